@@ -1,1 +1,9 @@
-//! Placeholder while the crate is being written.
+//! Moves all the mail of an account from one server to another and proves it.
+//!
+//! **Survey, plan, transfer, verify, certificate**: each stage is a function from *journal + ends* to *journal*.
+//! The library never touches the terminal, the environment, the home directory or the process' exit; see
+//! `ARCHITECTURE.md` for the map and the laws.
+
+pub mod identity;
+pub mod journal;
+pub mod message;

@@ -1,0 +1,332 @@
+//! Pure: what octets are, and which stored message answers to which source message.
+//!
+//! Two levels (docs/design/identity.md): **L0** is the SHA-256 of the octets, **L1** the SHA-256 of n(b), where
+//! n(b) turns every `CR* LF` and every lone CR into CRLF and drops the run of newlines at the very end.
+//! L1 only compares; what is sent is never normalised by it.
+
+use crate::message::{Digest, Fingerprint, Key};
+use sha2::{Digest as _, Sha256};
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+/// How far octets read back agree with the octets that were fetched, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Grade {
+    /// The same octets.
+    Exact,
+    /// The same but for line ends, or for newlines at the very end.
+    Newline,
+    /// Other octets: an exception that a person must look at.
+    Damaged,
+}
+
+impl Grade {
+    /// Grades what was read back against what was fetched.
+    pub fn of(fetched: &Fingerprint, read: &Fingerprint) -> Self {
+        if fetched.exact == read.exact {
+            Self::Exact
+        } else if fetched.normal == read.normal {
+            Self::Newline
+        } else {
+            Self::Damaged
+        }
+    }
+
+    /// The word used in journal, report and manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Newline => "newline",
+            Self::Damaged => "damaged",
+        }
+    }
+
+    /// Reads the word that [`Grade::as_str`] writes.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Exact, Self::Newline, Self::Damaged].into_iter().find(|g| g.as_str() == word)
+    }
+}
+
+/// What one pass over the octets of a message found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// Count and digests.
+    pub fingerprint: Fingerprint,
+    /// An LF stands without a CR before it. Such a message travels alone (law 11).
+    pub lone_lf: bool,
+    /// A NUL octet occurs.
+    pub nul: bool,
+}
+
+/// Counts and hashes octets in one pass, both levels at once, in pieces of any size.
+///
+/// As long as every line ends in CRLF the two levels differ only in the newlines at the end, so one hash state
+/// serves both, with the trailing run held back; at the first other newline the states part.
+#[derive(Clone, Default)]
+pub struct Meter {
+    exact: Sha256,
+    /// Present once the levels have parted.
+    normal: Option<Sha256>,
+    octets: u64,
+    /// Newlines of the current run that the normal state has not seen; the exact state has not seen them
+    /// either while the states are one (then each is a CRLF).
+    held_newlines: u64,
+    /// CRs at the end of the input so far whose meaning the next octet decides. Never fed to a state yet.
+    held_crs: u64,
+    lone_lf: bool,
+    nul: bool,
+}
+
+impl Meter {
+    /// Nothing measured yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Octets measured so far.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// Adds the next octets.
+    pub fn update(&mut self, mut octets: &[u8]) {
+        self.octets += octets.len() as u64;
+        self.nul |= memchr::memchr(0, octets).is_some();
+        while !octets.is_empty() {
+            if self.held_crs > 0 && octets[0] != b'\r' {
+                let lf = octets[0] == b'\n';
+                self.newline_with_crs(lf);
+                if lf {
+                    octets = &octets[1..];
+                    continue;
+                }
+            }
+            let end = memchr::memchr2(b'\r', b'\n', octets).unwrap_or(octets.len());
+            self.text(&octets[..end]);
+            octets = &octets[end..];
+            match octets.first() {
+                Some(b'\r') => self.held_crs += 1,
+                Some(_) => {
+                    self.lone_lf = true;
+                    self.part();
+                    self.exact.update(b"\n");
+                    self.held_newlines += 1;
+                }
+                None => break,
+            }
+            octets = &octets[1..];
+        }
+    }
+
+    /// Ends the message.
+    pub fn finish(mut self) -> Measured {
+        if self.held_crs > 0 {
+            self.newline_with_crs(false);
+        }
+        let (exact, normal) = match self.normal {
+            Some(normal) => (self.exact, normal),
+            None => {
+                let normal = self.exact.clone();
+                feed_newlines(&mut self.exact, self.held_newlines);
+                (self.exact, normal)
+            }
+        };
+        Measured {
+            fingerprint: Fingerprint {
+                octets: self.octets,
+                exact: Digest(exact.finalize().into()),
+                normal: Digest(normal.finalize().into()),
+            },
+            lone_lf: self.lone_lf,
+            nul: self.nul,
+        }
+    }
+
+    /// The held CRs turn out to be followed by LF (`CR* LF`, one newline) or by something else (each CR is one).
+    fn newline_with_crs(&mut self, lf: bool) {
+        let crs = std::mem::take(&mut self.held_crs);
+        if lf && crs == 1 {
+            if self.normal.is_some() {
+                self.exact.update(b"\r\n");
+            }
+            self.held_newlines += 1;
+            return;
+        }
+        self.part();
+        (0..crs).for_each(|_| self.exact.update(b"\r"));
+        if lf {
+            self.exact.update(b"\n");
+        }
+        self.held_newlines += if lf { 1 } else { crs };
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        if text.is_empty() {
+            return;
+        }
+        let newlines = std::mem::take(&mut self.held_newlines);
+        match &mut self.normal {
+            Some(normal) => {
+                feed_newlines(normal, newlines);
+                normal.update(text);
+            }
+            None => feed_newlines(&mut self.exact, newlines),
+        }
+        self.exact.update(text);
+    }
+
+    /// From here on the levels see different octets.
+    fn part(&mut self) {
+        if self.normal.is_none() {
+            self.normal = Some(self.exact.clone());
+            feed_newlines(&mut self.exact, self.held_newlines);
+        }
+    }
+}
+
+fn feed_newlines(state: &mut Sha256, count: u64) {
+    (0..count).for_each(|_| state.update(b"\r\n"));
+}
+
+/// One candidate found at the target, or one message looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<I> {
+    /// Who it is.
+    pub id: I,
+    /// What it holds.
+    pub fingerprint: Fingerprint,
+}
+
+/// Pairs what is looked for with what was found, as multisets: each found message answers to one wanted message
+/// at most (law 5).
+///
+/// Equal octets are paired first, then equal octets but for newlines. Within equal content the order of `wanted`
+/// meets the order of `found`, so an ascending run stays ascending. The wanted without an answer are not in the
+/// result.
+pub fn pair_up<W: Copy, F: Copy + Eq + Hash>(
+    wanted: &[Candidate<W>],
+    found: &[Candidate<F>],
+) -> Vec<(W, F)> {
+    let mut pairs = Vec::new();
+    let mut taken: std::collections::HashSet<F> = std::collections::HashSet::new();
+    let mut open: Vec<&Candidate<W>> = wanted.iter().collect();
+    for level in [level_exact, level_normal] {
+        let mut by_digest: HashMap<Digest, VecDeque<F>> = HashMap::new();
+        for f in found.iter().filter(|f| !taken.contains(&f.id)) {
+            by_digest.entry(level(&f.fingerprint)).or_default().push_back(f.id);
+        }
+        open.retain(|w| {
+            let Some(id) = by_digest.get_mut(&level(&w.fingerprint)).and_then(VecDeque::pop_front) else {
+                return true;
+            };
+            taken.insert(id);
+            pairs.push((w.id, id));
+            false
+        });
+    }
+    pairs
+}
+
+fn level_exact(f: &Fingerprint) -> Digest {
+    f.exact
+}
+
+fn level_normal(f: &Fingerprint) -> Digest {
+    f.normal
+}
+
+/// True when a batch of two or more was found whole, as one contiguous run in the batch's order: no other
+/// explanation than our own APPEND is left, and the claim carries no doubt (integrity.md 6.5).
+pub fn is_one_run(batch: &[Key], pairs: &HashMap<Key, Key>) -> bool {
+    batch.len() >= 2
+        && batch.windows(2).all(|w| match (pairs.get(&w[0]), pairs.get(&w[1])) {
+            (Some(a), Some(b)) => a.0 + 1 == b.0,
+            _ => false,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// n(b), written plainly.
+    fn normalise(b: &[u8]) -> Vec<u8> {
+        let (mut out, mut i) = (Vec::new(), 0);
+        while i < b.len() {
+            match b[i] {
+                b'\n' => out.extend(b"\r\n"),
+                b'\r' => {
+                    let crs = b[i..].iter().take_while(|&&c| c == b'\r').count();
+                    let lf = b.get(i + crs) == Some(&b'\n');
+                    (0..if lf { 1 } else { crs }).for_each(|_| out.extend(b"\r\n"));
+                    i += crs - 1 + usize::from(lf);
+                }
+                c => out.push(c),
+            }
+            i += 1;
+        }
+        while out.ends_with(b"\r\n") {
+            out.truncate(out.len() - 2);
+        }
+        out
+    }
+
+    fn sha(b: &[u8]) -> Digest {
+        Digest(Sha256::digest(b).into())
+    }
+
+    fn measure(pieces: &[&[u8]]) -> Measured {
+        let mut m = Meter::new();
+        pieces.iter().for_each(|p| m.update(p));
+        m.finish()
+    }
+
+    fn print(octets: &[u8]) -> Fingerprint {
+        measure(&[octets]).fingerprint
+    }
+
+    proptest! {
+        #[test]
+        fn both_levels_agree_with_the_plain_definition_for_any_split(
+            octets in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'a'), Just(0u8)], 0..40),
+            cut in 0usize..40,
+        ) {
+            let cut = cut.min(octets.len());
+            let got = measure(&[&octets[..cut], &octets[cut..]]);
+            prop_assert_eq!(got.fingerprint.octets, octets.len() as u64);
+            prop_assert_eq!(got.fingerprint.exact, sha(&octets));
+            prop_assert_eq!(got.fingerprint.normal, sha(&normalise(&octets)));
+            let lone = (0..octets.len()).any(|i| octets[i] == b'\n' && (i == 0 || octets[i - 1] != b'\r'));
+            prop_assert_eq!(got.lone_lf, lone);
+            prop_assert_eq!(got.nul, octets.contains(&0));
+        }
+    }
+
+    #[test]
+    fn a_stored_copy_with_other_line_ends_grades_newline() {
+        let fetched = print(b"A: b\n\nx\r\r\ny");
+        assert_eq!(Grade::of(&fetched, &print(b"A: b\r\n\r\nx\r\ny\r\n")), Grade::Newline);
+        assert_eq!(Grade::of(&fetched, &print(b"A: b\r\n\r\nx y\r\n")), Grade::Damaged);
+        assert_eq!(Grade::of(&fetched, &fetched), Grade::Exact);
+    }
+
+    #[test]
+    fn equal_messages_stay_a_multiset_and_exact_goes_before_normal() {
+        let (a, a_lf) = (print(b"x\r\ny\r\n"), print(b"x\ny\n"));
+        let wanted = [Candidate { id: 1, fingerprint: a }, Candidate { id: 2, fingerprint: a_lf }];
+        let found = [Candidate { id: 10, fingerprint: a_lf }, Candidate { id: 11, fingerprint: a }];
+        assert_eq!(pair_up(&wanted, &found), [(1, 11), (2, 10)]);
+        assert_eq!(pair_up(&wanted, &found[..1]).len(), 1, "one found message answers once");
+    }
+
+    #[test]
+    fn a_run_is_contiguous_ascending_and_whole() {
+        let pairs = |p: &[(i64, i64)]| p.iter().map(|&(a, b)| (Key(a), Key(b))).collect::<HashMap<_, _>>();
+        let batch = [Key(1), Key(5), Key(9)];
+        assert!(is_one_run(&batch, &pairs(&[(1, 20), (5, 21), (9, 22)])));
+        assert!(!is_one_run(&batch, &pairs(&[(1, 20), (5, 22), (9, 23)])));
+        assert!(!is_one_run(&batch, &pairs(&[(1, 20), (5, 21)])));
+        assert!(!is_one_run(&batch[..1], &pairs(&[(1, 20)])));
+    }
+}

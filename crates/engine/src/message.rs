@@ -1,0 +1,198 @@
+//! Facts of one message that both ends and the journal share.
+
+use bytes::Bytes;
+use std::fmt;
+
+/// The number a server gives a message inside one epoch of a mailbox: the IMAP UID (RFC 9051, 2.3.1.1).
+///
+/// 64 bits wide, because ends that are not IMAP number by other means; a native identifier that is no
+/// number (UIDL, JMAP) lives in a side table of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub i64);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The UIDVALIDITY of a mailbox (RFC 9051, 2.3.1.1): the generation inside which a [`Key`] has a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UidValidity(pub u32);
+
+impl fmt::Display for UidValidity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The flags of a message, as octets: atoms separated by single spaces, without parentheses, in the order
+/// the server gave them. 8-bit octets are kept.
+///
+/// Two values are equal when they hold the same set; case is ignored, as RFC 9051 2.3.2 asks for keywords
+/// and system flags alike.
+#[derive(Clone, Default)]
+pub struct Flags(Bytes);
+
+impl Flags {
+    /// Joins atoms; an empty atom is left out.
+    pub fn from_atoms<'a>(atoms: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut joined = Vec::new();
+        for atom in atoms.into_iter().filter(|a| !a.is_empty()) {
+            if !joined.is_empty() {
+                joined.push(b' ');
+            }
+            joined.extend_from_slice(atom);
+        }
+        Self(joined.into())
+    }
+
+    /// Takes octets in the form that [`Flags::as_octets`] gives.
+    pub fn from_octets(joined: impl Into<Bytes>) -> Self {
+        Self(joined.into())
+    }
+
+    /// The atoms separated by single spaces.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The atoms, in the server's order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|&b| b == b' ').filter(|a| !a.is_empty())
+    }
+
+    /// True when no flag is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when `atom` is among them, ignoring case.
+    pub fn contains(&self, atom: &[u8]) -> bool {
+        self.iter().any(|a| a.eq_ignore_ascii_case(atom))
+    }
+
+    /// The same flags without those for which `drop` holds.
+    #[must_use]
+    pub fn without(&self, mut drop: impl FnMut(&[u8]) -> bool) -> Self {
+        Self::from_atoms(self.iter().filter(|a| !drop(a)))
+    }
+
+    /// The same flags without `\Recent`, which belongs to a session and is never copied (RFC 3501, 2.3.2).
+    #[must_use]
+    pub fn without_recent(&self) -> Self {
+        self.without(|a| a.eq_ignore_ascii_case(b"\\Recent"))
+    }
+
+    /// The system flags alone: what is left when a target refuses keywords (ladder step T2).
+    #[must_use]
+    pub fn without_keywords(&self) -> Self {
+        self.without(|a| !a.starts_with(b"\\"))
+    }
+
+    /// True when at least one flag is a keyword.
+    pub fn has_keywords(&self) -> bool {
+        self.iter().any(|a| !a.starts_with(b"\\"))
+    }
+
+    fn sorted(&self) -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = self.iter().map(<[u8]>::to_ascii_lowercase).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+impl PartialEq for Flags {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.sorted() == other.sorted()
+    }
+}
+impl Eq for Flags {}
+
+impl fmt::Display for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({self})")
+    }
+}
+
+/// When a server received a message: INTERNALDATE (RFC 9051, 2.3.3), the octets between the quotes as the
+/// server gave them. They go out as they came; comparing goes by [`InternalDate::instant`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct InternalDate(Bytes);
+
+impl InternalDate {
+    /// Takes the octets between the quotes.
+    pub fn from_octets(raw: impl Into<Bytes>) -> Self {
+        Self(raw.into())
+    }
+
+    /// The octets between the quotes.
+    pub fn as_octets(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for InternalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for InternalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What octets are: their number and their two digests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint {
+    /// Number of octets.
+    pub octets: u64,
+    /// SHA-256 of the octets: level L0.
+    pub exact: Digest,
+    /// SHA-256 of the newline-normalised octets, n(b): level L1 (see [`crate::identity`]).
+    pub normal: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_a_set_without_case() {
+        let a = Flags::from_atoms([&b"\\Seen"[..], b"$Forwarded"]);
+        let b = Flags::from_octets("$forwarded \\SEEN");
+        assert_eq!(a, b);
+        assert_ne!(a, a.without_keywords());
+    }
+
+    #[test]
+    fn recent_is_left_out_and_eight_bit_keywords_stay() {
+        let f = Flags::from_octets(&b"\\Recent sch\xf6n \\Seen"[..]);
+        assert_eq!(f.without_recent().as_octets(), b"sch\xf6n \\Seen");
+    }
+}
