@@ -203,10 +203,7 @@ pub struct Candidate<I> {
 /// Equal octets are paired first, then equal octets but for newlines. Within equal content the order of `wanted`
 /// meets the order of `found`, so an ascending run stays ascending. The wanted without an answer are not in the
 /// result.
-pub fn pair_up<W: Copy, F: Copy + Eq + Hash>(
-    wanted: &[Candidate<W>],
-    found: &[Candidate<F>],
-) -> Vec<(W, F)> {
+pub fn pair_up<W: Copy, F: Copy + Eq + Hash>(wanted: &[Candidate<W>], found: &[Candidate<F>]) -> Vec<(W, F)> {
     let mut pairs = Vec::new();
     let mut taken: std::collections::HashSet<F> = std::collections::HashSet::new();
     let mut open: Vec<&Candidate<W>> = wanted.iter().collect();

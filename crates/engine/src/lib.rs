@@ -4,6 +4,12 @@
 //! The library never touches the terminal, the environment, the home directory or the process' exit; see
 //! `ARCHITECTURE.md` for the map and the laws.
 
+pub mod config;
+pub mod end;
+pub mod error;
 pub mod identity;
 pub mod journal;
+pub mod limits;
 pub mod message;
+pub mod progress;
+pub mod transfer;

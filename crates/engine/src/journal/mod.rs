@@ -557,7 +557,9 @@ pub enum JournalError {
         what: String,
     },
     /// Written by a newer Mailhaul.
-    #[error("the journal at {place} has format {found}, this Mailhaul knows up to {known}: use the newer one")]
+    #[error(
+        "the journal at {place} has format {found}, this Mailhaul knows up to {known}: use the newer one"
+    )]
     Newer {
         /// Path or address.
         place: String,
@@ -714,10 +716,7 @@ pub trait Journal: Clone + Send + Sync + 'static {
         changes: &[Change],
     ) -> impl Future<Output = JournalResult<()>> + Send;
     /// Batches that are not closed, oldest first.
-    fn open_batches(
-        &self,
-        mailbox: MailboxId,
-    ) -> impl Future<Output = JournalResult<Vec<OpenBatch>>> + Send;
+    fn open_batches(&self, mailbox: MailboxId) -> impl Future<Output = JournalResult<Vec<OpenBatch>>> + Send;
 
     /// Writes a remark.
     fn note(&self, note: Note) -> impl Future<Output = JournalResult<()>> + Send;
@@ -729,7 +728,11 @@ pub trait Journal: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = JournalResult<Vec<NoteRecord>>> + Send;
     /// Keeps what a run saw of a mailbox.
-    fn save_sighting(&self, run: RunId, sighting: &Sighting) -> impl Future<Output = JournalResult<()>> + Send;
+    fn save_sighting(
+        &self,
+        run: RunId,
+        sighting: &Sighting,
+    ) -> impl Future<Output = JournalResult<()>> + Send;
     /// The latest sighting of a mailbox on a side.
     fn last_sighting(
         &self,

@@ -94,9 +94,7 @@ impl State {
             Fetched => &[Committed, Listed, Refused],
             Committed => &[Stored, Merged, Refused, InDoubt, Listed],
             InDoubt => &[Stored, Listed],
-            Stored => {
-                &[Stored, Verified, Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed]
-            }
+            Stored => &[Stored, Verified, Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed],
             Verified => &[Verified, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed],
             AlreadyThere => &[AlreadyThere, Exception, GoneAtTarget, MovedAtTarget, Suspect],
             Merged => &[Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect],

@@ -1,0 +1,232 @@
+//! Settings of a migration, parsed and valid. No secrets: those come from a [`Credentials`] provider at every
+//! login.
+
+use crate::journal::Existing;
+use crate::limits::Limits;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// How deep the proof goes (cli.md, `--verify`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// One complete UID listing for each mailbox.
+    Counts,
+    /// Plus size, flags and date of each message.
+    Facts,
+    /// Plus every octet.
+    Octets,
+}
+
+impl Level {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counts => "counts",
+            Self::Facts => "facts",
+            Self::Octets => "octets",
+        }
+    }
+}
+
+/// Which source mail takes part. Everything left out is counted under the rule's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only these source mailboxes (decoded names); empty for all.
+    pub only: Vec<String>,
+    /// Not those that match these globs (`*` any run, `?` one character, on decoded names).
+    pub exclude: Vec<String>,
+    /// Only messages received at or after this instant (INTERNALDATE), seconds since 1970 UTC.
+    pub since: Option<i64>,
+}
+
+/// Where mailboxes go, as the person wants it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MappingRules {
+    /// Source name to target name, decoded, exact.
+    pub map: Vec<(String, String)>,
+    /// Everything below this target mailbox.
+    pub into: Option<String>,
+}
+
+/// The settings of one migration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Depth of the proof.
+    pub level: Level,
+    /// Connections on each side, at least 1.
+    pub connections: usize,
+    /// Which mail.
+    pub selection: Selection,
+    /// Where it goes.
+    pub mapping: MappingRules,
+    /// The answer to mail found in a target mailbox without a baseline; `None` stops and asks.
+    pub existing: Option<Existing>,
+    /// Try exceptions of earlier runs again.
+    pub retry_exceptions: bool,
+    /// The will-not-move list is accepted.
+    pub accept_will_not_move: bool,
+    /// Limits.
+    pub limits: Limits,
+    /// Folder for spool files, beside the journal.
+    pub spool: PathBuf,
+}
+
+impl Settings {
+    /// The defaults, with spool files in `spool`.
+    pub fn new(spool: impl Into<PathBuf>) -> Self {
+        Self {
+            level: Level::Octets,
+            connections: 3,
+            selection: Selection::default(),
+            mapping: MappingRules::default(),
+            existing: None,
+            retry_exceptions: false,
+            accept_will_not_move: false,
+            limits: Limits::default(),
+            spool: spool.into(),
+        }
+    }
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// TLS from the first octet (`imaps://`).
+    Tls,
+    /// STARTTLS (`imap://`), refused if not offered.
+    StartTls,
+    /// Clear text (`imap+insecure://`).
+    Clear,
+}
+
+/// A server to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Protection.
+    pub security: Security,
+}
+
+impl Endpoint {
+    /// `host:port`, for messages.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The URL scheme.
+    pub fn scheme(&self) -> &'static str {
+        match self.security {
+            Security::Tls => "imaps",
+            Security::StartTls => "imap",
+            Security::Clear => "imap+insecure",
+        }
+    }
+}
+
+/// Which certificates are believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// PEM files with further CAs, beside the platform's.
+    pub ca_files: Vec<PathBuf>,
+    /// Exactly the certificate with this SHA-256, and no other.
+    pub fingerprint: Option<[u8; 32]>,
+    /// Believe anything. Named in the report.
+    pub anything: bool,
+}
+
+/// What proves who we are. Shown nowhere.
+#[derive(Clone)]
+pub enum Secret {
+    /// A password.
+    Password(Zeroizing<String>),
+    /// An OAuth access token.
+    Token(Zeroizing<String>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A future that a provider returns.
+pub type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, String>> + Send + 'a>>;
+
+/// Where secrets come from: asked at every login, because tokens die mid-run. An error is text for a person.
+pub trait Credentials: Send + Sync {
+    /// The secret for the next login.
+    fn secret(&self) -> SecretFuture<'_>;
+}
+
+/// A password that is at hand.
+pub struct FixedPassword(Zeroizing<String>);
+
+impl FixedPassword {
+    /// Keeps `password` until dropped, then wipes it.
+    pub fn new(password: impl Into<String>) -> Self {
+        Self(Zeroizing::new(password.into()))
+    }
+}
+
+impl Credentials for FixedPassword {
+    fn secret(&self) -> SecretFuture<'_> {
+        let password = self.0.clone();
+        Box::pin(async move { Ok(Secret::Password(password)) })
+    }
+}
+
+/// An IMAP account.
+#[derive(Clone)]
+pub struct ImapAccount {
+    /// The server.
+    pub endpoint: Endpoint,
+    /// Whose mail.
+    pub user: String,
+    /// Who logs in, if not `user` (SASL authentication identity of an administrator).
+    pub auth_user: Option<String>,
+    /// Which certificates are believed.
+    pub trust: Trust,
+    /// Where the secret comes from.
+    pub credentials: Arc<dyn Credentials>,
+}
+
+impl ImapAccount {
+    /// The account as stable text without secrets: `imaps://ann@old.example:993`.
+    pub fn address(&self) -> String {
+        format!("{}://{}@{}", self.endpoint.scheme(), self.user, self.endpoint.authority())
+    }
+}
+
+impl std::fmt::Debug for ImapAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.address())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_shows_in_debug() {
+        let account = ImapAccount {
+            endpoint: Endpoint { host: "old.example".into(), port: 993, security: Security::Tls },
+            user: "ann".into(),
+            auth_user: None,
+            trust: Trust::default(),
+            credentials: Arc::new(FixedPassword::new("hunter2")),
+        };
+        assert_eq!(format!("{account:?}"), "imaps://ann@old.example:993");
+        assert!(!format!("{:?}", Secret::Password(Zeroizing::new("hunter2".into()))).contains("hunter2"));
+    }
+}

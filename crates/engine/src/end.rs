@@ -1,0 +1,445 @@
+//! The two ends of a migration: where mail comes from and where it goes.
+//!
+//! Small traits, static dispatch. An end is a recipe for sessions; a session is one connection, logged in. IMAP
+//! and memory implement them; nothing in the brain speaks IMAP.
+//!
+//! **A [`SourceSession`] has no method that can change anything** (law 1): the IMAP one opens mailboxes with
+//! EXAMINE and reads with BODY.PEEK.
+
+use crate::error::{EndError, Refusal};
+use crate::identity::Measured;
+use crate::journal::EpochFacts;
+use crate::message::{Flags, InternalDate, Key, UidValidity};
+use crate::transfer::spool::{Body, Intake};
+use bytes::Bytes;
+use std::future::Future;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+/// A special-use role (RFC 6154, RFC 8457).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// `\All`
+    All,
+    /// `\Archive`
+    Archive,
+    /// `\Drafts`
+    Drafts,
+    /// `\Flagged`
+    Flagged,
+    /// `\Junk`
+    Junk,
+    /// `\Sent`
+    Sent,
+    /// `\Trash`
+    Trash,
+    /// `\Important`
+    Important,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Self; 8] = [
+        Self::All,
+        Self::Archive,
+        Self::Drafts,
+        Self::Flagged,
+        Self::Junk,
+        Self::Sent,
+        Self::Trash,
+        Self::Important,
+    ];
+
+    /// The attribute without its backslash, lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Archive => "archive",
+            Self::Drafts => "drafts",
+            Self::Flagged => "flagged",
+            Self::Junk => "junk",
+            Self::Sent => "sent",
+            Self::Trash => "trash",
+            Self::Important => "important",
+        }
+    }
+
+    /// Reads what [`Role::as_str`] writes.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.as_str() == word)
+    }
+}
+
+/// A mailbox as an end lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxInfo {
+    /// The name as the server writes it.
+    pub wire: Bytes,
+    /// The name decoded for display.
+    pub text: String,
+    /// Its hierarchy delimiter; `None` in a flat name space.
+    pub delimiter: Option<char>,
+    /// Can be opened (neither `\Noselect` nor `\NonExistent`).
+    pub selectable: bool,
+    /// May have children (no `\Noinferiors`).
+    pub may_have_children: bool,
+    /// Its announced role.
+    pub role: Option<Role>,
+    /// Subscribed.
+    pub subscribed: bool,
+    /// Which namespace it belongs to (RFC 2342).
+    pub space: Space,
+    /// Counts, where the listing brought them (LIST-STATUS, STATUS).
+    pub counts: Option<MailboxCounts>,
+}
+
+/// The three kinds of namespace (RFC 2342).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// The account's own.
+    Personal,
+    /// Another user's.
+    OtherUsers,
+    /// Shared by many.
+    Shared,
+}
+
+/// What STATUS says of a mailbox (RFC 9051, 6.3.11). A hint, never proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailboxCounts {
+    /// MESSAGES
+    pub messages: u64,
+    /// SIZE (RFC 8438), in octets
+    pub octets: Option<u64>,
+    /// UIDNEXT
+    pub uid_next: Option<Key>,
+    /// UIDVALIDITY
+    pub uid_validity: Option<UidValidity>,
+    /// HIGHESTMODSEQ
+    pub highest_mod_seq: Option<u64>,
+}
+
+/// A namespace prefix with its delimiter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// The prefix, in wire form (`INBOX.`, often empty).
+    pub wire: Bytes,
+    /// The delimiter of names below it.
+    pub delimiter: Option<char>,
+}
+
+/// What an end says of itself after login.
+#[derive(Clone, Debug, Default)]
+pub struct Abilities {
+    /// Capability names as announced, for the report and for `check`.
+    pub announced: Vec<String>,
+    /// What the server calls itself (ID, else the greeting).
+    pub product: String,
+    /// Personal namespaces, the first one is where new mailboxes go.
+    pub personal: Vec<Prefix>,
+    /// Several messages in one all-or-nothing command (MULTIAPPEND).
+    pub multi: bool,
+    /// Answers to an append name the new UIDs (UIDPLUS).
+    pub tells_places: bool,
+    /// The next batch may be uploaded behind its gate while the last one commits.
+    pub overlap: bool,
+    /// A mailbox can be made with a role (CREATE-SPECIAL-USE).
+    pub creates_roles: bool,
+    /// Largest message the server takes, in octets (APPENDLIMIT, RFC 7889).
+    pub append_limit_octets: Option<u64>,
+    /// Removing one's own messages is possible without touching others (UID EXPUNGE).
+    pub expunges_by_uid: bool,
+    /// Conditional STORE (CONDSTORE).
+    pub conditional_store: bool,
+    /// Mailbox names are written to the wire as UTF-8 instead of modified UTF-7.
+    pub utf8_names: bool,
+    /// Gmail (X-GM-EXT-1).
+    pub gmail: bool,
+    /// The connection was encrypted: protocol and cipher, for `check`; `None` for clear text.
+    pub tls: Option<String>,
+}
+
+/// Room on an end (RFC 9208). Octets and messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// STORAGE used, in octets.
+    pub used_octets: Option<u64>,
+    /// STORAGE limit, in octets.
+    pub limit_octets: Option<u64>,
+    /// MESSAGE used.
+    pub used_messages: Option<u64>,
+    /// MESSAGE limit.
+    pub limit_messages: Option<u64>,
+}
+
+/// An opened mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Its epoch.
+    pub facts: EpochFacts,
+    /// UIDs do not outlive the session (UIDNOTSTICKY, RFC 4315).
+    pub uids_not_sticky: bool,
+    /// Keywords that can be kept; `None` when the server did not say.
+    pub permanent_flags: Option<Flags>,
+    /// New keywords can be made (`\*`).
+    pub takes_new_keywords: bool,
+}
+
+/// One message of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its UID.
+    pub key: Key,
+    /// RFC822.SIZE.
+    pub octets: u64,
+    /// Flags without `\Recent`.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub internal_date: Option<InternalDate>,
+    /// MODSEQ.
+    pub mod_seq: Option<u64>,
+    /// `emailid:…`, `gm-msgid:…` or `x-guid:…`.
+    pub lineage: Option<String>,
+}
+
+/// A message wanted from the source.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Its UID.
+    pub key: Key,
+    /// Octets to expect; a hint.
+    pub octets: u64,
+    /// Memory reserved for it, taken over by its [`Body`].
+    pub memory: Option<OwnedSemaphorePermit>,
+}
+
+/// One request for bodies; becomes one command.
+#[derive(Debug)]
+pub struct FetchRange {
+    /// Given back in [`FetchEvent::RangeDone`].
+    pub id: u64,
+    /// Ascending by key.
+    pub wanted: Vec<Wanted>,
+}
+
+/// A message fetched whole.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its UID.
+    pub key: Key,
+    /// Flags seen in the same answer, without `\Recent`; `None` if the server left them out.
+    pub flags: Option<Flags>,
+    /// The octets, complete, counted and hashed.
+    pub body: Body,
+}
+
+/// What comes back from [`SourceSession::fetch`].
+#[derive(Debug)]
+pub enum FetchEvent {
+    /// A message.
+    Fetched(Fetched),
+    /// The server answered for this UID without octets (`BODY[] NIL`, an empty literal for a message with a
+    /// size): neither gone nor empty until proven (law 7).
+    NoBody {
+        /// Its UID.
+        key: Key,
+    },
+    /// The command of a range is over.
+    RangeDone {
+        /// Which range.
+        id: u64,
+        /// UIDs asked for and not answered.
+        missing: Vec<Key>,
+        /// The server's words, if it said NO or BAD.
+        refused: Option<Refusal>,
+    },
+}
+
+/// What was read of a message at the target, without keeping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its UID.
+    pub uid: Key,
+    /// Flags without `\Recent`.
+    pub flags: Flags,
+    /// INTERNALDATE.
+    pub internal_date: Option<InternalDate>,
+    /// RFC822.SIZE.
+    pub octets: u64,
+    /// MODSEQ.
+    pub mod_seq: Option<u64>,
+    /// The octets, hashed as they came; `None` when only facts were asked for, or when the server gave no body.
+    pub measured: Option<Measured>,
+}
+
+/// How deep to read at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Flags, date, size.
+    Facts,
+    /// And every octet.
+    Octets,
+}
+
+/// A message on its way to the target.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Flags to set; never `\Recent`.
+    pub flags: Flags,
+    /// The date, as received; `None` to send none (T3).
+    pub internal_date: Option<InternalDate>,
+    /// The octets.
+    pub body: Body,
+}
+
+/// The answer to one command of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// How many messages the command carried: all of them for MULTIAPPEND, one in a group.
+    pub messages: usize,
+    /// What became of them.
+    pub verdict: Verdict,
+}
+
+/// What became of the messages of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A tagged OK.
+    Stored(Option<NewUids>),
+    /// A tagged NO or BAD: none of them was stored.
+    Refused(Refusal),
+    /// The connection ended before the answer.
+    Lost(String),
+}
+
+/// APPENDUID (RFC 4315): the epoch and the UIDs in message order, as the server named them. Not yet checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewUids {
+    /// The target's epoch.
+    pub uid_validity: UidValidity,
+    /// One UID for each message, if the server counts right.
+    pub uids: Vec<Key>,
+}
+
+/// A place where mail comes from.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// One connection.
+    type Session: SourceSession;
+    /// Connects and logs in.
+    fn connect(&self) -> impl Future<Output = Result<Self::Session, EndError>> + Send;
+}
+
+/// One connection to the source, logged in. It cannot write.
+pub trait SourceSession: Send + 'static {
+    /// What the server says of itself.
+    fn abilities(&self) -> &Abilities;
+    /// All mailboxes that can be seen, with counts where they cost nothing extra per mailbox.
+    fn mailboxes(&mut self) -> impl Future<Output = Result<Vec<MailboxInfo>, EndError>> + Send;
+    /// Opens a mailbox read-only. Later calls are about it.
+    fn open(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<Opened, EndError>> + Send;
+    /// Lists the messages from `from` on, in pieces, ascending by key within a piece. Returns how many were sent.
+    /// The listing is complete if that number equals EXISTS (for `from` = 1).
+    fn list(
+        &mut self,
+        from: Key,
+        out: mpsc::Sender<Vec<Listed>>,
+    ) -> impl Future<Output = Result<u64, EndError>> + Send;
+    /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
+    fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
+    /// Fetches ranges as they arrive, pipelined, until `ranges` closes and all are answered. Bodies are built in
+    /// `intake`.
+    fn fetch(
+        &mut self,
+        ranges: mpsc::Receiver<FetchRange>,
+        intake: &Intake,
+        out: mpsc::Sender<FetchEvent>,
+    ) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Room on the account, where announced.
+    fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// Keeps the connection alive (NOOP).
+    fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Says goodbye.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// A place where mail goes.
+pub trait Target: Clone + Send + Sync + 'static {
+    /// One connection.
+    type Session: TargetSession;
+    /// Connects and logs in.
+    fn connect(&self) -> impl Future<Output = Result<Self::Session, EndError>> + Send;
+}
+
+/// One connection to the target, logged in.
+pub trait TargetSession: Send + 'static {
+    /// A batch on its way.
+    type Upload: Upload;
+    /// What the server says of itself.
+    fn abilities(&self) -> &Abilities;
+    /// All mailboxes that can be seen.
+    fn mailboxes(&mut self) -> impl Future<Output = Result<Vec<MailboxInfo>, EndError>> + Send;
+    /// Creates a mailbox, with its role where the server can; one that exists already is no error. The name is
+    /// listed back: the answer is the name the server really gave it.
+    fn create(
+        &mut self,
+        mailbox: &Bytes,
+        role: Option<Role>,
+    ) -> impl Future<Output = Result<Bytes, EndError>> + Send;
+    /// Subscribes.
+    fn subscribe(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Opens a mailbox for reading (EXAMINE). Later reads are about it. Appending needs no opened mailbox.
+    fn open(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<Opened, EndError>> + Send;
+    /// UIDNEXT and UIDVALIDITY of a mailbox without opening it (STATUS).
+    fn counts(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<MailboxCounts, EndError>> + Send;
+    /// Hands a batch to the connection: its octets go out up to the point of no return, and no further. Several
+    /// messages go as one command where [`Abilities::multi`] holds, else as a group of pipelined single ones.
+    fn stage(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> Self::Upload;
+    /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
+    fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
+    /// Reads messages of the opened mailbox by UID, pipelined. What is asked for and not answered is not in
+    /// `out`: the caller's difference is a worklist (law 7). `uids` ascending.
+    fn read(
+        &mut self,
+        uids: &[Key],
+        depth: Depth,
+        out: mpsc::Sender<Seen>,
+    ) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Removes messages of a mailbox that this migration appended: sets `\Deleted` on each (only where its
+    /// MODSEQ is still the one given, if the server can do that), then expunges exactly those by UID. Returns the
+    /// UIDs that are gone. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.
+    fn remove(
+        &mut self,
+        mailbox: &Bytes,
+        uids: &[(Key, Option<u64>)],
+    ) -> impl Future<Output = Result<Vec<Key>, EndError>> + Send;
+    /// Room on the account, where announced.
+    fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// Keeps the connection alive (NOOP).
+    fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Says goodbye.
+    fn close(self) -> impl Future<Output = ()> + Send;
+    /// Cuts the connection so that nothing more of it reaches the server (TCP reset, law 4).
+    fn abort(self);
+}
+
+/// A batch that was handed to a connection.
+///
+/// Dropping it before [`Upload::finish`] aborts the connection: the batch is certainly not stored.
+pub trait Upload: Send + 'static {
+    /// Resolves when everything before the point of no return has left, or when the server refused the batch
+    /// early (then nothing of it is stored and the connection stays usable), or when the connection ended
+    /// (nothing is stored either).
+    fn uploaded(&mut self) -> impl Future<Output = Uploaded> + Send;
+    /// Passes the point of no return on the first poll, then waits for the answers. One answer for each command.
+    fn finish(self) -> impl Future<Output = Vec<Answer>> + Send;
+}
+
+/// How an upload came to the point of no return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uploaded {
+    /// Everything before the gate has left; the gate may open.
+    AtGate,
+    /// The server refused before. Nothing of the batch is stored; the connection can be used.
+    Refused(Refusal),
+    /// The connection ended. Nothing of the batch is stored.
+    Lost(String),
+}

@@ -1,0 +1,349 @@
+//! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
+
+use crate::journal::JournalError;
+use std::time::Duration;
+
+/// Part of the work that a failure takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// One message.
+    Message,
+    /// One mailbox.
+    Mailbox,
+    /// One account pair.
+    Account,
+    /// The whole run.
+    Run,
+}
+
+/// Whether trying again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// It may pass; not before this time, where the server named one.
+    Transient(Option<Duration>),
+    /// It will not pass by itself.
+    Permanent,
+}
+
+/// How far a failure reaches, and whether it may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// What it takes with it.
+    pub scope: Scope,
+    /// Whether it may pass.
+    pub persistence: Persistence,
+}
+
+/// What a refusal means. Codes are trusted before texts (integrity.md part 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalClass {
+    /// No room: OVERQUOTA and its spellings. Never skipped message by message.
+    Quota,
+    /// This message is too big.
+    TooBig,
+    /// Slow down; the wait the server named.
+    Throttled(Option<Duration>),
+    /// Passing trouble: UNAVAILABLE, INUSE, SERVERBUG.
+    Unavailable,
+    /// The mailbox is not there: TRYCREATE, NONEXISTENT.
+    NoMailbox,
+    /// The mailbox may not be used like this: NOPERM, READ-ONLY.
+    NoPermission,
+    /// User name, password or token.
+    Login,
+    /// The octets of the message.
+    Content,
+    /// A keyword.
+    Keyword,
+    /// The date.
+    Date,
+    /// BAD: a syntax this server does not take, or a message it chokes on.
+    Syntax,
+    /// A NO that says nothing we know.
+    Unknown,
+}
+
+/// A server's tagged NO or BAD, kept with its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it means.
+    pub class: RefusalClass,
+    /// True for BAD.
+    pub bad: bool,
+    /// The response code's name, upper case (`OVERQUOTA`), if there was one.
+    pub code: Option<String>,
+    /// The text, decoded for display.
+    pub text: String,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.bad { "BAD" } else { "NO" })?;
+        if let Some(code) = &self.code {
+            write!(f, " [{code}]")?;
+        }
+        write!(f, " {}", self.text)
+    }
+}
+
+/// A failed operation at one end.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EndError {
+    /// No connection could be made: name, route, port.
+    #[error("cannot reach {server}: {what}")]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// The cause, in words.
+        what: String,
+        /// What a person can do next.
+        hint: String,
+    },
+    /// The connection cannot be trusted: certificate, fingerprint, STARTTLS not offered or refused.
+    #[error("cannot trust {server}: {what}")]
+    Untrusted {
+        /// Host and port.
+        server: String,
+        /// The cause, in words.
+        what: String,
+        /// What a person can do next.
+        hint: String,
+    },
+    /// User name, password or mechanism refused. Never retried by itself.
+    #[error("{server} refused the login of {user}: {refusal}")]
+    LoginRefused {
+        /// Host and port.
+        server: String,
+        /// The user name.
+        user: String,
+        /// The server's words.
+        refusal: Refusal,
+    },
+    /// The credentials could not be had.
+    #[error("no credentials for {server}: {what}")]
+    NoCredentials {
+        /// Host and port.
+        server: String,
+        /// Why.
+        what: String,
+    },
+    /// The connection ended.
+    #[error("{server} closed the connection while {doing}: {what}")]
+    Lost {
+        /// Host and port.
+        server: String,
+        /// What was being done.
+        doing: &'static str,
+        /// EOF, reset, BYE with its text, ….
+        what: String,
+    },
+    /// A named limit ran out; the connection was aborted.
+    #[error("{server} gave no answer within {} s while {doing}", limit.as_secs())]
+    TimedOut {
+        /// Host and port.
+        server: String,
+        /// What was being done.
+        doing: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A tagged NO or BAD.
+    #[error("{server} refused {doing}: {refusal}")]
+    Refused {
+        /// Host and port.
+        server: String,
+        /// What was asked for.
+        doing: &'static str,
+        /// The server's words.
+        refusal: Refusal,
+    },
+    /// The server said what the protocol does not allow; the connection was aborted.
+    #[error("{server} broke the protocol while {doing}: {what}")]
+    Protocol {
+        /// Host and port.
+        server: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        what: String,
+    },
+    /// The server cannot do, or must not be asked to do, what this migration needs.
+    #[error("{server}: {what}")]
+    Unsupported {
+        /// Host and port.
+        server: String,
+        /// What is missing.
+        what: String,
+        /// What a person can do next.
+        hint: String,
+    },
+    /// A local disk could not take a body.
+    #[error("cannot write a message to the spool in {place}: {what}")]
+    Spool {
+        /// The folder.
+        place: String,
+        /// The system's words.
+        what: String,
+    },
+}
+
+impl EndError {
+    /// How far it reaches.
+    pub fn reach(&self) -> Reach {
+        use Persistence::{Permanent, Transient};
+        let (scope, persistence) = match self {
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::TimedOut { .. } | Self::Protocol { .. } => {
+                (Scope::Account, Transient(None))
+            }
+            Self::Untrusted { .. }
+            | Self::LoginRefused { .. }
+            | Self::NoCredentials { .. }
+            | Self::Unsupported { .. } => (Scope::Account, Permanent),
+            Self::Spool { .. } => (Scope::Run, Permanent),
+            Self::Refused { refusal, .. } => refusal.reach(),
+        };
+        Reach { scope, persistence }
+    }
+
+    /// True when the connection is gone and another one may serve.
+    pub fn is_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::TimedOut { .. } | Self::Protocol { .. }
+        )
+    }
+}
+
+impl Refusal {
+    fn reach(&self) -> (Scope, Persistence) {
+        use Persistence::{Permanent, Transient};
+        match self.class {
+            RefusalClass::Quota | RefusalClass::Login => (Scope::Account, Permanent),
+            RefusalClass::Throttled(wait) => (Scope::Account, Transient(wait)),
+            RefusalClass::Unavailable => (Scope::Mailbox, Transient(None)),
+            RefusalClass::NoMailbox | RefusalClass::NoPermission => (Scope::Mailbox, Permanent),
+            RefusalClass::TooBig
+            | RefusalClass::Content
+            | RefusalClass::Keyword
+            | RefusalClass::Date
+            | RefusalClass::Syntax
+            | RefusalClass::Unknown => (Scope::Message, Permanent),
+        }
+    }
+}
+
+/// Why a run did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// At the old server.
+    #[error("the old server: {0}")]
+    Source(#[source] EndError),
+    /// At the new server.
+    #[error("the new server: {0}")]
+    Target(#[source] EndError),
+    /// In the journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Something a person must decide first; nothing was sent.
+    #[error("{0}")]
+    Question(Question),
+    /// The settings contradict each other or the plan.
+    #[error("{what}")]
+    Settings {
+        /// What is wrong and what to do.
+        what: String,
+    },
+    /// A file of the report could not be written.
+    #[error("cannot write {path}: {what}")]
+    Report {
+        /// The file.
+        path: String,
+        /// The system's words.
+        what: String,
+    },
+    /// The target is full; the same command continues when there is room.
+    #[error("the new server has no room: {refusal}")]
+    Full {
+        /// The server's words.
+        refusal: Refusal,
+    },
+    /// Stopped by the caller at a commit point.
+    #[error("interrupted; the same command continues")]
+    Interrupted,
+}
+
+/// A decision that only a person can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Target mailboxes hold mail and this journal knows nothing of it.
+    TargetHoldsMail {
+        /// Target mailbox and its number of messages.
+        mailboxes: Vec<(String, u64)>,
+    },
+    /// Things that will not move, or not as they are.
+    WillNotMove {
+        /// One line each: what and why.
+        what: Vec<String>,
+    },
+    /// More claimed messages are missing at the target than people usually delete.
+    ManyMissing {
+        /// The target mailbox.
+        mailbox: String,
+        /// Missing messages.
+        missing: u64,
+        /// Claimed messages.
+        claimed: u64,
+    },
+}
+
+impl std::fmt::Display for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TargetHoldsMail { mailboxes } => {
+                let messages: u64 = mailboxes.iter().map(|(_, n)| n).sum();
+                write!(
+                    f,
+                    "the new account already holds {messages} messages in {} mailboxes, and this journal knows \
+                     nothing of them. Use --adopt to recognise what was copied before and copy the rest, or \
+                     --append-anyway to copy everything beside what is there",
+                    mailboxes.len()
+                )
+            }
+            Self::WillNotMove { what } => {
+                write!(
+                    f,
+                    "{} things will not move as they are (see the list); use --yes to accept",
+                    what.len()
+                )
+            }
+            Self::ManyMissing { mailbox, missing, claimed } => write!(
+                f,
+                "{missing} of {claimed} messages moved to {mailbox} are no longer there. If they were deleted on \
+                 purpose, nothing needs to be done; otherwise ask the new provider before going on"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(class: RefusalClass) -> EndError {
+        let refusal = Refusal { class, bad: false, code: None, text: "x".into() };
+        EndError::Refused { server: "h:1".into(), doing: "APPEND", refusal }
+    }
+
+    #[test]
+    fn a_full_target_reaches_the_account_and_a_bad_message_only_itself() {
+        assert_eq!(refused(RefusalClass::Quota).reach().scope, Scope::Account);
+        assert_eq!(refused(RefusalClass::Content).reach().scope, Scope::Message);
+    }
+
+    #[test]
+    fn a_refused_login_is_permanent_and_a_lost_connection_is_not() {
+        assert_eq!(refused(RefusalClass::Login).reach().persistence, Persistence::Permanent);
+        let lost = EndError::Lost { server: "h:1".into(), doing: "FETCH", what: "EOF".into() };
+        assert_eq!(lost.reach().persistence, Persistence::Transient(None));
+    }
+}

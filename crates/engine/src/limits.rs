@@ -1,0 +1,139 @@
+//! Every limit of the engine, named, with its unit. Tests and the command line may set them; nothing else in
+//! the engine holds a number of this kind.
+
+use std::time::Duration;
+
+/// The limits of one migration. `Default` is what the product runs with.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Octets of message bodies held in memory, all mailboxes in work together.
+    pub body_memory_octets: u64,
+    /// A body longer than this goes to a spool file.
+    pub body_in_memory_octets_max: u64,
+    /// Messages in one batch.
+    pub batch_messages_max: usize,
+    /// Octets in one batch; a longer message travels alone.
+    pub batch_octets_max: u64,
+    /// Messages in a group of pipelined single APPENDs.
+    pub group_messages_max: usize,
+    /// The time one commit at the target should take: batches shrink above it and grow below.
+    pub commit_time_goal: Duration,
+    /// Messages asked for by one FETCH of bodies.
+    pub fetch_range_messages_max: usize,
+    /// Octets (by RFC822.SIZE) asked for by one FETCH of bodies.
+    pub fetch_range_octets_max: u64,
+    /// FETCH ranges on their way on one connection.
+    pub fetch_ranges_in_flight: usize,
+    /// Messages in one piece of a listing.
+    pub listing_piece_messages: usize,
+    /// Rows in one page of a journal query.
+    pub journal_page_rows: usize,
+
+    /// To a TCP connection, one address.
+    pub connect: Duration,
+    /// To a finished TLS handshake.
+    pub tls_handshake: Duration,
+    /// To the greeting.
+    pub greeting: Duration,
+    /// To the answer of LOGIN, AUTHENTICATE, CAPABILITY and other short commands.
+    pub command: Duration,
+    /// Without a single octet from the server while it works on FETCH, LIST or SELECT.
+    pub silence: Duration,
+    /// To the answer after the gate: hanging up early creates the doubt that we want to avoid.
+    pub append_answer: Duration,
+    /// Without the server taking an octet while uploading.
+    pub write_stall: Duration,
+    /// An idle connection gets a NOOP after this.
+    pub keep_alive: Duration,
+
+    /// From the loss of a connection to the start of the scan that may conclude "not stored": the least, where
+    /// commits were measured.
+    pub settle_min: Duration,
+    /// The same where no commit was measured on this server.
+    pub settle_unmeasured: Duration,
+    /// The settle time is at least this many times the longest commit seen.
+    pub settle_commits: u32,
+    /// A COMMIT of the journal that takes longer closes the connection instead of opening the gate.
+    pub journal_commit_max: Duration,
+    /// The gate opens only within this time after COMMIT became durable.
+    pub gate_after_commit_max: Duration,
+    /// The gate opens only if the lease lasts at least this long.
+    pub lease_margin: Duration,
+
+    /// First wait before connecting again.
+    pub back_off_min: Duration,
+    /// Longest wait before connecting again.
+    pub back_off_max: Duration,
+    /// Without any success for this long, the account is given up for this run.
+    pub give_up: Duration,
+    /// Times one message may break its FETCH before it counts as unreadable.
+    pub read_attempts_max: u32,
+    /// Times one message may be refused without a known reason before it becomes an exception.
+    pub refusals_max: u32,
+    /// Claimed messages missing from one target mailbox beyond which the run stops and asks.
+    pub missing_messages_guard: u64,
+}
+
+/// One mebibyte, in octets.
+const MIB: u64 = 1024 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_memory_octets: 48 * MIB,
+            body_in_memory_octets_max: MIB,
+            batch_messages_max: 200,
+            batch_octets_max: 4 * MIB,
+            group_messages_max: 32,
+            commit_time_goal: Duration::from_secs(1),
+            fetch_range_messages_max: 100,
+            fetch_range_octets_max: 4 * MIB,
+            fetch_ranges_in_flight: 4,
+            listing_piece_messages: 1000,
+            journal_page_rows: 1000,
+            connect: Duration::from_secs(20),
+            tls_handshake: Duration::from_secs(20),
+            greeting: Duration::from_secs(30),
+            command: Duration::from_secs(120),
+            silence: Duration::from_secs(300),
+            append_answer: Duration::from_secs(900),
+            write_stall: Duration::from_secs(300),
+            keep_alive: Duration::from_secs(60),
+            settle_min: Duration::from_secs(10),
+            settle_unmeasured: Duration::from_secs(60),
+            settle_commits: 5,
+            journal_commit_max: Duration::from_secs(30),
+            gate_after_commit_max: Duration::from_secs(60),
+            lease_margin: Duration::from_secs(30),
+            back_off_min: Duration::from_secs(1),
+            back_off_max: Duration::from_secs(300),
+            give_up: Duration::from_secs(1800),
+            read_attempts_max: 3,
+            refusals_max: 3,
+            missing_messages_guard: 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The settle time after a lost connection (law 4), given the longest commit measured on the target.
+    pub fn settle(&self, longest_commit: Option<Duration>) -> Duration {
+        match longest_commit {
+            Some(seen) => self.settle_min.max(seen * self.settle_commits),
+            None => self.settle_unmeasured,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settle_time_outlasts_the_longest_commit_seen() {
+        let limits = Limits::default();
+        assert_eq!(limits.settle(None), Duration::from_secs(60));
+        assert_eq!(limits.settle(Some(Duration::from_millis(3))), Duration::from_secs(10));
+        assert_eq!(limits.settle(Some(Duration::from_secs(4))), Duration::from_secs(20));
+    }
+}

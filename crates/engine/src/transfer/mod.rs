@@ -1,0 +1,3 @@
+//! Copying one mailbox: the brain decides, the shell does.
+
+pub mod spool;

@@ -1,0 +1,235 @@
+//! Bodies: octets of one message, complete, counted and hashed before anything is sent of them (law 2). Small
+//! ones in memory, larger ones in an anonymous file beside the journal, which no crash leaves behind.
+
+use crate::error::EndError;
+use crate::identity::{Measured, Meter};
+use bytes::{Bytes, BytesMut};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Octets written to or read from a spool file at once.
+const SPOOL_PIECE_OCTETS: usize = 256 * 1024;
+
+/// Where bodies are put.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Folder of the spool files: beside the journal.
+    folder: Arc<PathBuf>,
+    /// A longer body is spooled.
+    in_memory_octets_max: u64,
+}
+
+impl Intake {
+    /// Spools bodies above `in_memory_octets_max` octets in `folder`.
+    pub fn new(folder: impl Into<PathBuf>, in_memory_octets_max: u64) -> Self {
+        Self { folder: Arc::new(folder.into()), in_memory_octets_max }
+    }
+
+    /// A body longer than this does not stay in memory.
+    pub fn in_memory_octets_max(&self) -> u64 {
+        self.in_memory_octets_max
+    }
+
+    /// Starts a body. `memory` is what was reserved for it.
+    pub fn begin(&self, memory: Option<OwnedSemaphorePermit>) -> BodyBuilder {
+        BodyBuilder { intake: self.clone(), memory, meter: Meter::new(), held: BytesMut::new(), file: None }
+    }
+
+    /// A body of octets that are at hand.
+    pub async fn body(&self, octets: Bytes) -> Result<Body, EndError> {
+        let mut builder = self.begin(None);
+        builder.push(&octets).await?;
+        builder.finish().await
+    }
+
+    fn error(&self, error: &std::io::Error) -> EndError {
+        EndError::Spool { place: self.folder.display().to_string(), what: error.to_string() }
+    }
+}
+
+/// A body while its octets arrive.
+#[derive(Debug)]
+pub struct BodyBuilder {
+    intake: Intake,
+    memory: Option<OwnedSemaphorePermit>,
+    meter: Meter,
+    /// Octets not yet written to the file; all of them while there is no file.
+    held: BytesMut,
+    file: Option<File>,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meter({} octets)", self.octets())
+    }
+}
+
+impl BodyBuilder {
+    /// Adds the next octets. The memory held stays bounded whatever the length.
+    pub async fn push(&mut self, octets: &[u8]) -> Result<(), EndError> {
+        self.meter.update(octets);
+        self.held.extend_from_slice(octets);
+        let max = match self.file {
+            Some(_) => SPOOL_PIECE_OCTETS as u64,
+            None => self.intake.in_memory_octets_max,
+        };
+        if self.held.len() as u64 > max { self.spill().await } else { Ok(()) }
+    }
+
+    /// Octets so far.
+    pub fn octets(&self) -> u64 {
+        self.meter.octets()
+    }
+
+    /// Ends the body.
+    pub async fn finish(mut self) -> Result<Body, EndError> {
+        let store = if self.file.is_some() {
+            self.spill().await?;
+            self.memory = None;
+            match self.file.take() {
+                Some(file) => Store::Spool(Mutex::new(file)),
+                None => Store::Memory(Bytes::new()),
+            }
+        } else {
+            Store::Memory(self.held.freeze())
+        };
+        let measured = self.meter.finish();
+        Ok(Body(Arc::new(Inner { store, measured, folder: self.intake.folder, _memory: self.memory })))
+    }
+
+    async fn spill(&mut self) -> Result<(), EndError> {
+        let held = self.held.split().freeze();
+        let file = self.file.take();
+        let folder = self.intake.folder.clone();
+        let written = blocking(move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => tempfile::tempfile_in(folder.as_path())?,
+            };
+            std::io::Write::write_all(&mut file, &held)?;
+            Ok(file)
+        })
+        .await;
+        self.file = Some(written.map_err(|e| self.intake.error(&e))?);
+        Ok(())
+    }
+}
+
+/// The octets of one message. Cheap to clone; the octets are shared, and freed with the last clone.
+#[derive(Clone, Debug)]
+pub struct Body(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    measured: Measured,
+    folder: Arc<PathBuf>,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Bytes),
+    /// Locked for the seek and read of one piece.
+    Spool(Mutex<File>),
+}
+
+impl Body {
+    /// Count, digests and what was noticed while hashing.
+    pub fn measured(&self) -> &Measured {
+        &self.0.measured
+    }
+
+    /// Number of octets.
+    pub fn octets(&self) -> u64 {
+        self.0.measured.fingerprint.octets
+    }
+
+    /// True when the octets lie in a file.
+    pub fn is_spooled(&self) -> bool {
+        matches!(self.0.store, Store::Spool(_))
+    }
+
+    /// Octets from `offset` on: all that remain for a body in memory, else a piece of bounded size. Empty at the
+    /// end.
+    pub async fn piece(&self, offset: u64) -> Result<Bytes, EndError> {
+        match &self.0.store {
+            Store::Memory(octets) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
+                Ok(octets.slice(start..))
+            }
+            Store::Spool(_) => {
+                let inner = self.0.clone();
+                blocking(move || inner.read(offset)).await.map_err(|e| EndError::Spool {
+                    place: self.0.folder.display().to_string(),
+                    what: e.to_string(),
+                })
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn read(&self, offset: u64) -> std::io::Result<Bytes> {
+        use std::io::{Read, Seek, SeekFrom};
+        let Store::Spool(file) = &self.store else { return Ok(Bytes::new()) };
+        let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        let left = self.measured.fingerprint.octets.saturating_sub(offset);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(SPOOL_PIECE_OCTETS);
+        let mut piece = vec![0; want];
+        file.read_exact(&mut piece)?;
+        Ok(piece.into())
+    }
+}
+
+/// Runs file work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read_all(body: &Body) -> Vec<u8> {
+        let mut all = Vec::new();
+        while (all.len() as u64) < body.octets() {
+            all.extend_from_slice(&body.piece(all.len() as u64).await.unwrap());
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_long_body_is_spooled_and_read_back_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let intake = Intake::new(folder.path(), 1000);
+        let octets: Vec<u8> = (0..700_000u32).map(|i| (i % 251) as u8).collect();
+        let mut builder = intake.begin(None);
+        for piece in octets.chunks(333) {
+            builder.push(piece).await.unwrap();
+        }
+        let body = builder.finish().await.unwrap();
+        assert!(body.is_spooled());
+        assert_eq!(read_all(&body).await, octets);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
+    }
+
+    #[tokio::test]
+    async fn a_short_body_stays_in_memory() {
+        let intake = Intake::new("/nonexistent", 1000);
+        let body = intake.body(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n")).await.unwrap();
+        assert!(!body.is_spooled());
+        assert_eq!(read_all(&body).await, b"Subject: x\r\n\r\ny\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_spool_that_cannot_be_made_is_an_error_that_names_the_folder() {
+        let error = Intake::new("/nonexistent", 1).body(Bytes::from_static(b"xx")).await.unwrap_err();
+        assert!(error.to_string().contains("/nonexistent"), "{error}");
+    }
+}
