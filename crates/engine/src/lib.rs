@@ -4,12 +4,20 @@
 //! The library never touches the terminal, the environment, the home directory or the process' exit; see
 //! `ARCHITECTURE.md` for the map and the laws.
 
+pub mod adopt;
+pub mod clock;
 pub mod config;
+pub mod context;
+pub mod diff;
 pub mod end;
 pub mod error;
+mod files;
 pub mod identity;
 pub mod journal;
 pub mod limits;
 pub mod message;
+pub mod pace;
+pub mod probe;
 pub mod progress;
+pub mod report;
 pub mod transfer;

@@ -95,6 +95,20 @@ impl Flags {
         self.iter().any(|a| !a.starts_with(b"\\"))
     }
 
+    /// What can be sent in an APPEND: the five system flags a client may set (RFC 9051, 2.3.2) and keywords that are
+    /// atoms. Others (`\\Custom`, octets above 127) are BAD at every server tried, and would cost the message.
+    #[must_use]
+    pub fn sendable(&self) -> Self {
+        const SETTABLE: [&[u8]; 5] = [b"\\Seen", b"\\Answered", b"\\Flagged", b"\\Deleted", b"\\Draft"];
+        self.without(|atom| {
+            if atom.starts_with(b"\\") {
+                !SETTABLE.iter().any(|s| atom.eq_ignore_ascii_case(s))
+            } else {
+                atom.iter().any(|&b| b <= b' ' || b >= 0x7f || b"(){%*\"\\".contains(&b))
+            }
+        })
+    }
+
     fn sorted(&self) -> Vec<Vec<u8>> {
         let mut all: Vec<Vec<u8>> = self.iter().map(<[u8]>::to_ascii_lowercase).collect();
         all.sort_unstable();
@@ -136,6 +150,11 @@ impl InternalDate {
     /// The octets between the quotes.
     pub fn as_octets(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Seconds since 1970-01-01 00:00:00 UTC, if the octets name a possible date.
+    pub fn instant(&self) -> Option<i64> {
+        mailhaul_imap::InternalDate::from_raw(self.0.clone())?.unix_seconds()
     }
 }
 
@@ -188,6 +207,12 @@ mod tests {
         let b = Flags::from_octets("$forwarded \\SEEN");
         assert_eq!(a, b);
         assert_ne!(a, a.without_keywords());
+    }
+
+    #[test]
+    fn flags_that_no_server_takes_in_an_append_are_not_sent() {
+        let f = Flags::from_octets(&b"\\Recent \\SEEN \\Custom a{b sch\xf6n $Forwarded a]b"[..]);
+        assert_eq!(f.sendable().as_octets(), b"\\SEEN $Forwarded a]b");
     }
 
     #[test]

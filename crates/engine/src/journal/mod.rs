@@ -409,9 +409,6 @@ pub struct Intent {
     pub form: Form,
     /// The messages, in order. Each is `listed`, `fetched` or `refused` before and `committed` after.
     pub items: Vec<(ItemId, Sent)>,
-    /// Batches whose gate this process knows it never opened, or whose refusal is known: closed in the same
-    /// transaction, so that no item is ever in two open batches (law 4).
-    pub voids: Vec<BatchId>,
 }
 
 /// A batch that is not closed.
@@ -704,9 +701,8 @@ pub trait Journal: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = JournalResult<Vec<(Key, ItemId)>>> + Send;
 
-    /// Makes an intent durable: its items are `committed`, the batches it voids are closed (their items that
-    /// are not in the new batch return to `listed`, or stay `refused`). The only verb that waits for the disk,
-    /// beside [`Journal::set_baseline`].
+    /// Makes an intent durable: its items are `committed`. An item that is in another open batch is refused. The
+    /// only verb that waits for the disk, beside [`Journal::set_baseline`].
     fn commit_batch(&self, intent: &Intent) -> impl Future<Output = JournalResult<BatchId>> + Send;
     /// Ends a batch, or marks it lost, and moves its items, in one transaction.
     fn end_batch(

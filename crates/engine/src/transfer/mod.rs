@@ -1,3 +1,15 @@
-//! Copying one mailbox: the brain decides, the shell does.
+//! Copying one mailbox: the [`brain`] decides, the [`shell`] does, [`resolve`] finds out what became of messages
+//! whose fate is unknown, [`copy`](mod@copy) goes on until nothing is left to do.
 
+pub mod brain;
+mod commits;
+pub mod copy;
+mod feed;
+pub mod job;
+pub mod ladder;
+pub mod resolve;
+mod shell;
 pub mod spool;
+pub mod uids;
+
+pub use feed::{memory_share, memory_units, split};

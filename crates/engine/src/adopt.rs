@@ -1,0 +1,160 @@
+//! Recognises what the target held before this migration: by content, as a multiset, L0 first and then L1. Both
+//! sides are read; nothing is sent, and no gate opens in the mailbox before the matching is complete (law 5).
+
+use crate::context::Context;
+use crate::end::{Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted};
+use crate::error::Error;
+use crate::identity::{Candidate, Grade, pair_up};
+use crate::journal::{
+    Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, State,
+};
+use crate::message::{Fingerprint, Key};
+use crate::transfer::copy::each_page;
+use crate::transfer::job::{Job, Sessions, retry_source, retry_target};
+use crate::transfer::resolve::{claimed_from, read_all};
+use crate::transfer::{memory_units, split};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Claims for listed source messages what the target mailbox held below its baseline.
+pub async fn adopt<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+    memory: &Arc<Semaphore>,
+) -> Result<(), Error> {
+    let there = read_target(ctx, sessions, job).await?;
+    let items = listed(ctx, job).await?;
+    let sent = if there.is_empty() { BTreeMap::new() } else { read_source(ctx, sessions, job, &items, memory).await? };
+    let wanted: Vec<Candidate<ItemId>> =
+        sent.iter().map(|(id, s)| Candidate { id: *id, fingerprint: s.fetched }).collect();
+    let found: Vec<Candidate<Key>> = there.iter().map(|(uid, (f, _))| Candidate { id: *uid, fingerprint: *f }).collect();
+    let pairs = pair_up(&wanted, &found);
+    ctx.probe.pass("adopt").await;
+    for pairs in pairs.chunks(ctx.settings.limits.journal_page_rows) {
+        let changes: Vec<Change> =
+            pairs.iter().filter_map(|(id, uid)| adopted(job, *id, *uid, sent.get(id)?, there.get(uid)?)).collect();
+        ctx.journal.change(&changes).await?;
+    }
+    job.baseline = Baseline { matched: true, ..job.baseline };
+    ctx.journal.set_baseline(job.record.id, job.baseline).await?;
+    let text = format!(
+        "{} of {} messages of {} were on the new server before and are adopted; {} there belong to nobody",
+        pairs.len(),
+        items.len(),
+        job.record.source.text,
+        there.len() - pairs.len()
+    );
+    let note = Note { kind: "decision:adopt".into(), mailbox: Some(job.record.id), key: None, text };
+    Ok(ctx.journal.note(note).await?)
+}
+
+fn adopted(job: &Job, item: ItemId, uid: Key, sent: &Sent, there: &(Fingerprint, Seen)) -> Option<Change> {
+    let (fingerprint, seen) = there;
+    let mut change = Change::to(item, State::AlreadyThere).at(job.place(uid), Origin::Adopted);
+    change.sent = Some(sent.clone());
+    change.grade = Some(Grade::of(&sent.fetched, fingerprint));
+    change.read_back = Some(read_back(seen));
+    Some(change)
+}
+
+/// What was read at the target, as the journal keeps it.
+pub fn read_back(seen: &Seen) -> ReadBack {
+    ReadBack {
+        fingerprint: seen.measured.map(|m| m.fingerprint),
+        octets: seen.octets,
+        flags: seen.flags.clone(),
+        internal_date: seen.internal_date.clone(),
+        mod_seq: seen.mod_seq,
+    }
+}
+
+/// Reads what lies below the baseline and is nobody's.
+async fn read_target<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<BTreeMap<Key, (Fingerprint, Seen)>, Error> {
+    let claimed = claimed_from(ctx, job, Key(1)).await?;
+    let below = job.baseline.uid_next;
+    let seen = retry_target(ctx, sessions, async |session| {
+        session.open(&job.target.wire).await?;
+        let (keys, _) = session.keys().await?;
+        let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
+        read_all(session, &uids, Depth::Octets).await
+    })
+    .await?;
+    Ok(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))).collect())
+}
+
+async fn listed<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<Vec<Item>, Error> {
+    let mut all = Vec::new();
+    each_page(ctx, job, &[State::Listed], async |page: Vec<Item>| {
+        all.extend(page);
+        Ok(())
+    })
+    .await?;
+    Ok(all)
+}
+
+/// Reads the listed source messages and keeps what they are; their octets are dropped.
+async fn read_source<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    items: &[Item],
+    memory: &Arc<Semaphore>,
+) -> Result<BTreeMap<ItemId, Sent>, Error> {
+    let mut sent: BTreeMap<ItemId, Sent> = BTreeMap::new();
+    let by_key: BTreeMap<Key, &Item> = items.iter().map(|i| (i.id.key, i)).collect();
+    retry_source(ctx, sessions, async |session| {
+        session.open(&job.record.source.wire).await?;
+        let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
+        let (event_tx, mut event_rx) = mpsc::channel(16);
+        let todo: Vec<Item> = items.iter().filter(|i| !sent.contains_key(&i.id)).cloned().collect();
+        let ask = ask_for(ctx, &todo, memory, range_tx);
+        let keep = async {
+            while let Some(event) = event_rx.recv().await {
+                let FetchEvent::Fetched(fetched) = event else { continue };
+                let Some(item) = by_key.get(&fetched.key) else { continue };
+                let fingerprint = fetched.body.measured().fingerprint;
+                let facts = Sent {
+                    fetched: fingerprint,
+                    sent: fingerprint,
+                    flags: fetched.flags.unwrap_or_else(|| item.flags.clone()).sendable(),
+                    internal_date: item.internal_date.clone(),
+                    ladder: Ladder::default(),
+                };
+                sent.insert(item.id, facts);
+            }
+        };
+        let ((), fetched, ()) = tokio::join!(ask, session.fetch(range_rx, &ctx.intake, event_tx), keep);
+        fetched
+    })
+    .await?;
+    Ok(sent)
+}
+
+/// Asks for messages in ranges, within the memory share.
+async fn ask_for<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    items: &[Item],
+    memory: &Arc<Semaphore>,
+    ranges: mpsc::Sender<FetchRange>,
+) {
+    for (id, items) in (0..).zip(split(items, &ctx.settings.limits, false)) {
+        let mut wanted = Vec::with_capacity(items.len());
+        for item in items {
+            let units = memory_units(&ctx.settings.limits, item.octets);
+            let Ok(permit) = memory.clone().acquire_many_owned(units).await else { return };
+            wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
+        }
+        if ranges.send(FetchRange { id, wanted }).await.is_err() {
+            return;
+        }
+    }
+}

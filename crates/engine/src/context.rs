@@ -1,0 +1,139 @@
+//! What all parts of a run share, and how they connect.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
+use crate::error::{EndError, Error, Persistence};
+use crate::journal::{ItemId, Journal, MailboxRecord, RunId, Side};
+use crate::pace::BackOff;
+use crate::probe::Probe;
+use crate::progress::{Bus, Progress};
+use crate::transfer::spool::{Body, Intake};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// What all parts of one run share.
+#[derive(Debug)]
+pub struct Context<S, T, J> {
+    /// Where mail comes from.
+    pub source: S,
+    /// Where it goes.
+    pub target: T,
+    /// The only memory.
+    pub journal: J,
+    /// This run.
+    pub run: RunId,
+    /// Policy.
+    pub settings: Settings,
+    /// Listeners.
+    pub bus: Bus,
+    /// Set by the caller, or by the first fatal error.
+    pub cancel: CancellationToken,
+    /// Time.
+    pub clock: Clock,
+    /// For tests.
+    pub probe: Probe,
+    /// Where bodies are put.
+    pub intake: Intake,
+    /// Where originals of exceptions are saved, if anywhere.
+    pub exceptions: Option<PathBuf>,
+    /// Rung whenever messages were stored: the verifier has work.
+    pub stored: Notify,
+    /// The longest time from gate to answer seen on this target, in milliseconds; 0 before the first.
+    pub longest_commit_ms: AtomicU64,
+}
+
+impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
+    /// The settle time as measured so far (law 4).
+    pub fn settle(&self) -> Duration {
+        let longest = match self.longest_commit_ms.load(Ordering::Relaxed) {
+            0 => None,
+            ms => Some(Duration::from_millis(ms)),
+        };
+        self.settings.limits.settle(longest)
+    }
+
+    /// Notes how long a commit took.
+    pub fn commit_took(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.longest_commit_ms.fetch_max(ms, Ordering::Relaxed);
+    }
+
+    /// Fails with [`Error::Interrupted`] once the caller asked to stop.
+    pub fn check_cancel(&self) -> Result<(), Error> {
+        if self.cancel.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+
+    /// Saves the original of a message that a person must look at.
+    pub async fn keep_original(&self, record: &MailboxRecord, item: ItemId, body: &Body) -> Result<(), Error> {
+        let Some(folder) = &self.exceptions else { return Ok(()) };
+        crate::report::save_exception(folder, &record.source.text, item, body).await
+    }
+
+    /// Sleeps, or is interrupted.
+    pub async fn sleep(&self, time: Duration) -> Result<(), Error> {
+        tokio::select! {
+            () = tokio::time::sleep(time) => Ok(()),
+            () = self.cancel.cancelled() => Err(Error::Interrupted),
+        }
+    }
+
+    /// A session at the source. With `patience`, passing trouble is waited out up to [`crate::limits::Limits::give_up`].
+    pub async fn connect_source(&self, patience: bool) -> Result<S::Session, Error> {
+        self.connect(Side::Source, patience, || self.source.connect(), |s| s.abilities()).await
+    }
+
+    /// A session at the target.
+    pub async fn connect_target(&self, patience: bool) -> Result<T::Session, Error> {
+        self.connect(Side::Target, patience, || self.target.connect(), |s| s.abilities()).await
+    }
+
+    async fn connect<Session, Connecting>(
+        &self,
+        side: Side,
+        patience: bool,
+        mut connect: impl FnMut() -> Connecting,
+        abilities: impl Fn(&Session) -> &Abilities,
+    ) -> Result<Session, Error>
+    where
+        Connecting: Future<Output = Result<Session, EndError>> + Send,
+    {
+        let limits = &self.settings.limits;
+        let began = Instant::now();
+        let mut back_off = BackOff::new(limits.back_off_min, limits.back_off_max, self.run.0.unsigned_abs());
+        loop {
+            self.check_cancel()?;
+            let tried = tokio::select! {
+                tried = connect() => tried,
+                () = self.cancel.cancelled() => return Err(Error::Interrupted),
+            };
+            let error = match tried {
+                Ok(session) => {
+                    let server = abilities(&session).product.clone();
+                    self.bus.tell(Progress::Connected { side: side.into(), server });
+                    return Ok(session);
+                }
+                Err(error) => error,
+            };
+            let asked = match error.reach().persistence {
+                Persistence::Transient(asked) if patience && began.elapsed() < limits.give_up => asked,
+                _ => return Err(at(side, error)),
+            };
+            let wait = back_off.next(asked);
+            self.bus.tell(Progress::waiting(side, error.to_string(), wait));
+            self.sleep(wait).await?;
+        }
+    }
+}
+
+/// An error at one side.
+pub fn at(side: Side, error: EndError) -> Error {
+    match side {
+        Side::Source => Error::Source(error),
+        Side::Target => Error::Target(error),
+    }
+}

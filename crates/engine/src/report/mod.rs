@@ -1,0 +1,5 @@
+//! The report: functions of the journal alone.
+
+mod exceptions;
+
+pub use exceptions::{exception_path, save_exception};

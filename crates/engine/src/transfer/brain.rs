@@ -1,0 +1,451 @@
+//! Pure: decides how the messages of one mailbox go to the target. Events in, actions out; no socket, clock,
+//! journal or octet. The shell does what it says and reports back.
+//!
+//! At most two batches are open: one past its gate ([`Slot::front`]) and one uploaded behind it
+//! ([`Slot::back`]), where the connection can do that. The gate of a batch opens when its upload stands at the
+//! gate, its COMMIT is durable, and the batch before it in this mailbox has its answers (law 3). While anything
+//! of the mailbox is in doubt, no gate opens (law 4).
+
+use crate::end::{Answer, NewUids, Verdict};
+use crate::error::{Refusal, RefusalClass};
+use crate::journal::{Form, ItemId, Ladder, Reason};
+use crate::limits::Limits;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Messages in the first batch of a mailbox; steered by commit times from there.
+const FIRST_BATCH_MESSAGES: usize = 50;
+/// Batches do not shrink below this for slow commits.
+const SMALLEST_BATCH_MESSAGES: usize = 5;
+
+/// A batch of this process, before and after the journal numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchNo(pub u64);
+
+/// A message whose octets are in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Which message.
+    pub item: ItemId,
+    /// Its length.
+    pub octets: u64,
+    /// It holds an LF without CR: it travels alone, and T1 may help.
+    pub lone_lf: bool,
+    /// It carries keywords: T2 may help.
+    pub keywords: bool,
+    /// It carries a date: T3 may help.
+    pub date: bool,
+    /// Steps of the ladder taken.
+    pub ladder: Ladder,
+    /// Times it was refused on its own.
+    pub refusals: u32,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message is in hand.
+    Ready(Ready),
+    /// No further message will come before what is in hand is sent: the source is done with this pass, or memory
+    /// is all reserved.
+    NothingMoreSoon,
+    /// Messages come again after [`Event::NothingMoreSoon`].
+    MoreComing,
+    /// The upload of a batch stands at its gate.
+    AtGate(BatchNo),
+    /// The COMMIT of a batch is durable.
+    Durable(BatchNo),
+    /// The COMMIT of a batch failed or took too long: its gate stays shut.
+    NotDurable(BatchNo),
+    /// The server refused the batch before its gate: nothing of it is stored, the connection is usable.
+    RefusedEarly(BatchNo, Refusal),
+    /// The connection ended before the gate of this batch opened.
+    LostEarly(BatchNo),
+    /// Answers of a batch whose gate was opened, with the time from gate to answer.
+    Answered(BatchNo, Vec<Answer>, Duration),
+    /// A step of the ladder was taken on a message.
+    Laddered(Ready),
+    /// There is a connection to the target and nothing of the mailbox is in doubt.
+    Clear,
+    /// The caller wants to stop: no further batch.
+    Stop,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Hand the batch to the connection, up to its gate.
+    Stage(BatchNo, Vec<Ready>),
+    /// Make its intent durable.
+    Commit(BatchNo, Form, Vec<ItemId>),
+    /// Pass its point of no return.
+    OpenGate(BatchNo),
+    /// Close the connection without opening the gate; nothing of the batch is stored. Its COMMIT is void.
+    Abandon(BatchNo),
+    /// The server has these; the UIDs are unchecked.
+    Stored(BatchNo, Vec<ItemId>, Option<NewUids>),
+    /// The server refused these; their state is `refused` until they are sent again or given up.
+    Refused(BatchNo, Vec<ItemId>),
+    /// The connection was lost after the gate: these may be stored or not. Their octets are dropped.
+    InDoubt(BatchNo, Vec<ItemId>),
+    /// Every message of the batch has an answer or is in doubt.
+    Close(BatchNo),
+    /// Take a step of the ladder on this message.
+    Ladder(Ready, Ladder),
+    /// This message will not be taken; a person must look.
+    GiveUp(ItemId, Reason),
+    /// Connect again, resolve all doubt, then report [`Event::Clear`].
+    Reconnect,
+    /// Wait, then report [`Event::Clear`]: the server asked for it, or is in trouble.
+    Wait(Option<Duration>, Refusal),
+    /// Stop this mailbox; what is in hand goes back to `listed`.
+    Hold(Refusal),
+}
+
+#[derive(Debug)]
+struct Batch {
+    no: BatchNo,
+    items: Vec<Ready>,
+    at_gate: bool,
+    durable: bool,
+    open: bool,
+}
+
+/// The brain of one mailbox pair.
+#[derive(Debug)]
+pub struct Brain {
+    limits: Limits,
+    form: Form,
+    overlap: bool,
+    /// Parts of refused batches and laddered messages, each to be sent as it is, before anything else.
+    forced: VecDeque<Vec<Ready>>,
+    ready: VecDeque<Ready>,
+    front: Option<Batch>,
+    back: Option<Batch>,
+    /// Messages that the shell is changing.
+    laddering: usize,
+    nothing_more_soon: bool,
+    clear: bool,
+    held: bool,
+    next_no: u64,
+    batch_messages: usize,
+}
+
+impl Brain {
+    /// A brain for a connection that sends batches in `form`; `overlap` allows the second slot.
+    pub fn new(limits: Limits, form: Form, overlap: bool) -> Self {
+        Self {
+            batch_messages: FIRST_BATCH_MESSAGES.min(limits.batch_messages_max),
+            limits,
+            form,
+            overlap,
+            forced: VecDeque::new(),
+            ready: VecDeque::new(),
+            front: None,
+            back: None,
+            laddering: 0,
+            nothing_more_soon: false,
+            clear: true,
+            held: false,
+            next_no: 0,
+        }
+    }
+
+    /// Messages in hand that are not in an open batch.
+    pub fn waiting(&self) -> usize {
+        self.ready.len() + self.forced.iter().map(Vec::len).sum::<usize>() + self.laddering
+    }
+
+    /// True when no batch is open and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.waiting() == 0 && self.front.is_none() && self.back.is_none()
+    }
+
+    /// Takes one event and says what to do, in order.
+    pub fn step(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Ready(ready) => self.ready.push_back(ready),
+            Event::NothingMoreSoon => self.nothing_more_soon = true,
+            Event::MoreComing => self.nothing_more_soon = false,
+            Event::AtGate(no) => self.with(no, |b| b.at_gate = true),
+            Event::Durable(no) => self.with(no, |b| b.durable = true),
+            Event::NotDurable(no) => self.abandon_from(no, &mut actions),
+            Event::RefusedEarly(no, refusal) => self.refused_early(no, &refusal, &mut actions),
+            Event::LostEarly(no) => self.lost_early(no, &mut actions),
+            Event::Answered(no, answers, took) => self.answered(no, answers, took, &mut actions),
+            Event::Laddered(ready) => {
+                self.laddering -= 1;
+                self.forced.push_front(vec![ready]);
+            }
+            Event::Clear => self.clear = true,
+            Event::Stop => self.held = true,
+        }
+        self.plan(&mut actions);
+        actions
+    }
+
+    /// Opens batches and gates as far as the rules allow.
+    fn plan(&mut self, actions: &mut Vec<Action>) {
+        if self.clear && !self.held {
+            if self.front.is_none() {
+                self.front = self.next_batch(true, actions);
+            }
+            let may_overlap = self.overlap && self.front.as_ref().is_some_and(|f| f.open);
+            if may_overlap && self.back.is_none() {
+                self.back = self.next_batch(false, actions);
+            }
+            if let Some(front) = self.front.as_mut().filter(|f| f.at_gate && f.durable && !f.open) {
+                front.open = true;
+                actions.push(Action::OpenGate(front.no));
+                // The other slot is free from here on.
+                if self.overlap && self.back.is_none() {
+                    self.back = self.next_batch(false, actions);
+                }
+            }
+        }
+    }
+
+    /// Forms a batch. `urgent`: the target has nothing else to do, so any message is worth sending; else the
+    /// batch must be worth its commit, or nothing more may be coming.
+    fn next_batch(&mut self, urgent: bool, actions: &mut Vec<Action>) -> Option<Batch> {
+        let items = match self.forced.pop_front() {
+            Some(items) => items,
+            None => {
+                let (count, full) = self.next_run();
+                if count == 0 || !(full || urgent || self.nothing_more_soon) {
+                    return None;
+                }
+                self.ready.drain(..count).collect()
+            }
+        };
+        let no = BatchNo(self.next_no);
+        self.next_no += 1;
+        actions.push(Action::Stage(no, items.clone()));
+        actions.push(Action::Commit(no, self.form_of(&items), items.iter().map(|r| r.item).collect()));
+        Some(Batch { no, items, at_gate: false, durable: false, open: false })
+    }
+
+    fn form_of(&self, items: &[Ready]) -> Form {
+        if items.len() == 1 { Form::Multi } else { self.form }
+    }
+
+    /// How many of the ready messages make up the next batch, and whether it is as large as batches get.
+    fn next_run(&self) -> (usize, bool) {
+        let messages_max = match self.form {
+            Form::Multi => self.batch_messages,
+            Form::Group => self.batch_messages.min(self.limits.group_messages_max),
+        };
+        let alone = |r: &Ready| {
+            r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi)
+        };
+        let mut octets = 0u64;
+        for (count, ready) in self.ready.iter().enumerate() {
+            octets += ready.octets;
+            if alone(ready) {
+                return (count.max(1), true);
+            }
+            if count == messages_max || (count > 0 && octets > self.limits.batch_octets_max) {
+                return (count, true);
+            }
+        }
+        (self.ready.len(), false)
+    }
+
+    fn answered(&mut self, no: BatchNo, answers: Vec<Answer>, took: Duration, actions: &mut Vec<Action>) {
+        let Some(batch) = self.take(no) else { return };
+        self.steer(batch.items.len(), took);
+        let mut rest = batch.items.as_slice();
+        let (mut lost, mut doubtful) = (false, Vec::new());
+        let mut refusals = Vec::new();
+        for answer in answers {
+            let (these, others) = rest.split_at(answer.messages.min(rest.len()));
+            rest = others;
+            match answer.verdict {
+                Verdict::Stored(uids) => actions.push(Action::Stored(no, ids(these), uids)),
+                Verdict::Refused(refusal) => {
+                    actions.push(Action::Refused(no, ids(these)));
+                    refusals.push((these.to_vec(), refusal));
+                }
+                Verdict::Lost(_) => {
+                    lost = true;
+                    doubtful.extend(ids(these));
+                }
+            }
+        }
+        // Answers that never came are as lost as those that were cut off.
+        doubtful.extend(ids(rest));
+        lost |= !rest.is_empty();
+        if !doubtful.is_empty() {
+            actions.push(Action::InDoubt(no, doubtful));
+        }
+        actions.push(Action::Close(no));
+        if lost {
+            self.connection_gone(actions);
+        } else if !refusals.is_empty() && self.back.is_some() {
+            // The batch behind was uploaded in the belief that this one is stored: its gate stays shut, so that
+            // the order of messages holds. It is certainly not stored.
+            self.abandon_back(actions);
+        }
+        for (items, refusal) in refusals.into_iter().rev() {
+            self.after_refusal(items, &refusal, actions);
+        }
+        self.promote();
+    }
+
+    /// Decides what becomes of refused messages (integrity.md part 9 and 3.3).
+    fn after_refusal(&mut self, mut items: Vec<Ready>, refusal: &Refusal, actions: &mut Vec<Action>) {
+        use RefusalClass as C;
+        match refusal.class {
+            C::Quota | C::Login | C::NoMailbox | C::NoPermission => {
+                self.forced.push_front(items);
+                self.held = true;
+                actions.push(Action::Hold(refusal.clone()));
+            }
+            C::Throttled(wait) => self.wait_and_retry(items, wait, refusal, actions),
+            C::Unavailable => self.wait_and_retry(items, None, refusal, actions),
+            C::TooBig | C::Content | C::Keyword | C::Date | C::Syntax | C::Unknown => {
+                if items.len() > 1 {
+                    let second = items.split_off(items.len() / 2);
+                    self.forced.push_front(second);
+                    self.forced.push_front(items);
+                } else if let Some(ready) = items.pop() {
+                    self.alone_refused(ready, refusal, actions);
+                }
+            }
+        }
+    }
+
+    fn wait_and_retry(
+        &mut self,
+        items: Vec<Ready>,
+        wait: Option<Duration>,
+        refusal: &Refusal,
+        actions: &mut Vec<Action>,
+    ) {
+        self.forced.push_front(items);
+        if self.clear {
+            self.clear = false;
+            actions.push(Action::Wait(wait, refusal.clone()));
+        }
+    }
+
+    /// A message refused on its own: the ladder, else an exception with the server's words.
+    fn alone_refused(&mut self, mut ready: Ready, refusal: &Refusal, actions: &mut Vec<Action>) {
+        ready.refusals += 1;
+        if let Some(step) = next_step(&ready, refusal.class) {
+            self.laddering += 1;
+            actions.push(Action::Ladder(ready, step));
+        } else if refusal.class == RefusalClass::Unknown && ready.refusals < self.limits.refusals_max {
+            self.ready.push_back(ready);
+        } else {
+            let kind = if refusal.class == RefusalClass::TooBig { "too_big" } else { "refused" };
+            actions.push(Action::GiveUp(ready.item, Reason::new(kind, refusal.to_string())));
+        }
+    }
+
+    fn refused_early(&mut self, no: BatchNo, refusal: &Refusal, actions: &mut Vec<Action>) {
+        let Some(batch) = self.take(no) else { return };
+        actions.push(Action::Refused(no, ids(&batch.items)));
+        actions.push(Action::Close(no));
+        self.after_refusal(batch.items, refusal, actions);
+        self.promote();
+    }
+
+    /// The connection went before this gate opened. A batch in front of it that is past its gate reports its own
+    /// loss with its answers; until then nothing is concluded about it.
+    fn lost_early(&mut self, no: BatchNo, actions: &mut Vec<Action>) {
+        let Some(batch) = self.take(no) else { return };
+        actions.push(Action::Abandon(no));
+        self.forced.push_front(batch.items);
+        if self.front.is_none() {
+            self.connection_gone(actions);
+        }
+    }
+
+    /// A COMMIT failed: no gate opens on this connection any more.
+    fn abandon_from(&mut self, no: BatchNo, actions: &mut Vec<Action>) {
+        let Some(batch) = self.take(no) else { return };
+        actions.push(Action::Abandon(no));
+        self.forced.push_front(batch.items);
+        self.promote();
+        if self.front.is_none() {
+            self.connection_gone(actions);
+        }
+    }
+
+    fn abandon_back(&mut self, actions: &mut Vec<Action>) {
+        if let Some(back) = self.back.take() {
+            actions.push(Action::Abandon(back.no));
+            self.forced.push_front(back.items);
+            self.connection_gone(actions);
+        }
+    }
+
+    fn connection_gone(&mut self, actions: &mut Vec<Action>) {
+        self.abandon_back_silently(actions);
+        if self.clear {
+            self.clear = false;
+            actions.push(Action::Reconnect);
+        }
+    }
+
+    fn abandon_back_silently(&mut self, actions: &mut Vec<Action>) {
+        if let Some(back) = self.back.take() {
+            actions.push(Action::Abandon(back.no));
+            self.forced.push_front(back.items);
+        }
+    }
+
+    /// Keeps one commit near the goal (SHOULD): half as many messages when slow, twice when quick and full.
+    fn steer(&mut self, sent: usize, took: Duration) {
+        if took > self.limits.commit_time_goal {
+            self.batch_messages =
+                (self.batch_messages / 2).max(SMALLEST_BATCH_MESSAGES.min(self.limits.batch_messages_max));
+        } else if took < self.limits.commit_time_goal / 2 && sent >= self.batch_messages {
+            self.batch_messages = (self.batch_messages * 2).min(self.limits.batch_messages_max);
+        }
+    }
+
+    fn take(&mut self, no: BatchNo) -> Option<Batch> {
+        if self.front.as_ref().is_some_and(|b| b.no == no) {
+            self.front.take()
+        } else if self.back.as_ref().is_some_and(|b| b.no == no) {
+            self.back.take()
+        } else {
+            None
+        }
+    }
+
+    fn promote(&mut self) {
+        if self.front.is_none() {
+            self.front = self.back.take();
+        }
+    }
+
+    fn with(&mut self, no: BatchNo, change: impl FnOnce(&mut Batch)) {
+        if let Some(batch) = self.front.iter_mut().chain(self.back.iter_mut()).find(|b| b.no == no) {
+            change(batch);
+        }
+    }
+}
+
+/// The next step of the ladder that may help against a refusal of this class.
+fn next_step(ready: &Ready, class: RefusalClass) -> Option<Ladder> {
+    use RefusalClass as C;
+    let untried = |step: Ladder, useful: bool| (useful && !ready.ladder.has(step)).then_some(step);
+    let about_content = matches!(class, C::Content | C::Syntax | C::Unknown);
+    let about_keywords = matches!(class, C::Keyword | C::Syntax | C::Unknown);
+    let about_date = matches!(class, C::Date | C::Syntax | C::Unknown);
+    untried(Ladder::LINE_ENDS, about_content && ready.lone_lf)
+        .or_else(|| untried(Ladder::NO_KEYWORDS, about_keywords && ready.keywords))
+        .or_else(|| untried(Ladder::NO_DATE, about_date && ready.date))
+}
+
+fn ids(items: &[Ready]) -> Vec<ItemId> {
+    items.iter().map(|r| r.item).collect()
+}
+
+#[cfg(test)]
+#[path = "brain_tests.rs"]
+mod tests;

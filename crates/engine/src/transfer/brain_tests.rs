@@ -1,0 +1,253 @@
+use super::*;
+use crate::journal::{EpochId, MailboxId};
+use crate::message::{Key, UidValidity};
+
+fn ready(key: i64) -> Ready {
+    Ready {
+        item: ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) },
+        octets: 100,
+        lone_lf: false,
+        keywords: false,
+        date: true,
+        ladder: Ladder::default(),
+        refusals: 0,
+    }
+}
+
+fn brain(form: Form, overlap: bool) -> Brain {
+    Brain::new(Limits::default(), form, overlap)
+}
+
+fn feed(brain: &mut Brain, keys: std::ops::RangeInclusive<i64>) -> Vec<Action> {
+    keys.flat_map(|k| brain.step(Event::Ready(ready(k)))).collect()
+}
+
+fn staged(actions: &[Action]) -> Vec<(u64, Vec<i64>)> {
+    let keys = |items: &[Ready]| items.iter().map(|r| r.item.key.0).collect();
+    actions
+        .iter()
+        .filter_map(|a| match a {
+            Action::Stage(no, items) => Some((no.0, keys(items))),
+            _ => None,
+        })
+        .collect()
+}
+
+fn opens(actions: &[Action]) -> Vec<u64> {
+    actions.iter().filter_map(|a| if let Action::OpenGate(no) = a { Some(no.0) } else { None }).collect()
+}
+
+fn stored(n: usize) -> Answer {
+    let uids = NewUids { uid_validity: UidValidity(1), uids: (0..n as i64).map(Key).collect() };
+    Answer { messages: n, verdict: Verdict::Stored(Some(uids)) }
+}
+
+fn refusal(class: RefusalClass) -> Refusal {
+    Refusal { class, bad: false, code: None, text: "because".into() }
+}
+
+fn refused(n: usize, class: RefusalClass) -> Answer {
+    Answer { messages: n, verdict: Verdict::Refused(refusal(class)) }
+}
+
+const QUICK: Duration = Duration::from_millis(10);
+
+#[test]
+fn a_gate_opens_only_when_the_upload_stands_at_it_and_the_commit_is_durable() {
+    let mut b = brain(Form::Multi, true);
+    let first = feed(&mut b, 1..=1);
+    assert_eq!(staged(&first), [(0, vec![1])]);
+    assert!(opens(&b.step(Event::AtGate(BatchNo(0)))).is_empty());
+    assert_eq!(opens(&b.step(Event::Durable(BatchNo(0)))), [0]);
+}
+
+#[test]
+fn the_gate_of_the_next_batch_waits_for_the_answers_of_the_one_before() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=3);
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    let opened = b.step(Event::Durable(BatchNo(0)));
+    assert_eq!(staged(&opened), [(1, vec![2, 3])], "uploaded behind its gate");
+    b.step(Event::AtGate(BatchNo(1)));
+    assert!(opens(&b.step(Event::Durable(BatchNo(1)))).is_empty());
+    assert_eq!(opens(&b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK))), [1]);
+}
+
+#[test]
+fn without_overlap_nothing_is_staged_behind_an_open_gate() {
+    let mut b = brain(Form::Multi, false);
+    feed(&mut b, 1..=3);
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    assert!(staged(&b.step(Event::Durable(BatchNo(0)))).is_empty());
+    assert_eq!(staged(&b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK))), [(1, vec![2, 3])]);
+}
+
+/// Runs batches against a server that refuses any batch holding one of `poison`.
+fn run_with_poison(count: i64, poison: &[i64], form: Form) -> (Vec<i64>, Vec<i64>, usize) {
+    let mut b = brain(form, true);
+    let (mut stored_keys, mut given_up, mut sent) = (Vec::new(), Vec::new(), 0);
+    let mut todo: VecDeque<Action> = feed(&mut b, 1..=count).into();
+    todo.extend(b.step(Event::NothingMoreSoon));
+    let mut batches = std::collections::HashMap::new();
+    while let Some(action) = todo.pop_front() {
+        match action {
+            Action::Stage(no, items) => {
+                sent += items.len();
+                batches.insert(no, items);
+                todo.extend(b.step(Event::AtGate(no)));
+            }
+            Action::Commit(no, ..) => todo.extend(b.step(Event::Durable(no))),
+            Action::OpenGate(no) => {
+                let items = &batches[&no];
+                let bad = |r: &Ready| poison.contains(&r.item.key.0);
+                let answers = if form == Form::Multi {
+                    let n = items.len();
+                    vec![if items.iter().any(bad) { refused(n, RefusalClass::Content) } else { stored(n) }]
+                } else {
+                    items.iter().map(|r| if bad(r) { refused(1, RefusalClass::Content) } else { stored(1) }).collect()
+                };
+                todo.extend(b.step(Event::Answered(no, answers, QUICK)));
+            }
+            Action::Stored(_, items, _) => stored_keys.extend(items.iter().map(|i| i.key.0)),
+            Action::GiveUp(item, reason) => {
+                assert_eq!(reason.text, "NO because");
+                given_up.push(item.key.0);
+            }
+            Action::Reconnect => todo.extend(b.step(Event::Clear)),
+            _ => {}
+        }
+    }
+    assert!(b.is_idle());
+    (stored_keys, given_up, sent)
+}
+
+#[test]
+fn a_poison_at_each_position_of_a_batch_becomes_one_exception_and_the_others_keep_their_order() {
+    for poison in 1..=60 {
+        let (stored, given_up, _) = run_with_poison(60, &[poison], Form::Multi);
+        assert_eq!(given_up, [poison]);
+        assert_eq!(stored, (1..=60).filter(|k| *k != poison).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn two_poisons_are_both_found() {
+    let (stored, given_up, _) = run_with_poison(50, &[7, 8], Form::Multi);
+    assert_eq!((stored.len(), given_up), (48, vec![7, 8]));
+}
+
+#[test]
+fn in_a_group_a_refusal_costs_only_its_own_message() {
+    let (stored, given_up, sent) = run_with_poison(60, &[30], Form::Group);
+    assert_eq!((stored.len(), given_up), (59, vec![30]));
+    assert!(sent <= 60 + 32, "at most the batch behind was sent again, {sent}");
+}
+
+#[test]
+fn a_lost_connection_puts_the_open_batch_in_doubt_and_voids_the_one_behind() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=3);
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(1)));
+    let lost = Answer { messages: 1, verdict: Verdict::Lost("reset".into()) };
+    let actions = b.step(Event::Answered(BatchNo(0), vec![lost], QUICK));
+    assert!(actions.contains(&Action::InDoubt(BatchNo(0), vec![ready(1).item])));
+    assert!(actions.contains(&Action::Abandon(BatchNo(1))));
+    assert!(actions.contains(&Action::Reconnect));
+    assert!(staged(&actions).is_empty(), "no gate while the mailbox is in doubt");
+    assert_eq!(staged(&b.step(Event::Clear)), [(2, vec![2, 3])]);
+}
+
+#[test]
+fn a_connection_lost_before_the_gate_leaves_no_doubt() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=1);
+    let actions = b.step(Event::LostEarly(BatchNo(0)));
+    assert_eq!(actions, [Action::Abandon(BatchNo(0)), Action::Reconnect]);
+    assert_eq!(staged(&b.step(Event::Clear)), [(1, vec![1])]);
+}
+
+#[test]
+fn a_commit_that_fails_keeps_the_gate_shut() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=1);
+    b.step(Event::AtGate(BatchNo(0)));
+    let actions = b.step(Event::NotDurable(BatchNo(0)));
+    assert_eq!(actions, [Action::Abandon(BatchNo(0)), Action::Reconnect]);
+}
+
+#[test]
+fn a_full_target_holds_the_mailbox_and_gives_nothing_up() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=10);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    let actions = b.step(Event::Answered(BatchNo(0), vec![refused(1, RefusalClass::Quota)], QUICK));
+    assert!(actions.contains(&Action::Hold(refusal(RefusalClass::Quota))));
+    assert!(!actions.iter().any(|a| matches!(a, Action::GiveUp(..))));
+    assert!(staged(&b.step(Event::Clear)).is_empty(), "a small message must not slip in");
+}
+
+#[test]
+fn throttling_waits_as_asked_and_sends_the_same_again() {
+    let mut b = brain(Form::Multi, false);
+    feed(&mut b, 1..=1);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    let wait = Some(Duration::from_secs(7));
+    let class = RefusalClass::Throttled(wait);
+    let actions = b.step(Event::Answered(BatchNo(0), vec![refused(1, class)], QUICK));
+    assert!(actions.contains(&Action::Wait(wait, refusal(class))));
+    assert_eq!(staged(&b.step(Event::Clear)), [(1, vec![1])]);
+}
+
+#[test]
+fn a_message_with_a_lone_lf_travels_alone_and_climbs_the_ladder() {
+    let mut b = brain(Form::Multi, false);
+    b.step(Event::Ready(ready(1)));
+    b.step(Event::Ready(ready(2)));
+    b.step(Event::Ready(Ready { lone_lf: true, ..ready(3) }));
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    assert_eq!(staged(&b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK))), [(1, vec![2])]);
+    b.step(Event::AtGate(BatchNo(1)));
+    b.step(Event::Durable(BatchNo(1)));
+    assert_eq!(staged(&b.step(Event::Answered(BatchNo(1), vec![stored(1)], QUICK))), [(2, vec![3])]);
+    b.step(Event::AtGate(BatchNo(2)));
+    b.step(Event::Durable(BatchNo(2)));
+    let actions = b.step(Event::Answered(BatchNo(2), vec![refused(1, RefusalClass::Content)], QUICK));
+    let Some(Action::Ladder(r, step)) = actions.iter().find(|a| matches!(a, Action::Ladder(..))) else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(*step, Ladder::LINE_ENDS);
+    let again = b.step(Event::Laddered(Ready { ladder: r.ladder.with(*step), ..*r }));
+    assert_eq!(staged(&again), [(3, vec![3])]);
+}
+
+#[test]
+fn batches_shrink_when_commits_are_slow_and_grow_when_they_are_quick() {
+    let mut b = brain(Form::Multi, false);
+    b.steer(50, Duration::from_secs(3));
+    assert_eq!(b.batch_messages, 25);
+    b.steer(25, QUICK);
+    assert_eq!(b.batch_messages, 50);
+    (0..10).for_each(|_| b.steer(200, QUICK));
+    assert_eq!(b.batch_messages, 200);
+}
+
+#[test]
+fn after_stop_no_batch_is_formed_and_the_open_one_is_still_settled() {
+    let mut b = brain(Form::Multi, false);
+    feed(&mut b, 1..=5);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    b.step(Event::Stop);
+    let actions = b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK));
+    assert!(matches!(actions[..], [Action::Stored(..), Action::Close(_)]), "{actions:?}");
+    assert_eq!(b.waiting(), 4);
+}

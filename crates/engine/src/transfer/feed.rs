@@ -1,0 +1,165 @@
+//! Asks the source for the octets of listed messages, in ranges, ahead of need and within the memory reserved.
+
+use crate::context::Context;
+use crate::end::{FetchRange, Source, Target, Wanted};
+use crate::error::Error;
+use crate::journal::{Item, ItemId, Journal, MailboxId, Query, State};
+use crate::limits::Limits;
+use crate::message::Key;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// Unit of the memory reservation, in octets.
+const UNIT_OCTETS: u64 = 1024;
+/// Reserved for a message that goes to the spool, in octets: what passes through memory on its way.
+const SPOOLED_OCTETS: u64 = 512 * 1024;
+
+/// The memory share of one mailbox in work: no other mailbox can starve it.
+pub fn memory_share(limits: &Limits, mailboxes_in_work: usize) -> Arc<Semaphore> {
+    let share = limits.body_memory_octets / mailboxes_in_work.max(1) as u64;
+    // Two open batches, one being built and one message beyond must fit, else nothing would move.
+    let least = 3 * limits.batch_octets_max + limits.body_in_memory_octets_max;
+    Arc::new(Semaphore::new(usize::try_from(share.max(least) / UNIT_OCTETS).unwrap_or(usize::MAX >> 4)))
+}
+
+/// Units of [`memory_share`] to reserve for a message of `octets`.
+pub fn memory_units(limits: &Limits, octets: u64) -> u32 {
+    let octets = if octets > limits.body_in_memory_octets_max { SPOOLED_OCTETS } else { octets };
+    u32::try_from(octets / UNIT_OCTETS + 1).unwrap_or(u32::MAX)
+}
+
+/// What the feeder tells the shell.
+#[derive(Debug)]
+pub enum Fed {
+    /// These are asked for; their facts come with them.
+    Asked(Vec<Item>),
+    /// All memory is reserved: nothing more comes before something is freed.
+    Starved,
+    /// Memory is there again.
+    Resumed,
+    /// Every listed message of this pass has been asked for.
+    Done,
+}
+
+/// Which messages a pass asks for.
+#[derive(Debug, Default)]
+pub struct Wish {
+    /// Asked for alone, one after the other, because an earlier FETCH of them failed; nothing else is, if any.
+    pub only: BTreeSet<Key>,
+    /// Not asked for in this pass.
+    pub without: BTreeMap<Key, u32>,
+}
+
+/// Walks the listed messages of a mailbox in order and asks for them. Ends when all are asked for, or when the
+/// other side of `ranges` is gone.
+pub async fn feed<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    mailbox: MailboxId,
+    wish: &Wish,
+    memory: &Arc<Semaphore>,
+    ranges: mpsc::Sender<FetchRange>,
+    fed: mpsc::Sender<Fed>,
+) -> Result<(), Error> {
+    let limits = &ctx.settings.limits;
+    let mut after: Option<ItemId> = None;
+    let mut range_id = 0;
+    loop {
+        let states = &[State::Listed];
+        let limit = limits.journal_page_rows;
+        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        let page: Vec<Item> = page.into_iter().filter(|i| wanted(wish, i.id.key)).collect();
+        for items in split(&page, limits, !wish.only.is_empty()) {
+            range_id += 1;
+            let Some(range) = reserve(items, range_id, limits, memory, &fed).await else { return Ok(()) };
+            if fed.send(Fed::Asked(items.to_vec())).await.is_err() || ranges.send(range).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    // The shell may be gone; then nobody needs to know.
+    let _ = fed.send(Fed::Done).await;
+    Ok(())
+}
+
+fn wanted(wish: &Wish, key: Key) -> bool {
+    if wish.only.is_empty() { !wish.without.contains_key(&key) } else { wish.only.contains(&key) }
+}
+
+/// Cuts a page into ranges by number and size, so that the memory for one range can always be had.
+pub fn split<'a>(page: &'a [Item], limits: &Limits, alone: bool) -> Vec<&'a [Item]> {
+    let messages_max = if alone { 1 } else { limits.fetch_range_messages_max };
+    let (mut ranges, mut start, mut octets) = (Vec::new(), 0, 0u64);
+    for (i, item) in page.iter().enumerate() {
+        let full = i - start >= messages_max || (i > start && octets + item.octets > limits.fetch_range_octets_max);
+        if full {
+            ranges.push(&page[start..i]);
+            (start, octets) = (i, 0);
+        }
+        octets += item.octets;
+    }
+    if start < page.len() {
+        ranges.push(&page[start..]);
+    }
+    ranges
+}
+
+/// Reserves memory for each message of a range before it is asked for. `None` when the shell is gone.
+async fn reserve(
+    items: &[Item],
+    id: u64,
+    limits: &Limits,
+    memory: &Arc<Semaphore>,
+    fed: &mpsc::Sender<Fed>,
+) -> Option<FetchRange> {
+    let mut wanted = Vec::with_capacity(items.len());
+    for item in items {
+        let units = memory_units(limits, item.octets);
+        let permit = match memory.clone().try_acquire_many_owned(units) {
+            Ok(permit) => permit,
+            Err(_) => {
+                fed.send(Fed::Starved).await.ok()?;
+                let permit = memory.clone().acquire_many_owned(units).await.ok()?;
+                fed.send(Fed::Resumed).await.ok()?;
+                permit
+            }
+        };
+        wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
+    }
+    Some(FetchRange { id, wanted })
+}
+
+/// Messages asked for and not yet answered.
+#[derive(Debug, Default)]
+pub struct Outstanding {
+    asked: HashMap<Key, Item>,
+    order: BTreeSet<Key>,
+}
+
+impl Outstanding {
+    /// Adds what was asked for.
+    pub fn add(&mut self, items: Vec<Item>) {
+        for item in items {
+            self.order.insert(item.id.key);
+            self.asked.insert(item.id.key, item);
+        }
+    }
+
+    /// Takes out what was answered.
+    pub fn take(&mut self, key: Key) -> Option<Item> {
+        self.order.remove(&key);
+        self.asked.remove(&key)
+    }
+
+    /// True when every message asked for was answered.
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// The first message not answered: the one a broken connection is blamed on.
+    pub fn first(&self) -> Option<Key> {
+        self.order.first().copied()
+    }
+}

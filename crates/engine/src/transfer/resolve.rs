@@ -1,0 +1,318 @@
+//! Finding out what became of messages whose fate, or whose UID, is unknown: by content, among unclaimed UIDs
+//! (law 4, integrity.md 6.4).
+//!
+//! All of a mailbox's doubt is one multiset, together with its stored messages of unknown UID, which are served
+//! first. "Not stored" is concluded only from a scan that began after the settle time.
+
+use super::job::{Job, Sessions, retry_target};
+use crate::clock::Stamp;
+use crate::context::Context;
+use crate::end::{Depth, Seen, Source, Target, TargetSession};
+use crate::error::{EndError, Error};
+use crate::identity::{Candidate, is_one_run, pair_up};
+use crate::journal::{
+    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Query, State,
+};
+use crate::message::{Fingerprint, Key};
+use crate::progress::Progress;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// First wait between two scans; it doubles up to [`SCAN_WAIT_MAX`].
+const SCAN_WAIT_MIN: Duration = Duration::from_millis(250);
+/// Longest wait between two scans.
+const SCAN_WAIT_MAX: Duration = Duration::from_secs(4);
+
+/// What a mailbox does not know about its messages.
+#[derive(Debug, Default)]
+struct Doubt {
+    batches: Vec<OpenBatch>,
+    /// Stored, with an unknown UID.
+    unplaced: BTreeMap<ItemId, Fingerprint>,
+    /// Stored or not.
+    doubtful: BTreeMap<ItemId, Fingerprint>,
+}
+
+impl Doubt {
+    fn is_none(&self) -> bool {
+        self.batches.is_empty() && self.unplaced.is_empty() && self.doubtful.is_empty()
+    }
+}
+
+/// What resolving found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Found at the target and claimed.
+    pub found: u64,
+    /// Proven not stored: `listed` again.
+    pub not_stored: u64,
+}
+
+/// Resolves all doubt of a mailbox. `lost` is the moment its last connection was aborted; without one (after a
+/// restart) the count starts at the first good login.
+pub async fn resolve<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+    lost: Option<Stamp>,
+) -> Result<Resolved, Error> {
+    let doubt = gather(ctx, job.record.id).await?;
+    if doubt.is_none() {
+        return Ok(Resolved::default());
+    }
+    let messages = (doubt.unplaced.len() + doubt.doubtful.len()) as u64;
+    ctx.bus.tell(Progress::Resolving { mailbox: job.record.id.0, messages });
+    sessions.target(ctx).await?;
+    let since = lost.unwrap_or_else(|| ctx.clock.now());
+    let settle = ctx.settle();
+    let mut wait = SCAN_WAIT_MIN;
+    loop {
+        ctx.probe.pass("resolve: scan").await;
+        let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
+        let found = scan(ctx, sessions, job, &doubt).await?;
+        let all = found.len() == doubt.unplaced.len() + doubt.doubtful.len();
+        if all || settled {
+            return conclude(ctx, job, &doubt, &found).await;
+        }
+        let left = settle.saturating_sub(ctx.clock.at_least_since(since));
+        ctx.sleep(wait.min(left.max(Duration::from_millis(1)))).await?;
+        wait = (wait * 2).min(SCAN_WAIT_MAX);
+    }
+}
+
+/// Marks every open batch as lost and collects what is doubtful.
+async fn gather<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    mailbox: MailboxId,
+) -> Result<Doubt, Error> {
+    let batches = ctx.journal.open_batches(mailbox).await?;
+    let mut after = None;
+    let mut doubt = Doubt::default();
+    loop {
+        let states = &[State::Committed, State::InDoubt, State::Stored];
+        let limit = ctx.settings.limits.journal_page_rows;
+        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for item in page {
+            sort_in(&mut doubt, &item);
+        }
+    }
+    for batch in &batches {
+        let doubtful = batch.items.iter().filter(|id| doubt.doubtful.contains_key(id));
+        let changes: Vec<Change> = doubtful.map(|id| Change::to(*id, State::InDoubt)).collect();
+        ctx.journal.end_batch(batch.id, BatchEnd::Lost, &changes).await?;
+    }
+    doubt.batches = batches;
+    Ok(doubt)
+}
+
+fn sort_in(doubt: &mut Doubt, item: &Item) {
+    let Some(sent) = &item.sent else { return };
+    match item.state {
+        State::Committed | State::InDoubt => {
+            doubt.doubtful.insert(item.id, sent.sent);
+        }
+        State::Stored if item.place.is_none() => {
+            doubt.unplaced.insert(item.id, sent.sent);
+        }
+        _ => {}
+    }
+}
+
+/// Reads the window and pairs. The result maps items to UIDs.
+async fn scan<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    doubt: &Doubt,
+) -> Result<HashMap<ItemId, Key>, Error> {
+    let from = window(job, doubt);
+    let claimed = claimed_from(ctx, job, from).await?;
+    let seen = retry_target(ctx, sessions, async |session| {
+        session.open(&job.target.wire).await?;
+        read_unclaimed(session, from, &claimed).await
+    })
+    .await?;
+    let found: Vec<Candidate<Key>> = seen
+        .iter()
+        .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
+        .collect();
+    Ok(pair(doubt, &found))
+}
+
+/// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
+/// to a doubtful one before.
+fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
+    let wanted = |of: &BTreeMap<ItemId, Fingerprint>| {
+        of.iter().map(|(id, fingerprint)| Candidate { id: *id, fingerprint: *fingerprint }).collect::<Vec<_>>()
+    };
+    let mut pairs: HashMap<ItemId, Key> = pair_up(&wanted(&doubt.unplaced), found).into_iter().collect();
+    let taken: BTreeSet<Key> = pairs.values().copied().collect();
+    let rest: Vec<Candidate<Key>> = found.iter().filter(|c| !taken.contains(&c.id)).copied().collect();
+    pairs.extend(pair_up(&wanted(&doubt.doubtful), &rest));
+    pairs
+}
+
+/// The first UID that can be one of ours: the least UIDNEXT of the open batches; for stored messages of unknown
+/// UID, whose batch is closed, the baseline.
+fn window(job: &Job, doubt: &Doubt) -> Key {
+    let batches = doubt.batches.iter().filter(|b| b.epoch == job.target_epoch.id).map(|b| b.uid_next);
+    let base = (!doubt.unplaced.is_empty()).then(|| {
+        if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) }
+    });
+    batches.chain(base).min().unwrap_or(Key(1))
+}
+
+/// The claimed UIDs of the target's epoch from `from` on.
+pub async fn claimed_from<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    from: Key,
+) -> Result<BTreeSet<Key>, Error> {
+    let limit = ctx.settings.limits.journal_page_rows;
+    let (mut claimed, mut next) = (BTreeSet::new(), from);
+    loop {
+        let page = ctx.journal.claims(job.record.id, job.target_epoch.id, next, limit).await?;
+        let Some((last, _)) = page.last() else { return Ok(claimed) };
+        next = Key(last.0 + 1);
+        claimed.extend(page.iter().map(|(uid, _)| *uid));
+    }
+}
+
+/// Reads the octets of all messages of the opened mailbox from `from` on that are in nobody's claim.
+async fn read_unclaimed<S: TargetSession>(
+    session: &mut S,
+    from: Key,
+    claimed: &BTreeSet<Key>,
+) -> Result<Vec<Seen>, EndError> {
+    let (keys, _) = session.keys().await?;
+    let wanted: Vec<Key> = keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
+    read_all(session, &wanted, Depth::Octets).await
+}
+
+/// Reads messages and collects what was seen, ascending by UID.
+pub async fn read_all<S: TargetSession>(
+    session: &mut S,
+    uids: &[Key],
+    depth: Depth,
+) -> Result<Vec<Seen>, EndError> {
+    if uids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (tx, mut rx) = mpsc::channel(64);
+    let collect = async {
+        let mut all = Vec::new();
+        while let Some(seen) = rx.recv().await {
+            all.push(seen);
+        }
+        all
+    };
+    let (read, mut all) = tokio::join!(session.read(uids, depth, tx), collect);
+    read?;
+    all.sort_by_key(|s: &Seen| s.uid);
+    Ok(all)
+}
+
+async fn conclude<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &mut Job,
+    doubt: &Doubt,
+    found: &HashMap<ItemId, Key>,
+) -> Result<Resolved, Error> {
+    ctx.probe.pass("resolve: conclude").await;
+    let stored =
+        |id: &ItemId, uid: &Key| Change::to(*id, State::Stored).at(job.place(*uid), Origin::Found);
+    let placed: Vec<Change> =
+        doubt.unplaced.keys().filter_map(|id| found.get(id).map(|uid| stored(id, uid))).collect();
+    ctx.journal.change(&placed).await?;
+    let mut result = Resolved { found: found.len() as u64, not_stored: 0 };
+    for batch in &doubt.batches {
+        let mut changes = Vec::new();
+        for id in batch.items.iter().filter(|id| doubt.doubtful.contains_key(id)) {
+            match found.get(id) {
+                Some(uid) => changes.push(stored(id, uid)),
+                None => {
+                    result.not_stored += 1;
+                    changes.push(Change::to(*id, State::Listed));
+                }
+            }
+        }
+        note_doubts(ctx, job, batch, doubt, found).await?;
+        ctx.journal.end_batch(batch.id, BatchEnd::Resolved, &changes).await?;
+    }
+    if let Some(highest) = found.values().max() {
+        job.uid_next = job.uid_next.max(Key(highest.0 + 1));
+    }
+    Ok(result)
+}
+
+/// What cannot be told apart from outside is said (integrity.md 6.5).
+async fn note_doubts<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    batch: &OpenBatch,
+    doubt: &Doubt,
+    found: &HashMap<ItemId, Key>,
+) -> Result<(), Error> {
+    let doubtful: Vec<&ItemId> = batch.items.iter().filter(|id| doubt.doubtful.contains_key(id)).collect();
+    let keys: Vec<Key> = doubtful.iter().map(|id| id.key).collect();
+    let pairs: HashMap<Key, Key> =
+        doubtful.iter().filter_map(|id| found.get(id).map(|uid| (id.key, *uid))).collect();
+    let note = |kind: &str, text: String| Note {
+        kind: kind.into(),
+        mailbox: Some(job.record.id),
+        key: keys.first().copied(),
+        text,
+    };
+    if !pairs.is_empty() && !is_one_run(&keys, &pairs) {
+        let text = format!(
+            "{} messages of {} were found on the new server by their content after the connection was lost; should \
+             somebody else have stored identical copies in that moment, one of theirs may have been taken for ours",
+            pairs.len(),
+            job.record.source.text
+        );
+        ctx.journal.note(note("doubt:claimed_by_content", text)).await?;
+    }
+    let resent = keys.len() - pairs.len();
+    if resent > 0 {
+        let text = format!(
+            "{resent} messages of {} were not on the new server {} s after the connection was lost, and are sent \
+             again; should the first copy appear later, it is a surplus",
+            job.record.source.text,
+            ctx.settle().as_secs()
+        );
+        ctx.journal.note(note("doubt:resent", text)).await?;
+    }
+    Ok(())
+}
+
+/// Looks for messages whose claim belongs to another epoch among the unclaimed ones of the present one, by content
+/// (integrity.md 6.7). Those not found stay `suspect`: they are never sent again by number.
+pub async fn rebind<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<(), Error> {
+    let mut suspects = Doubt::default();
+    let (mailbox, limit, mut after) = (job.record.id, ctx.settings.limits.journal_page_rows, None);
+    loop {
+        let states = &[State::Suspect];
+        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))));
+    }
+    if suspects.doubtful.is_empty() {
+        return Ok(());
+    }
+    let found = scan(ctx, sessions, job, &suspects).await?;
+    let changes: Vec<Change> = suspects
+        .doubtful
+        .keys()
+        .filter_map(|id| Some(Change::to(*id, State::Stored).at(job.place(*found.get(id)?), Origin::Found)))
+        .collect();
+    ctx.journal.change(&changes).await?;
+    Ok(())
+}

@@ -1,0 +1,577 @@
+//! Does what the [`brain`](super::brain) says, for one pass over the listed messages of one mailbox: fetches
+//! ahead, uploads up to the gate while COMMIT runs, opens gates, writes what became of it.
+
+use super::brain::{Action, BatchNo, Brain, Event, Ready};
+use super::commits::Commits;
+use super::feed::{Fed, Outstanding, Wish, feed};
+use super::job::{Job, Losses, Sessions};
+use super::ladder;
+use super::resolve::resolve;
+use super::spool::Body;
+use super::uids::{Checked, check};
+use crate::clock::Stamp;
+use crate::context::{Context, at};
+use crate::end::{
+    Answer, FetchEvent, Fetched, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload,
+    Uploaded,
+};
+use crate::error::{EndError, Error, Refusal};
+use crate::journal::{
+    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, JournalError, Ladder, Note, Origin,
+    Reason, Sent, Side, State,
+};
+use crate::message::Key;
+use crate::progress::Progress;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+/// Events of the source on their way to the shell.
+const EVENTS_QUEUED: usize = 64;
+
+/// How a pass ended.
+#[derive(Debug, Default)]
+pub struct PassEnd {
+    /// Messages stored or given up: progress.
+    pub settled: u64,
+    /// The source connection was lost; the first unanswered message, if one was asked for.
+    pub source_lost: Option<(EndError, Option<Key>)>,
+    /// Messages the source answered for without octets, or not at all, with its words.
+    pub unread: BTreeMap<Key, String>,
+    /// The target holds this mailbox up.
+    pub held: Option<Refusal>,
+    /// The server named UIDs that cannot be new: it may have merged equal messages.
+    pub merged: Vec<(ItemId, Key)>,
+    /// The target's epoch changed under us.
+    pub epoch_changed: bool,
+    /// The caller asked to stop; what was open is answered.
+    pub interrupted: bool,
+}
+
+/// A message whose octets are here.
+#[derive(Debug)]
+struct InHand {
+    body: Body,
+    sent: Sent,
+    /// Its state in the journal is `refused`.
+    refused: bool,
+}
+
+/// A batch of this process, with its row in the journal.
+#[derive(Debug)]
+struct Open {
+    items: Vec<ItemId>,
+    octets: u64,
+    uid_next: Key,
+    id: Option<BatchId>,
+    durable_at: Option<Stamp>,
+    /// What its answers change, written when it is closed.
+    changes: Vec<Change>,
+    lost: bool,
+}
+
+/// What work in flight comes back with.
+enum Done<U> {
+    AtGate(BatchNo, U, Uploaded),
+    Answered(BatchNo, Vec<Answer>, Duration),
+}
+
+type Work<U> = FuturesUnordered<Pin<Box<dyn Future<Output = Done<U>> + Send>>>;
+type UploadOf<T> = <<T as Target>::Session as TargetSession>::Upload;
+
+struct Shell<'a, S: Source, T: Target, J: Journal> {
+    ctx: &'a Context<S, T, J>,
+    sessions: &'a mut Sessions<S, T>,
+    job: &'a mut Job,
+    brain: Brain,
+    hand: HashMap<ItemId, InHand>,
+    open: BTreeMap<BatchNo, Open>,
+    /// Uploads standing at their gates.
+    staged: HashMap<BatchNo, UploadOf<T>>,
+    work: Work<UploadOf<T>>,
+    commits: Commits,
+    outstanding: Outstanding,
+    losses: Losses,
+    lost_at: Option<Stamp>,
+    end: PassEnd,
+}
+
+/// Copies the listed messages of a mailbox once, in order. When it returns, no gate is open; an error may leave
+/// batches in the journal that the next [`resolve`] settles.
+pub async fn run_pass<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+    wish: &Wish,
+    memory: &Arc<Semaphore>,
+) -> Result<PassEnd, Error> {
+    sessions.source(ctx).await?;
+    let abilities = sessions.target(ctx).await?.abilities();
+    let form = if abilities.multi { Form::Multi } else { Form::Group };
+    let brain = Brain::new(ctx.settings.limits.clone(), form, abilities.overlap);
+    let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
+    let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
+    let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
+    let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
+    let mailbox = job.record.id;
+    let mut shell = Shell {
+        ctx,
+        sessions,
+        job,
+        brain,
+        hand: HashMap::new(),
+        open: BTreeMap::new(),
+        staged: HashMap::new(),
+        work: FuturesUnordered::new(),
+        commits: Commits::default(),
+        outstanding: Outstanding::default(),
+        losses: Losses::new(ctx),
+        lost_at: None,
+        end: PassEnd::default(),
+    };
+    // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
+    // their channels close.
+    let (fed, fetched, sent) = tokio::join!(
+        feed(ctx, mailbox, wish, memory, range_tx, fed_tx),
+        source.fetch(range_rx, &ctx.intake, event_tx),
+        shell.send_all(fed_rx, event_rx)
+    );
+    sent?;
+    fed?;
+    let Shell { mut end, outstanding, sessions, .. } = shell;
+    match fetched {
+        Ok(()) => sessions.source = Some(source),
+        Err(error) if error.is_connection() => end.source_lost = Some((error, outstanding.first())),
+        Err(error) => return Err(at(Side::Source, error)),
+    }
+    Ok(end)
+}
+
+impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
+    /// Runs until everything in hand is settled and the source brings no more.
+    async fn send_all(
+        &mut self,
+        mut fed: mpsc::Receiver<Fed>,
+        mut events: mpsc::Receiver<FetchEvent>,
+    ) -> Result<(), Error> {
+        let (mut starved, mut asked_all, mut source_open, mut fed_open) = (false, false, true, true);
+        let cancel = self.ctx.cancel.clone();
+        loop {
+            let waits_for_us = (starved || asked_all) && self.outstanding.is_empty() && events.is_empty();
+            if !source_open || waits_for_us {
+                self.act(Event::NothingMoreSoon).await?;
+            }
+            let stopped = self.end.interrupted || self.end.held.is_some();
+            let done = asked_all && self.outstanding.is_empty() && events.is_empty() || !source_open;
+            if self.open.is_empty() && (stopped || (done && self.brain.is_idle())) {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled(), if !self.end.interrupted => {
+                    self.end.interrupted = true;
+                    self.act(Event::Stop).await?;
+                }
+                (no, result, took) = self.commits.next(), if !self.commits.is_empty() => {
+                    self.committed(no, result?, took).await?;
+                }
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done).await?,
+                told = fed.recv(), if fed_open => match told {
+                    Some(Fed::Asked(items)) => self.outstanding.add(items),
+                    Some(Fed::Starved) => starved = true,
+                    Some(Fed::Resumed) => {
+                        starved = false;
+                        self.act(Event::MoreComing).await?;
+                    }
+                    Some(Fed::Done) => asked_all = true,
+                    None => fed_open = false,
+                },
+                event = events.recv(), if source_open => match event {
+                    Some(event) => self.fetched(event).await?,
+                    None => source_open = false,
+                },
+            }
+        }
+        self.put_down().await
+    }
+
+    /// What is still in hand and refused goes back to `listed`; the rest is `listed` in the journal anyway.
+    async fn put_down(&mut self) -> Result<(), Error> {
+        let refused = self.hand.iter().filter(|(_, h)| h.refused);
+        let mut changes: Vec<Change> = refused.map(|(id, _)| Change::to(*id, State::Listed)).collect();
+        changes.sort_by_key(|c| c.item);
+        self.hand.clear();
+        if !changes.is_empty() {
+            self.ctx.journal.change(&changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn fetched(&mut self, event: FetchEvent) -> Result<(), Error> {
+        match event {
+            FetchEvent::Fetched(fetched) => {
+                // An answer nobody asked for is dropped: a reply is used only for the UID asked (I10).
+                if let Some(item) = self.outstanding.take(fetched.key) {
+                    self.take_in_hand(item, fetched).await?;
+                }
+            }
+            FetchEvent::NoBody { key } => {
+                if self.outstanding.take(key).is_some() {
+                    self.end.unread.insert(key, "the old server gave no octets".into());
+                }
+            }
+            FetchEvent::RangeDone { missing, refused, .. } => {
+                let words = refused.map_or_else(|| "the old server left it out".into(), |r| r.to_string());
+                for key in missing {
+                    if self.outstanding.take(key).is_some() {
+                        self.end.unread.insert(key, words.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_in_hand(&mut self, item: Item, fetched: Fetched) -> Result<(), Error> {
+        self.ctx.probe.pass("fetched").await;
+        let measured = *fetched.body.measured();
+        // The flags seen with the octets are the ones sent, and the base for later merges.
+        let flags = fetched.flags.unwrap_or(item.flags).sendable();
+        let sent = Sent {
+            fetched: measured.fingerprint,
+            sent: measured.fingerprint,
+            flags,
+            internal_date: item.internal_date,
+            ladder: Ladder::default(),
+        };
+        let ready = Ready {
+            item: item.id,
+            octets: measured.fingerprint.octets,
+            lone_lf: measured.lone_lf,
+            keywords: sent.flags.has_keywords(),
+            date: sent.internal_date.is_some(),
+            ladder: Ladder::default(),
+            refusals: 0,
+        };
+        let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
+        self.hand.insert(item.id, InHand { body: fetched.body, sent, refused: false });
+        match limit.filter(|limit| ready.octets > *limit) {
+            Some(limit) => self.too_big(ready, limit).await,
+            None => self.act(Event::Ready(ready)).await,
+        }
+    }
+
+    /// The server announced that it will not take the message (APPENDLIMIT, RFC 7889): it is not sent.
+    async fn too_big(&mut self, ready: Ready, limit: u64) -> Result<(), Error> {
+        let moves = [Change::to(ready.item, State::Fetched), Change::to(ready.item, State::Refused)];
+        self.ctx.journal.change(&moves).await?;
+        let text = format!("{} octets, the new server takes at most {limit} (APPENDLIMIT)", ready.octets);
+        self.give_up(ready.item, Reason::new("too_big", text)).await
+    }
+
+    /// Gives an event to the brain and does what it says.
+    async fn act(&mut self, event: Event) -> Result<(), Error> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.brain.step(event) {
+                events.extend(self.perform(action).await?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn perform(&mut self, action: Action) -> Result<Option<Event>, Error> {
+        match action {
+            Action::Stage(no, items) => self.stage(no, &items).await?,
+            Action::Commit(no, form, items) => self.commit(no, form, items).await,
+            Action::OpenGate(no) => return Ok(self.open_gate(no).await),
+            Action::Abandon(no) => self.abandon(no).await?,
+            Action::Stored(no, items, uids) => self.stored(no, &items, uids).await?,
+            Action::Refused(no, items) => self.refused(no, &items),
+            Action::InDoubt(no, items) => self.in_doubt(no, &items),
+            Action::Close(no) => self.close(no).await?,
+            Action::Ladder(ready, step) => return self.climb(ready, step).await.map(Some),
+            Action::GiveUp(item, reason) => self.give_up(item, reason).await?,
+            Action::Reconnect => return self.recover().await.map(Some),
+            Action::Wait(asked, refusal) => return self.wait(asked, &refusal).await.map(Some),
+            Action::Hold(refusal) => self.end.held = Some(refusal),
+        }
+        Ok(None)
+    }
+
+    async fn stage(&mut self, no: BatchNo, items: &[Ready]) -> Result<(), Error> {
+        self.ctx.probe.pass("stage").await;
+        let in_hand = items.iter().filter_map(|r| self.hand.get(&r.item));
+        let outgoing = in_hand.map(|h| Outgoing {
+            flags: h.sent.flags.clone(),
+            internal_date: h.sent.internal_date.clone(),
+            body: h.body.clone(),
+        });
+        let outgoing: Vec<Outgoing> = outgoing.collect();
+        let target = self.sessions.target(self.ctx).await?;
+        let mut upload = target.stage(&self.job.target.wire, outgoing);
+        self.work.push(Box::pin(async move {
+            let uploaded = upload.uploaded().await;
+            Done::AtGate(no, upload, uploaded)
+        }));
+        Ok(())
+    }
+
+    async fn commit(&mut self, no: BatchNo, form: Form, items: Vec<ItemId>) {
+        self.ctx.probe.pass("commit").await;
+        let mut sent = Vec::with_capacity(items.len());
+        for id in &items {
+            if let Some(hand) = self.hand.get_mut(id) {
+                hand.refused = false;
+                sent.push((*id, hand.sent.clone()));
+            }
+        }
+        let octets = sent.iter().map(|(_, s)| s.sent.octets).sum();
+        let uid_next = self.job.uid_next;
+        let intent = Intent {
+            mailbox: self.job.record.id,
+            epoch: self.job.target_epoch.id,
+            uid_next,
+            form,
+            items: sent,
+        };
+        let journal = self.ctx.journal.clone();
+        self.commits.start(no, async move { journal.commit_batch(&intent).await });
+        let (changes, id, durable_at) = (Vec::new(), None, None);
+        self.open.insert(no, Open { items, octets, uid_next, id, durable_at, changes, lost: false });
+    }
+
+    async fn committed(&mut self, no: BatchNo, id: BatchId, took: Duration) -> Result<(), Error> {
+        let now = self.ctx.clock.now();
+        if let Some(open) = self.open.get_mut(&no) {
+            open.id = Some(id);
+            open.durable_at = Some(now);
+        }
+        let in_time = took <= self.ctx.settings.limits.journal_commit_max;
+        self.act(if in_time { Event::Durable(no) } else { Event::NotDurable(no) }).await
+    }
+
+    /// The gate opens only shortly after COMMIT became durable, and while the lease lasts (architecture.md,
+    /// Journal).
+    async fn open_gate(&mut self, no: BatchNo) -> Option<Event> {
+        self.ctx.probe.pass("before the gate").await;
+        let limits = &self.ctx.settings.limits;
+        let fresh = |at: Stamp| self.ctx.clock.at_most_since(at) <= limits.gate_after_commit_max;
+        let durable = self.open.get(&no).and_then(|o| o.durable_at).is_some_and(fresh);
+        let lease = self.ctx.journal.lease().expires.is_none_or(|expires| {
+            expires.duration_since(self.ctx.clock.wall()).is_ok_and(|left| left >= limits.lease_margin)
+        });
+        match self.staged.remove(&no) {
+            Some(upload) if durable && lease => {
+                let began = Instant::now();
+                self.work.push(Box::pin(async move {
+                    let answers = upload.finish().await;
+                    Done::Answered(no, answers, began.elapsed())
+                }));
+                None
+            }
+            _ => Some(Event::NotDurable(no)),
+        }
+    }
+
+    async fn done(&mut self, done: Done<UploadOf<T>>) -> Result<(), Error> {
+        match done {
+            // An abandoned batch: its upload is dropped here.
+            Done::AtGate(no, ..) | Done::Answered(no, ..) if !self.open.contains_key(&no) => Ok(()),
+            Done::AtGate(no, upload, Uploaded::AtGate) => {
+                self.staged.insert(no, upload);
+                self.act(Event::AtGate(no)).await
+            }
+            Done::AtGate(no, _, Uploaded::Refused(refusal)) => self.act(Event::RefusedEarly(no, refusal)).await,
+            Done::AtGate(no, _, Uploaded::Lost(_)) => {
+                self.connection_lost();
+                self.act(Event::LostEarly(no)).await
+            }
+            Done::Answered(no, answers, took) => {
+                self.ctx.probe.pass("after the answer").await;
+                if answers.iter().any(|a| matches!(a.verdict, crate::end::Verdict::Lost(_))) {
+                    self.connection_lost();
+                } else {
+                    self.ctx.commit_took(took);
+                    self.losses.reset();
+                }
+                self.act(Event::Answered(no, answers, took)).await
+            }
+        }
+    }
+
+    /// The connection is cut off at once, so that the kernel delivers nothing of it later; from here the settle
+    /// time counts (law 4).
+    fn connection_lost(&mut self) {
+        self.sessions.abort_target();
+        self.lost_at = Some(self.ctx.clock.now());
+    }
+
+    async fn stored(&mut self, no: BatchNo, items: &[ItemId], uids: Option<NewUids>) -> Result<(), Error> {
+        let Some(open) = self.open.get_mut(&no) else { return Ok(()) };
+        let checked = match &uids {
+            Some(uids) => check(self.job, open.uid_next, items.len(), uids),
+            None => Checked::Unknown,
+        };
+        let mut note = None;
+        match checked {
+            Checked::Places(places) => {
+                for (item, place) in items.iter().zip(places) {
+                    let change = Change::to(*item, State::Stored);
+                    match place {
+                        Ok(uid) => {
+                            self.job.uid_next = self.job.uid_next.max(Key(uid.0 + 1));
+                            open.changes.push(change.at(self.job.place(uid), Origin::Appended));
+                        }
+                        Err(uid) => {
+                            self.end.merged.push((*item, uid));
+                            open.changes.push(change);
+                        }
+                    }
+                }
+            }
+            Checked::Unknown => open.changes.extend(items.iter().map(|i| Change::to(*i, State::Stored))),
+            Checked::OtherEpoch(now) => {
+                self.end.epoch_changed = true;
+                open.changes.extend(items.iter().map(|i| Change::to(*i, State::Stored)));
+                note = Some(format!("the new server answered with UIDVALIDITY {now} in {}", self.job.target.text));
+            }
+        }
+        self.end.settled += items.len() as u64;
+        if let Some(text) = note {
+            let (kind, mailbox) = ("epoch_changed".to_owned(), Some(self.job.record.id));
+            self.ctx.journal.note(Note { kind, mailbox, key: None, text }).await?;
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, no: BatchNo, items: &[ItemId]) {
+        for item in items {
+            if let Some(hand) = self.hand.get_mut(item) {
+                hand.refused = true;
+            }
+        }
+        if let Some(open) = self.open.get_mut(&no) {
+            open.changes.extend(items.iter().map(|i| Change::to(*i, State::Refused)));
+        }
+    }
+
+    fn in_doubt(&mut self, no: BatchNo, items: &[ItemId]) {
+        // The octets are dropped; they are fetched again if needed.
+        items.iter().for_each(|i| drop(self.hand.remove(i)));
+        if let Some(open) = self.open.get_mut(&no) {
+            open.lost = true;
+            open.changes.extend(items.iter().map(|i| Change::to(*i, State::InDoubt)));
+        }
+    }
+
+    async fn close(&mut self, no: BatchNo) -> Result<(), Error> {
+        let end = match self.open.get(&no) {
+            Some(open) if open.lost => BatchEnd::Lost,
+            Some(_) => BatchEnd::Answered,
+            None => return Ok(()),
+        };
+        self.end_batch(no, end).await
+    }
+
+    /// The gate of this batch was never opened: it is certainly not stored.
+    async fn abandon(&mut self, no: BatchNo) -> Result<(), Error> {
+        self.staged.remove(&no);
+        self.connection_lost();
+        if let Some(open) = self.open.get_mut(&no) {
+            open.changes = open.items.iter().map(|i| Change::to(*i, State::Listed)).collect();
+        }
+        self.end_batch(no, BatchEnd::Void).await
+    }
+
+    async fn end_batch(&mut self, no: BatchNo, end: BatchEnd) -> Result<(), Error> {
+        let committed = self.commits.finish(no).await?;
+        let Some(mut open) = self.open.remove(&no) else { return Ok(()) };
+        let Some(id) = open.id.or(committed) else { return Ok(()) };
+        loop {
+            match self.ctx.journal.end_batch(id, end, &open.changes).await {
+                Ok(()) => break,
+                // The server named a UID that another message owns: it may have merged the two.
+                Err(JournalError::ClaimTaken { uid, by, mailbox }) => {
+                    let taken = open.changes.iter_mut().find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
+                    let Some(change) = taken else {
+                        return Err(JournalError::ClaimTaken { uid, by, mailbox }.into());
+                    };
+                    change.place = None;
+                    self.end.merged.push((change.item, uid));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let stored: Vec<ItemId> =
+            open.changes.iter().filter(|c| c.to == State::Stored).map(|c| c.item).collect();
+        for item in &stored {
+            self.hand.remove(item);
+        }
+        if !stored.is_empty() {
+            let octets = if stored.len() == open.items.len() { open.octets } else { 0 };
+            self.ctx.bus.tell(Progress::stored(self.job.record.id, stored.len() as u64, octets));
+            self.ctx.stored.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn climb(&mut self, ready: Ready, step: Ladder) -> Result<Event, Error> {
+        self.ctx.probe.pass("ladder").await;
+        let mut ready = Ready { ladder: ready.ladder.with(step), ..ready };
+        if let Some(hand) = self.hand.get_mut(&ready.item) {
+            if step == Ladder::LINE_ENDS {
+                hand.body = ladder::line_ends(&hand.body, &self.ctx.intake).await.map_err(|e| at(Side::Target, e))?;
+                hand.sent.sent = hand.body.measured().fingerprint;
+                ready.octets = hand.sent.sent.octets;
+                ready.lone_lf = false;
+            } else if step == Ladder::NO_KEYWORDS {
+                hand.sent.flags = hand.sent.flags.without_keywords();
+                ready.keywords = false;
+            } else {
+                hand.sent.internal_date = None;
+                ready.date = false;
+            }
+            hand.sent.ladder = ready.ladder;
+        }
+        Ok(Event::Laddered(ready))
+    }
+
+    async fn give_up(&mut self, item: ItemId, reason: Reason) -> Result<(), Error> {
+        if let Some(hand) = self.hand.remove(&item) {
+            self.ctx.keep_original(&self.job.record, item, &hand.body).await?;
+        }
+        self.end.settled += 1;
+        let told = Progress::Exception {
+            mailbox: item.mailbox.0,
+            key: item.key.0,
+            kind: reason.kind.clone(),
+            text: reason.text.clone(),
+        };
+        self.ctx.journal.change(&[Change::to(item, State::Exception).because(reason)]).await?;
+        self.ctx.bus.tell(told);
+        Ok(())
+    }
+
+    /// Connects again and resolves all doubt of the mailbox before any gate opens.
+    async fn recover(&mut self) -> Result<Event, Error> {
+        let why = "the connection was lost".to_owned();
+        self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why });
+        self.sessions.abort_target();
+        let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
+        resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
+        Ok(Event::Clear)
+    }
+
+    /// Waits as the server asked, or as long as the back-off says.
+    async fn wait(&mut self, asked: Option<Duration>, refusal: &Refusal) -> Result<Event, Error> {
+        let (server, doing, refusal) = ("the new server".to_owned(), "APPEND", refusal.clone());
+        self.losses.pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal }).await?;
+        Ok(Event::Clear)
+    }
+}
