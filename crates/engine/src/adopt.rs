@@ -3,17 +3,14 @@
 
 use crate::context::Context;
 use crate::end::{Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted};
-use crate::error::Error;
+use crate::error::{EndError, Error};
 use crate::identity::{Candidate, Grade, pair_up};
-use crate::journal::{
-    Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, State,
-};
+use crate::journal::{Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, State};
 use crate::message::{Fingerprint, Key};
-use crate::transfer::copy::each_page;
-use crate::transfer::job::{Job, Sessions, retry_source, retry_target};
+use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
 use crate::transfer::{memory_units, split};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -26,15 +23,22 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let there = read_target(ctx, sessions, job).await?;
     let items = listed(ctx, job).await?;
-    let sent = if there.is_empty() { BTreeMap::new() } else { read_source(ctx, sessions, job, &items, memory).await? };
+    let sent = if there.is_empty() {
+        BTreeMap::new()
+    } else {
+        read_source(ctx, sessions, job, &items, memory).await?
+    };
     let wanted: Vec<Candidate<ItemId>> =
         sent.iter().map(|(id, s)| Candidate { id: *id, fingerprint: s.fetched }).collect();
-    let found: Vec<Candidate<Key>> = there.iter().map(|(uid, (f, _))| Candidate { id: *uid, fingerprint: *f }).collect();
+    let found: Vec<Candidate<Key>> =
+        there.iter().map(|(uid, (f, _))| Candidate { id: *uid, fingerprint: *f }).collect();
     let pairs = pair_up(&wanted, &found);
     ctx.probe.pass("adopt").await;
     for pairs in pairs.chunks(ctx.settings.limits.journal_page_rows) {
-        let changes: Vec<Change> =
-            pairs.iter().filter_map(|(id, uid)| adopted(job, *id, *uid, sent.get(id)?, there.get(uid)?)).collect();
+        let changes: Vec<Change> = pairs
+            .iter()
+            .filter_map(|(id, uid)| adopted(job, *id, *uid, sent.get(id)?, there.get(uid)?))
+            .collect();
         ctx.journal.change(&changes).await?;
     }
     job.baseline = Baseline { matched: true, ..job.baseline };
@@ -78,14 +82,26 @@ async fn read_target<S: Source, T: Target, J: Journal>(
 ) -> Result<BTreeMap<Key, (Fingerprint, Seen)>, Error> {
     let claimed = claimed_from(ctx, job, Key(1)).await?;
     let below = job.baseline.uid_next;
-    let seen = retry_target(ctx, sessions, async |session| {
-        session.open(&job.target.wire).await?;
-        let (keys, _) = session.keys().await?;
-        let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
-        read_all(session, &uids, Depth::Octets).await
-    })
-    .await?;
+    let mut losses = Losses::new(ctx);
+    let seen = loop {
+        match read_below(sessions.target(ctx).await?, job, below, &claimed).await {
+            Ok(seen) => break seen,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
     Ok(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))).collect())
+}
+
+async fn read_below<S: TargetSession>(
+    session: &mut S,
+    job: &Job,
+    below: Key,
+    claimed: &BTreeSet<Key>,
+) -> Result<Vec<Seen>, EndError> {
+    session.open(&job.target.wire).await?;
+    let (keys, _) = session.keys().await?;
+    let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
+    read_all(session, &uids, Depth::Octets).await
 }
 
 async fn listed<S: Source, T: Target, J: Journal>(
@@ -93,11 +109,10 @@ async fn listed<S: Source, T: Target, J: Journal>(
     job: &Job,
 ) -> Result<Vec<Item>, Error> {
     let mut all = Vec::new();
-    each_page(ctx, job, &[State::Listed], async |page: Vec<Item>| {
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
+    while let Some(page) = pages.next().await? {
         all.extend(page);
-        Ok(())
-    })
-    .await?;
+    }
     Ok(all)
 }
 
@@ -110,33 +125,46 @@ async fn read_source<S: Source, T: Target, J: Journal>(
     memory: &Arc<Semaphore>,
 ) -> Result<BTreeMap<ItemId, Sent>, Error> {
     let mut sent: BTreeMap<ItemId, Sent> = BTreeMap::new();
-    let by_key: BTreeMap<Key, &Item> = items.iter().map(|i| (i.id.key, i)).collect();
-    retry_source(ctx, sessions, async |session| {
-        session.open(&job.record.source.wire).await?;
-        let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
-        let (event_tx, mut event_rx) = mpsc::channel(16);
+    let mut losses = Losses::new(ctx);
+    loop {
         let todo: Vec<Item> = items.iter().filter(|i| !sent.contains_key(&i.id)).cloned().collect();
-        let ask = ask_for(ctx, &todo, memory, range_tx);
-        let keep = async {
-            while let Some(event) = event_rx.recv().await {
-                let FetchEvent::Fetched(fetched) = event else { continue };
-                let Some(item) = by_key.get(&fetched.key) else { continue };
-                let fingerprint = fetched.body.measured().fingerprint;
-                let facts = Sent {
-                    fetched: fingerprint,
-                    sent: fingerprint,
-                    flags: fetched.flags.unwrap_or_else(|| item.flags.clone()).sendable(),
-                    internal_date: item.internal_date.clone(),
-                    ladder: Ladder::default(),
-                };
-                sent.insert(item.id, facts);
-            }
-        };
-        let ((), fetched, ()) = tokio::join!(ask, session.fetch(range_rx, &ctx.intake, event_tx), keep);
-        fetched
-    })
-    .await?;
-    Ok(sent)
+        match read_once(ctx, sessions.source(ctx).await?, job, &todo, memory, &mut sent).await {
+            Ok(()) => return Ok(sent),
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    }
+}
+
+async fn read_once<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    session: &mut S::Session,
+    job: &Job,
+    todo: &[Item],
+    memory: &Arc<Semaphore>,
+    sent: &mut BTreeMap<ItemId, Sent>,
+) -> Result<(), EndError> {
+    let by_key: BTreeMap<Key, &Item> = todo.iter().map(|i| (i.id.key, i)).collect();
+    session.open(&job.record.source.wire).await?;
+    let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
+    let (event_tx, mut event_rx) = mpsc::channel(16);
+    let keep = async {
+        while let Some(event) = event_rx.recv().await {
+            let FetchEvent::Fetched(fetched) = event else { continue };
+            let Some(item) = by_key.get(&fetched.key) else { continue };
+            let fingerprint = fetched.body.measured().fingerprint;
+            let facts = Sent {
+                fetched: fingerprint,
+                sent: fingerprint,
+                flags: fetched.flags.unwrap_or_else(|| item.flags.clone()).sendable(),
+                internal_date: item.internal_date.clone(),
+                ladder: Ladder::default(),
+            };
+            sent.insert(item.id, facts);
+        }
+    };
+    let asking = ask_for(ctx, todo, memory, range_tx);
+    let ((), fetched, ()) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
+    fetched
 }
 
 /// Asks for messages in ranges, within the memory share.

@@ -69,7 +69,12 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
     }
 
     /// Saves the original of a message that a person must look at.
-    pub async fn keep_original(&self, record: &MailboxRecord, item: ItemId, body: &Body) -> Result<(), Error> {
+    pub async fn keep_original(
+        &self,
+        record: &MailboxRecord,
+        item: ItemId,
+        body: &Body,
+    ) -> Result<(), Error> {
         let Some(folder) = &self.exceptions else { return Ok(()) };
         crate::report::save_exception(folder, &record.source.text, item, body).await
     }

@@ -21,3 +21,4 @@ pub mod probe;
 pub mod progress;
 pub mod report;
 pub mod transfer;
+pub mod verify;

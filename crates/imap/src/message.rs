@@ -91,7 +91,9 @@ mod tests {
 
     #[test]
     fn impossible_dates_have_no_instant_and_keep_their_octets() {
-        for raw in ["31-Feb-2020 10:00:00 +0000", "29-Feb-2019 10:00:00 +0000", "", "x", "1-Jan-2020 24:00:00 +0000"] {
+        for raw in
+            ["31-Feb-2020 10:00:00 +0000", "29-Feb-2019 10:00:00 +0000", "", "x", "1-Jan-2020 24:00:00 +0000"]
+        {
             assert_eq!(at(raw), None, "{raw}");
             assert_eq!(InternalDate::from_raw(raw).unwrap().raw(), raw.as_bytes());
         }

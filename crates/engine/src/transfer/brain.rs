@@ -236,9 +236,8 @@ impl Brain {
             Form::Multi => self.batch_messages,
             Form::Group => self.batch_messages.min(self.limits.group_messages_max),
         };
-        let alone = |r: &Ready| {
-            r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi)
-        };
+        let alone =
+            |r: &Ready| r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi);
         let mut octets = 0u64;
         for (count, ready) in self.ready.iter().enumerate() {
             octets += ready.octets;

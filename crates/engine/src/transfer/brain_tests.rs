@@ -106,7 +106,10 @@ fn run_with_poison(count: i64, poison: &[i64], form: Form) -> (Vec<i64>, Vec<i64
                     let n = items.len();
                     vec![if items.iter().any(bad) { refused(n, RefusalClass::Content) } else { stored(n) }]
                 } else {
-                    items.iter().map(|r| if bad(r) { refused(1, RefusalClass::Content) } else { stored(1) }).collect()
+                    items
+                        .iter()
+                        .map(|r| if bad(r) { refused(1, RefusalClass::Content) } else { stored(1) })
+                        .collect()
                 };
                 todo.extend(b.step(Event::Answered(no, answers, QUICK)));
             }

@@ -17,7 +17,11 @@ pub struct Commits(BTreeMap<BatchNo, (Instant, Commit)>);
 
 impl Commits {
     /// Starts one.
-    pub fn start(&mut self, no: BatchNo, commit: impl Future<Output = JournalResult<BatchId>> + Send + 'static) {
+    pub fn start(
+        &mut self,
+        no: BatchNo,
+        commit: impl Future<Output = JournalResult<BatchId>> + Send + 'static,
+    ) {
         self.0.insert(no, (Instant::now(), Box::pin(commit)));
     }
 

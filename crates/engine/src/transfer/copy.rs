@@ -2,16 +2,16 @@
 //! `listed` until nothing is left or nothing moves any more.
 
 use super::feed::Wish;
-use super::job::{Job, Losses, Sessions, open_target, retry_source, retry_target};
-use super::resolve::{read_all, rebind, resolve};
+use super::job::{Job, Losses, Pages, Sessions, open_target};
+use super::resolve::{open_and_read, rebind, resolve};
 use super::shell::{PassEnd, run_pass};
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, ListingChange, Note, Origin,
-    Query, Reason, Side, Sighting, State,
+    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, ListingChange, Note, Origin, Query,
+    Reason, Side, Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -100,13 +100,14 @@ async fn suspect_claims<S: Source, T: Target, J: Journal>(
     epoch: EpochId,
 ) -> Result<(), Error> {
     let states = &[State::Stored, State::Verified, State::AlreadyThere, State::Merged];
-    each_page(ctx, job, states, async |page: Vec<Item>| {
+    let mut pages = Pages::new(ctx, job.record.id, states);
+    while let Some(page) = pages.next().await? {
         let old = |i: &&Item| i.place.is_some_and(|p| p.epoch == epoch);
-        let changes: Vec<Change> = page.iter().filter(old).map(|i| Change::to(i.id, State::Suspect)).collect();
+        let changes: Vec<Change> =
+            page.iter().filter(old).map(|i| Change::to(i.id, State::Suspect)).collect();
         ctx.journal.change(&changes).await?;
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 /// What an interrupted run left `refused` or `unreadable` is tried again from the start.
@@ -118,38 +119,22 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
     if ctx.settings.retry_exceptions {
         states.push(State::Exception);
     }
-    each_page(ctx, job, &states, async |page: Vec<Item>| {
+    let mut pages = Pages::new(ctx, job.record.id, &states);
+    while let Some(page) = pages.next().await? {
         // A message that is damaged or absent at the target is not copied a second time by itself.
         let retried = |i: &&Item| {
             i.state != State::Exception
                 || i.reason.as_ref().is_some_and(|r| r.kind != "damaged" && r.kind != "absent")
         };
-        let changes: Vec<Change> = page.iter().filter(retried).map(|i| Change::to(i.id, State::Listed)).collect();
+        let changes: Vec<Change> =
+            page.iter().filter(retried).map(|i| Change::to(i.id, State::Listed)).collect();
         ctx.journal.change(&changes).await?;
-        Ok(())
-    })
-    .await
-}
-
-/// Runs `work` on the items of a mailbox in some states, page by page. `work` may move them.
-pub async fn each_page<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    states: &[State],
-    mut work: impl AsyncFnMut(Vec<Item>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let (mailbox, limit, mut after) = (Some(job.record.id), ctx.settings.limits.journal_page_rows, None);
-    loop {
-        let page = ctx.journal.items(Query { mailbox, states, after, limit }).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.id);
-        work(page).await?;
     }
+    Ok(())
 }
 
 /// A complete listing of the source mailbox.
 struct Listing {
-    epoch: Epoch,
     messages: u64,
     octets: u64,
     change: ListingChange,
@@ -228,7 +213,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     if messages == facts.exists {
         save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { epoch, messages, octets, change }, facts.exists)))
+    Ok(Ok((Listing { messages, octets, change }, facts.exists)))
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {
@@ -256,8 +241,7 @@ pub async fn save_sighting<S: Source, T: Target, J: Journal>(
     facts: &EpochFacts,
     uids: &[Key],
 ) -> Result<(), Error> {
-    let sighting =
-        Sighting { mailbox: job.record.id, side, epoch, facts: facts.clone(), uids: ranges(uids) };
+    let sighting = Sighting { mailbox: job.record.id, side, epoch, facts: facts.clone(), uids: ranges(uids) };
     Ok(ctx.journal.save_sighting(ctx.run, &sighting).await?)
 }
 
@@ -339,13 +323,13 @@ async fn next_to_try<S: Source, T: Target, J: Journal>(
     if wish.without.is_empty() {
         return Ok(None);
     }
-    let mut others = false;
-    each_page(ctx, job, &[State::Listed], async |page: Vec<Item>| {
-        others |= page.iter().any(|i| !wish.without.contains_key(&i.id.key));
-        Ok(())
-    })
-    .await?;
-    Ok(if others { None } else { wish.without.keys().next().copied() })
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
+    while let Some(page) = pages.next().await? {
+        if page.iter().any(|i| !wish.without.contains_key(&i.id.key)) {
+            return Ok(None);
+        }
+    }
+    Ok(wish.without.keys().next().copied())
 }
 
 async fn anything_listed<S: Source, T: Target, J: Journal>(
@@ -361,8 +345,13 @@ async fn open_source<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &Job,
 ) -> Result<(), Error> {
-    let wire = job.record.source.wire.clone();
-    let opened = retry_source(ctx, sessions, async |session| session.open(&wire).await).await?;
+    let mut losses = Losses::new(ctx);
+    let opened = loop {
+        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
+            Ok(opened) => break opened,
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    };
     let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
     match known.last() {
         Some(epoch) if epoch.facts.uid_validity == opened.facts.uid_validity => Ok(()),
@@ -401,15 +390,18 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let uids: BTreeSet<Key> = merged.iter().map(|(_, uid)| *uid).collect();
     let uids: Vec<Key> = uids.into_iter().collect();
-    let seen = retry_target(ctx, sessions, async |session| {
-        use crate::end::TargetSession;
-        session.open(&job.target.wire).await?;
-        read_all(session, &uids, Depth::Octets).await
-    })
-    .await?;
-    let there: BTreeMap<Key, _> = seen.into_iter().filter_map(|s| Some((s.uid, s.measured?.fingerprint))).collect();
+    let mut losses = Losses::new(ctx);
+    let seen = loop {
+        match open_and_read(sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
+            Ok(seen) => break seen,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
+    let there: BTreeMap<Key, _> =
+        seen.into_iter().filter_map(|s| Some((s.uid, s.measured?.fingerprint))).collect();
     let named: BTreeMap<ItemId, Key> = merged.iter().copied().collect();
-    each_page(ctx, job, &[State::Stored], async |page: Vec<Item>| {
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Stored]);
+    while let Some(page) = pages.next().await? {
         let changes: Vec<Change> = page
             .iter()
             .filter(|i| i.place.is_none())
@@ -420,9 +412,8 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
             })
             .collect();
         ctx.journal.change(&changes).await?;
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 /// Messages that could not be read often enough: gone with proof, or exceptions.
@@ -440,7 +431,10 @@ async fn give_up_unreadable<S: Source, T: Target, J: Journal>(
     }
     let gone = prove_gone(ctx, sessions, job, &exhausted).await?;
     let why = |key: &Key| {
-        end.unread.get(key).cloned().unwrap_or_else(|| "the connection broke each time it was asked for".into())
+        end.unread
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| "the connection broke each time it was asked for".into())
     };
     let Some(epoch) = ctx.journal.epochs(job.record.id, Side::Source).await?.pop() else { return Ok(()) };
     for key in exhausted {
@@ -473,11 +467,13 @@ async fn prove_gone<S: Source, T: Target, J: Journal>(
     let mut gone: BTreeSet<Key> = keys.iter().copied().collect();
     for _ in 0..2 {
         sessions.source = None;
-        let (there, exists) = retry_source(ctx, sessions, async |session| {
-            session.open(&job.record.source.wire).await?;
-            session.keys().await
-        })
-        .await?;
+        let mut losses = Losses::new(ctx);
+        let (there, exists) = loop {
+            match open_and_list(sessions.source(ctx).await?, job).await {
+                Ok(listing) => break listing,
+                Err(error) => losses.at_source(ctx, sessions, error).await?,
+            }
+        };
         if there.len() as u64 != exists {
             return Ok(BTreeSet::new());
         }
@@ -487,6 +483,11 @@ async fn prove_gone<S: Source, T: Target, J: Journal>(
         gone = missing;
     }
     Ok(gone)
+}
+
+async fn open_and_list<S: SourceSession>(session: &mut S, job: &Job) -> Result<(Vec<Key>, u64), EndError> {
+    session.open(&job.record.source.wire).await?;
+    session.keys().await
 }
 
 /// True when so many claimed messages are missing that a person must look (integrity.md 6.7).

@@ -93,7 +93,8 @@ pub fn split<'a>(page: &'a [Item], limits: &Limits, alone: bool) -> Vec<&'a [Ite
     let messages_max = if alone { 1 } else { limits.fetch_range_messages_max };
     let (mut ranges, mut start, mut octets) = (Vec::new(), 0, 0u64);
     for (i, item) in page.iter().enumerate() {
-        let full = i - start >= messages_max || (i > start && octets + item.octets > limits.fetch_range_octets_max);
+        let full =
+            i - start >= messages_max || (i > start && octets + item.octets > limits.fetch_range_octets_max);
         if full {
             ranges.push(&page[start..i]);
             (start, octets) = (i, 0);

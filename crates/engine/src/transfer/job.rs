@@ -3,7 +3,10 @@
 use crate::context::{Context, at};
 use crate::end::{Opened, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::journal::{Baseline, Decision, Epoch, EpochFacts, Journal, MailboxRecord, Name, Place, Side};
+use crate::journal::{
+    Baseline, Decision, Epoch, EpochFacts, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place,
+    Query, Side, State,
+};
 use crate::message::Key;
 use crate::progress::Progress;
 use std::time::Duration;
@@ -82,50 +85,43 @@ impl<S: Source, T: Target> Sessions<S, T> {
     }
 }
 
-/// Opens a target mailbox for reading. An error that ends the connection is passed on with the session gone.
+/// Opens a target mailbox for reading, on a new connection when one is lost.
 pub async fn open_target<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     mailbox: &Name,
 ) -> Result<Opened, Error> {
-    retry_target(ctx, sessions, async |session| session.open(&mailbox.wire).await).await
-}
-
-/// Runs `ask` on the target session, on a new connection when one is lost, as often as the back-off allows.
-pub async fn retry_target<S: Source, T: Target, J: Journal, R>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    mut ask: impl AsyncFnMut(&mut T::Session) -> Result<R, EndError>,
-) -> Result<R, Error> {
     let mut losses = Losses::new(ctx);
     loop {
-        match ask(sessions.target(ctx).await?).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) if error.is_connection() => {
-                sessions.abort_target();
-                losses.another(ctx, Side::Target, error).await?;
-            }
-            Err(error) => return Err(at(Side::Target, error)),
+        match sessions.target(ctx).await?.open(&mailbox.wire).await {
+            Ok(opened) => return Ok(opened),
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     }
 }
 
-/// Runs `ask` on the source session, on a new connection when one is lost, as often as the back-off allows.
-pub async fn retry_source<S: Source, T: Target, J: Journal, R>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    mut ask: impl AsyncFnMut(&mut S::Session) -> Result<R, EndError>,
-) -> Result<R, Error> {
-    let mut losses = Losses::new(ctx);
-    loop {
-        match ask(sessions.source(ctx).await?).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) if error.is_connection() => {
-                sessions.source = None;
-                losses.another(ctx, Side::Source, error).await?;
-            }
-            Err(error) => return Err(at(Side::Source, error)),
-        }
+/// Items of a mailbox in some states, page by page, in order. They may be moved between two pages.
+#[derive(Debug)]
+pub struct Pages<'a, S, T, J> {
+    ctx: &'a Context<S, T, J>,
+    mailbox: MailboxId,
+    states: &'a [State],
+    after: Option<ItemId>,
+}
+
+impl<'a, S: Source, T: Target, J: Journal> Pages<'a, S, T, J> {
+    /// From the first one on.
+    pub fn new(ctx: &'a Context<S, T, J>, mailbox: MailboxId, states: &'a [State]) -> Self {
+        Self { ctx, mailbox, states, after: None }
+    }
+
+    /// The next page; empty pages do not occur.
+    pub async fn next(&mut self) -> Result<Option<Vec<Item>>, Error> {
+        let limit = self.ctx.settings.limits.journal_page_rows;
+        let query = Query { mailbox: Some(self.mailbox), states: self.states, after: self.after, limit };
+        let page = self.ctx.journal.items(query).await?;
+        self.after = page.last().map(|i| i.id).or(self.after);
+        Ok((!page.is_empty()).then_some(page))
     }
 }
 
@@ -165,6 +161,34 @@ impl Losses {
         }
         ctx.bus.tell(Progress::Reconnecting { side: side.into(), why: error.to_string() });
         ctx.sleep(self.back_off.next(None)).await
+    }
+
+    /// A target operation failed: `Ok` when it is worth trying again, on a new connection.
+    pub async fn at_target<S: Source, T: Target, J: Journal>(
+        &mut self,
+        ctx: &Context<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+        error: EndError,
+    ) -> Result<(), Error> {
+        if !error.is_connection() {
+            return Err(at(Side::Target, error));
+        }
+        sessions.abort_target();
+        self.another(ctx, Side::Target, error).await
+    }
+
+    /// A source operation failed: `Ok` when it is worth trying again, on a new connection.
+    pub async fn at_source<S: Source, T: Target, J: Journal>(
+        &mut self,
+        ctx: &Context<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+        error: EndError,
+    ) -> Result<(), Error> {
+        if !error.is_connection() {
+            return Err(at(Side::Source, error));
+        }
+        sessions.source = None;
+        self.another(ctx, Side::Source, error).await
     }
 
     /// The server asked for patience: waits at least as long as it said, or gives up with `error` when nothing

@@ -4,15 +4,13 @@
 //! All of a mailbox's doubt is one multiset, together with its stored messages of unknown UID, which are served
 //! first. "Not stored" is concluded only from a scan that began after the settle time.
 
-use super::job::{Job, Sessions, retry_target};
+use super::job::{Job, Losses, Pages, Sessions};
 use crate::clock::Stamp;
 use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, is_one_run, pair_up};
-use crate::journal::{
-    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Query, State,
-};
+use crate::journal::{BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State};
 use crate::message::{Fingerprint, Key};
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -87,17 +85,10 @@ async fn gather<S: Source, T: Target, J: Journal>(
     mailbox: MailboxId,
 ) -> Result<Doubt, Error> {
     let batches = ctx.journal.open_batches(mailbox).await?;
-    let mut after = None;
     let mut doubt = Doubt::default();
-    loop {
-        let states = &[State::Committed, State::InDoubt, State::Stored];
-        let limit = ctx.settings.limits.journal_page_rows;
-        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
-        for item in page {
-            sort_in(&mut doubt, &item);
-        }
+    let mut pages = Pages::new(ctx, mailbox, &[State::Committed, State::InDoubt, State::Stored]);
+    while let Some(page) = pages.next().await? {
+        page.iter().for_each(|item| sort_in(&mut doubt, item));
     }
     for batch in &batches {
         let doubtful = batch.items.iter().filter(|id| doubt.doubtful.contains_key(id));
@@ -130,11 +121,13 @@ async fn scan<S: Source, T: Target, J: Journal>(
 ) -> Result<HashMap<ItemId, Key>, Error> {
     let from = window(job, doubt);
     let claimed = claimed_from(ctx, job, from).await?;
-    let seen = retry_target(ctx, sessions, async |session| {
-        session.open(&job.target.wire).await?;
-        read_unclaimed(session, from, &claimed).await
-    })
-    .await?;
+    let mut losses = Losses::new(ctx);
+    let seen = loop {
+        match read_unclaimed(sessions.target(ctx).await?, job, from, &claimed).await {
+            Ok(seen) => break seen,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
     let found: Vec<Candidate<Key>> = seen
         .iter()
         .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
@@ -146,7 +139,9 @@ async fn scan<S: Source, T: Target, J: Journal>(
 /// to a doubtful one before.
 fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
     let wanted = |of: &BTreeMap<ItemId, Fingerprint>| {
-        of.iter().map(|(id, fingerprint)| Candidate { id: *id, fingerprint: *fingerprint }).collect::<Vec<_>>()
+        of.iter()
+            .map(|(id, fingerprint)| Candidate { id: *id, fingerprint: *fingerprint })
+            .collect::<Vec<_>>()
     };
     let mut pairs: HashMap<ItemId, Key> = pair_up(&wanted(&doubt.unplaced), found).into_iter().collect();
     let taken: BTreeSet<Key> = pairs.values().copied().collect();
@@ -159,9 +154,8 @@ fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
 /// UID, whose batch is closed, the baseline.
 fn window(job: &Job, doubt: &Doubt) -> Key {
     let batches = doubt.batches.iter().filter(|b| b.epoch == job.target_epoch.id).map(|b| b.uid_next);
-    let base = (!doubt.unplaced.is_empty()).then(|| {
-        if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) }
-    });
+    let base = (!doubt.unplaced.is_empty())
+        .then(|| if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) });
     batches.chain(base).min().unwrap_or(Key(1))
 }
 
@@ -181,18 +175,31 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     }
 }
 
-/// Reads the octets of all messages of the opened mailbox from `from` on that are in nobody's claim.
+/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim.
 async fn read_unclaimed<S: TargetSession>(
     session: &mut S,
+    job: &Job,
     from: Key,
     claimed: &BTreeSet<Key>,
 ) -> Result<Vec<Seen>, EndError> {
+    session.open(&job.target.wire).await?;
     let (keys, _) = session.keys().await?;
     let wanted: Vec<Key> = keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
     read_all(session, &wanted, Depth::Octets).await
 }
 
-/// Reads messages and collects what was seen, ascending by UID.
+/// Opens a mailbox, reads messages and collects what was seen, ascending by UID.
+pub async fn open_and_read<S: TargetSession>(
+    session: &mut S,
+    job: &Job,
+    uids: &[Key],
+    depth: Depth,
+) -> Result<Vec<Seen>, EndError> {
+    session.open(&job.target.wire).await?;
+    read_all(session, uids, depth).await
+}
+
+/// Reads messages of the opened mailbox and collects what was seen, ascending by UID.
 pub async fn read_all<S: TargetSession>(
     session: &mut S,
     uids: &[Key],
@@ -222,8 +229,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     found: &HashMap<ItemId, Key>,
 ) -> Result<Resolved, Error> {
     ctx.probe.pass("resolve: conclude").await;
-    let stored =
-        |id: &ItemId, uid: &Key| Change::to(*id, State::Stored).at(job.place(*uid), Origin::Found);
+    let stored = |id: &ItemId, uid: &Key| Change::to(*id, State::Stored).at(job.place(*uid), Origin::Found);
     let placed: Vec<Change> =
         doubt.unplaced.keys().filter_map(|id| found.get(id).map(|uid| stored(id, uid))).collect();
     ctx.journal.change(&placed).await?;
@@ -296,12 +302,8 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     job: &Job,
 ) -> Result<(), Error> {
     let mut suspects = Doubt::default();
-    let (mailbox, limit, mut after) = (job.record.id, ctx.settings.limits.journal_page_rows, None);
-    loop {
-        let states = &[State::Suspect];
-        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.id);
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
+    while let Some(page) = pages.next().await? {
         suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))));
     }
     if suspects.doubtful.is_empty() {

@@ -387,7 +387,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 self.staged.insert(no, upload);
                 self.act(Event::AtGate(no)).await
             }
-            Done::AtGate(no, _, Uploaded::Refused(refusal)) => self.act(Event::RefusedEarly(no, refusal)).await,
+            Done::AtGate(no, _, Uploaded::Refused(refusal)) => {
+                self.act(Event::RefusedEarly(no, refusal)).await
+            }
             Done::AtGate(no, _, Uploaded::Lost(_)) => {
                 self.connection_lost();
                 self.act(Event::LostEarly(no)).await
@@ -439,7 +441,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Checked::OtherEpoch(now) => {
                 self.end.epoch_changed = true;
                 open.changes.extend(items.iter().map(|i| Change::to(*i, State::Stored)));
-                note = Some(format!("the new server answered with UIDVALIDITY {now} in {}", self.job.target.text));
+                note = Some(format!(
+                    "the new server answered with UIDVALIDITY {now} in {}",
+                    self.job.target.text
+                ));
             }
         }
         self.end.settled += items.len() as u64;
@@ -526,7 +531,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let mut ready = Ready { ladder: ready.ladder.with(step), ..ready };
         if let Some(hand) = self.hand.get_mut(&ready.item) {
             if step == Ladder::LINE_ENDS {
-                hand.body = ladder::line_ends(&hand.body, &self.ctx.intake).await.map_err(|e| at(Side::Target, e))?;
+                hand.body =
+                    ladder::line_ends(&hand.body, &self.ctx.intake).await.map_err(|e| at(Side::Target, e))?;
                 hand.sent.sent = hand.body.measured().fingerprint;
                 ready.octets = hand.sent.sent.octets;
                 ready.lone_lf = false;
@@ -571,7 +577,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// Waits as the server asked, or as long as the back-off says.
     async fn wait(&mut self, asked: Option<Duration>, refusal: &Refusal) -> Result<Event, Error> {
         let (server, doing, refusal) = ("the new server".to_owned(), "APPEND", refusal.clone());
-        self.losses.pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal }).await?;
+        self.losses
+            .pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal })
+            .await?;
         Ok(Event::Clear)
     }
 }

@@ -1,0 +1,429 @@
+//! Reads back what was stored, on a connection that did not append it, and compares it with what was fetched
+//! (law 9). Runs beside the transfer and once more at its end; at last one complete UID listing of each mailbox
+//! says what is there (law 7).
+
+use crate::adopt::read_back;
+use crate::config::Level;
+use crate::context::{Context, at};
+use crate::diff::{Step, walk};
+use crate::end::{Depth, Opened, Seen, Source, Target, TargetSession};
+use crate::error::{EndError, Error, Question};
+use crate::identity::Grade;
+use crate::journal::{Change, Item, ItemId, Journal, Ladder, Origin, Reason, Side, State};
+use crate::message::Key;
+use crate::progress::Progress;
+use crate::transfer::copy::{guard, save_sighting};
+use crate::transfer::job::{Job, Losses, Pages, Sessions};
+use crate::transfer::resolve::open_and_read;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Results written to the journal at once.
+const RESULTS_AT_ONCE: usize = 256;
+/// How often the verifier looks for work when nobody rings.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// Which items a sweep reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What was stored and not read back yet.
+    New,
+    /// Everything that has a place and digests, as `mailhaul verify` does.
+    All,
+}
+
+/// Reads back beside the transfer, mailbox after mailbox, until `done` is set and nothing is left that can be
+/// read. Has its own session and never appends.
+pub async fn follow<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    jobs: &[Job],
+    done: &CancellationToken,
+) -> Result<(), Error> {
+    let mut sessions = Sessions::<S, T>::default();
+    loop {
+        let last_round = done.is_cancelled();
+        let mut read = 0;
+        for job in jobs {
+            ctx.check_cancel()?;
+            read += sweep(ctx, &mut sessions, job, Scope::New, ctx.settings.level).await?;
+        }
+        if last_round {
+            break;
+        }
+        if read == 0 {
+            tokio::select! {
+                () = ctx.stored.notified() => {}
+                () = done.cancelled() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+    sessions.close().await;
+    Ok(())
+}
+
+/// Reads back one mailbox to `level`. Returns how many items were read.
+pub async fn sweep<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    scope: Scope,
+    level: Level,
+) -> Result<u64, Error> {
+    if level == Level::Counts {
+        return Ok(0);
+    }
+    let states: &[State] = match scope {
+        Scope::New => &[State::Stored],
+        Scope::All => &[State::Stored, State::Verified, State::AlreadyThere, State::Merged],
+    };
+    let mut pages = Pages::new(ctx, job.record.id, states);
+    let mut read = 0;
+    while let Some(page) = pages.next().await? {
+        ctx.check_cancel()?;
+        for (depth, items) in by_depth(page, job, scope, level) {
+            read += read_items(ctx, sessions, job, &items, depth).await?;
+        }
+    }
+    Ok(read)
+}
+
+/// Sorts a page by how deep its items are read; those that need not be, or cannot be, are left out.
+fn by_depth(page: Vec<Item>, job: &Job, scope: Scope, level: Level) -> Vec<(Depth, BTreeMap<Key, Item>)> {
+    let mut deep = BTreeMap::new();
+    let mut facts = BTreeMap::new();
+    for item in page {
+        let Some(place) = item.place.filter(|p| p.epoch == job.target_epoch.id) else { continue };
+        if item.sent.is_none() {
+            continue;
+        }
+        // At level `facts`, what was found by content or changed on its way is still read in full.
+        let special = item.origin == Some(Origin::Found)
+            || item.sent.as_ref().is_some_and(|s| s.ladder != Ladder::default());
+        if level == Level::Octets || special {
+            deep.insert(place.uid, item);
+        } else if scope == Scope::All || item.read_back.is_none() {
+            facts.insert(place.uid, item);
+        }
+    }
+    [(Depth::Octets, deep), (Depth::Facts, facts)]
+        .into_iter()
+        .filter(|(_, items)| !items.is_empty())
+        .collect()
+}
+
+/// Reads items of one mailbox and writes what was found. What the server does not answer for stays as it is: the
+/// complete listing decides about it.
+async fn read_items<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    items: &BTreeMap<Key, Item>,
+    depth: Depth,
+) -> Result<u64, Error> {
+    let mut losses = Losses::new(ctx);
+    let mut answered: BTreeSet<Key> = BTreeSet::new();
+    let mut disagree: Vec<Key> = Vec::new();
+    loop {
+        ctx.probe.pass("read back").await;
+        let uids: Vec<Key> = items.keys().filter(|k| !answered.contains(k)).copied().collect();
+        let session = sessions.target(ctx).await?;
+        match read_once(ctx, session, job, items, &uids, depth, &mut answered, &mut disagree).await? {
+            Ok(()) => break,
+            Err(error) if error.is_connection() => {
+                sessions.abort_target();
+                losses.another(ctx, Side::Target, error).await?;
+            }
+            Err(error @ EndError::Refused { .. }) => {
+                tracing::warn!(%error, mailbox = %job.target.text, "cannot read back");
+                break;
+            }
+            Err(error) => return Err(at(Side::Target, error)),
+        }
+    }
+    confirm_damage(ctx, sessions, job, items, &disagree).await?;
+    Ok(answered.len() as u64)
+}
+
+#[expect(clippy::too_many_arguments, reason = "one attempt of read_items, with what it fills")]
+async fn read_once<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    session: &mut T::Session,
+    job: &Job,
+    items: &BTreeMap<Key, Item>,
+    uids: &[Key],
+    depth: Depth,
+    answered: &mut BTreeSet<Key>,
+    disagree: &mut Vec<Key>,
+) -> Result<Result<(), EndError>, Error> {
+    match session.open(&job.target.wire).await {
+        Ok(opened) if opened.facts.uid_validity != job.target_epoch.facts.uid_validity => return Ok(Ok(())),
+        Ok(_) => {}
+        Err(error) => return Ok(Err(error)),
+    }
+    let (tx, mut rx) = mpsc::channel::<Seen>(64);
+    let compare = async {
+        let mut changes = Vec::new();
+        while let Some(seen) = rx.recv().await {
+            let Some(item) = items.get(&seen.uid) else { continue };
+            if !answered.insert(seen.uid) {
+                continue;
+            }
+            match judge(item, &seen, depth) {
+                Judged::Agrees(change) => changes.push(*change),
+                Judged::Disagrees => disagree.push(seen.uid),
+                Judged::NothingRead => {
+                    answered.remove(&seen.uid);
+                }
+            }
+            if changes.len() >= RESULTS_AT_ONCE {
+                write(ctx, job, items, &mut changes).await?;
+            }
+        }
+        write(ctx, job, items, &mut changes).await
+    };
+    let (read, compared) = tokio::join!(session.read(uids, depth, tx), compare);
+    compared?;
+    Ok(read)
+}
+
+/// What one answer says about an item.
+enum Judged {
+    Agrees(Box<Change>),
+    Disagrees,
+    NothingRead,
+}
+
+/// Pure: compares what was read with what was fetched.
+fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
+    let Some(sent) = &item.sent else { return Judged::NothingRead };
+    let mut change = Change::to(item.id, item.state);
+    change.read_back = Some(read_back(seen));
+    if depth == Depth::Facts {
+        return Judged::Agrees(Box::new(change));
+    }
+    let Some(measured) = seen.measured else { return Judged::NothingRead };
+    match Grade::of(&sent.fetched, &measured.fingerprint) {
+        Grade::Damaged => Judged::Disagrees,
+        grade => {
+            change.grade = Some(grade);
+            if item.state == State::Stored {
+                change.to = State::Verified;
+            }
+            Judged::Agrees(Box::new(change))
+        }
+    }
+}
+
+async fn write<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    items: &BTreeMap<Key, Item>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Error> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    ctx.journal.change(changes).await?;
+    let verified: BTreeSet<ItemId> =
+        changes.drain(..).filter(|c| c.grade.is_some()).map(|c| c.item).collect();
+    let of = items.values().filter(|i| verified.contains(&i.id));
+    let octets = of.filter_map(|i| Some(i.sent.as_ref()?.fetched.octets)).sum();
+    let (mailbox, messages) = (job.record.id.0, verified.len() as u64);
+    ctx.bus.tell(Progress::Verified { mailbox, messages, octets });
+    Ok(())
+}
+
+/// Octets that differ are read once more on a new connection before the message counts as damaged.
+async fn confirm_damage<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    items: &BTreeMap<Key, Item>,
+    disagree: &[Key],
+) -> Result<(), Error> {
+    if disagree.is_empty() {
+        return Ok(());
+    }
+    sessions.abort_target();
+    let mut losses = Losses::new(ctx);
+    let seen = loop {
+        match open_and_read(sessions.target(ctx).await?, job, disagree, Depth::Octets).await {
+            Ok(seen) => break seen,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
+    for seen in seen {
+        let Some(item) = items.get(&seen.uid) else { continue };
+        match judge(item, &seen, Depth::Octets) {
+            Judged::Agrees(change) => ctx.journal.change(&[*change]).await?,
+            Judged::Disagrees => damaged(ctx, job, item, &seen).await?,
+            Judged::NothingRead => {}
+        }
+    }
+    Ok(())
+}
+
+async fn damaged<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    item: &Item,
+    seen: &Seen,
+) -> Result<(), Error> {
+    let (fetched, read) = (
+        item.sent.as_ref().map_or(0, |s| s.fetched.octets),
+        seen.measured.map_or(0, |m| m.fingerprint.octets),
+    );
+    let text = format!(
+        "the new server gives other octets than were sent: {fetched} octets fetched, {read} read back from UID {} of \
+         {}",
+        seen.uid, job.target.text
+    );
+    let mut change = Change::to(item.id, State::Exception).because(Reason::new("damaged", text.clone()));
+    change.read_back = Some(read_back(seen));
+    change.grade = Some(Grade::Damaged);
+    ctx.journal.change(&[change]).await?;
+    let (mailbox, key, kind) = (item.id.mailbox.0, item.id.key.0, "damaged".to_owned());
+    ctx.bus.tell(Progress::Exception { mailbox, key, kind, text });
+    Ok(())
+}
+
+/// Compares the claims of a mailbox with one complete UID listing made after the last write. Returns a question when so much is missing that a person must look.
+pub async fn presence<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<Option<Question>, Error> {
+    let began = ctx.clock.now();
+    let mut wait = Duration::from_millis(250);
+    loop {
+        let Some((there, complete)) = list_target(ctx, sessions, job).await? else { return Ok(None) };
+        let (missing, claimed) = missing_claims(ctx, job, &there).await?;
+        if missing.is_empty() && complete {
+            return Ok(None);
+        }
+        // Absence is not evidence (law 7): NOOP and EXAMINE came before this listing, a new connection comes
+        // before the next, and the last one starts after the settle time.
+        if ctx.clock.at_least_since(began) >= ctx.settle() {
+            if !complete {
+                return Ok(None);
+            }
+            let question = guard(
+                missing.len() as u64,
+                claimed,
+                ctx.settings.limits.missing_messages_guard,
+                &job.target.text,
+            );
+            conclude_missing(ctx, job, &missing, question.is_some()).await?;
+            return Ok(question);
+        }
+        sessions.abort_target();
+        ctx.sleep(wait).await?;
+        wait = (wait * 2).min(ctx.settle());
+    }
+}
+
+/// The UIDs in the target mailbox and whether their number is EXISTS; `None` when its epoch is another one.
+async fn list_target<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<Option<(Vec<Key>, bool)>, Error> {
+    ctx.probe.pass("list the target").await;
+    let mut losses = Losses::new(ctx);
+    let (opened, keys, exists) = loop {
+        match open_and_list(sessions.target(ctx).await?, job).await {
+            Ok(listing) => break listing,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
+    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
+        return Ok(None);
+    }
+    let complete = keys.len() as u64 == exists;
+    if complete {
+        save_sighting(ctx, job, Side::Target, job.target_epoch.id, &opened.facts, &keys).await?;
+    }
+    Ok(Some((keys, complete)))
+}
+
+async fn open_and_list<S: TargetSession>(
+    session: &mut S,
+    job: &Job,
+) -> Result<(Opened, Vec<Key>, u64), EndError> {
+    let opened = session.open(&job.target.wire).await?;
+    let (keys, exists) = session.keys().await?;
+    Ok((opened, keys, exists))
+}
+
+/// Claims that are not in the listing, and the number of claims. Both walk ascending, page by page.
+async fn missing_claims<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    there: &[Key],
+) -> Result<(BTreeSet<ItemId>, u64), Error> {
+    let limit = ctx.settings.limits.journal_page_rows;
+    let (mut next, mut missing, mut claimed, mut rest) = (Key(1), BTreeSet::new(), 0, there);
+    loop {
+        let page = ctx.journal.claims(job.record.id, job.target_epoch.id, next, limit).await?;
+        let Some((last, _)) = page.last() else { break };
+        next = Key(last.0 + 1);
+        let here = rest.partition_point(|k| *k < next);
+        let owners: BTreeMap<Key, ItemId> = page.iter().copied().collect();
+        let steps = walk(owners.keys().copied(), rest[..here].iter().copied());
+        missing.extend(steps.filter_map(|s| match s {
+            Step::OnlyExpected(uid) => owners.get(&uid).copied(),
+            Step::OnlyFound(_) | Step::Both(_) => None,
+        }));
+        claimed += owners.len() as u64;
+        rest = &rest[here..];
+    }
+    Ok((still_there(ctx, job, missing).await?, claimed))
+}
+
+/// Only those whose state says that they should be there.
+async fn still_there<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    missing: BTreeSet<ItemId>,
+) -> Result<BTreeSet<ItemId>, Error> {
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    let mut expected = BTreeSet::new();
+    let states = &[State::Stored, State::Verified, State::AlreadyThere];
+    let mut pages = Pages::new(ctx, job.record.id, states);
+    while let Some(page) = pages.next().await? {
+        expected.extend(page.iter().map(|i| i.id).filter(|id| missing.contains(id)));
+    }
+    Ok(expected)
+}
+
+/// Missing and never read back: absent, an exception. Read back or adopted before and now missing: removed by
+/// somebody since, a remark; past the guard it stays as it is until a person has looked.
+async fn conclude_missing<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    missing: &BTreeSet<ItemId>,
+    guarded: bool,
+) -> Result<(), Error> {
+    let states = &[State::Stored, State::Verified, State::AlreadyThere];
+    let mut pages = Pages::new(ctx, job.record.id, states);
+    while let Some(page) = pages.next().await? {
+        let mut changes = Vec::new();
+        for item in page.iter().filter(|i| missing.contains(&i.id)) {
+            let read = item.state != State::Stored || item.read_back.is_some();
+            if !read {
+                let text = format!("the new server confirmed it, and it is not in {}", job.target.text);
+                changes.push(Change::to(item.id, State::Exception).because(Reason::new("absent", text)));
+            } else if !guarded {
+                let text = "it was there, and is not any more".to_owned();
+                changes.push(Change::to(item.id, State::GoneAtTarget).because(Reason::new("removed", text)));
+            }
+        }
+        ctx.journal.change(&changes).await?;
+    }
+    Ok(())
+}
