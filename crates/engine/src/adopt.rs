@@ -116,8 +116,9 @@ async fn listed<S: Source, T: Target, J: Journal>(
     Ok(all)
 }
 
-/// Reads the listed source messages and keeps what they are; their octets are dropped.
-async fn read_source<S: Source, T: Target, J: Journal>(
+/// Reads source messages and keeps what they are; their octets are dropped. What the source does not give is not in
+/// the result.
+pub async fn read_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,

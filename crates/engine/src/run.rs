@@ -1,0 +1,389 @@
+//! One migration, end to end: survey, plan, transfer, verify, report. Every stage starts by reading the journal,
+//! so that going on after an interruption is not a feature with its own code.
+
+use crate::clock::Clock;
+use crate::config::{Level, Settings};
+use crate::context::Context;
+use crate::end::{Source, SourceSession, Target, TargetSession};
+use crate::error::{Error, Question, Refusal};
+use crate::journal::{Journal, MailboxId, MailboxRecord, Note, RunId, Side};
+use crate::message::Key;
+use crate::plan::{self, Plan};
+use crate::probe::Probe;
+use crate::progress::{Bus, Progress, Stage};
+use crate::survey::Survey;
+use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::job::{Job, Sessions, target_name};
+use crate::transfer::memory_share;
+use crate::transfer::spool::Intake;
+use crate::undo::{self, Undone};
+use crate::verify::{self, Scope};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// One account pair and its journal.
+#[derive(Clone, Debug)]
+pub struct Migration<S, T, J> {
+    /// Where mail comes from.
+    pub source: S,
+    /// Where it goes.
+    pub target: T,
+    /// The only memory.
+    pub journal: J,
+    /// Policy.
+    pub settings: Settings,
+    /// Where originals of exceptions are saved; none are without it.
+    pub exceptions: Option<PathBuf>,
+    /// Listeners.
+    pub bus: Bus,
+    /// Cancelled by the caller: the run stops at a commit point.
+    pub cancel: CancellationToken,
+    /// Time.
+    pub clock: Clock,
+    /// For tests.
+    pub probe: Probe,
+}
+
+/// What a run leaves to be said beside the journal.
+#[derive(Clone, Debug)]
+pub struct RunEnd {
+    /// The run.
+    pub run: RunId,
+    /// Mailboxes that could not be finished, and why.
+    pub left: Vec<(MailboxId, String)>,
+    /// What a person must decide.
+    pub questions: Vec<Question>,
+    /// What the servers call themselves.
+    pub servers: (String, String),
+    /// The settle time as measured at the end.
+    pub settle: std::time::Duration,
+}
+
+/// The outcome of an undo, by mailbox.
+pub type UndoEnd = Vec<(MailboxRecord, Undone)>;
+
+type Ctx<S, T, J> = Arc<Context<S, T, J>>;
+
+impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
+    /// A migration with a fresh bus, clock and cancellation.
+    pub fn new(source: S, target: T, journal: J, settings: Settings) -> Self {
+        Self {
+            source,
+            target,
+            journal,
+            settings,
+            exceptions: None,
+            bus: Bus::default(),
+            cancel: CancellationToken::new(),
+            clock: Clock::default(),
+            probe: Probe::default(),
+        }
+    }
+
+    /// Looks at both accounts and says what would be done. Nothing is changed, on the servers or in the journal.
+    pub async fn plan(&self) -> Result<(Survey, Plan), Error> {
+        let ctx = self.context(RunId(0));
+        let mut sessions = self.first_sessions(&ctx).await?;
+        let planned = self.make_plan(&ctx, &mut sessions).await;
+        sessions.close().await;
+        planned
+    }
+
+    /// Moves what is new and proves it. Goes on where an earlier run stopped.
+    pub async fn migrate(&self) -> Result<RunEnd, Error> {
+        let run = self.journal.begin_run("migrate").await?;
+        let ctx = self.context(run);
+        let result = self.migrate_in(&ctx).await;
+        self.finish(&ctx, result).await
+    }
+
+    /// Reads back what is at the target and compares it with the recorded digests; with `reread_source` the source
+    /// is read again, too.
+    pub async fn verify(&self, level: Level, reread_source: bool) -> Result<RunEnd, Error> {
+        let run = self.journal.begin_run("verify").await?;
+        let ctx = self.context(run);
+        let result = self.verify_in(&ctx, level, reread_source).await;
+        self.finish(&ctx, result).await
+    }
+
+    /// How many messages [`Migration::undo`] would remove at most, by mailbox.
+    pub async fn undo_preview(&self) -> Result<Vec<(MailboxRecord, u64)>, Error> {
+        let ctx = self.context(RunId(0));
+        let mut counts = Vec::new();
+        for job in jobs(&ctx).await? {
+            let count = undo::preview(&ctx, &job).await?;
+            if count > 0 {
+                counts.push((job.record, count));
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Removes from the target what this migration put there and nobody changed since.
+    pub async fn undo(&self) -> Result<UndoEnd, Error> {
+        let run = self.journal.begin_run("undo").await?;
+        let ctx = self.context(run);
+        let result = self.undo_in(&ctx).await;
+        let outcome = if result.is_ok() { "done" } else { "failed" };
+        self.journal.end_run(run, outcome).await?;
+        result
+    }
+
+    fn context(&self, run: RunId) -> Ctx<S, T, J> {
+        Arc::new(Context {
+            source: self.source.clone(),
+            target: self.target.clone(),
+            journal: self.journal.clone(),
+            run,
+            settings: self.settings.clone(),
+            bus: self.bus.clone(),
+            cancel: self.cancel.child_token(),
+            clock: self.clock.clone(),
+            probe: self.probe.clone(),
+            intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
+            exceptions: self.exceptions.clone(),
+            stored: Notify::new(),
+            longest_commit_ms: AtomicU64::new(0),
+        })
+    }
+
+    async fn first_sessions(&self, ctx: &Ctx<S, T, J>) -> Result<Sessions<S, T>, Error> {
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Connect });
+        // Without patience: a wrong name or a closed port is the person's to mend now.
+        let (source, target) = tokio::join!(ctx.connect_source(false), ctx.connect_target(false));
+        Ok(Sessions { source: Some(source?), target: Some(target?) })
+    }
+
+    async fn make_plan(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+    ) -> Result<(Survey, Plan), Error> {
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Survey });
+        sessions.source(ctx).await?;
+        sessions.target(ctx).await?;
+        let (Some(source), Some(target)) = (&mut sessions.source, &mut sessions.target) else {
+            return Err(Error::Interrupted);
+        };
+        plan::make(source, target, &self.journal, &self.settings).await
+    }
+
+    async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
+        let mut sessions = self.first_sessions(ctx).await?;
+        let (_, plan) = self.make_plan(ctx, &mut sessions).await?;
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
+        plan.ready()?;
+        let records = plan::save(&self.journal, &plan).await?;
+        let servers = products(&sessions);
+        let target = sessions.target(ctx).await?;
+        plan::carry_out(target, &self.journal, &plan, &records, &self.settings).await?;
+        let (messages, octets) = (plan.totals.messages, plan.totals.octets);
+        let mailboxes = plan.totals.mailboxes;
+        ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
+        let jobs = jobs(ctx).await?;
+        let left = self.transfer(ctx, &jobs, sessions).await?;
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
+        let questions = self.prove(ctx, &jobs, Scope::New, self.settings.level).await?;
+        Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
+    }
+
+    /// Copies all mailboxes, several at a time, and reads back beside it.
+    async fn transfer(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        jobs: &[Job],
+        first: Sessions<S, T>,
+    ) -> Result<Vec<(MailboxId, String)>, Error> {
+        let connections = self.settings.connections.max(1);
+        // One of the target's connections reads back; with a single one it does so after the copying (law 9).
+        let readers = usize::from(connections > 1 && self.settings.level != Level::Counts);
+        let writers = (connections - readers).clamp(1, jobs.len().max(1));
+        let queue = Arc::new(Mutex::new(largest_first(jobs)));
+        let left = Arc::new(Mutex::new(Vec::new()));
+        let done = CancellationToken::new();
+        let mut copying = JoinSet::new();
+        let mut first = Some(first);
+        for _ in 0..writers {
+            let (ctx, queue, left) = (ctx.clone(), queue.clone(), left.clone());
+            let sessions = first.take().unwrap_or_default();
+            copying.spawn(async move { work(&ctx, sessions, &queue, &left, writers).await });
+        }
+        let mut reading = JoinSet::new();
+        if readers > 0 {
+            let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
+            reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
+        }
+        let copied = join(ctx, &mut copying).await;
+        done.cancel();
+        let read = join(ctx, &mut reading).await;
+        copied?;
+        read?;
+        let left = left.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (mailbox, text) in &left {
+            let note = Note { kind: "left".into(), mailbox: Some(*mailbox), key: None, text: text.clone() };
+            ctx.journal.note(note).await?;
+        }
+        Ok(left)
+    }
+
+    /// Reads back what is not read yet, then lists every target mailbox completely.
+    async fn prove(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        jobs: &[Job],
+        scope: Scope,
+        level: Level,
+    ) -> Result<Vec<Question>, Error> {
+        let mut sessions = Sessions::<S, T>::default();
+        let mut questions = Vec::new();
+        for job in jobs {
+            ctx.check_cancel()?;
+            verify::sweep(ctx, &mut sessions, job, scope, level).await?;
+            questions.extend(verify::presence(ctx, &mut sessions, job).await?);
+            ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+        }
+        sessions.close().await;
+        Ok(questions)
+    }
+
+    async fn verify_in(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        level: Level,
+        reread_source: bool,
+    ) -> Result<RunEnd, Error> {
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
+        let mut sessions = Sessions::<S, T>::default();
+        sessions.target = Some(ctx.connect_target(false).await?);
+        if reread_source {
+            sessions.source = Some(ctx.connect_source(false).await?);
+        }
+        let servers = products(&sessions);
+        let jobs = jobs(ctx).await?;
+        if reread_source {
+            for job in &jobs {
+                crate::reread::reread(ctx, &mut sessions, job).await?;
+            }
+        }
+        sessions.close().await;
+        let questions = self.prove(ctx, &jobs, Scope::All, level).await?;
+        Ok(RunEnd { run: ctx.run, left: Vec::new(), questions, servers, settle: ctx.settle() })
+    }
+
+    async fn undo_in(&self, ctx: &Ctx<S, T, J>) -> Result<UndoEnd, Error> {
+        let mut sessions = Sessions::<S, T>::default();
+        sessions.target = Some(ctx.connect_target(false).await?);
+        let mut end = Vec::new();
+        for job in jobs(ctx).await? {
+            ctx.check_cancel()?;
+            let undone = undo::undo(ctx, &mut sessions, &job).await?;
+            end.push((job.record, undone));
+        }
+        sessions.close().await;
+        Ok(end)
+    }
+
+    async fn finish(&self, ctx: &Ctx<S, T, J>, result: Result<RunEnd, Error>) -> Result<RunEnd, Error> {
+        let outcome = match &result {
+            Ok(_) => "done",
+            Err(Error::Interrupted) => "interrupted",
+            Err(Error::Question(_)) => "question",
+            Err(Error::Full { .. }) => "full",
+            Err(_) => "failed",
+        };
+        ctx.bus.tell(Progress::Ended { outcome: outcome.into() });
+        let ended = self.journal.end_run(ctx.run, outcome).await;
+        let end = result?;
+        ended?;
+        Ok(end)
+    }
+}
+
+/// Waits for all tasks; the first failure stops the others at their next commit point, and is what is told.
+async fn join<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    tasks: &mut JoinSet<Result<(), Error>>,
+) -> Result<(), Error> {
+    let mut first = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let result = match ended {
+            Ok(result) => result,
+            // A panic goes on as one: nothing of a half-known state is reported.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::Interrupted),
+            },
+        };
+        if let Err(error) = result {
+            ctx.cancel.cancel();
+            let told: &Result<(), Error> = &first;
+            if told.is_ok() || matches!(told, Err(Error::Interrupted)) {
+                first = Err(error);
+            }
+        }
+    }
+    first
+}
+
+/// One worker: takes mailboxes from the queue until it is empty.
+async fn work<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    mut sessions: Sessions<S, T>,
+    queue: &Mutex<VecDeque<Job>>,
+    left: &Mutex<Vec<(MailboxId, String)>>,
+    writers: usize,
+) -> Result<(), Error> {
+    let memory = memory_share(&ctx.settings.limits, writers);
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some(mut job) = next else { break };
+        ctx.check_cancel()?;
+        let (source, target) = (job.record.source.text.clone(), job.target.text.clone());
+        let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
+        let mailbox = job.record.id;
+        ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
+        match copy(ctx, &mut sessions, &mut job, &memory).await? {
+            CopyEnd::Done => {}
+            CopyEnd::Left(why) => left.lock().unwrap_or_else(PoisonError::into_inner).push((mailbox, why)),
+            CopyEnd::Full(refusal) => return Err(full(refusal)),
+        }
+    }
+    // Connections are given back as soon as there is nothing more to do.
+    sessions.close().await;
+    Ok(())
+}
+
+fn full(refusal: Refusal) -> Error {
+    Error::Full { refusal }
+}
+
+fn largest_first(jobs: &[Job]) -> VecDeque<Job> {
+    let mut jobs = jobs.to_vec();
+    jobs.sort_by_key(|j| (std::cmp::Reverse(j.record.octets.or(j.record.messages)), j.record.id));
+    jobs.into()
+}
+
+fn products<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (String, String) {
+    let source = sessions.source.as_ref().map(|s| s.abilities().product.clone());
+    let target = sessions.target.as_ref().map(|t| t.abilities().product.clone());
+    (source.unwrap_or_default(), target.unwrap_or_default())
+}
+
+/// The mailboxes that move, as the journal knows them.
+async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    for record in ctx.journal.mailboxes().await? {
+        let Some(target) = target_name(&record).cloned() else { continue };
+        let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
+        let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
+        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
+    }
+    Ok(jobs)
+}
