@@ -15,6 +15,7 @@ mod files;
 pub mod identity;
 pub mod journal;
 pub mod limits;
+pub mod memory_end;
 pub mod message;
 pub mod pace;
 pub mod probe;

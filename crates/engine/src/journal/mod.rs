@@ -9,6 +9,7 @@
 //! done after the last durable commit with it, but never in another order. The engine is right either way:
 //! a forgotten answer only makes a batch doubtful, and it is then found by content.
 
+pub mod memory;
 pub mod state;
 
 use crate::identity::Grade;

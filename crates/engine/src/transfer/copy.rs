@@ -323,13 +323,15 @@ async fn next_to_try<S: Source, T: Target, J: Journal>(
     if wish.without.is_empty() {
         return Ok(None);
     }
+    let mut first = None;
     let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
     while let Some(page) = pages.next().await? {
         if page.iter().any(|i| !wish.without.contains_key(&i.id.key)) {
             return Ok(None);
         }
+        first = first.or(page.first().map(|i| i.id.key));
     }
-    Ok(wish.without.keys().next().copied())
+    Ok(first)
 }
 
 async fn anything_listed<S: Source, T: Target, J: Journal>(

@@ -1,0 +1,570 @@
+//! A journal in memory, for tests: it forgets what was not synced.
+//!
+//! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch` and
+//! `set_baseline` make everything before them durable, in order, as a write-ahead log does.
+
+use super::state::State;
+use super::{
+    AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Form, Intent, Item,
+    ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
+    Note, NoteRecord, OpenBatch, Place, Query, Reason, RunId, RunRecord, Side, Sighting,
+};
+use crate::journal::Origin;
+use crate::message::Key;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// A write of the journal, as a test sees it: the verb, and whether it has taken effect yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The verb.
+    pub verb: &'static str,
+    /// False before the write takes effect, true after.
+    pub done: bool,
+}
+
+/// Asked around every write; `true` stops the engine there for ever, as a crash would.
+pub type Hook = Arc<dyn Fn(Write) -> bool + Send + Sync>;
+
+#[derive(Clone, Debug)]
+struct Batch {
+    mailbox: MailboxId,
+    epoch: EpochId,
+    uid_next: Key,
+    form: Form,
+    committed_at: SystemTime,
+    items: Vec<ItemId>,
+    open: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Image {
+    settings: BTreeMap<String, String>,
+    runs: Vec<RunRecord>,
+    mailboxes: Vec<MailboxRecord>,
+    epochs: Vec<Epoch>,
+    /// Epochs in the order in which they became current.
+    current: Vec<EpochId>,
+    baselines: BTreeMap<MailboxId, Baseline>,
+    items: BTreeMap<ItemId, Item>,
+    claims: BTreeMap<(MailboxId, EpochId, Key), ItemId>,
+    batches: BTreeMap<BatchId, Batch>,
+    notes: Vec<NoteRecord>,
+    sightings: Vec<(RunId, Sighting)>,
+}
+
+#[derive(Default)]
+struct Inner {
+    pair: Option<AccountPair>,
+    current: Image,
+    durable: Image,
+    token: i64,
+    held: bool,
+    ticks: u64,
+    disk_full: bool,
+    hook: Option<Hook>,
+}
+
+/// Journals in memory: the place that survives a crash.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Inner>>);
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+impl MemoryStore {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Acquires the migration of `pair`.
+    pub fn open(&self, pair: &AccountPair) -> JournalResult<MemoryJournal> {
+        let mut inner = self.inner();
+        if inner.held {
+            return Err(JournalError::Held { holder: "another handle".into() });
+        }
+        let known = inner.pair.get_or_insert_with(|| pair.clone());
+        if known != pair {
+            let what = format!("it is about {} and {}", known.source, known.target);
+            return Err(JournalError::OtherSettings { what });
+        }
+        inner.held = true;
+        inner.token += 1;
+        Ok(MemoryJournal { store: self.clone(), token: inner.token })
+    }
+
+    /// The machine stops: what was not durable is forgotten, the lock is free, old handles are fenced off.
+    pub fn crash(&self) {
+        let mut inner = self.inner();
+        inner.current = inner.durable.clone();
+        inner.held = false;
+        inner.token += 1;
+    }
+
+    /// From now on durable writes fail with [`JournalError::DiskFull`].
+    pub fn set_disk_full(&self, full: bool) {
+        self.inner().disk_full = full;
+    }
+
+    /// Asks `hook` around every write.
+    pub fn set_hook(&self, hook: Option<Hook>) {
+        self.inner().hook = hook;
+    }
+}
+
+/// One migration in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryJournal {
+    store: MemoryStore,
+    token: i64,
+}
+
+impl MemoryJournal {
+    /// Runs a write: all of it or nothing. `durable` writes carry everything before them to the disk.
+    async fn write<R>(
+        &self,
+        verb: &'static str,
+        durable: bool,
+        change: impl FnOnce(&mut Image, SystemTime) -> JournalResult<R>,
+    ) -> JournalResult<R> {
+        self.stop(Write { verb, done: false }).await;
+        let result = {
+            let mut inner = self.store.inner();
+            if !inner.held || inner.token != self.token {
+                return Err(JournalError::Fenced);
+            }
+            if durable && inner.disk_full {
+                return Err(JournalError::DiskFull { place: "memory".into() });
+            }
+            inner.ticks += 1;
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + inner.ticks);
+            let mut image = inner.current.clone();
+            let result = change(&mut image, now)?;
+            if durable {
+                inner.durable = image.clone();
+            }
+            inner.current = image;
+            result
+        };
+        self.stop(Write { verb, done: true }).await;
+        Ok(result)
+    }
+
+    async fn stop(&self, write: Write) {
+        let hook = self.store.inner().hook.clone();
+        if hook.is_some_and(|hook| hook(write)) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Image) -> R) -> JournalResult<R> {
+        Ok(look(&self.store.inner().current))
+    }
+}
+
+impl Image {
+    fn apply(&mut self, change: &Change) -> JournalResult<()> {
+        let Some(item) = self.items.get_mut(&change.item) else {
+            return Err(unknown(&format!("message {:?}", change.item)));
+        };
+        if !item.state.may_become(change.to) {
+            return Err(JournalError::Illegal { item: change.item, from: item.state, to: change.to });
+        }
+        item.state = change.to;
+        if change.to == State::Listed {
+            item.sent = None;
+            item.origin = None;
+            item.read_back = None;
+            item.grade = None;
+            item.reason = None;
+            if let Some(place) = item.place.take() {
+                self.claims.remove(&(change.item.mailbox, place.epoch, place.uid));
+            }
+            return Ok(());
+        }
+        item.sent = change.sent.clone().or(item.sent.take());
+        item.read_back = item.read_back.take().or(change.read_back.clone());
+        item.grade = change.grade.or(item.grade);
+        item.reason = change.reason.clone().or(item.reason.take());
+        match change.place {
+            Some((place, origin)) => self.claim(change.item, place, origin),
+            None => Ok(()),
+        }
+    }
+
+    fn claim(&mut self, id: ItemId, place: Place, origin: Origin) -> JournalResult<()> {
+        let old = self.items.get(&id).and_then(|i| i.place);
+        if let Some(old) = old {
+            self.claims.remove(&(id.mailbox, old.epoch, old.uid));
+        }
+        if origin != Origin::Shared {
+            let key = (id.mailbox, place.epoch, place.uid);
+            if let Some(by) = self.claims.get(&key).filter(|by| **by != id) {
+                return Err(JournalError::ClaimTaken { mailbox: id.mailbox, uid: place.uid, by: *by });
+            }
+            self.claims.insert(key, id);
+        }
+        if let Some(item) = self.items.get_mut(&id) {
+            item.place = Some(place);
+            item.origin = Some(origin);
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, mailbox: MailboxId, epoch: EpochId, listed: &[ListedItem]) -> ListingChange {
+        let mut change = ListingChange::default();
+        for new in listed {
+            let id = ItemId { mailbox, epoch, key: new.key };
+            let excluded = new.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
+            match self.items.get_mut(&id) {
+                None => {
+                    change.new += 1;
+                    self.items.insert(id, item_of(id, new, excluded));
+                }
+                Some(item) => {
+                    if item.flags != new.flags {
+                        change.flags_changed += 1;
+                        item.flags = new.flags.clone();
+                    }
+                    match (item.state, excluded) {
+                        (State::Excluded, None) => {
+                            item.state = State::Listed;
+                            item.reason = None;
+                        }
+                        (State::Listed | State::Excluded, Some(rule)) => {
+                            item.state = State::Excluded;
+                            item.reason = Some(rule);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        change
+    }
+
+    fn commit(&mut self, intent: &Intent, now: SystemTime) -> JournalResult<BatchId> {
+        for (id, sent) in &intent.items {
+            if self.batches.values().any(|b| b.open && b.items.contains(id)) && self.is_open(*id) {
+                return Err(unknown(&format!("message {id:?} is in an open batch")));
+            }
+            let Some(item) = self.items.get_mut(id) else { return Err(unknown(&format!("message {id:?}"))) };
+            for to in [State::Fetched, State::Committed] {
+                if item.state == State::Fetched && to == State::Fetched {
+                    continue;
+                }
+                if !item.state.may_become(to) {
+                    return Err(JournalError::Illegal { item: *id, from: item.state, to });
+                }
+                item.state = to;
+            }
+            item.sent = Some(sent.clone());
+        }
+        let id = BatchId(self.batches.len() as i64 + 1);
+        let batch = Batch {
+            mailbox: intent.mailbox,
+            epoch: intent.epoch,
+            uid_next: intent.uid_next,
+            form: intent.form,
+            committed_at: now,
+            items: intent.items.iter().map(|(id, _)| *id).collect(),
+            open: true,
+        };
+        self.batches.insert(id, batch);
+        Ok(id)
+    }
+
+    fn is_open(&self, id: ItemId) -> bool {
+        self.items.get(&id).is_some_and(|i| matches!(i.state, State::Committed | State::InDoubt))
+    }
+}
+
+fn item_of(id: ItemId, listed: &ListedItem, excluded: Option<Reason>) -> Item {
+    Item {
+        id,
+        state: if excluded.is_some() { State::Excluded } else { State::Listed },
+        octets: listed.octets,
+        flags: listed.flags.clone(),
+        internal_date: listed.internal_date.clone(),
+        lineage: listed.lineage.clone(),
+        sent: None,
+        place: None,
+        origin: None,
+        read_back: None,
+        grade: None,
+        reason: excluded,
+    }
+}
+
+fn unknown(what: &str) -> JournalError {
+    JournalError::Store { place: "memory".into(), doing: "change", what: what.to_owned() }
+}
+
+impl Journal for MemoryJournal {
+    fn lease(&self) -> Lease {
+        Lease { token: self.token, expires: None }
+    }
+
+    async fn renew(&self) -> JournalResult<Lease> {
+        Ok(self.lease())
+    }
+
+    async fn release(&self) -> JournalResult<()> {
+        self.write("release", true, |_, _| Ok(())).await?;
+        self.store.inner().held = false;
+        Ok(())
+    }
+
+    fn pair(&self) -> AccountPair {
+        let empty = AccountPair { source: String::new(), target: String::new() };
+        self.store.inner().pair.clone().unwrap_or(empty)
+    }
+
+    async fn setting(&self, name: &str) -> JournalResult<Option<String>> {
+        self.read(|image| image.settings.get(name).cloned())
+    }
+
+    async fn pin_setting(&self, name: &str, value: &str) -> JournalResult<()> {
+        self.write("pin_setting", false, |image, _| {
+            let known = image.settings.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+            if known == value {
+                return Ok(());
+            }
+            Err(JournalError::OtherSettings { what: format!("{name} was {known}, now it is {value}") })
+        })
+        .await
+    }
+
+    async fn begin_run(&self, verb: &str) -> JournalResult<RunId> {
+        self.write("begin_run", false, |image, now| {
+            let id = RunId(image.runs.len() as i64 + 1);
+            let verb = verb.to_owned();
+            image.runs.push(RunRecord { id, verb, started: now, ended: None, outcome: None });
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn end_run(&self, run: RunId, outcome: &str) -> JournalResult<()> {
+        self.write("end_run", false, |image, now| {
+            let Some(run) = image.runs.iter_mut().find(|r| r.id == run) else { return Err(unknown("run")) };
+            run.ended = Some(now);
+            run.outcome = Some(outcome.to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn runs(&self, limit: usize) -> JournalResult<Vec<RunRecord>> {
+        self.read(|image| image.runs[image.runs.len().saturating_sub(limit)..].to_vec())
+    }
+
+    async fn save_mailboxes(&self, mailboxes: &[MailboxRecord]) -> JournalResult<Vec<MailboxRecord>> {
+        self.write("save_mailboxes", false, |image, _| {
+            let mut saved = Vec::new();
+            for new in mailboxes {
+                let next = MailboxId(image.mailboxes.len() as i64 + 1);
+                let known = image.mailboxes.iter_mut().find(|m| m.source.wire == new.source.wire);
+                let record = MailboxRecord { id: known.as_ref().map_or(next, |k| k.id), ..new.clone() };
+                match known {
+                    Some(known) => *known = record.clone(),
+                    None => image.mailboxes.push(record.clone()),
+                }
+                saved.push(record);
+            }
+            Ok(saved)
+        })
+        .await
+    }
+
+    async fn mailboxes(&self) -> JournalResult<Vec<MailboxRecord>> {
+        self.read(|image| image.mailboxes.clone())
+    }
+
+    async fn open_epoch(&self, mailbox: MailboxId, side: Side, facts: &EpochFacts) -> JournalResult<Epoch> {
+        self.write("open_epoch", false, |image, _| {
+            let next = EpochId(image.epochs.len() as i64 + 1);
+            let same = |e: &&mut Epoch| {
+                e.mailbox == mailbox && e.side == side && e.facts.uid_validity == facts.uid_validity
+            };
+            let epoch = match image.epochs.iter_mut().find(same) {
+                Some(epoch) => {
+                    epoch.facts = facts.clone();
+                    epoch.clone()
+                }
+                None => {
+                    image.epochs.push(Epoch { id: next, mailbox, side, facts: facts.clone() });
+                    Epoch { id: next, mailbox, side, facts: facts.clone() }
+                }
+            };
+            image.current.retain(|id| *id != epoch.id);
+            image.current.push(epoch.id);
+            Ok(epoch)
+        })
+        .await
+    }
+
+    async fn epochs(&self, mailbox: MailboxId, side: Side) -> JournalResult<Vec<Epoch>> {
+        self.read(|image| {
+            let by_id = |id: &EpochId| image.epochs.iter().find(|e| e.id == *id).cloned();
+            let all = image.current.iter().filter_map(by_id);
+            all.filter(|e| e.mailbox == mailbox && e.side == side).collect()
+        })
+    }
+
+    async fn baseline(&self, mailbox: MailboxId) -> JournalResult<Option<Baseline>> {
+        self.read(|image| image.baselines.get(&mailbox).copied())
+    }
+
+    async fn set_baseline(&self, mailbox: MailboxId, baseline: Baseline) -> JournalResult<()> {
+        self.write("set_baseline", true, |image, _| {
+            if let Some(known) = image.baselines.get(&mailbox) {
+                let same = Baseline { matched: baseline.matched, ..*known } == baseline;
+                if known.epoch == baseline.epoch && !same {
+                    let what = format!("the baseline of mailbox {} is set already", mailbox.0);
+                    return Err(JournalError::OtherSettings { what });
+                }
+            }
+            image.baselines.insert(mailbox, baseline);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn record_listing(
+        &self,
+        mailbox: MailboxId,
+        epoch: EpochId,
+        listed: &[ListedItem],
+    ) -> JournalResult<ListingChange> {
+        self.write("record_listing", false, |image, _| Ok(image.list(mailbox, epoch, listed))).await
+    }
+
+    async fn items(&self, query: Query<'_>) -> JournalResult<Vec<Item>> {
+        self.read(|image| {
+            let wanted = |i: &&Item| {
+                query.mailbox.is_none_or(|m| m == i.id.mailbox)
+                    && (query.states.is_empty() || query.states.contains(&i.state))
+                    && query.after.is_none_or(|a| i.id > a)
+            };
+            image.items.values().filter(wanted).take(query.limit).cloned().collect()
+        })
+    }
+
+    async fn counts(&self) -> JournalResult<Vec<Count>> {
+        self.read(|image| {
+            let mut counts: Vec<Count> = Vec::new();
+            for item in image.items.values() {
+                let kind = item.reason.as_ref().map(|r| r.kind.clone());
+                let octets = item.sent.as_ref().map_or(item.octets, |s| s.fetched.octets);
+                let same = |c: &&mut Count| {
+                    c.mailbox == item.id.mailbox
+                        && c.state == item.state
+                        && c.grade == item.grade
+                        && c.kind == kind
+                };
+                match counts.iter_mut().find(same) {
+                    Some(count) => {
+                        count.items += 1;
+                        count.octets += octets;
+                    }
+                    None => {
+                        let (mailbox, state, grade) = (item.id.mailbox, item.state, item.grade);
+                        counts.push(Count { mailbox, state, grade, kind, items: 1, octets });
+                    }
+                }
+            }
+            counts
+        })
+    }
+
+    async fn change(&self, changes: &[Change]) -> JournalResult<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.write("change", false, |image, _| changes.iter().try_for_each(|c| image.apply(c))).await
+    }
+
+    async fn claims(
+        &self,
+        mailbox: MailboxId,
+        epoch: EpochId,
+        from: Key,
+        limit: usize,
+    ) -> JournalResult<Vec<(Key, ItemId)>> {
+        self.read(|image| {
+            let range = (mailbox, epoch, from)..=(mailbox, epoch, Key(i64::MAX));
+            image.claims.range(range).take(limit).map(|((_, _, uid), id)| (*uid, *id)).collect()
+        })
+    }
+
+    async fn commit_batch(&self, intent: &Intent) -> JournalResult<BatchId> {
+        self.write("commit_batch", true, |image, now| image.commit(intent, now)).await
+    }
+
+    async fn end_batch(&self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
+        self.write("end_batch", false, |image, _| {
+            let Some(known) = image.batches.get_mut(&batch) else { return Err(unknown("batch")) };
+            known.open = end == BatchEnd::Lost;
+            changes.iter().try_for_each(|c| image.apply(c))
+        })
+        .await
+    }
+
+    async fn open_batches(&self, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
+        self.read(|image| {
+            let open = image.batches.iter().filter(|(_, b)| b.open && b.mailbox == mailbox);
+            open.map(|(id, b)| OpenBatch {
+                id: *id,
+                epoch: b.epoch,
+                uid_next: b.uid_next,
+                form: b.form,
+                committed_at: b.committed_at,
+                items: b.items.clone(),
+            })
+            .collect()
+        })
+    }
+
+    async fn note(&self, note: Note) -> JournalResult<()> {
+        self.write("note", false, |image, now| {
+            let (id, run) = (image.notes.len() as i64 + 1, image.runs.last().map(|r| r.id));
+            image.notes.push(NoteRecord { id, run, at: now, note });
+            Ok(())
+        })
+        .await
+    }
+
+    async fn notes(&self, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {
+        self.read(|image| {
+            let wanted = |n: &&NoteRecord| n.id > after && n.note.kind.starts_with(prefix);
+            image.notes.iter().filter(wanted).take(limit).cloned().collect()
+        })
+    }
+
+    async fn save_sighting(&self, run: RunId, sighting: &Sighting) -> JournalResult<()> {
+        self.write("save_sighting", false, |image, _| {
+            let same = |(r, s): &(RunId, Sighting)| *r == run && s.mailbox == sighting.mailbox && s.side == sighting.side;
+            image.sightings.retain(|s| !same(s));
+            image.sightings.push((run, sighting.clone()));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn last_sighting(&self, mailbox: MailboxId, side: Side) -> JournalResult<Option<(RunId, Sighting)>> {
+        self.read(|image| {
+            let of = |(_, s): &&(RunId, Sighting)| s.mailbox == mailbox && s.side == side;
+            image.sightings.iter().rev().find(of).cloned()
+        })
+    }
+}
