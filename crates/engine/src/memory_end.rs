@@ -155,6 +155,17 @@ impl MemoryMail {
         }
     }
 
+    /// Changes one octet of a message, as a failing disk would.
+    pub fn tamper(&self, mailbox: &str, uid: i64) {
+        let mut account = self.account();
+        let message = account.mailboxes.get_mut(mailbox.as_bytes()).and_then(|m| m.messages.get_mut(&uid));
+        if let Some(message) = message {
+            let mut octets = message.octets.to_vec();
+            octets.iter_mut().take(1).for_each(|o| *o ^= 1);
+            message.octets = octets.into();
+        }
+    }
+
     /// Changes the behaviour.
     pub fn set(&self, change: impl FnOnce(&mut Knobs)) {
         change(&mut self.account().knobs);

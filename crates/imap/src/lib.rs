@@ -1,5 +1,6 @@
 //! The IMAP client of Mailhaul as a state machine: bytes in, events out; commands in, bytes out.
 
-mod message;
+pub mod date;
+pub mod utf7;
 
-pub use message::InternalDate;
+pub use date::InternalDate;

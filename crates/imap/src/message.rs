@@ -1,102 +1,210 @@
-//! Facts of a message as IMAP writes them.
+//! What identifies and describes one message: UID, UIDVALIDITY, MODSEQ, flags.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 
-/// INTERNALDATE (RFC 9051, 2.3.3 and `date-time` of section 9): the octets between the quotes, kept as received.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct InternalDate {
-    raw: Bytes,
+macro_rules! nonzero_number {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(NonZeroU32);
+
+        impl $name {
+            /// The number, or `None` for 0, which the grammar excludes.
+            #[must_use]
+            pub const fn new(number: u32) -> Option<Self> {
+                match NonZeroU32::new(number) {
+                    Some(number) => Some(Self(number)),
+                    None => None,
+                }
+            }
+
+            /// The number.
+            #[must_use]
+            pub const fn get(self) -> u32 {
+                self.0.get()
+            }
+        }
+
+        impl From<NonZeroU32> for $name {
+            fn from(number: NonZeroU32) -> Self {
+                Self(number)
+            }
+        }
+
+        impl From<$name> for u32 {
+            fn from(number: $name) -> Self {
+                number.get()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    };
 }
 
-const MONTHS: [&[u8]; 12] =
-    [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+nonzero_number! {
+    /// The unique identifier of a message within one mailbox and one [`UidValidity`] (RFC 3501, 2.3.1.1).
+    Uid
+}
 
-impl InternalDate {
-    /// Takes the octets between the quotes; `None` for octets that no quoted string can hold.
+nonzero_number! {
+    /// The number that tells one generation of a mailbox's UIDs from the next (RFC 3501, 2.3.1.1).
+    UidValidity
+}
+
+impl Uid {
+    /// The smallest UID.
+    pub const MIN: Self = Self(NonZeroU32::MIN);
+    /// The largest UID.
+    pub const MAX: Self = Self(NonZeroU32::MAX);
+}
+
+/// A modification sequence (RFC 7162, 3.1); 63 bits are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModSeq(pub u64);
+
+impl fmt::Display for ModSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A flag as the server wrote it: a system flag (`\Seen`) or a keyword (RFC 3501, 2.3.2).
+///
+/// Equality ignores ASCII case for system flags only, since a keyword's spelling is worth keeping;
+/// [`Flag::same_as`] tells whether a server takes two flags for one.
+#[derive(Clone)]
+pub struct Flag(Bytes);
+
+impl Flag {
+    /// Wraps the octets of one flag. `None` if they cannot stand in a flag list: empty, a control character, a
+    /// space, a parenthesis, or a leading quote. 8-bit octets and odd specials are kept: servers send them.
+    #[must_use]
     pub fn from_raw(raw: impl Into<Bytes>) -> Option<Self> {
         let raw = raw.into();
-        let sound = raw.iter().all(|b| !matches!(b, b'\r' | b'\n' | 0 | b'"' | b'\\'));
-        sound.then_some(Self { raw })
+        let bad = |b: &u8| *b <= b' ' || *b == 0x7f || *b == b'(' || *b == b')';
+        (!raw.is_empty() && !raw.starts_with(b"\"") && !raw.iter().any(bad)).then_some(Self(raw))
     }
 
-    /// The octets between the quotes.
+    /// The octets as received.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The octets as received, without copying.
+    #[must_use]
     pub fn raw(&self) -> &Bytes {
-        &self.raw
+        &self.0
     }
 
-    /// Seconds since 1970-01-01 00:00:00 UTC; `None` for a date that does not exist. Lenient where servers are:
-    /// a day without its padding, months in any case, a leap second.
-    pub fn unix_seconds(&self) -> Option<i64> {
-        let mut parts = self.raw.split(|&b| b == b' ').filter(|p| !p.is_empty());
-        let (date, time, zone) = (parts.next()?, parts.next()?, parts.next()?);
-        let mut date = date.split(|&b| b == b'-');
-        let (day, month, year) = (number(date.next()?)?, date.next()?, number(date.next()?)?);
-        let month = MONTHS.iter().position(|m| m.eq_ignore_ascii_case(month))? as i64 + 1;
-        let mut time = time.split(|&b| b == b':');
-        let (hour, minute, second) = (number(time.next()?)?, number(time.next()?)?, number(time.next()?)?);
-        if day < 1 || day > days_in(year, month) || hour > 23 || minute > 59 || second > 60 {
-            return None;
+    /// Begins with a backslash.
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.0.starts_with(b"\\")
+    }
+
+    /// `\Recent`, which no client may set (RFC 3501, 2.3.2).
+    #[must_use]
+    pub fn is_recent(&self) -> bool {
+        self.is(b"\\Recent")
+    }
+
+    /// `\Deleted`.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.is(b"\\Deleted")
+    }
+
+    /// Equal to `name` without regard to ASCII case.
+    #[must_use]
+    pub fn is(&self, name: &[u8]) -> bool {
+        self.0.eq_ignore_ascii_case(name)
+    }
+
+    /// The same flag to a server, which compares keywords without regard to ASCII case too (RFC 9051, 2.3.2).
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl PartialEq for Flag {
+    fn eq(&self, other: &Self) -> bool {
+        if self.is_system() { self.same_as(other) } else { self.0 == other.0 }
+    }
+}
+
+impl Eq for Flag {}
+
+impl Hash for Flag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let fold = self.is_system();
+        for byte in &self.0 {
+            state.write_u8(if fold { byte.to_ascii_lowercase() } else { *byte });
         }
-        let (sign, zone) = match zone.split_first()? {
-            (b'+', zone) => (1, zone),
-            (b'-', zone) => (-1, zone),
-            _ => return None,
-        };
-        let zone = if zone.len() == 4 { number(zone)? } else { return None };
-        let offset = sign * (zone / 100 * 60 + zone % 100) * 60;
-        Some(days_from_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset)
+        state.write_u8(0xff);
     }
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
-    let sound = !digits.is_empty() && digits.len() <= 6 && digits.iter().all(u8::is_ascii_digit);
-    sound.then(|| digits.iter().fold(0, |n, d| n * 10 + i64::from(d - b'0')))
-}
-
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 => 28 + i64::from(is_leap(year)),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
+impl fmt::Display for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
     }
 }
 
-/// Days from 1970-01-01, proleptic Gregorian.
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let before = |y: i64| 365 * y + (y + 3) / 4 - (y + 99) / 100 + (y + 399) / 400;
-    before(year) - before(1970) + (1..month).map(|m| days_in(year, m)).sum::<i64>() + day - 1
+impl fmt::Debug for Flag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flag({:?})", self.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
-    fn at(raw: &'static str) -> Option<i64> {
-        InternalDate::from_raw(raw)?.unix_seconds()
+    fn flag(raw: &'static [u8]) -> Flag {
+        Flag::from_raw(raw).unwrap()
     }
 
     #[test]
-    fn dates_become_instants() {
-        assert_eq!(at("01-Jan-1970 00:00:00 +0000"), Some(0));
-        assert_eq!(at(" 3-Mar-2020 10:11:12 +0530"), Some(1_583_210_472));
-        assert_eq!(at("3-MAR-2020 10:11:12 -0800"), Some(1_583_259_072));
-        assert_eq!(at("31-Dec-1969 23:59:59 +0000"), Some(-1));
-        assert_eq!(at("29-Feb-2000 00:00:00 +0000"), Some(951_782_400));
-        assert_eq!(at("31-Dec-2016 23:59:60 +0000"), at("01-Jan-2017 00:00:00 +0000"));
+    fn zero_is_no_uid() {
+        assert_eq!(Uid::new(0), None);
+        assert_eq!(Uid::new(7).unwrap().to_string(), "7");
     }
 
     #[test]
-    fn impossible_dates_have_no_instant_and_keep_their_octets() {
-        for raw in
-            ["31-Feb-2020 10:00:00 +0000", "29-Feb-2019 10:00:00 +0000", "", "x", "1-Jan-2020 24:00:00 +0000"]
-        {
-            assert_eq!(at(raw), None, "{raw}");
-            assert_eq!(InternalDate::from_raw(raw).unwrap().raw(), raw.as_bytes());
+    fn system_flags_are_equal_in_any_case_and_keywords_are_not() {
+        assert_eq!(flag(b"\\Seen"), flag(b"\\SEEN"));
+        assert_ne!(flag(b"Work"), flag(b"WORK"));
+        assert!(flag(b"Work").same_as(&flag(b"WORK")));
+        assert!(flag(b"\\recent").is_recent());
+        let set: HashSet<_> = [flag(b"\\Seen"), flag(b"\\SEEN"), flag(b"Work"), flag(b"WORK")].into();
+        assert_eq!(set.len(), 3);
+    }
+
+    #[test]
+    fn a_flag_that_would_break_the_command_line_is_refused() {
+        for raw in [&b""[..], b"a b", b"a\r\nA1 LOGOUT", b"a)", b"(a", b"\"a\"", b"a\0"] {
+            assert!(Flag::from_raw(raw).is_none(), "{raw:?}");
         }
-        assert!(InternalDate::from_raw("a\"b").is_none());
+        for raw in [&b"a]"[..], b"\\*", b"f\xfc", b"$MDNSent", b"a\"b", b"a{5}"] {
+            assert!(Flag::from_raw(raw).is_some(), "{raw:?}");
+        }
     }
 }
