@@ -10,6 +10,7 @@
 //! a forgotten answer only makes a batch doubtful, and it is then found by content.
 
 pub mod memory;
+pub mod sqlite;
 pub mod state;
 
 use crate::identity::Grade;

@@ -1,0 +1,3 @@
+//! Conformance suites: one set of promises, run against every implementation.
+
+pub mod journal;
