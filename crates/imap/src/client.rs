@@ -192,6 +192,11 @@ impl Client {
         self.framer.feed(octets);
     }
 
+    /// Where octets from the server can be put without a copy: append to it, change nothing else.
+    pub fn input(&mut self) -> &mut BytesMut {
+        self.framer.input()
+    }
+
     /// What the server said it can do; `None` before it said so, and after STARTTLS and login, until asked again.
     pub fn capabilities(&self) -> Option<&Capabilities> {
         self.capabilities.as_ref()
