@@ -10,6 +10,13 @@ pub mod error;
 pub mod identity;
 pub mod journal;
 pub mod limits;
+pub mod mapping;
 pub mod message;
+pub mod names;
+mod names_utf7;
+pub mod plan;
 pub mod progress;
+pub mod survey;
+#[cfg(test)]
+mod survey_testing;
 pub mod transfer;
