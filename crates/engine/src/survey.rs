@@ -7,8 +7,7 @@ use crate::error::{EndError, Error, Scope};
 use crate::names;
 use bytes::Bytes;
 use futures_util::future::try_join;
-use serde::Serialize;
-use serde::ser::Serializer;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 
 /// Both sides as they were found.

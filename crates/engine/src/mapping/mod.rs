@@ -274,10 +274,11 @@ impl<'a> Mapper<'a> {
 
     fn by_path(&self, info: &MailboxInfo) -> Finding {
         let components = self.components(info);
-        let joined = match &self.rules.into {
-            Some(prefix) => self.target.below(prefix, &components).map(|name| (name, How::Into)),
-            None => self.target.path(&components).map(|name| (name, How::SamePath)),
+        let (joined, how) = match &self.rules.into {
+            Some(parent) => (self.target.below(parent, &components), How::Into),
+            None => (self.target.path(&components), How::SamePath),
         };
+        let joined = joined.and_then(|name| self.target.own(name)).map(|name| (name, how));
         Some(joined.map_err(|why| {
             format!("{why}; choose another name with --map \"{}=…\"", names::printable(&info.text))
         }))

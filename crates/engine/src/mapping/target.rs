@@ -112,19 +112,37 @@ impl<'a> TargetNames<'a> {
         Name { wire: wire.into(), text, delimiter: self.delimiter }
     }
 
+    /// `name`, unless it is, or lies below, a mailbox that is not the account's own: nobody's mail goes to other
+    /// people because of an equal name.
+    pub(super) fn own(&self, name: Name) -> Result<Name, String> {
+        let itself = self.listed.get(&key(&name)).copied();
+        let strange = itself.into_iter().chain(self.above(&name)).find(|info| info.space != Space::Personal);
+        match strange {
+            Some(info) => Err(format!(
+                "on the new server “{}” does not belong to this account alone",
+                names::printable(&info.text)
+            )),
+            None => Ok(name),
+        }
+    }
+
+    /// Listed mailboxes above `name`, outermost first.
+    fn above(&self, name: &Name) -> Vec<&'a MailboxInfo> {
+        let parts = names::split(&name.wire, self.delimiter);
+        let delimiter = self.delimiter.map(String::from).unwrap_or_default();
+        (1..parts.len())
+            .map(|levels| parts[..levels].join(delimiter.as_bytes()))
+            .filter_map(|above| self.listed.get(&names::key(&above, self.delimiter)).copied())
+            .collect()
+    }
+
     /// A listed mailbox above `name` that takes no children (`\Noinferiors`). What lies above the prefix is the
     /// namespace itself and has children, whatever it announces.
     fn childless_ancestor(&self, name: &Name) -> Option<String> {
-        let parts = names::split(&name.wire, self.delimiter);
-        let delimiter = self.delimiter.map(String::from).unwrap_or_default();
-        let levels = 1..parts.len();
-        levels.map(|n| parts[..n].join(delimiter.as_bytes())).find_map(|above| {
-            let info = self.listed.get(&names::key(&above, self.delimiter))?;
-            let in_prefix = self.prefix.len() > above.len() && self.prefix.starts_with(&above);
-            (!info.may_have_children && !in_prefix).then(|| {
-                format!("on the new server “{}” takes no mailboxes below it", names::printable(&info.text))
-            })
-        })
+        let in_prefix =
+            |info: &MailboxInfo| self.prefix.len() > info.wire.len() && self.prefix.starts_with(&info.wire);
+        let info = self.above(name).into_iter().find(|info| !info.may_have_children && !in_prefix(info))?;
+        Some(format!("on the new server “{}” takes no mailboxes below it", names::printable(&info.text)))
     }
 }
 

@@ -354,6 +354,16 @@ fn a_mailbox_that_the_source_no_longer_lists_is_kept_in_mind_and_its_target_stay
     refused(&mapping, "Neu", "“Alt” goes already");
 }
 
+#[test]
+fn an_equal_name_does_not_hand_mail_to_other_people() {
+    let source = Side::new("", Some('/')).mailbox("Team").mailbox("Team/2019");
+    let target = Side::new("", Some('/')).mailbox("Team").with(|info| info.space = Space::Shared);
+    let mapping = plain(&source, &target);
+    refused(&mapping, "Team", "“Team” does not belong to this account alone");
+    refused(&mapping, "Team/2019", "“Team” does not belong to this account alone");
+    assert_eq!(fate(&ruled(&source, &target, &rules(&[("Team", "Team")])), "Team"), "Team");
+}
+
 /// Components that provoke: INBOX, other delimiters, case, 8-bit, invalid modified UTF-7, nothing at all.
 fn component() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -460,6 +470,29 @@ proptest! {
         prop_assert!(second.conflicts.is_empty(), "{:?}", second.conflicts);
         let decisions = |mapping: &Mapping| mapping.entries.iter().map(|e| e.decision.clone()).collect::<Vec<_>>();
         prop_assert_eq!(decisions(&first), decisions(&second));
+    }
+
+    #[test]
+    fn whatever_the_servers_become_nothing_copied_changes_its_place_or_shares_it(
+        (before, after) in (side(), side()),
+        (then, now) in (side(), side()),
+        globs in proptest::collection::vec("[a-cS?*]{1,3}", 0..2),
+    ) {
+        let first = records(&plain(&before, &then));
+        let selection = Selection { exclude: globs, ..Selection::default() };
+        let second = map(&survey(&after, &now), &MappingRules::default(), &selection, &first);
+        let mut places: HashMap<Bytes, Bytes> = HashMap::new();
+        let entries = second.entries.iter().map(|e| (&e.source, &e.decision));
+        for (source, decision) in entries.chain(second.vanished.iter().map(|r| (&r.source, &r.decision))) {
+            if let Decision::Move(name) = decision {
+                prop_assert_eq!(places.insert(key(name), key(source)), None, "{:?} shared", name);
+            }
+        }
+        for record in &first {
+            if let Decision::Move(name) = &record.decision {
+                prop_assert_eq!(places.get(&key(name)), Some(&key(&record.source)));
+            }
+        }
     }
 
     #[test]

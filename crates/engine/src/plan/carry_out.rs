@@ -209,7 +209,12 @@ async fn set_baseline<J: Journal>(
     Ok(journal.set_baseline(task.record.id, baseline).await?)
 }
 
+/// Refuses the mailbox in the journal. One that has a baseline may hold messages of this migration: it keeps its
+/// decision, the reason becomes a remark, and the transfer meets the same failure.
 async fn refuse<J: Journal>(journal: &J, task: &Task<'_>, why: String) -> Result<(), Error> {
+    if !task.step.baseline_needed {
+        return note(journal, task, "not_ready", why).await;
+    }
     let record = MailboxRecord { decision: Decision::Refuse(why), ..task.record.clone() };
     journal.save_mailboxes(&[record]).await?;
     Ok(())

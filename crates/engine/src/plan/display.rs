@@ -1,14 +1,15 @@
 //! The dry run as text, in 80 columns.
 
 use super::{MailboxStep, Plan, Totals, WillNotMove};
+use crate::end::Role;
 use crate::mapping::How;
 use crate::names::printable;
 use std::fmt;
 
 /// Columns of a line.
 const LINE_COLUMNS: usize = 80;
-/// Columns that a mailbox name may take before it is broken.
-const NAME_COLUMNS_MAX: usize = 22;
+/// Columns that a note may take before it is wrapped.
+const NOTE_COLUMNS_MAX: usize = 16;
 /// Between source and target.
 const ARROW: &str = " → ";
 
@@ -93,7 +94,7 @@ pub(super) fn size(octets: u64) -> String {
 }
 
 /// A number with its digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
+fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -105,7 +106,8 @@ pub(super) fn grouped(number: u64) -> String {
     out
 }
 
-fn amount(number: u64, one: &str, many: &str) -> String {
+/// A number with the word that fits it.
+pub(super) fn amount(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
@@ -134,15 +136,21 @@ impl Row {
     }
 }
 
+/// The role as the RFC writes it: `\Sent`.
+pub(super) fn attribute(role: Role) -> String {
+    let word = role.as_str();
+    format!("\\{}{}", word[..1].to_ascii_uppercase(), &word[1..])
+}
+
 fn note(step: &MailboxStep) -> String {
     let mut words = Vec::new();
     match step.how {
-        How::Role(role) => words.push(format!("\\{}", role.as_str())),
+        How::Role(role) => words.push(attribute(role)),
         How::Rule => words.push("--map".to_owned()),
         How::Earlier | How::Into | How::Inbox | How::SamePath | How::Nowhere => {}
     }
     match (step.create, step.create_role) {
-        (true, Some(role)) => words.push(format!("new \\{}", role.as_str())),
+        (true, Some(role)) => words.push(format!("new {}", attribute(role))),
         (true, None) => words.push("new".to_owned()),
         (false, _) => {}
     }
@@ -168,14 +176,16 @@ fn table(f: &mut fmt::Formatter<'_>, steps: &[MailboxStep]) -> fmt::Result {
     };
     let rows: Vec<Row> = std::iter::once(head).chain(steps.iter().map(Row::of)).collect();
     let widest = |cell: fn(&Row) -> &str| rows.iter().map(|row| columns(cell(row))).max().unwrap_or(0);
-    let source = widest(|row| &row.source).min(NAME_COLUMNS_MAX);
-    let target = widest(|row| &row.target).min(NAME_COLUMNS_MAX);
     let (messages, size) = (widest(|row| &row.messages), widest(|row| &row.size));
-    let used = source + columns(ARROW) + target + 2 + messages + 2 + size + 2;
-    let note = LINE_COLUMNS.saturating_sub(used).max(8);
+    let note = widest(|row| &row.note).min(NOTE_COLUMNS_MAX);
+    let names = LINE_COLUMNS.saturating_sub(columns(ARROW) + 2 + messages + 2 + size + 2 + note);
+    // What one side does not need, the other may use.
+    let target =
+        widest(|row| &row.target).min((names / 2).max(names.saturating_sub(widest(|row| &row.source))));
+    let source = widest(|row| &row.source).min(names - target);
     writeln!(f)?;
     for (i, row) in rows.iter().enumerate() {
-        let (sources, targets) = (broken(&row.source, source), broken(&row.target, target));
+        let (sources, targets) = (broken_name(&row.source, source), broken_name(&row.target, target));
         let notes = wrapped(&row.note, note);
         for line in 0..sources.len().max(targets.len()).max(notes.len()) {
             let cell = |lines: &[String]| lines.get(line).cloned().unwrap_or_default();
@@ -232,6 +242,20 @@ fn char_columns(c: char) -> usize {
 
 fn padded(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
+}
+
+/// A name in pieces of at most `width` columns, broken after a space or a sign where one is near.
+fn broken_name(name: &str, width: usize) -> Vec<String> {
+    let mut pieces = broken(name, width);
+    let Some(rest) = (pieces.len() > 1).then(|| pieces.split_off(1).concat()) else { return pieces };
+    let sign = |c: char| matches!(c, ' ' | '.' | '/' | '-' | '_');
+    if let Some(at) = pieces[0].rfind(sign).filter(|at| columns(&pieces[0][..*at]) >= width / 2) {
+        let tail = pieces[0].split_off(at + 1);
+        pieces.extend(broken_name(&(tail + &rest), width));
+    } else {
+        pieces.extend(broken_name(&rest, width));
+    }
+    pieces
 }
 
 /// Pieces of at most `width` columns; at least one.

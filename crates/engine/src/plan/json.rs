@@ -2,10 +2,9 @@
 
 use super::{LeftOut, MailboxStep, Plan};
 use crate::journal::{Decision, MailboxRecord};
-use serde::Serialize as Derive;
-use serde::ser::{Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct View<'a> {
     mailboxes: Vec<StepView<'a>>,
     excluded: Vec<StayView<'a>>,
@@ -18,7 +17,7 @@ struct View<'a> {
     room: RoomView,
 }
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct StepView<'a> {
     source_name: &'a str,
     target_name: &'a str,
@@ -34,7 +33,7 @@ struct StepView<'a> {
     trouble: Option<&'a str>,
 }
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct StayView<'a> {
     source_name: &'a str,
     messages: Option<u64>,
@@ -42,7 +41,7 @@ struct StayView<'a> {
     reason: &'a str,
 }
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct TotalsView {
     mailboxes: u64,
     messages: u64,
@@ -51,14 +50,14 @@ struct TotalsView {
     unsized_mailboxes: u64,
 }
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct WillNotMoveView<'a> {
     what: &'a str,
     count: Option<u64>,
     reason: &'a str,
 }
 
-#[derive(Derive)]
+#[derive(Serialize)]
 struct RoomView {
     needed_octets: u64,
     free_octets: Option<u64>,

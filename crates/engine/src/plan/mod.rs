@@ -287,12 +287,12 @@ fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<
             },
         })
         .collect();
-    for (space, whose) in [(Space::OtherUsers, "other people’s"), (Space::Shared, "shared")] {
+    for (space, whose) in [(Space::OtherUsers, "of other people"), (Space::Shared, "shared by many")] {
         let of_space: Vec<_> = spaces.iter().filter(|mailbox| mailbox.info.space == space).collect();
         if !of_space.is_empty() {
             let counts = of_space.iter().map(|mailbox| Some(mailbox.info.counts?.messages));
             list.push(WillNotMove {
-                what: format!("{} {whose} mailboxes", of_space.len()),
+                what: format!("{} {whose}", display::amount(of_space.len() as u64, "mailbox", "mailboxes")),
                 count: counts.reduce(|a, b| Some(a?.saturating_add(b?))).flatten(),
                 reason: "only the account’s own mailboxes are moved".to_owned(),
             });
@@ -349,10 +349,10 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         let role = step.record.role.as_deref().and_then(Role::parse);
         if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
             remarks.push(format!(
-                "“{}” (\\{}) may be a view of mail that lies in other mailboxes; it is copied like any other, \
+                "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other, \
                  --exclude leaves it out",
                 names::printable(&step.record.source.text),
-                role.as_str(),
+                display::attribute(role),
             ));
         }
     }
