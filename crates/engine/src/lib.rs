@@ -22,6 +22,7 @@ pub mod limits;
 pub mod mapping;
 pub mod memory_end;
 pub mod message;
+pub mod names;
 pub mod net;
 pub mod pace;
 pub mod plan;
@@ -32,6 +33,8 @@ pub mod report;
 mod reread;
 pub mod run;
 pub mod survey;
+#[cfg(test)]
+mod survey_testing;
 pub mod transfer;
 pub mod undo;
 pub mod verify;

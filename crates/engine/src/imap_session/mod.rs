@@ -349,7 +349,7 @@ fn trim_delimiter(space: &mailhaul_imap::Namespace) -> &[u8] {
 fn info(entry: &ListEntry, space: Space) -> MailboxInfo {
     MailboxInfo {
         wire: entry.name.clone(),
-        text: crate::mapping::decoded(&entry.name),
+        text: crate::names::decode(&entry.name, false),
         delimiter: entry.delimiter.map(char::from),
         selectable: entry.is_selectable(),
         may_have_children: !entry.has(b"\\Noinferiors"),
