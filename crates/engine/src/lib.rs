@@ -6,12 +6,14 @@
 
 pub mod adopt;
 pub mod auth;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod diff;
 pub mod end;
 pub mod error;
+
 mod files;
 pub mod identity;
 pub mod imap_session;

@@ -1,0 +1,1 @@
+pub(super) fn html(_: &super::Report) -> String { String::new() }
