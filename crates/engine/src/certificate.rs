@@ -126,9 +126,11 @@ fn coverage(report: &Report) -> Condition {
 /// S2: each mailbox was listed completely, the listing is what the journal holds, and the sum closes.
 fn account(report: &Report) -> Condition {
     let outcome = &report.outcome;
-    let short = report.mailboxes.iter().filter(|m| m.moves()).filter(|m| {
-        m.source.listing.as_ref().is_none_or(|l| l.messages != Some(l.facts.exists))
-    });
+    let short = report
+        .mailboxes
+        .iter()
+        .filter(|m| m.moves())
+        .filter(|m| m.source.listing.as_ref().is_none_or(|l| l.messages != Some(l.facts.exists)));
     let short = short.count() as u64;
     let unknown: u64 = report.mailboxes.iter().map(|m| m.unknown_at_source).sum();
     let holds =
@@ -150,7 +152,8 @@ fn account(report: &Report) -> Condition {
 fn evidence(report: &Report) -> Condition {
     let (outcome, tally) = (&report.outcome, &report.totals.walked);
     let unread = if report.facts.level == Level::Octets { tally.of(&Bucket::Stored) } else { 0 };
-    let holds = outcome.missing_at_target + outcome.unlisted_targets + outcome.damaged_or_absent + unread == 0;
+    let holds =
+        outcome.missing_at_target + outcome.unlisted_targets + outcome.damaged_or_absent + unread == 0;
     Condition {
         id: "S3",
         name: "what is verified was read back, and listed after the last write",
@@ -197,7 +200,8 @@ fn stillness(report: &Report) -> Condition {
         let listed = m.source.listing.as_ref().map(|l| &l.facts);
         match (listed, &m.source.last) {
             (Some(listed), Some(last)) => {
-                (listed.uid_validity, listed.uid_next, listed.exists) != (last.uid_validity, last.uid_next, last.exists)
+                (listed.uid_validity, listed.uid_next, listed.exists)
+                    != (last.uid_validity, last.uid_next, last.exists)
             }
             _ => false,
         }
@@ -205,7 +209,10 @@ fn stillness(report: &Report) -> Condition {
     let moved_on = moved_on.count() as u64;
     let (status, detail) = match moved_on {
         0 => (Status::NotAssessed, "the source was not looked at a second time after its listing".into()),
-        n => (Status::NotMet, format!("{} changed after the listing", words::amount(n, "mailbox", "mailboxes"))),
+        n => (
+            Status::NotMet,
+            format!("{} changed after the listing", words::amount(n, "mailbox", "mailboxes")),
+        ),
     };
     Condition { id: "S5", name: "the old account stood still", status, detail }
 }

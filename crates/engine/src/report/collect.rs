@@ -6,7 +6,7 @@ use super::manifest::{self, ManifestWriter};
 use super::totals::{Bucket, Totals, split};
 use super::{
     DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, FLAGS_ANNOUNCED, Facts,
-    LEFT, LadderCounts, Listing, ManifestFacts, NoteEntry, Outcome, Report, Times, exception_path,
+    LEFT, LadderCounts, Listing, NoteEntry, Outcome, Report, Times, exception_path,
 };
 use crate::error::Error;
 use crate::journal::{
@@ -321,7 +321,11 @@ fn times(facts: &Facts, run: Option<&RunRecord>, runs: &[RunRecord], mailboxes: 
         ended: run.and_then(|r| r.ended).map(utc),
         listed_from: listing_runs().map(|r| r.started).min().map(utc),
         // A run that did not end listed at some time after its start; the end is then not known.
-        listed_until: listing_runs().map(|r| r.ended).collect::<Option<Vec<_>>>().and_then(|e| e.into_iter().max()).map(utc),
+        listed_until: listing_runs()
+            .map(|r| r.ended)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|e| e.into_iter().max())
+            .map(utc),
         settle_ms: facts.settle.map(|s| u64::try_from(s.as_millis()).unwrap_or(u64::MAX)),
         timings: facts
             .timings

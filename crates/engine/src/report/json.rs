@@ -3,8 +3,8 @@
 use super::mailbox::{MailboxEntry, SideEntry};
 use super::totals::{Bucket, Tally};
 use super::{
-    DifferenceEntry, Differences, EndFacts, ExceptionEntry, LadderCounts, Listing, MANIFEST, NoteEntry, Report,
-    Times, words,
+    DifferenceEntry, Differences, EndFacts, ExceptionEntry, LadderCounts, Listing, MANIFEST, NoteEntry,
+    Report, Times, words,
 };
 use crate::error::Error;
 use crate::identity::Grade;
@@ -54,7 +54,12 @@ pub(crate) struct EndJson<'a> {
 
 impl<'a> EndJson<'a> {
     pub(crate) fn new(account: &str, end: &'a EndFacts) -> Self {
-        Self { account: account.to_owned(), server: &end.server, product: &end.product, tls: end.tls.as_deref() }
+        Self {
+            account: account.to_owned(),
+            server: &end.server,
+            product: &end.product,
+            tls: end.tls.as_deref(),
+        }
     }
 }
 
@@ -152,10 +157,16 @@ impl TotalsJson {
         Self {
             tally: TallyJson::new(&report.totals.walked, report.totals.remainder()),
             mailboxes_moved: count(MailboxEntry::moves),
-            mailboxes_excluded: report.mailboxes.iter().filter(|m| matches!(decided(m), Decision::Exclude(_))).count()
-                as u64,
-            mailboxes_refused: report.mailboxes.iter().filter(|m| matches!(decided(m), Decision::Refuse(_))).count()
-                as u64,
+            mailboxes_excluded: report
+                .mailboxes
+                .iter()
+                .filter(|m| matches!(decided(m), Decision::Exclude(_)))
+                .count() as u64,
+            mailboxes_refused: report
+                .mailboxes
+                .iter()
+                .filter(|m| matches!(decided(m), Decision::Refuse(_)))
+                .count() as u64,
             mailboxes_unlisted: report.outcome.unlisted_mailboxes,
             deleted_at_source_after_copy: report.mailboxes.iter().map(|m| m.deleted_at_source).sum(),
             missing_at_target: report.outcome.missing_at_target,

@@ -97,7 +97,9 @@ impl MailboxEntry {
             Decision::Move(_) => match &self.source.listing {
                 _ if self.left.is_some() => true,
                 None => true,
-                Some(listing) => (copies && !listing.this_run) || !listing.current || self.unknown_at_source > 0,
+                Some(listing) => {
+                    (copies && !listing.this_run) || !listing.current || self.unknown_at_source > 0
+                }
             },
         }
     }
@@ -238,7 +240,8 @@ impl Walk {
         let all = self.claims.len();
         self.claims.dedup();
         let double_claims = (all - self.claims.len()) as u64;
-        let shown = self.claims.iter().filter(|(epoch, key)| self.target.shows(*epoch, *key) == Some(true)).count();
+        let shown =
+            self.claims.iter().filter(|(epoch, key)| self.target.shows(*epoch, *key) == Some(true)).count();
         let unknown_at_source =
             self.source.messages().map_or(0, |listed| listed.saturating_sub(self.matched_at_source));
         MailboxEntry {

@@ -114,7 +114,8 @@ pub(super) fn line(
 ) -> Result<Vec<u8>, Error> {
     let sent = item.sent.as_ref();
     let read = item.read_back.as_ref();
-    let of_flags = differs.flags || differs.flags_not_sent || differs.flags_changed_at_source || differs.adopted_flags;
+    let of_flags =
+        differs.flags || differs.flags_not_sent || differs.flags_changed_at_source || differs.adopted_flags;
     let of_date = differs.date || differs.date_not_sent;
     let line = Line {
         source: SourcePart {
@@ -137,10 +138,9 @@ pub(super) fn line(
         state: item.state.as_str(),
         origin: item.origin.map(crate::journal::Origin::as_str),
         ladder: sent.map(|s| ladder_names(s.ladder)).unwrap_or_default(),
-        flags: sent.filter(|_| of_flags).map(|s| FlagsPart {
-            sent: words(&s.flags),
-            read_back: read.map(|r| words(&r.flags)),
-        }),
+        flags: sent
+            .filter(|_| of_flags)
+            .map(|s| FlagsPart { sent: words(&s.flags), read_back: read.map(|r| words(&r.flags)) }),
         date: sent.filter(|_| of_date).map(|s| DatePart {
             sent: s.internal_date.as_ref().map(ToString::to_string),
             read_back: read.and_then(|r| r.internal_date.as_ref()).map(ToString::to_string),

@@ -41,7 +41,12 @@ impl Report {
         let outcome = &self.outcome;
         let deleted: u64 = self.mailboxes.iter().map(|m| m.deleted_at_source).sum();
         let said = [
-            (outcome.unlisted_mailboxes, "mailbox could", "mailboxes could", "not be listed or finished in this run"),
+            (
+                outcome.unlisted_mailboxes,
+                "mailbox could",
+                "mailboxes could",
+                "not be listed or finished in this run",
+            ),
             (outcome.refused_mailboxes, "mailbox", "mailboxes", "with mail cannot be carried"),
             (
                 outcome.missing_at_target,
@@ -58,11 +63,13 @@ impl Report {
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
-        let mut lines: Vec<String> = said
+        let mut lines: Vec<String> = words::beside(self).into_iter().collect();
+        lines.extend(
+            said
             .into_iter()
             .filter(|(n, ..)| *n > 0)
-            .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many)))
-            .collect();
+            .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many))),
+        );
         if self.verdict() == Verdict::Failed {
             lines.push(format!(
                 "{} counted differently in two ways",
@@ -109,7 +116,7 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
         (tally.of(&Bucket::MovedAtTarget), "moved on the new server by somebody since".to_owned()),
     ];
     for (rule, n) in tally.excluded_by_rule() {
-        rows.push((n, format!("left out by the rule “{}”", words::printable(&rule))));
+        rows.push((n, format!("left out: {}", words::rule(&rule))));
     }
     for (kind, n) in tally.exceptions_by_kind() {
         rows.push((n, format!("need you: {}", words::exception_kind(&kind))));

@@ -134,9 +134,7 @@ impl Tally {
 
     /// Removed or moved by somebody, on either side.
     pub fn gone(&self) -> u64 {
-        self.sum_where(|b| {
-            matches!(b, Bucket::GoneAtSource | Bucket::GoneAtTarget | Bucket::MovedAtTarget)
-        })
+        self.sum_where(|b| matches!(b, Bucket::GoneAtSource | Bucket::GoneAtTarget | Bucket::MovedAtTarget))
     }
 
     /// Left out, by any rule.
@@ -274,7 +272,9 @@ mod tests {
     }
 
     fn kind() -> impl Strategy<Value = Option<String>> {
-        proptest::option::of(prop_oneof![Just("refused"), Just(DAMAGED), Just("since")].prop_map(str::to_owned))
+        proptest::option::of(
+            prop_oneof![Just("refused"), Just(DAMAGED), Just("since")].prop_map(str::to_owned),
+        )
     }
 
     type Row = (usize, Option<Grade>, Option<String>, u64);

@@ -219,7 +219,13 @@ mod tests {
 
     #[test]
     fn where_several_apply_the_order_is_1_4_5_3() {
-        let mut all = Outcome { remainder: 1, damaged_or_absent: 1, pending: 1, exceptions: 2, ..Outcome::clean(Level::Octets) };
+        let mut all = Outcome {
+            remainder: 1,
+            damaged_or_absent: 1,
+            pending: 1,
+            exceptions: 2,
+            ..Outcome::clean(Level::Octets)
+        };
         assert_eq!(all.exit_code(), 1);
         all.remainder = 0;
         assert_eq!((all.exit_code(), all.verdict()), (4, Verdict::Incomplete));
@@ -234,7 +240,8 @@ mod tests {
         let text = || "x".to_owned();
         let refusal = |class| Refusal { class, bad: false, code: None, text: text() };
         let refused = |class| EndError::Refused { server: text(), doing: "x", refusal: refusal(class) };
-        let login = EndError::LoginRefused { server: text(), user: text(), refusal: refusal(RefusalClass::Login) };
+        let login =
+            EndError::LoginRefused { server: text(), user: text(), refusal: refusal(RefusalClass::Login) };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
         let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text() };
         let place = text;

@@ -6,7 +6,8 @@ use super::totals::{ABSENT, Bucket, DAMAGED, Tally};
 use super::{Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
-use crate::journal::Item;
+use crate::journal::{Decision, Item};
+use crate::mapping::NOT_SELECTABLE;
 
 /// What IMAP does not show, on every certificate (integrity.md, S8).
 pub(crate) const NOT_COVERED: [&str; 7] = [
@@ -101,6 +102,30 @@ pub(crate) fn exception_kind(kind: &str) -> String {
     }
 }
 
+/// What a rule leaves out, in words (the names are those of the mapping and of `since`).
+pub(crate) fn rule(name: &str) -> String {
+    match name {
+        "since" => "older than --since".into(),
+        "mailbox" => "not named by --mailbox".into(),
+        "not-selectable" => "a name without mail of its own".into(),
+        "other-users" => "the mail of other people".into(),
+        "shared" => "shared by many".into(),
+        name => match name.strip_prefix("exclude:") {
+            Some(glob) => format!("--exclude {}", printable(glob)),
+            None => format!("the rule {}", printable(name)),
+        },
+    }
+}
+
+/// With a capital letter, as the first word of a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
 /// What differs in the flags and date of one message.
 pub(super) fn differences(item: &Item, differs: &Differs) -> Vec<String> {
     let Some(sent) = &item.sent else { return Vec::new() };
@@ -131,7 +156,11 @@ pub(crate) fn headline(report: &Report) -> String {
         Verdict::Failed => "The numbers do not add up. Do not rely on this migration yet.".into(),
         Verdict::Incomplete if report.outcome.mailboxes == 0 => "Nothing has been looked at yet.".into(),
         Verdict::Incomplete if tally.pending() == 0 => {
-            format!("Not finished: {} of {} are on the new server, and not all is proven.", count(there), messages(listed))
+            format!(
+                "Not finished: {} of {} are on the new server, and not all is proven.",
+                count(there),
+                messages(listed)
+            )
         }
         Verdict::Incomplete => {
             format!("Not finished: {} of {} are on the new server.", count(there), messages(listed))
@@ -140,12 +169,18 @@ pub(crate) fn headline(report: &Report) -> String {
             "{} of {} are on the new server. {} you.",
             count(there),
             messages(listed),
-            if tally.exceptions() == 1 { "1 needs".into() } else { format!("{} need", count(tally.exceptions())) },
+            if tally.exceptions() == 1 {
+                "1 needs".into()
+            } else {
+                format!("{} need", count(tally.exceptions()))
+            },
         ),
         Verdict::CompleteWithExceptions => {
             format!("{} Something needs your eye.", all_there(tally, listed))
         }
-        Verdict::Complete if listed == 0 => "The old account holds no messages in the mailboxes that move.".into(),
+        Verdict::Complete if listed == 0 => {
+            "The old account holds no messages in the mailboxes that move.".into()
+        }
         Verdict::Complete => match read_back(report.facts.level, tally) {
             Some(how) => format!("{}, and {how}.", all_there(tally, listed).trim_end_matches('.')),
             None => all_there(tally, listed),
@@ -170,7 +205,10 @@ fn all_there(tally: &Tally, listed: u64) -> String {
 fn read_back(level: Level, tally: &Tally) -> Option<String> {
     let (verified, there) = (tally.verified(), tally.there());
     if verified == there && there > 0 {
-        return Some(if there == 1 { "it was read back and compared" } else { "every one was read back and compared" }.into());
+        return Some(
+            if there == 1 { "it was read back and compared" } else { "every one was read back and compared" }
+                .into(),
+        );
     }
     match level {
         Level::Octets if verified > 0 => Some(format!("{} were read back and compared", count(verified))),
@@ -190,21 +228,43 @@ pub(crate) fn subline(report: &Report) -> String {
              have somebody look at the journal."
                 .into()
         }
-        Verdict::Incomplete => "Nothing is lost: the old account is as it was. Run the same command again to go on.".into(),
-        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
-            "Nothing is lost: the old account still has every message listed below.".into()
+        Verdict::Incomplete => {
+            "Mailhaul has changed and removed nothing in the old account. Run the same command again to go on.".into()
         }
-        Verdict::CompleteWithExceptions => "The mail has moved; what is listed below is not as you may expect.".into(),
+        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
+            "Mailhaul has changed and removed nothing in the old account.".into()
+        }
+        Verdict::CompleteWithExceptions => "What is listed below may not be as you expect.".into(),
         Verdict::Complete if newline > 0 => format!(
-            "{} the same octet for octet; {} differ only in line ends.",
+            "{} the same octet for octet; {} only in line ends.",
             amount(tally.of(&Bucket::Verified(Grade::Exact)), "message is", "messages are"),
-            count(newline)
+            amount(newline, "differs", "differ")
         ),
         Verdict::Complete if tally.verified() == tally.there() && tally.verified() > 0 => {
             "Every octet is the same as at the old server.".into()
         }
         Verdict::Complete => String::new(),
     }
+}
+
+/// Mailboxes whose messages are in no number above, because they were not listed message by message.
+pub(crate) fn beside(report: &Report) -> Option<String> {
+    let holding = |wanted: fn(&Decision) -> bool| {
+        let of = report.mailboxes.iter().filter(|m| m.totals.listed() == 0 && wanted(&m.totals.mailbox.decision));
+        let known: Vec<Option<u64>> = of.map(|m| m.totals.mailbox.messages).filter(|n| *n != Some(0)).collect();
+        let sum: Option<u64> = known.iter().copied().sum();
+        (known.len() as u64, sum.map_or("an unknown number of messages".into(), messages))
+    };
+    let (excluded, held) = holding(|d| matches!(d, Decision::Exclude(rule) if rule != NOT_SELECTABLE));
+    let (refused, stuck) = holding(|d| matches!(d, Decision::Refuse(_)));
+    let mut parts = Vec::new();
+    if excluded > 0 {
+        parts.push(format!("{} left out by a rule ({held})", amount(excluded, "mailbox", "mailboxes")));
+    }
+    if refused > 0 {
+        parts.push(format!("{} that cannot be carried ({stuck})", amount(refused, "mailbox", "mailboxes")));
+    }
+    (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
 
 /// The statement of the certificate: what held, as of when, and no more (integrity.md part 8).
@@ -237,13 +297,19 @@ pub(crate) fn statement(report: &Report) -> String {
 fn fates(tally: &Tally) -> Vec<String> {
     let grade = |grade| tally.of(&Bucket::Verified(grade));
     let fates = [
-        (grade(Grade::Exact), "read back from the new account in a session that had not stored them, with the same octets"),
+        (
+            grade(Grade::Exact),
+            "read back from the new account in a session that had not stored them, with the same octets",
+        ),
         (grade(Grade::Newline), "read back likewise, with the same octets but for line ends"),
         (tally.of(&Bucket::Stored), "confirmed by the new server and not read back octet for octet"),
         (tally.of(&Bucket::AlreadyThere), "in the new account before, recognised by their content"),
         (tally.of(&Bucket::Merged), "merged by the new server with an equal message"),
         (tally.of(&Bucket::GoneAtSource), "removed at the old server before they were copied"),
-        (tally.of(&Bucket::GoneAtTarget), "removed from the new account by somebody after they had been there"),
+        (
+            tally.of(&Bucket::GoneAtTarget),
+            "removed from the new account by somebody after they had been there",
+        ),
         (tally.of(&Bucket::MovedAtTarget), "moved inside the new account by somebody"),
         (tally.excluded(), "left out by a named rule"),
         (tally.exceptions(), "not moved as they are, each listed as an exception"),
@@ -265,12 +331,12 @@ mod tests {
         assert_eq!([0, 999, 1204, 1_000_000].map(count), ["0", "999", "1,204", "1,000,000"]);
         assert_eq!(
             [0, 999, 1000, 1_550, 99_999, 100_000, 999_999, 1_000_000, 3_200_000_000, u64::MAX].map(size),
-            ["0 B", "999 B", "1.0 kB", "1.5 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "3.2 GB", "18.4 EB"]
+            [
+                "0 B", "999 B", "1.0 kB", "1.5 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "3.2 GB",
+                "18.4 EB"
+            ]
         );
-        assert_eq!(
-            [5, 1000, 61_000, 7_500_000].map(span),
-            ["5 ms", "1 s", "1 min 1 s", "2 h 5 min"]
-        );
+        assert_eq!([5, 1000, 61_000, 7_500_000].map(span), ["5 ms", "1 s", "1 min 1 s", "2 h 5 min"]);
         assert_eq!(moment("2026-11-24T12:41:30Z"), "24 November 2026, 12:41 UTC");
     }
 

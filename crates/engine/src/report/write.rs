@@ -42,9 +42,7 @@ pub async fn write<J: Journal>(journal: &J, facts: &Facts, folder: &Path) -> Res
         let changed = publish(&report, manifest, &place)?;
         Ok(Written { report, folder: place, changed })
     };
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| files::failed(folder, &std::io::Error::other(e)))?
+    tokio::task::spawn_blocking(work).await.map_err(|e| files::failed(folder, &std::io::Error::other(e)))?
 }
 
 /// The files that are renderings of the report, by name.
