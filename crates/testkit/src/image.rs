@@ -173,11 +173,6 @@ impl Flags {
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(String::as_str)
     }
-
-    /// Names in lower case: what equality and ordering go by.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &String> {
-        self.0.keys()
-    }
 }
 
 impl PartialEq for Flags {

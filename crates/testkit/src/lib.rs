@@ -3,6 +3,8 @@
 //! Nothing that judges here (image, date, names, wire, account, checker) shares code with the product.
 
 pub mod account;
+pub mod checker;
+pub mod corpus;
 pub mod date;
 pub mod image;
 pub mod mutf7;
