@@ -8,5 +8,6 @@ pub mod corpus;
 pub mod date;
 pub mod image;
 pub mod mutf7;
+pub mod proxy;
 pub mod servers;
 pub mod wire;
