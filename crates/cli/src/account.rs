@@ -33,7 +33,9 @@ pub fn account(
             Typed::Url { endpoint, user: None } => {
                 (endpoint, typed.and_then(|t| if let Typed::Address(a) = t { Some(a) } else { None }))
             }
-            _ => return Err(Failure::usage(format!("--{side}-server is a URL without a user: imaps://host"))),
+            _ => {
+                return Err(Failure::usage(format!("--{side}-server is a URL without a user: imaps://host")));
+            }
         },
         (Some(Typed::Address(address)), None) => {
             let what = format!("the server of {address} is not known: finding it comes with a later version");
@@ -46,7 +48,9 @@ pub fn account(
         }
     };
     let user = user.map(str::to_owned).or(typed_user).filter(|u| !u.is_empty());
-    let user = user.ok_or_else(|| Failure::usage(format!("--{side} names no user")).hint(format!("--{side}-user NAME")))?;
+    let user = user.ok_or_else(|| {
+        Failure::usage(format!("--{side} names no user")).hint(format!("--{side}-user NAME"))
+    })?;
     Ok(Account { endpoint, user })
 }
 
@@ -130,7 +134,13 @@ mod tests {
     fn urls_name_server_and_user() {
         for (text, host, port, security, user) in [
             ("imaps://ann@old.example", "old.example", 993, Security::Tls, "ann"),
-            ("imap://ann@x.example@old.example:1143/", "old.example", 1143, Security::StartTls, "ann@x.example"),
+            (
+                "imap://ann@x.example@old.example:1143/",
+                "old.example",
+                1143,
+                Security::StartTls,
+                "ann@x.example",
+            ),
             ("imap+insecure://a%20b@[::1]:9", "::1", 9, Security::Clear, "a b"),
         ] {
             let endpoint = Endpoint { host: host.into(), port, security };
@@ -144,14 +154,24 @@ mod tests {
         assert_eq!(failure.code, USAGE_CODE);
         assert!(failure.hint.unwrap().contains("--from-server"));
         let with = account("from", Some("ann@old.example"), Some("imaps://mail.old.example"), None).unwrap();
-        assert_eq!((with.user.as_str(), with.endpoint.host.as_str()), ("ann@old.example", "mail.old.example"));
+        assert_eq!(
+            (with.user.as_str(), with.endpoint.host.as_str()),
+            ("ann@old.example", "mail.old.example")
+        );
     }
 
     const USAGE_CODE: u8 = 2;
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_advice() {
-        for text in ["imaps://ann:secret@h", "pop3://a@h", "imaps://@h", "imaps://a@", "nonsense", "imaps://a@h:99999"] {
+        for text in [
+            "imaps://ann:secret@h",
+            "pop3://a@h",
+            "imaps://@h",
+            "imaps://a@",
+            "nonsense",
+            "imaps://a@h:99999",
+        ] {
             let failure = of(text).unwrap_err();
             assert_eq!(failure.code, USAGE_CODE, "{text}");
             assert!(!failure.what.contains("secret"));

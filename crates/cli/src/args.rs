@@ -6,8 +6,10 @@ use std::path::PathBuf;
 /// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
 #[derive(Debug, Parser)]
 #[command(name = "mailhaul", version, max_term_width = 100)]
-#[command(after_help = "Example:\n  mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
-    The old account is opened read-only and never changed. Run the same command again to continue.")]
+#[command(
+    after_help = "Example:\n  mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
+    The old account is opened read-only and never changed. Run the same command again to continue."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -73,7 +73,12 @@ struct Place {
 }
 
 fn place(args: &JournalArgs) -> Result<Place, Failure> {
-    let from = account::account("from", args.from.as_deref(), args.from_server.as_deref(), args.from_user.as_deref())?;
+    let from = account::account(
+        "from",
+        args.from.as_deref(),
+        args.from_server.as_deref(),
+        args.from_user.as_deref(),
+    )?;
     let to = account::account("to", args.to.as_deref(), args.to_server.as_deref(), args.to_user.as_deref())?;
     let address = |a: &Account| format!("{}://{}@{}", a.endpoint.scheme(), a.user, a.endpoint.authority());
     let pair = AccountPair { source: address(&from), target: address(&to) };
@@ -239,7 +244,11 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
     if json {
         let path = written.folder.join(report::REPORT_JSON);
         let text = std::fs::read_to_string(&path);
-        print(&text.map_err(|e| Failure { what: format!("{}: {e}", path.display()), hint: None, code: 1 })?);
+        print(&text.map_err(|e| Failure {
+            what: format!("{}: {e}", path.display()),
+            hint: None,
+            code: 1,
+        })?);
     } else {
         written.summary_lines().iter().for_each(|line| print(line));
     }
@@ -249,7 +258,9 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
 /// The first signal stops at a commit point, the second one leaves at once.
 async fn stop_on_signal(cancel: CancellationToken) {
     signal().await;
-    say("Stopping at the next safe point. Run the same command again to continue; press again to leave at once.");
+    say(
+        "Stopping at the next safe point. Run the same command again to continue; press again to leave at once.",
+    );
     cancel.cancel();
     signal().await;
     #[expect(clippy::exit, reason = "the person asked twice to leave at once; the journal makes it safe")]
@@ -336,8 +347,13 @@ pub fn check_lines_for(
         }
     }
     let target = &survey.target.abilities;
-    let batches = if target.multi { "many messages in one step" } else { "one message after the other, pipelined" };
-    lines.push(format!("Moving: {batches}; {} messages, {} MB", plan.totals.messages, plan.totals.octets / 1_000_000));
+    let batches =
+        if target.multi { "many messages in one step" } else { "one message after the other, pipelined" };
+    lines.push(format!(
+        "Moving: {batches}; {} messages, {} MB",
+        plan.totals.messages,
+        plan.totals.octets / 1_000_000
+    ));
     if plan.will_not_move.is_empty() {
         lines.push("Nothing is known that will not move.".into());
     } else {
@@ -358,7 +374,8 @@ fn check_lines(
     survey: &mailhaul_engine::survey::Survey,
     plan: &mailhaul_engine::plan::Plan,
 ) -> Vec<String> {
-    let names = [("Old account", place.from.endpoint.authority()), ("New account", place.to.endpoint.authority())];
+    let names =
+        [("Old account", place.from.endpoint.authority()), ("New account", place.to.endpoint.authority())];
     check_lines_for(names, survey, plan)
 }
 
@@ -382,7 +399,9 @@ async fn undo(args: &CommonArgs) -> Result<u8, Failure> {
     if ready.json {
         print(&serde_json::json!({ "removed": removed, "kept_changed": touched, "already_gone": gone, "kept_uncertain": others }).to_string());
     } else {
-        print(&format!("{removed} removed; kept: {touched} changed since, {others} not certainly ours; {gone} were gone"));
+        print(&format!(
+            "{removed} removed; kept: {touched} changed since, {others} not certainly ours; {gone} were gone"
+        ));
     }
     Ok(0)
 }
@@ -400,13 +419,17 @@ fn confirm(question: &str) -> Result<bool, Failure> {
 async fn status(args: &JournalArgs) -> Result<u8, Failure> {
     let place = place(args)?;
     let journal = SqliteJournal::open_read_only(&place.journal)?;
-    let (runs, mailboxes, counts) = (journal.runs(10).await?, journal.mailboxes().await?, journal.counts().await?);
+    let (runs, mailboxes, counts) =
+        (journal.runs(10).await?, journal.mailboxes().await?, journal.counts().await?);
     if args.json {
         let states: Vec<_> = counts
             .iter()
             .map(|c| serde_json::json!({ "mailbox": c.mailbox.0, "state": c.state.as_str(), "kind": c.kind, "messages": c.items, "octets": c.octets }))
             .collect();
-        let runs: Vec<_> = runs.iter().map(|r| serde_json::json!({ "run": r.id.0, "verb": r.verb, "outcome": r.outcome })).collect();
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|r| serde_json::json!({ "run": r.id.0, "verb": r.verb, "outcome": r.outcome }))
+            .collect();
         print(&serde_json::json!({ "source": place.pair.source, "target": place.pair.target, "runs": runs, "states": states }).to_string());
         return Ok(0);
     }
@@ -457,12 +480,15 @@ fn start_log(args: &OutputArgs) -> Result<(), Failure> {
         options.create(true).append(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(path).map_err(|e| Failure::usage(format!("--log {}: {e}", path.display())))?;
-        let log = tracing_subscriber::fmt().json().with_max_level(level).with_writer(std::sync::Mutex::new(file));
+        let file =
+            options.open(path).map_err(|e| Failure::usage(format!("--log {}: {e}", path.display())))?;
+        let log =
+            tracing_subscriber::fmt().json().with_max_level(level).with_writer(std::sync::Mutex::new(file));
         let _ = log.try_init();
     } else if args.verbose > 0 {
         let color = args.color == crate::args::Color::Always;
-        let log = tracing_subscriber::fmt().with_ansi(color).with_max_level(level).with_writer(std::io::stderr);
+        let log =
+            tracing_subscriber::fmt().with_ansi(color).with_max_level(level).with_writer(std::io::stderr);
         let _ = log.try_init();
     }
     Ok(())

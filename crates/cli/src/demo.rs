@@ -115,7 +115,12 @@ async fn judge(journal: &SqliteJournal) -> Result<bool, Failure> {
     let counts = journal.counts().await?;
     let of = |state: State| counts.iter().filter(|c| c.state == state).map(|c| c.items).sum::<u64>();
     let all: u64 = counts.iter().map(|c| c.items).sum();
-    let moved = journal.mailboxes().await?.iter().filter(|m| matches!(m.decision, mailhaul_engine::journal::Decision::Move(_))).count();
+    let moved = journal
+        .mailboxes()
+        .await?
+        .iter()
+        .filter(|m| matches!(m.decision, mailhaul_engine::journal::Decision::Move(_)))
+        .count();
     Ok(of(State::Verified) == expected.verified
         && of(State::Exception) == expected.refused
         && all == expected.verified + expected.refused

@@ -24,7 +24,11 @@ fn state_folder() -> PathBuf {
 pub fn pair_name(source: &str, target: &str) -> String {
     let plain = |address: &str| -> String {
         let account = address.split_once("://").map_or(address, |(_, rest)| rest);
-        account.chars().map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' }).take(60).collect()
+        account
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
+            .take(60)
+            .collect()
     };
     let digest = Sha256::digest(format!("{source}\n{target}"));
     let digest: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();

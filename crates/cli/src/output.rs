@@ -192,7 +192,12 @@ mod tests {
         view.fold(&Progress::Planned { mailboxes: 1, messages: 5, octets: 0 });
         view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 9 });
         view.fold(&Progress::Verified { mailbox: 1, messages: 3, octets: 9 });
-        let said = view.fold(&Progress::Exception { mailbox: 1, key: 2, kind: "refused".into(), text: "NO x".into() });
+        let said = view.fold(&Progress::Exception {
+            mailbox: 1,
+            key: 2,
+            kind: "refused".into(),
+            text: "NO x".into(),
+        });
         assert_eq!(said.as_deref(), Some("needs you (refused): NO x"));
         assert_eq!(view.line(), "4 moved, 3 read back and equal, 1 need you");
     }

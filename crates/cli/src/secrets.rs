@@ -28,7 +28,9 @@ pub fn find(
     }
     if !std::io::stdin().is_terminal() {
         let hint = format!("--{side}-password-file FILE, --{side}-password-command COMMAND, or {variable}");
-        return Err(Failure::usage(format!("no password for {who}, and no terminal to ask for it")).hint(hint));
+        return Err(
+            Failure::usage(format!("no password for {who}, and no terminal to ask for it")).hint(hint)
+        );
     }
     let asked = rpassword::prompt_password(format!("Password of {who}: "));
     let password = asked.map_err(|e| Failure::usage(format!("the password could not be read: {e}")))?;
@@ -57,7 +59,8 @@ impl Credentials for FromCommand {
             if !output.status.success() {
                 return Err(format!("the password command failed ({})", output.status));
             }
-            let text = String::from_utf8(output.stdout).map_err(|_| "the password is not UTF-8".to_owned())?;
+            let text =
+                String::from_utf8(output.stdout).map_err(|_| "the password is not UTF-8".to_owned())?;
             Ok(password(&Zeroizing::new(text)))
         })
     }

@@ -2,7 +2,8 @@
 //! anything is written in this file (law 1).
 
 use crate::end::{
-    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession, Wanted,
+    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession,
+    Wanted,
 };
 use crate::error::EndError;
 use crate::imap_session::{Item, Link, Opener, flags, open};
@@ -120,7 +121,9 @@ impl SourceSession for ImapSourceSession {
                 Item::Lost(error) => return Err(error),
                 _ => {}
             }
-            if piece.len() >= limits.listing_piece_messages && out.send(std::mem::take(&mut piece)).await.is_err() {
+            if piece.len() >= limits.listing_piece_messages
+                && out.send(std::mem::take(&mut piece)).await.is_err()
+            {
                 break;
             }
         }

@@ -1,8 +1,8 @@
 //! An IMAP account as a target: APPEND up to the gate and past it, reading back, and removing what we put there.
 
 use crate::end::{
-    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Role, Room, Seen, Target,
-    TargetSession, Upload, Uploaded, Verdict,
+    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Role, Room, Seen,
+    Target, TargetSession, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::identity::Meter;
@@ -68,7 +68,9 @@ impl TargetSession for ImapTargetSession {
         let names: Vec<Bytes> = listed
             .data
             .into_iter()
-            .filter_map(|d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None })
+            .filter_map(
+                |d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None },
+            )
             .collect();
         match (names.iter().find(|n| *n == mailbox), made) {
             (Some(name), _) => Ok(name.clone()),
@@ -177,7 +179,8 @@ impl TargetSession for ImapTargetSession {
         if self.0.capabilities().condstore() {
             for (uid, mod_seq) in uids {
                 let one = uid_set([*uid]);
-                let reply = self.0.ask(Command::uid_store_add(&one, "\\Deleted", *mod_seq), "UID STORE").await?;
+                let reply =
+                    self.0.ask(Command::uid_store_add(&one, "\\Deleted", *mod_seq), "UID STORE").await?;
                 if let Some(ResponseCode::Modified(set)) = &reply.text.code {
                     kept.extend(set.iter().map(key));
                 }

@@ -116,7 +116,12 @@ mod tests {
         for (bad, code, text, class) in [
             (false, Some("OVERQUOTA"), "Quota exceeded (mailbox for user is full)", C::Quota),
             (false, None, "Over quota", C::Quota),
-            (true, None, "Request is throttled. Suggested Backoff Time: 298331 milliseconds", C::Throttled(wait)),
+            (
+                true,
+                None,
+                "Request is throttled. Suggested Backoff Time: 298331 milliseconds",
+                C::Throttled(wait),
+            ),
             (false, Some("ALERT"), "Too many simultaneous connections. (Failure)", C::Throttled(None)),
             (false, Some("OVERQUOTA"), "x", C::Quota),
             (false, None, "Message contains invalid header", C::Content),

@@ -322,8 +322,14 @@ impl Client {
                     return;
                 }
                 front.started = true;
-                let starttls = matches!(front.parts.front(), Some(Part::Text(t)) if t.starts_with(b"STARTTLS"));
-                self.pending.push_back(Pending { tag: front.tag, class: front.class, begun: false, starttls });
+                let starttls =
+                    matches!(front.parts.front(), Some(Part::Text(t)) if t.starts_with(b"STARTTLS"));
+                self.pending.push_back(Pending {
+                    tag: front.tag,
+                    class: front.class,
+                    begun: false,
+                    starttls,
+                });
                 self.out.put_slice(front.tag.to_string().as_bytes());
                 self.out.put_u8(b' ');
             }

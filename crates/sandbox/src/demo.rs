@@ -85,7 +85,8 @@ pub fn source() -> Sandbox {
 pub fn target() -> Sandbox {
     let sandbox = Sandbox::new(Profile { refuse_bad_header: true, ..Profile::default() });
     sandbox.add_user(USER, PASSWORD);
-    for (name, role) in [("Sent", "\\Sent"), ("Drafts", "\\Drafts"), ("Trash", "\\Trash"), ("Junk", "\\Junk")] {
+    for (name, role) in [("Sent", "\\Sent"), ("Drafts", "\\Drafts"), ("Trash", "\\Trash"), ("Junk", "\\Junk")]
+    {
         sandbox.create(USER, name, Some(role), true);
     }
     sandbox
@@ -125,7 +126,9 @@ fn message(path: &[&str], n: u32) -> (String, &'static str) {
     let octets = match n % 9 {
         // The first of the customers sends a plan of a megabyte and a half.
         4 => with_attachment(&head, &text, if path == ["Kunden"] { PLAN_OCTETS } else { 30_000 }),
-        _ => format!("{head}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{text}"),
+        _ => format!(
+            "{head}Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{text}"
+        ),
     };
     let flags = match (path, n % 7) {
         (["Entwürfe"], _) => "\\Draft \\Seen",
@@ -182,7 +185,8 @@ fn duplicates_and_oddities(sandbox: &Sandbox) {
     }
     let anonymous = "Subject: Notiz\r\n\r\nSchrauben 4x40 nachbestellen!\r\n";
     sandbox.deliver(USER, &work, anonymous, "\\Seen", &date(3));
-    let broken = "From: scanner\r\nthis line of the header has no colon\r\nSubject: Scan\r\n\r\nScan vom Buero\r\n";
+    let broken =
+        "From: scanner\r\nthis line of the header has no colon\r\nSubject: Scan\r\n\r\nScan vom Buero\r\n";
     sandbox.deliver(USER, &work, broken, "\\Seen", &date(4));
 }
 

@@ -43,7 +43,12 @@ pub(crate) fn items(word: &Word, by_uid: bool) -> Option<Vec<String>> {
 }
 
 /// One FETCH response. `nil`: the body is NIL. `None` for an item that is not known.
-pub(crate) fn response(sequence: usize, message: &MessageSnapshot, items: &[String], nil: bool) -> Option<Vec<u8>> {
+pub(crate) fn response(
+    sequence: usize,
+    message: &MessageSnapshot,
+    items: &[String],
+    nil: bool,
+) -> Option<Vec<u8>> {
     let mut out = format!("* {sequence} FETCH (").into_bytes();
     for (i, item) in items.iter().enumerate() {
         if i > 0 {

@@ -26,7 +26,9 @@ impl Word {
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Atom(atom) => Some(atom.clone()),
-            Self::Quoted(octets) | Self::Literal(octets) => Some(String::from_utf8_lossy(octets).into_owned()),
+            Self::Quoted(octets) | Self::Literal(octets) => {
+                Some(String::from_utf8_lossy(octets).into_owned())
+            }
             Self::List(_) => None,
         }
     }
@@ -99,7 +101,8 @@ impl Reader {
             pieces.push((line.slice(..text), Some(self.buffer.split_to(length).freeze())));
         }
         words(&pieces).ok_or_else(|| {
-            let first = pieces.first().map(|(l, _)| String::from_utf8_lossy(l).into_owned()).unwrap_or_default();
+            let first =
+                pieces.first().map(|(l, _)| String::from_utf8_lossy(l).into_owned()).unwrap_or_default();
             Stop::Bad(first.split(' ').next().unwrap_or("*").to_owned())
         })
     }

@@ -61,7 +61,14 @@ impl Sandbox {
     }
 
     /// Stores a message as another client would.
-    pub fn deliver(&self, user: &str, mailbox: &str, octets: impl Into<Bytes>, flags: &str, date: &str) -> Option<u32> {
+    pub fn deliver(
+        &self,
+        user: &str,
+        mailbox: &str,
+        octets: impl Into<Bytes>,
+        flags: &str,
+        date: &str,
+    ) -> Option<u32> {
         let flags = flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect();
         let message = NewMessage { octets: octets.into(), flags, internal_date: date.into() };
         self.with(user, |a| a.mailbox_mut(mailbox).map(|m| m.store(message))).flatten()
@@ -146,7 +153,12 @@ impl Sandbox {
     }
 
     /// Stores a batch, all or nothing: UIDVALIDITY, first and last UID.
-    pub(crate) fn append(&self, user: &str, name: &str, messages: Vec<NewMessage>) -> Option<(u32, u32, u32)> {
+    pub(crate) fn append(
+        &self,
+        user: &str,
+        name: &str,
+        messages: Vec<NewMessage>,
+    ) -> Option<(u32, u32, u32)> {
         let count = messages.len() as u64;
         let stored = self.with(user, |account| {
             let mailbox = account.mailbox_mut(name)?;
@@ -175,9 +187,7 @@ impl Sandbox {
     }
 
     pub(crate) fn append_fault(&self) -> Option<Fault> {
-        self.fault(|f| {
-            matches!(f, Fault::DropBeforeStore | Fault::DropAfterStore | Fault::RefuseAppend(_))
-        })
+        self.fault(|f| matches!(f, Fault::DropBeforeStore | Fault::DropAfterStore | Fault::RefuseAppend(_)))
     }
 
     pub(crate) fn fetch_fault(&self) -> Option<Fault> {

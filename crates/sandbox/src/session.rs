@@ -151,7 +151,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 }
                 None => no("[NONEXISTENT] no such mailbox"),
             },
-            ("SELECT" | "EXAMINE", Some(user)) => self.select(&user.clone(), &text(0), verb == "EXAMINE").await?,
+            ("SELECT" | "EXAMINE", Some(user)) => {
+                self.select(&user.clone(), &text(0), verb == "EXAMINE").await?
+            }
             ("CLOSE" | "UNSELECT", _) => {
                 self.selected = None;
                 ok("done")
@@ -261,7 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 "UIDNEXT" => Some(m.uid_next.into()),
                 "UIDVALIDITY" => Some(m.uid_validity.into()),
                 "SIZE" => Some(m.messages.iter().map(|x| x.octets.len() as u64).sum()),
-                "UNSEEN" => Some(m.messages.iter().filter(|x| !x.flags.iter().any(|f| f == "\\Seen")).count() as u64),
+                "UNSEEN" => {
+                    Some(m.messages.iter().filter(|x| !x.flags.iter().any(|f| f == "\\Seen")).count() as u64)
+                }
                 _ => None,
             };
             let named = items.iter().filter_map(Word::text).map(|i| i.to_ascii_uppercase());
@@ -344,7 +348,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             for position in fetch::select(mailbox, &set, by_uid)? {
                 let of = &mut mailbox.messages[position].flags;
                 match action.as_bytes().first() {
-                    Some(b'+') => of.extend(flags.iter().filter(|f| !of.contains(f)).cloned().collect::<Vec<_>>()),
+                    Some(b'+') => {
+                        of.extend(flags.iter().filter(|f| !of.contains(f)).cloned().collect::<Vec<_>>())
+                    }
                     Some(b'-') => of.retain(|f| !flags.contains(f)),
                     _ => of.clone_from(&flags),
                 }
@@ -365,7 +371,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 Some(set) => fetch::select(mailbox, set, true)?,
                 None => (0..mailbox.messages.len()).collect(),
             };
-            let deleted = |i: &usize| mailbox.messages[*i].flags.iter().any(|f| f.eq_ignore_ascii_case("\\Deleted"));
+            let deleted =
+                |i: &usize| mailbox.messages[*i].flags.iter().any(|f| f.eq_ignore_ascii_case("\\Deleted"));
             let doomed: Vec<usize> = named.into_iter().filter(deleted).collect();
             doomed.iter().rev().for_each(|i| drop(mailbox.messages.remove(*i)));
             Some(doomed)
@@ -489,7 +496,8 @@ fn objection(messages: &[NewMessage], profile: &Profile, used: u64) -> Option<St
             return Some("Message is not welcome".into());
         }
     }
-    (profile.quota_octets.is_some_and(|quota| used + more > quota)).then(|| "[OVERQUOTA] Quota exceeded".into())
+    (profile.quota_octets.is_some_and(|quota| used + more > quota))
+        .then(|| "[OVERQUOTA] Quota exceeded".into())
 }
 
 /// A header line without a colon, as Cyrus looks for it.
@@ -515,7 +523,8 @@ fn matches(pattern: &str, name: &str, delimiter: char) -> bool {
         }
         Some(c) => {
             let rest = chars.as_str();
-            let same = |n: char| n == c || (c.eq_ignore_ascii_case(&n) && pattern.eq_ignore_ascii_case("INBOX"));
+            let same =
+                |n: char| n == c || (c.eq_ignore_ascii_case(&n) && pattern.eq_ignore_ascii_case("INBOX"));
             name.chars().next().is_some_and(|n| same(n) && matches(rest, &name[n.len_utf8()..], delimiter))
         }
     }

@@ -82,7 +82,8 @@ impl World {
     async fn states(&self) -> BTreeMap<State, usize> {
         let pair = AccountPair { source: "a".into(), target: "b".into() };
         let journal = self.store.open(&pair).unwrap();
-        let all = journal.items(Query { mailbox: None, states: &[], after: None, limit: 10_000 }).await.unwrap();
+        let all =
+            journal.items(Query { mailbox: None, states: &[], after: None, limit: 10_000 }).await.unwrap();
         assert!(journal.open_batches(MailboxId(1)).await.unwrap().is_empty(), "a batch was left open");
         journal.release().await.unwrap();
         let mut states = BTreeMap::new();

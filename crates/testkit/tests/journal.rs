@@ -88,7 +88,9 @@ async fn a_newer_a_foreign_and_a_broken_file_are_errors_and_never_an_empty_journ
     let mut flipped = good.clone();
     let middle = good.len() / 2;
     flipped[middle..middle + 4096].iter_mut().for_each(|b| *b ^= 0x5a);
-    for (what, octets) in [("cut", &good[..good.len() / 3]), ("garbage", &[7; 9000][..]), ("flipped", &flipped[..])] {
+    for (what, octets) in
+        [("cut", &good[..good.len() / 3]), ("garbage", &[7; 9000][..]), ("flipped", &flipped[..])]
+    {
         std::fs::write(&path, octets).unwrap();
         let _ = std::fs::remove_file(path.with_extension("sqlite-wal"));
         let opened = open();
@@ -148,6 +150,10 @@ async fn memory_forgets_what_was_not_synced_and_fences_the_old_handle() {
     store.crash();
     assert!(matches!(journal.begin_run("x").await, Err(JournalError::Fenced)));
     let again = store.open(&pair()).unwrap();
-    assert_eq!(suite::dump(&again).await[0].state, State::Committed, "the answer is forgotten, the intent is not");
+    assert_eq!(
+        suite::dump(&again).await[0].state,
+        State::Committed,
+        "the answer is forgotten, the intent is not"
+    );
     assert_eq!(again.open_batches(p.mailbox).await.unwrap().len(), 1);
 }

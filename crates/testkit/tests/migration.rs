@@ -29,12 +29,20 @@ impl World {
         Self { source, target, store: MemoryStore::new(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn migration(&self, change: impl FnOnce(&mut Settings)) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
+    fn migration(
+        &self,
+        change: impl FnOnce(&mut Settings),
+    ) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
         let pair = AccountPair { source: "a".into(), target: "b".into() };
         let mut settings = Settings::new(self.folder.path());
         change(&mut settings);
         let journal = self.store.open(&pair).unwrap();
-        Migration::new(MemorySource(self.source.clone()), MemoryTarget(self.target.clone()), journal, settings)
+        Migration::new(
+            MemorySource(self.source.clone()),
+            MemoryTarget(self.target.clone()),
+            journal,
+            settings,
+        )
     }
 
     async fn migrate(&self, change: impl FnOnce(&mut Settings)) -> Result<RunEnd, Error> {
@@ -55,8 +63,13 @@ impl World {
     }
 
     fn octets(mail: &MemoryMail) -> Vec<(String, Vec<Vec<u8>>)> {
-        let of = |m: mailhaul_engine::memory_end::MemoryMailbox| m.messages.into_values().map(|m| m.octets.to_vec());
-        mail.snapshot().into_iter().map(|(n, m)| (String::from_utf8(n.to_vec()).unwrap(), of(m).collect())).collect()
+        let of = |m: mailhaul_engine::memory_end::MemoryMailbox| {
+            m.messages.into_values().map(|m| m.octets.to_vec())
+        };
+        mail.snapshot()
+            .into_iter()
+            .map(|(n, m)| (String::from_utf8(n.to_vec()).unwrap(), of(m).collect()))
+            .collect()
     }
 }
 

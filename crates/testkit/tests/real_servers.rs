@@ -115,7 +115,14 @@ async fn filled(account: &Account, options: CorpusOptions) -> u64 {
 
 /// 20 nested mailboxes with names of many scripts, 1,000 messages, keywords, dates over 15 years, copies.
 fn account_of_a_thousand(seed: u64) -> CorpusOptions {
-    CorpusOptions { seed, mailboxes: 20, empty_mailboxes: 3, messages: 1000, copies: 60, ..Default::default() }
+    CorpusOptions {
+        seed,
+        mailboxes: 20,
+        empty_mailboxes: 3,
+        messages: 1000,
+        copies: 60,
+        ..Default::default()
+    }
 }
 
 async fn moves_whole(from: (SocketAddr, &Account), to: (SocketAddr, &Account), seed: u64) {
@@ -155,10 +162,19 @@ async fn cyrus_to_dovecot_is_identical() {
 }
 
 /// Cuts connections of both sides at seeded octets; runs until done; nothing may be lost or doubled.
-async fn survives_cuts(from: (SocketAddr, &Account), to: (SocketAddr, &Account), seed: u64, without: &[&str]) {
+async fn survives_cuts(
+    from: (SocketAddr, &Account),
+    to: (SocketAddr, &Account),
+    seed: u64,
+    without: &[&str],
+) {
     let before = image(from.1).await;
-    let old = FaultProxy::with_seeded_cuts(from.0, seed, 3, 150_000).unwrap();
-    let new = FaultProxy::with_seeded_cuts(to.0, seed + 1, 6, 150_000).unwrap();
+    let (at, there) = (from.0, to.0);
+    let proxies = tokio::task::spawn_blocking(move || {
+        let old = FaultProxy::with_seeded_cuts(at, seed, 3, 150_000).unwrap();
+        (old, FaultProxy::with_seeded_cuts(there, seed + 1, 6, 150_000).unwrap())
+    });
+    let (old, new) = proxies.await.unwrap();
     let mut journey = Move::new((old.address(), from.1), (new.address(), to.1));
     journey.without = without.iter().map(|w| (*w).to_owned()).collect();
     journey.settings.limits.batch_messages_max = 20;
@@ -174,6 +190,8 @@ async fn survives_cuts(from: (SocketAddr, &Account), to: (SocketAddr, &Account),
         mailhaul_testkit::checker::DifferenceKind::Order,
         "what is sent again comes later",
     )];
+    // A proxy waits for its thread when it is dropped: not on a thread of this runtime.
+    tokio::task::spawn_blocking(move || drop((old, new))).await.unwrap();
     let verdict = mailhaul_testkit::checker::judge(&before, &image(to.1).await, &PathMap::same(), &allowed);
     assert!(verdict.differences.is_empty(), "seed {seed}: {verdict:?}");
 }
@@ -189,7 +207,8 @@ fn seeds(default: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_connections_lose_and_double_nothing_on_dovecot() {
-    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default())) else {
+    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
+    else {
         return;
     };
     let from = a.account("ann").unwrap();
@@ -217,7 +236,8 @@ async fn cut_connections_lose_and_double_nothing_on_cyrus() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_literal_plus_uidplus_and_multiappend_it_is_still_identical() {
-    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default())) else {
+    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
+    else {
         return;
     };
     let from = a.account("ann").unwrap();
@@ -253,7 +273,8 @@ async fn a_full_target_stops_the_run_and_the_same_run_completes_when_there_is_ro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_copied_by_another_tool_is_adopted_once_and_the_rest_is_copied() {
-    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default())) else {
+    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
+    else {
         return;
     };
     let (from, to) = (a.account("ann").unwrap(), b.account("ann").unwrap());
@@ -273,14 +294,13 @@ async fn mail_copied_by_another_tool_is_adopted_once_and_the_rest_is_copied() {
     let states = journey.states().await;
     assert_eq!(states.get(&State::AlreadyThere), Some(&(corpus.message_count() as u64)));
     assert_eq!(states.values().sum::<u64>(), before.message_count() as u64);
-    assert_same(&before, &image(&to).await, &PathMap::same(), &[
-        mailhaul_testkit::checker::Allowance::new(mailhaul_testkit::checker::DifferenceKind::Order, "adopted mail keeps its place"),
-    ]);
+    assert_same(&before, &image(&to).await, &PathMap::same(), &[]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verify_finds_nothing_wrong_and_undo_leaves_what_was_there() {
-    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default())) else {
+    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
+    else {
         return;
     };
     let (from, to) = (a.account("ann").unwrap(), b.account("ann").unwrap());
@@ -317,6 +337,10 @@ async fn a_wrong_password_is_tried_once_and_an_unknown_certificate_is_not_believ
         good.account.endpoint.security = security;
         good.account.trust.ca_files = vec![Path::to_owned(ca.path())];
         let link = mailhaul_engine::imap_session::open(&good).await.unwrap();
-        assert!(link.abilities().tls.as_ref().is_some_and(|t| t.contains("TLS")), "{:?}", link.abilities().tls);
+        assert!(
+            link.abilities().tls.as_ref().is_some_and(|t| t.contains("TLS")),
+            "{:?}",
+            link.abilities().tls
+        );
     }
 }

@@ -220,7 +220,10 @@ impl Driver {
 
     fn ended(&self) -> EndError {
         let clean = self.client.is_between_responses();
-        self.lost(self.doing(), if clean { "end of the connection" } else { "end in the middle of an answer" })
+        self.lost(
+            self.doing(),
+            if clean { "end of the connection" } else { "end in the middle of an answer" },
+        )
     }
 
     fn request(&mut self, request: Request) -> Option<EndError> {
@@ -313,7 +316,11 @@ impl Driver {
 
     fn late(&mut self) -> Option<EndError> {
         if let Some(open) = self.order.front().and_then(|t| self.open.get(t)) {
-            return Some(EndError::TimedOut { server: self.server.clone(), doing: open.doing, limit: open.limit });
+            return Some(EndError::TimedOut {
+                server: self.server.clone(),
+                doing: open.doing,
+                limit: open.limit,
+            });
         }
         // Idle: keeps the connection, and the NAT entries on its way, alive.
         let (sink, _) = mpsc::channel(1);
@@ -360,7 +367,9 @@ impl Driver {
                 self.progress = Instant::now();
                 if premature {
                     // What still goes out would be taken for commands (rust-stack.md, rule 14).
-                    return Err(self.lost("APPEND", &format!("refused while it was sent: {}", text.display_text())));
+                    return Err(
+                        self.lost("APPEND", &format!("refused while it was sent: {}", text.display_text()))
+                    );
                 }
                 if self.closing && self.open.is_empty() {
                     return Err(self.lost("LOGOUT", "closed here"));
@@ -412,8 +421,9 @@ fn poll_io(
 
 fn with_doing(error: &EndError, doing: &'static str) -> EndError {
     let mut error = error.clone();
-    if let EndError::Lost { doing: d, .. } | EndError::TimedOut { doing: d, .. } | EndError::Protocol { doing: d, .. } =
-        &mut error
+    if let EndError::Lost { doing: d, .. }
+    | EndError::TimedOut { doing: d, .. }
+    | EndError::Protocol { doing: d, .. } = &mut error
     {
         *d = doing;
     }

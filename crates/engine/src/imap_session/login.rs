@@ -141,7 +141,8 @@ impl Raw {
         match self.event("the greeting", self.limits.greeting).await? {
             Event::Greeting(Condition::Bye, text) => Err(self.bye("the greeting", &text)),
             Event::Greeting(condition @ (Condition::Ok | Condition::PreAuth), text) => Ok((condition, text)),
-            _ => Err(self.protocol("the greeting", "the first line is no greeting: is this an IMAP server?".into())),
+            _ => Err(self
+                .protocol("the greeting", "the first line is no greeting: is this an IMAP server?".into())),
         }
     }
 
@@ -182,10 +183,11 @@ impl Raw {
 
     async fn login(&mut self, account: &ImapAccount) -> Result<(), EndError> {
         let capabilities = self.capabilities().await?;
-        let secret = account.credentials.secret().await.map_err(|what| EndError::NoCredentials {
-            server: self.server.clone(),
-            what,
-        })?;
+        let secret = account
+            .credentials
+            .secret()
+            .await
+            .map_err(|what| EndError::NoCredentials { server: self.server.clone(), what })?;
         let Secret::Password(password) = secret else {
             return Err(EndError::Unsupported {
                 server: self.server.clone(),
@@ -238,13 +240,17 @@ impl Raw {
     async fn into_link(mut self, opener: &Opener, greeting: StatusText) -> Result<Link, EndError> {
         // Before login the list is shorter: asked again unless the login's answer brought it.
         let capabilities = match self.client.capabilities() {
-            Some(known) if known.has(b"NAMESPACE") || known.has(b"UIDPLUS") || known.imap4rev2() => known.clone(),
+            Some(known) if known.has(b"NAMESPACE") || known.has(b"UIDPLUS") || known.imap4rev2() => {
+                known.clone()
+            }
             _ => {
                 self.client.forget_capabilities();
                 self.capabilities().await?
             }
         };
-        let kept = capabilities.iter().filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
+        let kept = capabilities
+            .iter()
+            .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(capabilities.literal_mode());
         let product = self.identify(&capabilities, &greeting).await?;
@@ -282,14 +288,19 @@ impl Raw {
     }
 
     /// ID (RFC 2971): who we are, and who the server says it is; else its greeting.
-    async fn identify(&mut self, capabilities: &Capabilities, greeting: &StatusText) -> Result<String, EndError> {
+    async fn identify(
+        &mut self,
+        capabilities: &Capabilities,
+        greeting: &StatusText,
+    ) -> Result<String, EndError> {
         let fallback = greeting.display_text();
         if !capabilities.id() {
             return Ok(fallback);
         }
         let us = [("name", "Mailhaul"), ("version", env!("CARGO_PKG_VERSION"))];
         let answer = self.plain(Command::id(&us), "ID").await?;
-        let fields = answer.data.iter().find_map(|d| if let Untagged::Id(fields) = d { Some(fields) } else { None });
+        let fields =
+            answer.data.iter().find_map(|d| if let Untagged::Id(fields) = d { Some(fields) } else { None });
         let field = |name: &[u8]| {
             let value = fields?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))?.1.as_ref()?;
             Some(String::from_utf8_lossy(value).into_owned())

@@ -12,7 +12,9 @@ use crate::limits::Limits;
 use crate::message::{Flags, Key, UidValidity};
 use crate::quirks;
 use bytes::Bytes;
-use mailhaul_imap::{Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusText, Untagged};
+use mailhaul_imap::{
+    Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusText, Untagged,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -170,7 +172,9 @@ impl Link {
         let mut keys: Vec<Key> = listing
             .data
             .iter()
-            .filter_map(|d| if let Untagged::Fetch(f) = d { f.uid.map(|u| Key(u.get().into())) } else { None })
+            .filter_map(
+                |d| if let Untagged::Fetch(f) = d { f.uid.map(|u| Key(u.get().into())) } else { None },
+            )
             .collect();
         keys.sort_unstable();
         keys.dedup();
@@ -308,7 +312,10 @@ impl Link {
     fn foreign_prefixes(&self) -> Vec<(Space, Vec<Bytes>)> {
         let Some(spaces) = &self.namespaces else { return Vec::new() };
         let patterns = |all: &[mailhaul_imap::Namespace]| {
-            all.iter().filter(|n| !n.prefix.is_empty()).map(|n| [&n.prefix[..], b"*"].concat().into()).collect()
+            all.iter()
+                .filter(|n| !n.prefix.is_empty())
+                .map(|n| [&n.prefix[..], b"*"].concat().into())
+                .collect()
         };
         vec![(Space::OtherUsers, patterns(&spaces.other_users)), (Space::Shared, patterns(&spaces.shared))]
     }

@@ -553,7 +553,9 @@ impl Journal for MemoryJournal {
 
     async fn save_sighting(&self, run: RunId, sighting: &Sighting) -> JournalResult<()> {
         self.write("save_sighting", false, |image, _| {
-            let same = |(r, s): &(RunId, Sighting)| *r == run && s.mailbox == sighting.mailbox && s.side == sighting.side;
+            let same = |(r, s): &(RunId, Sighting)| {
+                *r == run && s.mailbox == sighting.mailbox && s.side == sighting.side
+            };
             image.sightings.retain(|s| !same(s));
             image.sightings.push((run, sighting.clone()));
             Ok(())
@@ -561,7 +563,11 @@ impl Journal for MemoryJournal {
         .await
     }
 
-    async fn last_sighting(&self, mailbox: MailboxId, side: Side) -> JournalResult<Option<(RunId, Sighting)>> {
+    async fn last_sighting(
+        &self,
+        mailbox: MailboxId,
+        side: Side,
+    ) -> JournalResult<Option<(RunId, Sighting)>> {
         self.read(|image| {
             let of = |(_, s): &&(RunId, Sighting)| s.mailbox == mailbox && s.side == side;
             image.sightings.iter().rev().find(of).cloned()

@@ -145,16 +145,12 @@ fn views_are_not_matched_by_role() {
 fn a_component_that_the_target_cannot_name_is_refused_with_a_way_out() {
     let source = Side::new("INBOX.", Some('.'))
         .mailbox("INBOX.Angebote/2019")
-        .mailbox("INBOX.50%")
-        .mailbox("INBOX.a*b")
         .mailbox("INBOX.a\tb")
         .mailbox("INBOX.a..b")
         .mailbox(&format!("INBOX.{}", "x".repeat(256)));
     let mapping = plain(&source, &Side::new("", Some('/')));
     refused(&mapping, "INBOX.Angebote/2019", "“/”, which separates levels on the new server");
     refused(&mapping, "INBOX.Angebote/2019", "--map \"INBOX.Angebote/2019=…\"");
-    refused(&mapping, "INBOX.50%", "“%”");
-    refused(&mapping, "INBOX.a*b", "“*”");
     refused(&mapping, "INBOX.a\tb", "U+0009");
     refused(&mapping, "INBOX.a..b", "empty");
     refused(&mapping, &format!("INBOX.{}", "x".repeat(256)), "256 octets");

@@ -56,7 +56,8 @@ pub async fn encrypt(
 
 async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, EndError> {
     let server = endpoint.authority();
-    let unreachable = |what: String, hint: &str| EndError::Unreachable { server: server.clone(), what, hint: hint.into() };
+    let unreachable =
+        |what: String, hint: &str| EndError::Unreachable { server: server.clone(), what, hint: hint.into() };
     let resolving = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
     let addresses = match tokio::time::timeout(limits.connect, resolving).await {
         Ok(Ok(addresses)) => addresses,
@@ -84,7 +85,9 @@ async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, End
 fn tune(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = socket2::SockRef::from(stream);
-    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(TCP_KEEP_ALIVE).with_interval(TCP_KEEP_ALIVE))?;
+    socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new().with_time(TCP_KEEP_ALIVE).with_interval(TCP_KEEP_ALIVE),
+    )?;
     // However this connection ends, the kernel must deliver nothing of it afterwards: octets queued behind a lost
     // connection could complete an APPEND minutes later (law 4). A close after LOGOUT shuts down first.
     socket.set_linger(Some(Duration::ZERO))

@@ -20,14 +20,16 @@ pub(super) async fn encrypt(
     limits: &Limits,
 ) -> Result<Stream, EndError> {
     let server = endpoint.authority();
-    let untrusted = |what: String, hint: &str| EndError::Untrusted { server: server.clone(), what, hint: hint.into() };
+    let untrusted =
+        |what: String, hint: &str| EndError::Untrusted { server: server.clone(), what, hint: hint.into() };
     let Stream::Plain(tcp) = stream else {
         return Err(untrusted("only a TCP connection can be encrypted".into(), "use imap+insecure://"));
     };
     let seen = Arc::new(Mutex::new(None));
     let config = config(trust, seen.clone()).map_err(|what| untrusted(what, "check --ca-file"))?;
-    let name = ServerName::try_from(endpoint.host.clone())
-        .map_err(|_| untrusted("the server's name cannot stand in a certificate".into(), "use its host name"))?;
+    let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
+        untrusted("the server's name cannot stand in a certificate".into(), "use its host name")
+    })?;
     let handshake = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp);
     match tokio::time::timeout(limits.tls_handshake, handshake).await {
         Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
@@ -59,7 +61,8 @@ fn config(trust: &Trust, seen: Seen) -> Result<ClientConfig, String> {
                 let certificates = CertificateDer::pem_file_iter(file).map_err(|e| bad(&e))?;
                 extra.extend(certificates.collect::<Result<Vec<_>, _>>().map_err(|e| bad(&e))?);
             }
-            let verifier = Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
+            let verifier =
+                Verifier::new_with_extra_roots(extra, provider.clone()).map_err(|e| e.to_string())?;
             Judge::Platform(verifier)
         }
     };
@@ -102,7 +105,9 @@ impl ServerCertVerifier for Judging {
         let fingerprint: [u8; 32] = Sha256::digest(end_entity).into();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(fingerprint);
         match &self.judge {
-            Judge::Platform(verifier) => verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            Judge::Platform(verifier) => {
+                verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
             Judge::Fingerprint(pinned) if *pinned == fingerprint => Ok(ServerCertVerified::assertion()),
             Judge::Fingerprint(_) => {
                 Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
@@ -151,14 +156,23 @@ fn explain(error: &std::io::Error, fingerprint: Option<[u8; 32]>) -> (String, St
             let what = "the server does not speak TLS here".to_owned();
             return (what, "use imap:// (STARTTLS, port 143), or check the port".into());
         }
-        _ => return (format!("the TLS handshake failed: {error}"), "check the port, and the server's TLS".into()),
+        _ => {
+            return (
+                format!("the TLS handshake failed: {error}"),
+                "check the port, and the server's TLS".into(),
+            );
+        }
     };
     let what = match certificate {
         C::Expired | C::ExpiredContext { .. } => "its certificate has expired".to_owned(),
-        C::NotValidYet | C::NotValidYetContext { .. } => "its certificate is not valid yet (is this clock right?)".into(),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            "its certificate is not valid yet (is this clock right?)".into()
+        }
         C::UnknownIssuer => "nobody that this machine trusts vouches for its certificate".into(),
         C::NotValidForName | C::NotValidForNameContext { .. } => "its certificate is for another name".into(),
-        C::ApplicationVerificationFailure => format!("it shows another certificate than the pinned one: {shown}"),
+        C::ApplicationVerificationFailure => {
+            format!("it shows another certificate than the pinned one: {shown}")
+        }
         other => format!("its certificate is not valid: {other:?}"),
     };
     (what, pin)

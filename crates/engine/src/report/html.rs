@@ -119,7 +119,8 @@ fn hero(page: &mut String, report: &Report) {
     let below = words::subline(report);
     let below = if below.is_empty() { String::new() } else { format!("<p>{}</p>", esc(&below)) };
     let segments = segments(tally);
-    let beside = words::beside(report).map(|b| format!("<p class=\"sub\">{}</p>\n", esc(&b))).unwrap_or_default();
+    let beside =
+        words::beside(report).map(|b| format!("<p class=\"sub\">{}</p>\n", esc(&b))).unwrap_or_default();
     let _ = writeln!(
         page,
         "<section class=\"hero {class}\">\n<div class=\"say\"><svg viewBox=\"0 0 48 48\" aria-hidden=\"true\">\

@@ -65,10 +65,9 @@ impl Report {
         ];
         let mut lines: Vec<String> = words::beside(self).into_iter().collect();
         lines.extend(
-            said
-            .into_iter()
-            .filter(|(n, ..)| *n > 0)
-            .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many))),
+            said.into_iter()
+                .filter(|(n, ..)| *n > 0)
+                .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many))),
         );
         if self.verdict() == Verdict::Failed {
             lines.push(format!(

@@ -250,8 +250,10 @@ pub(crate) fn subline(report: &Report) -> String {
 /// Mailboxes whose messages are in no number above, because they were not listed message by message.
 pub(crate) fn beside(report: &Report) -> Option<String> {
     let holding = |wanted: fn(&Decision) -> bool| {
-        let of = report.mailboxes.iter().filter(|m| m.totals.listed() == 0 && wanted(&m.totals.mailbox.decision));
-        let known: Vec<Option<u64>> = of.map(|m| m.totals.mailbox.messages).filter(|n| *n != Some(0)).collect();
+        let of =
+            report.mailboxes.iter().filter(|m| m.totals.listed() == 0 && wanted(&m.totals.mailbox.decision));
+        let known: Vec<Option<u64>> =
+            of.map(|m| m.totals.mailbox.messages).filter(|n| *n != Some(0)).collect();
         let sum: Option<u64> = known.iter().copied().sum();
         (known.len() as u64, sum.map_or("an unknown number of messages".into(), messages))
     };

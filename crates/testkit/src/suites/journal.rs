@@ -91,7 +91,11 @@ pub async fn dump<J: Journal>(journal: &J) -> Vec<Item> {
 }
 
 /// Commits a batch of these messages.
-pub async fn commit<J: Journal>(journal: &J, p: &Prepared, items: &[ItemId]) -> Result<BatchId, JournalError> {
+pub async fn commit<J: Journal>(
+    journal: &J,
+    p: &Prepared,
+    items: &[ItemId],
+) -> Result<BatchId, JournalError> {
     let intent = Intent {
         mailbox: p.mailbox,
         epoch: p.target,
@@ -107,16 +111,23 @@ pub async fn batches_and_claims<J: Journal>(journal: J) {
     let p = prepare(&journal, 6).await;
     let batch = commit(&journal, &p, &p.items[..3]).await.unwrap();
     let open = journal.open_batches(p.mailbox).await.unwrap();
-    assert_eq!((open.len(), open[0].id, open[0].uid_next, &open[0].items[..]), (1, batch, Key(40), &p.items[..3]));
+    assert_eq!(
+        (open.len(), open[0].id, open[0].uid_next, &open[0].items[..]),
+        (1, batch, Key(40), &p.items[..3])
+    );
     assert!(commit(&journal, &p, &p.items[2..4]).await.is_err(), "an item is in one open batch at most");
     assert_eq!(dump(&journal).await[3].state, State::Listed, "and a failed verb changes nothing");
     let stored = |i: usize, uid| Change::to(p.items[i], State::Stored).at(p.place(uid), Origin::Appended);
-    let lost = [stored(0, 41), Change::to(p.items[1], State::InDoubt), Change::to(p.items[2], State::InDoubt)];
+    let lost =
+        [stored(0, 41), Change::to(p.items[1], State::InDoubt), Change::to(p.items[2], State::InDoubt)];
     journal.end_batch(batch, BatchEnd::Lost, &lost).await.unwrap();
     assert_eq!(journal.open_batches(p.mailbox).await.unwrap().len(), 1, "a lost batch stays open");
     let taken = [stored(1, 41), Change::to(p.items[2], State::Listed)];
     let error = journal.end_batch(batch, BatchEnd::Resolved, &taken).await.unwrap_err();
-    assert!(matches!(error, JournalError::ClaimTaken { uid: Key(41), by, .. } if by == p.items[0]), "{error}");
+    assert!(
+        matches!(error, JournalError::ClaimTaken { uid: Key(41), by, .. } if by == p.items[0]),
+        "{error}"
+    );
     assert_eq!(dump(&journal).await[2].state, State::InDoubt, "all or none");
     journal.end_batch(batch, BatchEnd::Resolved, &[stored(1, 42), taken[1].clone()]).await.unwrap();
     assert!(journal.open_batches(p.mailbox).await.unwrap().is_empty());
@@ -134,7 +145,8 @@ pub async fn batches_and_claims<J: Journal>(journal: J) {
 
 /// Every move is checked against the one table. Each pair of states gets a message of its own.
 pub async fn moves_are_checked<J: Journal>(journal: J) {
-    let pairs: Vec<(State, State)> = State::ALL.into_iter().flat_map(|f| State::ALL.map(|t| (f, t))).collect();
+    let pairs: Vec<(State, State)> =
+        State::ALL.into_iter().flat_map(|f| State::ALL.map(|t| (f, t))).collect();
     let p = prepare(&journal, pairs.len() as i64).await;
     for ((from, to), item) in pairs.into_iter().zip(&p.items) {
         let mut at = State::Listed;
@@ -241,8 +253,7 @@ pub async fn facts_are_kept<J: Journal>(journal: J) {
     let error = journal.pin_setting("mapping", "b").await.unwrap_err();
     assert!(matches!(error, JournalError::OtherSettings { .. }));
     assert_eq!(journal.setting("mapping").await.unwrap().as_deref(), Some("a"));
-    let baseline =
-        Baseline { epoch: p.target, uid_next: Key(9), existing: Existing::Adopt, matched: false };
+    let baseline = Baseline { epoch: p.target, uid_next: Key(9), existing: Existing::Adopt, matched: false };
     journal.set_baseline(p.mailbox, baseline).await.unwrap();
     assert!(journal.set_baseline(p.mailbox, Baseline { uid_next: Key(1), ..baseline }).await.is_err());
     journal.set_baseline(p.mailbox, Baseline { matched: true, ..baseline }).await.unwrap();
@@ -251,7 +262,10 @@ pub async fn facts_are_kept<J: Journal>(journal: J) {
     let new = journal.open_epoch(p.mailbox, Side::Target, &facts(77)).await.unwrap();
     assert_eq!(journal.epochs(p.mailbox, Side::Target).await.unwrap().last(), Some(&new));
     let again = journal.open_epoch(p.mailbox, Side::Target, &old.facts).await.unwrap();
-    assert_eq!((again.id, journal.epochs(p.mailbox, Side::Target).await.unwrap().pop()), (old.id, Some(again.clone())));
+    assert_eq!(
+        (again.id, journal.epochs(p.mailbox, Side::Target).await.unwrap().pop()),
+        (old.id, Some(again.clone()))
+    );
     let run = journal.begin_run("migrate").await.unwrap();
     for kind in ["doubt:a", "ghost", "doubt:b"] {
         let note = Note { kind: kind.into(), mailbox: Some(p.mailbox), key: Some(Key(3)), text: "t".into() };

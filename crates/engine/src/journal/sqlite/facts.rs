@@ -3,8 +3,8 @@
 use super::open::MIGRATION;
 use super::rows::{self, failed, millis, number};
 use crate::journal::{
-    Baseline, Decision, Epoch, EpochFacts, EpochId, JournalError, JournalResult, MailboxId, MailboxRecord, Note,
-    NoteRecord, RunId, RunRecord, Side, Sighting,
+    Baseline, Decision, Epoch, EpochFacts, EpochId, JournalError, JournalResult, MailboxId, MailboxRecord,
+    Note, NoteRecord, RunId, RunRecord, Side, Sighting,
 };
 use crate::message::Key;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -189,9 +189,11 @@ pub(super) fn set_baseline(c: &Connection, mailbox: MailboxId, new: Baseline) ->
             return Err(JournalError::OtherSettings { what });
         }
     }
-    let sql = "INSERT OR REPLACE INTO baseline (migration_id, mailbox_id, epoch_id, uid_next, existing, matched)
+    let sql =
+        "INSERT OR REPLACE INTO baseline (migration_id, mailbox_id, epoch_id, uid_next, existing, matched)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let values = params![MIGRATION, mailbox.0, new.epoch.0, new.uid_next.0, new.existing.as_str(), new.matched];
+    let values =
+        params![MIGRATION, mailbox.0, new.epoch.0, new.uid_next.0, new.existing.as_str(), new.matched];
     c.execute(sql, values).map_err(failed)?;
     Ok(())
 }
@@ -205,7 +207,12 @@ pub(super) fn note(c: &Connection, note: &Note, now: SystemTime) -> JournalResul
     Ok(())
 }
 
-pub(super) fn notes(c: &Connection, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {
+pub(super) fn notes(
+    c: &Connection,
+    prefix: &str,
+    after: i64,
+    limit: usize,
+) -> JournalResult<Vec<NoteRecord>> {
     let sql = "SELECT note_id, run_id, at, kind, mailbox_id, key, text FROM note
                WHERE migration_id = ?1 AND note_id > ?2 AND substr(kind, 1, length(?3)) = ?3 ORDER BY note_id LIMIT ?4";
     let mut statement = c.prepare_cached(sql).map_err(failed)?;
@@ -215,8 +222,9 @@ pub(super) fn notes(c: &Connection, prefix: &str, after: i64, limit: usize) -> J
         let note = Note { kind, mailbox: mailbox.map(MailboxId), key: key.map(Key), text };
         Ok(NoteRecord { id: r.get(0)?, run: run.map(RunId), at: rows::time(r.get(2)?), note })
     };
-    let found =
-        statement.query_map(params![MIGRATION, after, prefix, number(limit as u64)], record).map_err(failed)?;
+    let found = statement
+        .query_map(params![MIGRATION, after, prefix, number(limit as u64)], record)
+        .map_err(failed)?;
     found.collect::<Result<_, _>>().map_err(failed)
 }
 

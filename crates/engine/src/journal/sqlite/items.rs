@@ -2,11 +2,11 @@
 
 use super::open::MIGRATION;
 use super::rows::{self, damaged, failed, millis, number, print};
+use crate::identity::Grade;
 use crate::journal::{
     BatchEnd, BatchId, Change, Count, EpochId, Intent, Item, ItemId, JournalError, JournalResult, ListedItem,
     ListingChange, MailboxId, OpenBatch, Origin, Place, Sent, State,
 };
-use crate::identity::Grade;
 use crate::message::Key;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 use std::time::SystemTime;
@@ -76,10 +76,13 @@ pub(super) fn counts(c: &Connection) -> JournalResult<Vec<Count>> {
 }
 
 fn state_of(c: &Connection, id: ItemId) -> JournalResult<State> {
-    let sql = "SELECT state FROM item WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
+    let sql =
+        "SELECT state FROM item WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
     let word: Option<String> = c
         .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0], |r| r.get(0)).optional())
+        .and_then(|mut s| {
+            s.query_row(params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0], |r| r.get(0)).optional()
+        })
         .map_err(failed)?;
     rows::state(&word.ok_or_else(|| damaged(&format!("no message {id:?}")))?)
 }
@@ -138,7 +141,8 @@ fn apply(c: &Connection, change: &Change) -> JournalResult<()> {
 /// Back to `listed`: nothing of an earlier copy is remembered, and its claim is free.
 fn forget(c: &Connection, id: ItemId) -> JournalResult<()> {
     let key = params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0];
-    let release = "DELETE FROM claim WHERE migration_id = ?1 AND mailbox_id = ?2 AND item_epoch = ?3 AND item_key = ?4
+    let release =
+        "DELETE FROM claim WHERE migration_id = ?1 AND mailbox_id = ?2 AND item_epoch = ?3 AND item_key = ?4
                      AND (epoch_id, uid) IN (SELECT place_epoch, place_uid FROM item
                        WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4)";
     let clear = "UPDATE item SET state = 'listed', fetched = NULL, sent = NULL, sent_flags = NULL, sent_date = NULL,
@@ -155,7 +159,8 @@ fn claim(c: &Connection, id: ItemId, place: Place, origin: Origin) -> JournalRes
     let owner = "SELECT item_epoch, item_key FROM claim
                  WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND uid = ?4";
     let at = params![MIGRATION, id.mailbox.0, place.epoch.0, place.uid.0];
-    let release = "DELETE FROM claim WHERE migration_id = ?1 AND mailbox_id = ?2 AND item_epoch = ?3 AND item_key = ?4";
+    let release =
+        "DELETE FROM claim WHERE migration_id = ?1 AND mailbox_id = ?2 AND item_epoch = ?3 AND item_key = ?4";
     c.prepare_cached(release)
         .and_then(|mut s| s.execute(params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0]))
         .map_err(failed)?;
@@ -185,7 +190,8 @@ fn claim(c: &Connection, id: ItemId, place: Place, origin: Origin) -> JournalRes
 }
 
 fn write_sent(c: &Connection, id: ItemId, sent: &Sent) -> JournalResult<()> {
-    let sql = "UPDATE item SET fetched = ?5, sent = ?6, sent_flags = ?7, sent_date = ?8, ladder = ?9, octets = ?10
+    let sql =
+        "UPDATE item SET fetched = ?5, sent = ?6, sent_flags = ?7, sent_date = ?8, ladder = ?9, octets = ?10
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
     let changed = (sent.sent != sent.fetched).then(|| print(&sent.sent));
     c.prepare_cached(sql)
@@ -309,7 +315,8 @@ pub(super) fn claims(
         let item = ItemId { mailbox, epoch: EpochId(r.get(1)?), key: Key(r.get(2)?) };
         Ok((Key(r.get(0)?), item))
     };
-    let found = statement.query_map(params![MIGRATION, mailbox.0, epoch.0, from.0, limit], owner).map_err(failed)?;
+    let found =
+        statement.query_map(params![MIGRATION, mailbox.0, epoch.0, from.0, limit], owner).map_err(failed)?;
     found.collect::<Result<_, _>>().map_err(failed)
 }
 
@@ -346,7 +353,12 @@ pub(super) fn commit_batch(c: &Connection, intent: &Intent, now: SystemTime) -> 
     Ok(BatchId(batch))
 }
 
-pub(super) fn end_batch(c: &Connection, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
+pub(super) fn end_batch(
+    c: &Connection,
+    batch: BatchId,
+    end: BatchEnd,
+    changes: &[Change],
+) -> JournalResult<()> {
     let word = match end {
         BatchEnd::Answered => "answered",
         BatchEnd::Lost => "lost",
@@ -354,8 +366,10 @@ pub(super) fn end_batch(c: &Connection, batch: BatchId, end: BatchEnd, changes: 
         BatchEnd::Resolved => "resolved",
     };
     let sql = "UPDATE batch SET state = ?3 WHERE migration_id = ?1 AND batch_id = ?2";
-    let known =
-        c.prepare_cached(sql).and_then(|mut s| s.execute(params![MIGRATION, batch.0, word])).map_err(failed)?;
+    let known = c
+        .prepare_cached(sql)
+        .and_then(|mut s| s.execute(params![MIGRATION, batch.0, word]))
+        .map_err(failed)?;
     if known == 0 {
         return Err(damaged(&format!("no batch {}", batch.0)));
     }

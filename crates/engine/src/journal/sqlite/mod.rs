@@ -11,9 +11,9 @@ mod rows;
 mod worker;
 
 use super::{
-    AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item, ItemId,
-    Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord, Note,
-    NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
+    AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
+    ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
 };
 use crate::message::Key;
 use items::Page;
@@ -307,7 +307,11 @@ impl Journal for SqliteJournal {
         self.write(move |c| facts::save_sighting(c, run, &sighting)).await
     }
 
-    async fn last_sighting(&self, mailbox: MailboxId, side: Side) -> JournalResult<Option<(RunId, Sighting)>> {
+    async fn last_sighting(
+        &self,
+        mailbox: MailboxId,
+        side: Side,
+    ) -> JournalResult<Option<(RunId, Sighting)>> {
         self.read(move |c| facts::last_sighting(c, mailbox, side)).await
     }
 }

@@ -56,7 +56,12 @@ fn lock_path(journal: &Path) -> PathBuf {
 }
 
 /// Opens or creates a journal for writing and takes the next token. The lock must be held.
-pub(super) fn open(path: &Path, pair: &AccountPair, holder: &str, now: i64) -> JournalResult<(Connection, i64)> {
+pub(super) fn open(
+    path: &Path,
+    pair: &AccountPair,
+    holder: &str,
+    now: i64,
+) -> JournalResult<(Connection, i64)> {
     let place = path.display().to_string();
     if !path.exists() {
         private_file(path).map_err(|e| store(&place, "be created", &e))?;
@@ -94,7 +99,8 @@ pub(super) fn open_read_only(path: &Path) -> JournalResult<(Connection, AccountP
 }
 
 fn prepare(connection: &Connection, fresh: bool, pair: &AccountPair, now: i64) -> rusqlite::Result<()> {
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000")?;
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000")?;
     connection.set_prepared_statement_cache_capacity(64);
     if fresh {
         connection.execute_batch(&format!(

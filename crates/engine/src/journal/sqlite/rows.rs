@@ -141,7 +141,8 @@ fn sent(row: &Row<'_>) -> JournalResult<Option<Sent>> {
 }
 
 fn place(row: &Row<'_>) -> JournalResult<Option<Place>> {
-    let (epoch, uid): (Option<i64>, Option<i64>) = (row.get(13).map_err(failed)?, row.get(14).map_err(failed)?);
+    let (epoch, uid): (Option<i64>, Option<i64>) =
+        (row.get(13).map_err(failed)?, row.get(14).map_err(failed)?);
     Ok(epoch.zip(uid).map(|(epoch, uid)| Place { epoch: EpochId(epoch), uid: Key(uid) }))
 }
 
@@ -169,7 +170,8 @@ pub(super) fn mailbox(row: &Row<'_>) -> JournalResult<MailboxRecord> {
     let decision: String = row.get(8).map_err(failed)?;
     let reason: Option<String> = row.get(9).map_err(failed)?;
     let target = blob(row, 10)?;
-    let (messages, octets): (Option<i64>, Option<i64>) = (row.get(6).map_err(failed)?, row.get(7).map_err(failed)?);
+    let (messages, octets): (Option<i64>, Option<i64>) =
+        (row.get(6).map_err(failed)?, row.get(7).map_err(failed)?);
     Ok(MailboxRecord {
         id: MailboxId(row.get(0).map_err(failed)?),
         source: name(row, blob(row, 1)?.unwrap_or_default(), 2, 3)?,

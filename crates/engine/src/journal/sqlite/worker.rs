@@ -109,7 +109,11 @@ fn transaction(
             return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None));
         }
         told.push(tell);
-        connection.execute_batch(if stays { "RELEASE request" } else { "ROLLBACK TO request; RELEASE request" })?;
+        connection.execute_batch(if stays {
+            "RELEASE request"
+        } else {
+            "ROLLBACK TO request; RELEASE request"
+        })?;
     }
     connection.execute_batch("COMMIT")
 }
