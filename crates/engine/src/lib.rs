@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md` for the map and the laws.
 
 pub mod adopt;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod context;
