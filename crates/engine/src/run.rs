@@ -177,11 +177,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = self.first_sessions(ctx).await?;
         let (_, plan) = self.make_plan(ctx, &mut sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
-        plan.ready()?;
+        if let Some(question) = plan.questions.first() {
+            return Err(Error::Question(question.clone()));
+        }
         let records = plan::save(&self.journal, &plan).await?;
         let servers = products(&sessions);
         let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records, &self.settings).await?;
+        plan::carry_out(target, &self.journal, &plan, &records).await?;
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });

@@ -3,7 +3,7 @@
 /// The server broke the protocol in a way after which no octet of the connection can be trusted.
 ///
 /// Every variant is fatal: the connection has to be closed. Odd but harmless input is never an error, it becomes
-/// [`Untagged::Other`](crate::Untagged::Other).
+/// [`Untagged::Other`](crate::response::Untagged::Other).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A response without its streamed bodies is longer than the limit.
@@ -30,42 +30,12 @@ pub enum ProtocolError {
         /// The start of the line, for a person to read.
         line: String,
     },
-    /// An open command was answered with something other than OK, NO or BAD.
-    #[error("the server answered {tag} with neither OK, NO nor BAD: {line:?}")]
-    MalformedCompletion {
-        /// The tag of the command.
-        tag: crate::Tag,
-        /// The start of the line, for a person to read.
-        line: String,
-    },
     /// Octets followed the OK of STARTTLS in clear text (response injection).
     #[error("{octets} octets followed the answer to STARTTLS in clear text")]
     InjectedBeforeTls {
         /// How many octets were waiting.
         octets: usize,
     },
-}
-
-/// The caller did something the state of the connection does not allow. Nothing was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UsageError {
-    /// [`Client::supply`](crate::Client::supply) without a preceding [`Output::Pull`](crate::Output::Pull).
-    #[error("no literal asks for octets")]
-    NoLiteralOpen,
-    /// [`Client::supply`](crate::Client::supply) with more octets than the literal has left.
-    #[error("{supplied} octets were supplied for a literal with {remaining} left")]
-    TooManyOctets {
-        /// Octets supplied.
-        supplied: u64,
-        /// Octets the literal still takes.
-        remaining: u64,
-    },
-    /// An answer to a challenge while no challenge is open.
-    #[error("the server has not asked for a SASL response")]
-    NoChallenge,
-    /// [`Client::starttls_done`](crate::Client::starttls_done) without a successful STARTTLS.
-    #[error("STARTTLS was not answered with OK")]
-    NoStartTls,
 }
 
 /// How much of an offending line an error quotes, in octets.

@@ -1,0 +1,160 @@
+//! Status responses and their codes (RFC 9051, 7.1; RFC 5530).
+
+use crate::capability::Capabilities;
+use crate::cursor::parse_number;
+use crate::message::UidValidity;
+use crate::uid_set::{UidSequence, UidSet};
+use bytes::Bytes;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It succeeded.
+    Ok,
+    /// It failed.
+    No,
+    /// It was not understood.
+    Bad,
+}
+
+/// What an untagged status response says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Information.
+    Ok,
+    /// A warning.
+    No,
+    /// An error without a command.
+    Bad,
+    /// The server closes the connection.
+    Bye,
+    /// A greeting: already logged in.
+    PreAuth,
+}
+
+/// A response code. A code that is unknown, or whose argument makes no sense, is kept as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResponseCode {
+    /// RFC 4315: the UIDs of appended messages, in order.
+    AppendUid {
+        /// Of the mailbox.
+        uid_validity: UidValidity,
+        /// One for each message.
+        uids: UidSequence,
+    },
+    /// The capability list.
+    Capability(Capabilities),
+    /// RFC 7162.
+    HighestModSeq(u64),
+    /// UIDNEXT.
+    UidNext(u32),
+    /// UIDVALIDITY.
+    UidValidity(UidValidity),
+    /// Flags that can be kept, `\*` included.
+    PermanentFlags(Vec<Bytes>),
+    /// RFC 7162: messages a conditional STORE left alone.
+    Modified(UidSet),
+    /// RFC 8474.
+    MailboxId(Bytes),
+    /// Any other: its name in upper case, and what follows it.
+    Other {
+        /// `OVERQUOTA`, `READ-ONLY`, ….
+        name: String,
+        /// Its argument, unparsed.
+        argument: Bytes,
+    },
+}
+
+impl ResponseCode {
+    /// The name, upper case.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::AppendUid { .. } => "APPENDUID",
+            Self::Capability(_) => "CAPABILITY",
+            Self::HighestModSeq(_) => "HIGHESTMODSEQ",
+            Self::UidNext(_) => "UIDNEXT",
+            Self::UidValidity(_) => "UIDVALIDITY",
+            Self::PermanentFlags(_) => "PERMANENTFLAGS",
+            Self::Modified(_) => "MODIFIED",
+            Self::MailboxId(_) => "MAILBOXID",
+            Self::Other { name, .. } => name,
+        }
+    }
+
+    fn parse(code: &Bytes) -> Self {
+        let end = code.iter().position(|b| *b == b' ').unwrap_or(code.len());
+        let name = String::from_utf8_lossy(code.get(..end).unwrap_or_default()).to_ascii_uppercase();
+        let argument = code.slice((end + 1).min(code.len())..);
+        Self::known(&name, &argument).unwrap_or(Self::Other { name, argument })
+    }
+
+    fn known(name: &str, argument: &Bytes) -> Option<Self> {
+        let number = || u32::try_from(parse_number(argument)?).ok();
+        let inner = || Some(argument.slice_ref(argument.strip_prefix(b"(")?.strip_suffix(b")")?));
+        Some(match name {
+            "APPENDUID" => {
+                let mut parts = argument.split(|b| *b == b' ');
+                let validity = u32::try_from(parse_number(parts.next()?)?).ok()?;
+                let (uid_validity, uids) = (UidValidity::new(validity)?, UidSequence::parse(parts.next()?)?);
+                Self::AppendUid { uid_validity, uids }
+            }
+            "CAPABILITY" => Self::Capability(Capabilities::parse(argument)),
+            "HIGHESTMODSEQ" => Self::HighestModSeq(parse_number(argument)?),
+            "UIDNEXT" => Self::UidNext(number()?),
+            "UIDVALIDITY" => Self::UidValidity(UidValidity::new(number()?)?),
+            "PERMANENTFLAGS" => {
+                let flags = inner()?;
+                let atoms = flags.split(|b| *b == b' ').filter(|f| !f.is_empty());
+                Self::PermanentFlags(atoms.map(|f| flags.slice_ref(f)).collect())
+            }
+            "MODIFIED" => Self::Modified(UidSet::parse(argument)?),
+            "MAILBOXID" => Self::MailboxId(inner()?),
+            _ => return None,
+        })
+    }
+}
+
+/// The text of a status response, with its code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusText {
+    /// The code in brackets.
+    pub code: Option<ResponseCode>,
+    /// What follows, for a person.
+    pub text: Bytes,
+}
+
+impl StatusText {
+    /// Reads what follows OK, NO, BAD, BYE or PREAUTH. Never fails.
+    pub fn parse(text: &Bytes) -> Self {
+        let text = text.slice(text.iter().position(|b| *b != b' ').unwrap_or(text.len())..);
+        let Some(inner) = text.strip_prefix(b"[") else { return Self { code: None, text } };
+        let Some(end) = code_end(inner) else { return Self { code: None, text } };
+        let code = ResponseCode::parse(&text.slice(1..=end));
+        let rest = text.slice((end + 2).min(text.len())..);
+        let rest = if rest.starts_with(b" ") { rest.slice(1..) } else { rest };
+        Self { code: Some(code), text: rest }
+    }
+
+    /// The text for display: UTF-8, else Latin-1.
+    pub fn display_text(&self) -> String {
+        match std::str::from_utf8(&self.text) {
+            Ok(text) => text.to_owned(),
+            Err(_) => self.text.iter().map(|b| char::from(*b)).collect(),
+        }
+    }
+}
+
+/// Where the closing bracket is: flags between parentheses may hold brackets of their own.
+fn code_end(inner: &[u8]) -> Option<usize> {
+    let mut depth = 0i32;
+    inner.iter().position(|b| {
+        match b {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            b']' => return depth <= 0,
+            _ => {}
+        }
+        false
+    })
+}
+
