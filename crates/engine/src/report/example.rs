@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The number of the run that the examples report on.
-pub(super) const RUN: RunId = RunId(1);
+const RUN: RunId = RunId(1);
 
 /// The data of a journal.
 #[derive(Clone, Debug, Default)]
@@ -233,7 +233,7 @@ pub(super) fn exceptions() -> Plain {
     (old.state, old.reason) = (State::Excluded, Some(Reason::new("since", "")));
     (old.sent, old.place, old.origin, old.read_back, old.grade) = (None, None, None, None, None);
     plain.item(inbox, 500).state = State::GoneAtTarget;
-    plain.left_out("Junk", Some(2210), Decision::Exclude("--exclude Junk".into()));
+    plain.left_out("Junk", Some(2210), Decision::Exclude("exclude:Junk".into()));
     let why = "the new server does not create “a//b”: NO [CANNOT] Invalid mailbox name";
     plain.left_out("a//b", Some(3), Decision::Refuse(why.into()));
     let text =

@@ -63,11 +63,12 @@ impl Report {
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
-        let mut lines: Vec<String> = said
-            .into_iter()
-            .filter(|(n, ..)| *n > 0)
-            .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many)))
-            .collect();
+        let mut lines: Vec<String> = words::beside(self).into_iter().collect();
+        lines.extend(
+            said.into_iter()
+                .filter(|(n, ..)| *n > 0)
+                .map(|(n, one, many, what)| format!("{} {what}", words::amount(n, one, many))),
+        );
         if self.verdict() == Verdict::Failed {
             lines.push(format!(
                 "{} counted differently in two ways",
@@ -114,7 +115,7 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
         (tally.of(&Bucket::MovedAtTarget), "moved on the new server by somebody since".to_owned()),
     ];
     for (rule, n) in tally.excluded_by_rule() {
-        rows.push((n, format!("left out by the rule “{}”", words::printable(&rule))));
+        rows.push((n, format!("left out: {}", words::rule(&rule))));
     }
     for (kind, n) in tally.exceptions_by_kind() {
         rows.push((n, format!("need you: {}", words::exception_kind(&kind))));

@@ -6,7 +6,8 @@ use super::totals::{ABSENT, Bucket, DAMAGED, Tally};
 use super::{Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
-use crate::journal::Item;
+use crate::journal::{Decision, Item};
+use crate::mapping::{MAILBOX, NOT_SELECTABLE, OTHER_USERS, SHARED};
 
 /// What IMAP does not show, on every certificate (integrity.md, S8).
 pub(crate) const NOT_COVERED: [&str; 7] = [
@@ -24,7 +25,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -98,6 +99,30 @@ pub(crate) fn exception_kind(kind: &str) -> String {
         DAMAGED => "the new server gives back other octets than were sent".into(),
         ABSENT => "the new server confirmed it and does not have it".into(),
         other => printable(other),
+    }
+}
+
+/// What a rule leaves out, in words (the names are those of the mapping and of `since`).
+pub(crate) fn rule(name: &str) -> String {
+    match name {
+        "since" => "older than --since".into(),
+        MAILBOX => "not named by --mailbox".into(),
+        NOT_SELECTABLE => "a name without mail of its own".into(),
+        OTHER_USERS => "the mail of other people".into(),
+        SHARED => "shared by many".into(),
+        name => match name.strip_prefix("exclude:") {
+            Some(glob) => format!("--exclude {}", printable(glob)),
+            None => format!("the rule {}", printable(name)),
+        },
+    }
+}
+
+/// With a capital letter, as the first word of a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
     }
 }
 
@@ -198,26 +223,55 @@ pub(crate) fn subline(report: &Report) -> String {
     let tally = &report.totals.walked;
     let newline = tally.of(&Bucket::Verified(Grade::Newline));
     match report.verdict() {
+        Verdict::Failed if report.outcome.remainder == 0 => {
+            "Two messages of the old account claim the same one on the new server. Change nothing in either account, and \
+             have somebody look at the journal."
+                .into()
+        }
         Verdict::Failed => {
             "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either account, and \
              have somebody look at the journal."
                 .into()
         }
-        Verdict::Incomplete => "Nothing is lost: the old account is as it was. Run the same command again to go on.".into(),
-        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
-            "Nothing is lost: the old account still has every message listed below.".into()
+        Verdict::Incomplete => {
+            "Mailhaul has changed and removed nothing in the old account. Run the same command again to go on.".into()
         }
-        Verdict::CompleteWithExceptions => "The mail has moved; what is listed below is not as you may expect.".into(),
+        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
+            "Mailhaul has changed and removed nothing in the old account.".into()
+        }
+        Verdict::CompleteWithExceptions => "What is listed below may not be as you expect.".into(),
         Verdict::Complete if newline > 0 => format!(
-            "{} the same octet for octet; {} differ only in line ends.",
+            "{} the same octet for octet; {} only in line ends.",
             amount(tally.of(&Bucket::Verified(Grade::Exact)), "message is", "messages are"),
-            count(newline)
+            amount(newline, "differs", "differ")
         ),
         Verdict::Complete if tally.verified() == tally.there() && tally.verified() > 0 => {
             "Every octet is the same as at the old server.".into()
         }
         Verdict::Complete => String::new(),
     }
+}
+
+/// Mailboxes whose messages are in no number above, because they were not listed message by message.
+pub(crate) fn beside(report: &Report) -> Option<String> {
+    let holding = |wanted: fn(&Decision) -> bool| {
+        let of =
+            report.mailboxes.iter().filter(|m| m.totals.listed() == 0 && wanted(&m.totals.mailbox.decision));
+        let known: Vec<Option<u64>> =
+            of.map(|m| m.totals.mailbox.messages).filter(|n| *n != Some(0)).collect();
+        let sum: Option<u64> = known.iter().copied().sum();
+        (known.len() as u64, sum.map_or("an unknown number of messages".into(), messages))
+    };
+    let (excluded, held) = holding(|d| matches!(d, Decision::Exclude(rule) if rule != NOT_SELECTABLE));
+    let (refused, stuck) = holding(|d| matches!(d, Decision::Refuse(_)));
+    let mut parts = Vec::new();
+    if excluded > 0 {
+        parts.push(format!("{} left out by a rule ({held})", amount(excluded, "mailbox", "mailboxes")));
+    }
+    if refused > 0 {
+        parts.push(format!("{} that cannot be carried ({stuck})", amount(refused, "mailbox", "mailboxes")));
+    }
+    (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
 
 /// The statement of the certificate: what held, as of when, and no more (integrity.md part 8).
@@ -238,10 +292,10 @@ pub(crate) fn statement(report: &Report) -> String {
         (None, _) => "As of the listings in the journal".into(),
     };
     format!(
-        "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for, {} in \
-         all: {}.",
+        "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for. Of the \
+         {} this migration ever listed there: {}.",
         printable(&report.pair.source),
-        count(report.totals.listed()),
+        messages(report.totals.listed()),
         fates(tally).join("; ")
     )
 }

@@ -2,6 +2,7 @@
 
 use super::{Report, esc, href, name};
 use crate::journal::Decision;
+use crate::mapping::NOT_SELECTABLE;
 use crate::report::{ExceptionEntry, MailboxEntry, Tally, words};
 use std::fmt::Write as _;
 
@@ -88,6 +89,13 @@ pub(super) fn mailbox_row(page: &mut String, report: &Report, entry: &MailboxEnt
         let _ = write!(label, " <span class=\"sub\">to {}</span>", name(target));
     }
     let mut remarks: Vec<String> = Vec::new();
+    if entry.totals.remainder() > 0 {
+        remarks
+            .push(format!("{} counted differently in two ways", words::messages(entry.totals.remainder())));
+    }
+    if entry.double_claims > 0 {
+        remarks.push(format!("{} claimed twice", words::messages(entry.double_claims)));
+    }
     if entry.is_unlisted(copies) {
         remarks.push(format!("not listed: {}", entry.left.as_deref().unwrap_or("see the details")));
     }
@@ -122,7 +130,8 @@ pub(super) fn left_out_line(entry: &MailboxEntry) -> Option<String> {
     match &record.decision {
         Decision::Move(_) => None,
         Decision::Exclude(rule) => {
-            Some(format!("<li>the mailbox {mailbox} ({holds}) by the rule {}</li>\n", name(rule)))
+            let holds = if rule == NOT_SELECTABLE { "no messages".to_owned() } else { holds };
+            Some(format!("<li>the mailbox {mailbox} ({holds}): {}</li>\n", name(&words::rule(rule))))
         }
         Decision::Refuse(reason) => {
             Some(format!("<li>the mailbox {mailbox} ({holds}) cannot be carried: {}</li>\n", name(reason)))
@@ -199,7 +208,7 @@ fn exception_card(cards: &mut String, entry: &ExceptionEntry) {
     let date = entry.internaldate.as_deref().map(|d| format!(" · received {}", esc(d))).unwrap_or_default();
     let mut body = format!(
         "<p>{}.</p><p class=\"sub\">UID {} · {}{date}</p>",
-        esc(&words::exception_kind(&entry.kind)),
+        esc(&words::sentence(&words::exception_kind(&entry.kind))),
         entry.uid,
         words::size(entry.size)
     );
