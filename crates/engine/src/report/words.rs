@@ -93,11 +93,11 @@ pub(crate) fn printable(text: &str) -> String {
 /// What a kind of exception means.
 pub(crate) fn exception_kind(kind: &str) -> String {
     match kind {
-        "refused" => "the new server refused it".into(),
+        "refused" => "refused by the new server".into(),
         "too_big" => "too big for the new server".into(),
-        "unreadable" => "the old server does not hand it over".into(),
-        DAMAGED => "the new server gives back other octets than were sent".into(),
-        ABSENT => "the new server confirmed it and does not have it".into(),
+        "unreadable" => "not handed over by the old server".into(),
+        DAMAGED => "came back with other octets than were sent".into(),
+        ABSENT => "confirmed by the new server and not there".into(),
         other => printable(other),
     }
 }
