@@ -9,6 +9,8 @@ use std::path::Path;
 const COLUMNS: usize = 80;
 /// Exceptions named one by one.
 const EXCEPTIONS_MAX: usize = 10;
+/// Lines of each; the report has the whole text.
+const EXCEPTION_LINES_MAX: usize = 3;
 /// Columns of the numbers of the sum.
 const NUMBER_COLUMNS: usize = 9;
 
@@ -87,13 +89,14 @@ impl Report {
         let mut lines = vec![String::new(), "Needs you:".to_owned()];
         for entry in self.exceptions.shown.iter().take(EXCEPTIONS_MAX) {
             let text = format!(
-                "{}, UID {}: {}. {}",
+                "{}, UID {}: {}: {}",
                 entry.mailbox,
                 entry.uid,
                 words::exception_kind(&entry.kind),
                 entry.text
             );
             let mut wrapped = wrap(&text, "    ");
+            wrapped.truncate(EXCEPTION_LINES_MAX);
             if let Some(first) = wrapped.first_mut() {
                 first.replace_range(..2, "");
             }
