@@ -13,6 +13,7 @@ pub mod context;
 pub mod diff;
 pub mod end;
 pub mod error;
+
 mod files;
 pub mod identity;
 pub mod imap_session;

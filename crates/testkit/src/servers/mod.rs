@@ -1,65 +1,142 @@
-//! Real servers, started by the tests on loopback in folders of their own, and stopped with everything they started.
+//! Real mail servers, started by a test for itself: private folder, free loopback ports, gone when dropped.
 
-mod dovecot;
+mod certs;
+pub mod cyrus;
+pub mod dovecot;
+mod identity;
+mod process;
 
-pub use dovecot::{Dovecot, DovecotOptions};
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
-/// A free port of the loopback interface.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+pub use certs::ServerCertificate;
+pub use cyrus::{Cyrus, CyrusOptions};
+pub use dovecot::{ClearText, Dovecot, DovecotOptions, MailFormat};
+
+use identity::Identity;
+
+/// The password of every user of every server.
+pub const PASSWORD: &str = "pass";
+/// Set to anything by a run that must not pass with tests left out: a missing server then fails its tests.
+pub const REQUIRE_SERVERS: &str = "MAILHAUL_REQUIRE_SERVERS";
+
+/// Ports are free when chosen, not when the server binds them: another try takes others.
+const START_TRIES: usize = 5;
+
+/// A server, or why this machine has none.
+#[derive(Debug)]
+pub enum Availability<S> {
+    /// It runs.
+    Ready(S),
+    /// It is not installed; the text says what is missing.
+    Missing(String),
 }
 
-/// Waits until something answers on a port.
-pub(crate) fn wait_for(port: u16, limit: Duration) -> bool {
-    let began = Instant::now();
-    while began.elapsed() < limit {
-        if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return true;
+impl<S> Availability<S> {
+    /// The server; or nothing, and the test that asked says on standard error that it did not run.
+    ///
+    /// # Panics
+    /// If the server is missing and [`REQUIRE_SERVERS`] is set.
+    #[expect(clippy::print_stderr, reason = "a test that did not run says so where its runner shows it")]
+    pub fn or_not_run(self) -> Option<S> {
+        match self {
+            Self::Ready(server) => Some(server),
+            Self::Missing(reason) => {
+                assert!(
+                    std::env::var_os(REQUIRE_SERVERS).is_none(),
+                    "{reason}, and {REQUIRE_SERVERS} is set"
+                );
+                eprintln!("not run: {reason}");
+                None
+            }
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
-    false
 }
 
-/// A process and all it started.
-pub(crate) fn tree(pid: u32) -> Vec<u32> {
-    let output = Command::new("ps").args(["-o", "pid=", "--ppid", &pid.to_string()]).output();
-    let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
-    let children: Vec<u32> = text.split_whitespace().filter_map(|w| w.parse().ok()).collect();
-    std::iter::once(pid).chain(children.into_iter().flat_map(tree)).collect()
+/// Where a server keeps its mail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Store {
+    /// In the folder for temporary files.
+    Disk,
+    /// In memory, where the system has /dev/shm.
+    #[default]
+    Memory,
 }
 
-/// Ends processes by pid.
-pub(crate) fn kill(pids: &[u32], signal: &str) {
-    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-    let _ = Command::new("kill").arg(signal).args(pids).stderr(std::process::Stdio::null()).status();
+/// The folders of one instance.
+#[derive(Debug)]
+struct Folders {
+    /// Configuration, sockets, logs. Short, since a socket's path has a limit of 107 octets.
+    base: TempDir,
+    /// Mail.
+    mail: TempDir,
 }
 
-/// True for root, whose servers drop to another user.
-pub(crate) fn is_root() -> bool {
-    let output = Command::new("id").arg("-u").output();
-    output.is_ok_and(|o| o.stdout.starts_with(b"0\n"))
+impl Folders {
+    fn create(store: Store, identity: &Identity) -> io::Result<Self> {
+        let memory = Path::new("/dev/shm");
+        let mail_parent = match store {
+            Store::Memory if memory.is_dir() => memory.to_owned(),
+            _ => std::env::temp_dir(),
+        };
+        let folders = Self { base: folder(&std::env::temp_dir())?, mail: folder(&mail_parent)? };
+        for folder in [&folders.base, &folders.mail] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+            identity.own(folder.path())?;
+        }
+        Ok(folders)
+    }
+
+    fn base(&self, name: &str) -> PathBuf {
+        self.base.path().join(name)
+    }
+
+    /// A name no other instance of this machine has.
+    fn instance(&self) -> String {
+        self.base.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
 }
 
-/// Makes a CA and a certificate for loopback. Returns the CA's file.
-pub(crate) fn certificates(folder: &Path) -> std::path::PathBuf {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-    let ca_key = KeyPair::generate().unwrap();
-    let mut ca = CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(rcgen::DnType::CommonName, "Mailhaul test CA");
-    let ca_certificate = ca.self_signed(&ca_key).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let issuer = Issuer::from_params(&ca, &ca_key);
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("ca.pem"), ca_certificate.pem()).unwrap();
-    std::fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
-    std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
-    folder.join("ca.pem")
+fn folder(parent: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("mailhaul-").rand_bytes(8).tempdir_in(parent)
+}
+
+/// Writes a file the server can read, and nobody else but root if `secret`.
+fn write(path: &Path, text: &str, identity: &Identity, secret: bool) -> io::Result<()> {
+    fs::write(path, text)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(if secret { 0o600 } else { 0o644 }))?;
+    identity.own(path)
+}
+
+/// Ports of 127.0.0.1 that are free now, all different.
+fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
+    let mut held = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The program's path, if one of these is there.
+fn find_program(candidates: &[PathBuf]) -> Option<PathBuf> {
+    candidates.iter().find(|path| path.is_file()).cloned()
+}
+
+/// The last lines of a log, for an error.
+fn tail(path: &Path) -> String {
+    let text = fs::read(path).map(|octets| String::from_utf8_lossy(&octets).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(8)..].join("\n")
 }

@@ -1,0 +1,220 @@
+//! A server's processes: started under a guard, found again by pid, and gone when the test is.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::identity::Identity;
+
+/// How long a server may take to stop before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// How long a server may take to greet.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Between two looks at a server that starts or stops.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Runs the server in the foreground ($2...) and stops it when standard input ends: then the test let go of it or
+/// was killed. Removes the folder $1 only if the test can no longer do so.
+const GUARD: &str = r#"
+folders=$1; shift
+exec 3<&0
+"$@" 3<&- & server=$!
+{ read -r _ <&3; kill -TERM "$server"; } & watch=$!
+wait "$server"; status=$?
+kill "$watch" 2>/dev/null
+if ! kill -0 "$PPID" 2>/dev/null || [ "$PPID" = 1 ]; then eval "rm -rf $folders"; fi
+exit $status
+"#;
+
+/// A process that cannot be mistaken for a later one of the same pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ProcessId {
+    pid: i32,
+    started_ticks: u64,
+}
+
+/// A row of /proc.
+struct ProcessRow {
+    id: ProcessId,
+    name: String,
+    parent: i32,
+    group: i32,
+}
+
+/// A running server with all processes below it.
+pub(super) struct ServerProcess {
+    guard: Child,
+}
+
+impl ServerProcess {
+    /// Starts `program` (which must stay in the foreground) as `identity`, in `folder`, which may be removed should
+    /// the test die; its output goes to `start.log` there.
+    pub(super) fn start(
+        program: &[String],
+        identity: &Identity,
+        folder: &Path,
+        environment: &[(&str, String)],
+    ) -> io::Result<Self> {
+        let log = fs::File::options().create(true).append(true).open(folder.join("start.log"))?;
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", GUARD, "guard"])
+            .arg(format!("'{}'", folder.display()))
+            .args(program)
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        identity.run_as(&mut command);
+        Ok(Self { guard: command.spawn()? })
+    }
+
+    /// Waits for a greeting that holds `marker`. Anything else at that address is another server's.
+    pub(super) fn await_greeting(&mut self, address: SocketAddr, marker: &str) -> io::Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if let Some(status) = self.guard.try_wait()? {
+                return Err(io::Error::other(format!("ended with {status}")));
+            }
+            match greeting(address) {
+                Ok(text) if text.contains(marker) => return Ok(()),
+                Ok(text) => return Err(io::Error::other(format!("another server at {address}: {text}"))),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Kills (SIGKILL) every process of this server with this name, and says how many.
+    pub(super) fn kill_named(&self, name: &str) -> io::Result<usize> {
+        let victims: Vec<ProcessId> =
+            self.rows()?.iter().filter(|row| row.name == name).map(|row| row.id).collect();
+        victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
+        await_gone(&victims, STOP_LIMIT);
+        Ok(victims.len())
+    }
+
+    /// Kills (SIGKILL) all processes of this server.
+    pub(super) fn kill_all(mut self) -> io::Result<()> {
+        let victims: Vec<ProcessId> = self.rows()?.iter().map(|row| row.id).collect();
+        victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
+        self.guard.wait()?;
+        await_gone(&victims, STOP_LIMIT);
+        Ok(())
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        if self.guard.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let mut known: BTreeSet<ProcessId> = self.rows()?.iter().map(|row| row.id).collect();
+        drop(self.guard.stdin.take());
+        let ended = self.await_guard(STOP_LIMIT)?;
+        known.extend(self.rows()?.iter().map(|row| row.id));
+        let known: Vec<ProcessId> = known.into_iter().collect();
+        if ended.is_some() {
+            await_gone(&known, Duration::from_millis(500));
+        }
+        known.iter().for_each(|left| kill(*left, Signal::KILL));
+        self.guard.wait()?;
+        await_gone(&known, STOP_LIMIT);
+        Ok(())
+    }
+
+    fn await_guard(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.guard.try_wait()? {
+                None if Instant::now() < deadline => thread::sleep(POLL),
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// The guard, what descends from it, and what is in its process group.
+    fn rows(&self) -> io::Result<Vec<ProcessRow>> {
+        let root = i32::try_from(self.guard.id()).map_err(io::Error::other)?;
+        let all = processes()?;
+        let mut ours = BTreeSet::from([root]);
+        loop {
+            let before = ours.len();
+            ours.extend(
+                all.iter()
+                    .filter(|row| ours.contains(&row.parent) || row.group == root)
+                    .map(|row| row.id.pid)
+                    .collect::<Vec<_>>(),
+            );
+            if ours.len() == before {
+                break;
+            }
+        }
+        Ok(all.into_iter().filter(|row| ours.contains(&row.id.pid)).collect())
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // a drop has nobody to tell; what could not be stopped stops with the guard's standard input
+        let _ = self.stop();
+    }
+}
+
+fn greeting(address: SocketAddr) -> io::Result<String> {
+    let mut socket = TcpStream::connect_timeout(&address, START_LIMIT)?;
+    socket.set_read_timeout(Some(START_LIMIT))?;
+    let mut line = Vec::new();
+    let mut octet = [0];
+    while !line.ends_with(b"\n") {
+        socket.read_exact(&mut octet)?;
+        line.push(octet[0]);
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn kill(victim: ProcessId, signal: Signal) {
+    let alive = read_process(victim.pid).is_some_and(|row| row.id == victim);
+    if let (true, Some(pid)) = (alive, Pid::from_raw(victim.pid)) {
+        // it may have ended since
+        let _ = kill_process(pid, signal);
+    }
+}
+
+fn await_gone(victims: &[ProcessId], limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while victims.iter().any(|victim| read_process(victim.pid).is_some_and(|row| row.id == *victim))
+        && Instant::now() < deadline
+    {
+        thread::sleep(POLL);
+    }
+}
+
+fn processes() -> io::Result<Vec<ProcessRow>> {
+    let pids = fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    Ok(pids.filter_map(read_process).collect())
+}
+
+/// A living process from /proc/PID/stat; the name, in parentheses, may hold anything. Zombies are gone already.
+fn read_process(pid: i32) -> Option<ProcessRow> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    if fields.first() == Some(&"Z") {
+        return None;
+    }
+    Some(ProcessRow {
+        id: ProcessId { pid, started_ticks: fields.get(19)?.parse().ok()? },
+        name: name.to_owned(),
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+    })
+}
