@@ -5,8 +5,8 @@ use super::mailbox::{Context, MailboxEntry, sides};
 use super::manifest::{self, ManifestWriter};
 use super::totals::{Bucket, Totals, split};
 use super::{
-    DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, FLAGS_ANNOUNCED, Facts,
-    LEFT, LadderCounts, Listing, NoteEntry, Outcome, Report, Times, exception_path,
+    DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
+    FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, Times, exception_path,
 };
 use crate::error::Error;
 use crate::journal::{
@@ -62,8 +62,8 @@ struct Walker<'a, J> {
     runs: Vec<RunRecord>,
     notes: Notes,
     manifest: ManifestWriter,
-    exceptions: Listing<ExceptionEntry>,
-    examples: Listing<DifferenceEntry>,
+    exceptions: Excerpt<ExceptionEntry>,
+    examples: Excerpt<DifferenceEntry>,
 }
 
 impl<'a, J: Journal> Walker<'a, J> {
@@ -77,7 +77,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         let mailboxes = journal.mailboxes().await?;
         let notes = Notes::read(journal, run.as_ref(), &mailboxes).await?;
         let manifest = ManifestWriter::new(folder)?;
-        let (exceptions, examples) = (Listing::default(), Listing::default());
+        let (exceptions, examples) = (Excerpt::default(), Excerpt::default());
         Ok(Self { journal, facts, folder, run, runs, notes, manifest, exceptions, examples })
     }
 
@@ -259,8 +259,8 @@ struct Notes {
     left: BTreeMap<MailboxId, String>,
     flags_announced: Announced,
     dates_announced: Announced,
-    doubts: Listing<NoteEntry>,
-    remarks: Listing<NoteEntry>,
+    doubts: Excerpt<NoteEntry>,
+    remarks: Excerpt<NoteEntry>,
 }
 
 impl Notes {

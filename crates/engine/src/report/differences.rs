@@ -107,3 +107,69 @@ impl Differences {
         flags + dates
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use crate::journal::MailboxId;
+    use crate::message::Flags;
+
+    fn item(change: impl FnOnce(&mut Item)) -> Differs {
+        let mut plain = example::complete();
+        let item = plain.item(MailboxId(1), 1);
+        change(item);
+        judge(item)
+    }
+
+    fn sent(item: &mut Item) -> &mut crate::journal::Sent {
+        item.sent.as_mut().unwrap()
+    }
+
+    #[test]
+    fn keywords_that_were_not_sent_are_a_difference_and_no_change_at_the_source() {
+        let differs = item(|item| {
+            item.flags = Flags::from_octets("\\Seen $Forwarded");
+            sent(item).ladder = Ladder::NO_KEYWORDS;
+        });
+        assert_eq!(differs, Differs { flags_not_sent: true, ..Differs::default() });
+    }
+
+    #[test]
+    fn flags_that_no_server_takes_are_said_to_be_left_behind() {
+        let differs = item(|item| item.flags = Flags::from_octets("\\Seen \\Recent \\Custom"));
+        assert_eq!(differs, Differs { flags_not_sent: true, ..Differs::default() });
+    }
+
+    #[test]
+    fn a_flag_set_at_the_source_after_the_copy_is_a_remark() {
+        let differs = item(|item| item.flags = Flags::from_octets("\\Seen \\Answered"));
+        assert_eq!(differs, Differs { flags_changed_at_source: true, ..Differs::default() });
+        assert!(!differs.counts());
+    }
+
+    #[test]
+    fn a_date_that_was_not_sent_is_a_difference_whatever_the_target_made_of_it() {
+        let differs = item(|item| {
+            sent(item).ladder = Ladder::NO_DATE;
+            sent(item).internal_date = None;
+        });
+        assert_eq!(differs, Differs { date_not_sent: true, ..Differs::default() });
+    }
+
+    #[test]
+    fn an_adopted_message_keeps_its_own_flags_and_that_is_no_difference() {
+        let differs = item(|item| {
+            item.origin = Some(Origin::Adopted);
+            item.read_back.as_mut().unwrap().flags = Flags::default();
+        });
+        assert_eq!(differs, Differs { adopted_flags: true, ..Differs::default() });
+        assert!(!differs.counts());
+    }
+
+    #[test]
+    fn what_was_not_read_back_is_not_judged() {
+        assert_eq!(item(|item| item.read_back = None), Differs::default());
+        assert_eq!(item(|item| item.sent = None), Differs::default());
+    }
+}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The number of the run that the examples report on.
-pub(super) const RUN: RunId = RunId(1);
+const RUN: RunId = RunId(1);
 
 /// The data of a journal.
 #[derive(Clone, Debug, Default)]

@@ -118,17 +118,21 @@ fn hero(page: &mut String, report: &Report) {
     let tally = &report.totals.walked;
     let below = words::subline(report);
     let below = if below.is_empty() { String::new() } else { format!("<p>{}</p>", esc(&below)) };
-    let segments = segments(tally);
+    // What does not add up is not painted as if it did.
+    let picture = if report.verdict() == Verdict::Failed {
+        String::new()
+    } else {
+        let segments = segments(tally);
+        format!("{}\n{}", bar(&segments, "All messages"), key(&segments))
+    };
     let beside =
         words::beside(report).map(|b| format!("<p class=\"sub\">{}</p>\n", esc(&b))).unwrap_or_default();
     let _ = writeln!(
         page,
         "<section class=\"hero {class}\">\n<div class=\"say\"><svg viewBox=\"0 0 48 48\" aria-hidden=\"true\">\
          <circle class=\"disc\" cx=\"24\" cy=\"24\" r=\"24\"/><path class=\"mark\" d=\"{mark}\"/></svg>\n\
-         <div><h1>{}</h1>{below}</div></div>\n{}\n{}</section>",
+         <div><h1>{}</h1>{below}</div></div>\n{picture}\n{beside}</section>",
         esc(&words::headline(report)),
-        bar(&segments, "All messages"),
-        key(&segments),
     );
 }
 
@@ -142,7 +146,7 @@ fn needs_you(page: &mut String, report: &Report) {
     if report.exceptions.more() > 0 {
         let _ = writeln!(
             page,
-            "<p>{} more are in <a href=\"{}\">the manifest</a>.</p>",
+            "<p>{} more: see <a href=\"{}\">the manifest</a>.</p>",
             words::messages(report.exceptions.more()),
             href(super::MANIFEST)
         );
@@ -239,13 +243,19 @@ fn next_steps(page: &mut String, report: &Report) {
         ],
         Verdict::Complete => vec!["Open the new account in your mail program and look around."],
     };
+    if report.outcome.damaged_or_absent > 0 {
+        steps.push(
+            "A message that came out different, or is not there, is not sent a second time by itself: bring it over from \
+             the old account by hand, and tell the new provider.",
+        );
+    }
     if matches!(verdict, Verdict::Complete | Verdict::CompleteWithExceptions) {
         steps.push(
             "While mail still arrives at the old address, run the same command again: it brings what is new and nothing \
              twice.",
         );
         steps.push("Bring over by other means what is listed below under <em>What this does not cover</em>.");
-        steps.push("Keep the old account, without using it, for another 30 days. Then close it.");
+        steps.push("Keep the old account, without using it, for another 30 days before you close it.");
     }
     page.push_str("<section>\n<h2>What to do next</h2>\n<ol class=\"plain\">\n");
     steps.iter().for_each(|step| _ = writeln!(page, "<li>{step}</li>"));

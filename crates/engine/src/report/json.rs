@@ -3,7 +3,7 @@
 use super::mailbox::{MailboxEntry, SideEntry};
 use super::totals::{Bucket, Tally};
 use super::{
-    DifferenceEntry, Differences, EndFacts, ExceptionEntry, LadderCounts, Listing, MANIFEST, NoteEntry,
+    DifferenceEntry, Differences, EndFacts, ExceptionEntry, Excerpt, LadderCounts, MANIFEST, NoteEntry,
     Report, Times, words,
 };
 use crate::error::Error;
@@ -292,7 +292,7 @@ pub(crate) fn pretty<T: Serialize>(file: &str, value: &T) -> Result<Vec<u8>, Err
     Ok(octets)
 }
 
-fn shown<T>(listing: &Listing<T>) -> (&[T], u64) {
+fn shown<T>(listing: &Excerpt<T>) -> (&[T], u64) {
     (&listing.shown, listing.more())
 }
 

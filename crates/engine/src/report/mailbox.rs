@@ -163,7 +163,7 @@ impl SideView {
     }
 }
 
-/// The walk over the messages of one mailbox. Holds sums and the claimed UIDs (8 octets each), no messages.
+/// The walk over the messages of one mailbox. Holds sums and the claimed UIDs (16 octets each), no messages.
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) source: SideView,
@@ -175,7 +175,7 @@ pub(super) struct Walk {
     deleted_at_source: u64,
     missing_at_target: u64,
     unplaced: u64,
-    /// Claimed places with the state of their owners, not shared ones.
+    /// Claimed places; not shared ones, nor those of messages that must be found again.
     claims: Vec<(EpochId, Key)>,
 }
 

@@ -104,20 +104,20 @@ pub struct Times {
 
 /// Some of many, and how many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing<T> {
+pub struct Excerpt<T> {
     /// The first ones.
     pub shown: Vec<T>,
     /// All of them.
     pub total: u64,
 }
 
-impl<T> Default for Listing<T> {
+impl<T> Default for Excerpt<T> {
     fn default() -> Self {
         Self { shown: Vec::new(), total: 0 }
     }
 }
 
-impl<T> Listing<T> {
+impl<T> Excerpt<T> {
     /// Counts one more, and keeps it while there is room for it.
     fn push(&mut self, max: usize, entry: impl FnOnce() -> T) {
         self.total += 1;
@@ -204,15 +204,15 @@ pub struct Report {
     /// What decides about verdict and exit code.
     pub outcome: Outcome,
     /// What a person must look at.
-    pub exceptions: Listing<ExceptionEntry>,
+    pub exceptions: Excerpt<ExceptionEntry>,
     /// Flags and dates.
     pub differences: Differences,
     /// Examples of them.
-    pub difference_examples: Listing<DifferenceEntry>,
+    pub difference_examples: Excerpt<DifferenceEntry>,
     /// What cannot be told apart from outside.
-    pub doubts: Listing<NoteEntry>,
+    pub doubts: Excerpt<NoteEntry>,
     /// Other remarks.
-    pub remarks: Listing<NoteEntry>,
+    pub remarks: Excerpt<NoteEntry>,
     /// Steps of the ladder.
     pub ladder: LadderCounts,
     /// What was written message by message.

@@ -9,8 +9,10 @@ use std::path::Path;
 const COLUMNS: usize = 80;
 /// Exceptions named one by one.
 const EXCEPTIONS_MAX: usize = 10;
+/// Lines of each; the report has the whole text.
+const EXCEPTION_LINES_MAX: usize = 3;
 /// Columns of the numbers of the sum.
-const NUMBER_COLUMNS: usize = 13;
+const NUMBER_COLUMNS: usize = 9;
 
 impl Report {
     /// The verdict, the accounting, the first exceptions, and where the report is.
@@ -40,6 +42,8 @@ impl Report {
     pub(super) fn beside_the_sum(&self) -> Vec<String> {
         let outcome = &self.outcome;
         let deleted: u64 = self.mailboxes.iter().map(|m| m.deleted_at_source).sum();
+        // Those without a listed message are named by `words::beside`.
+        let refused = self.mailboxes.iter().filter(|m| m.is_refused_with_mail() && m.totals.listed() > 0);
         let said = [
             (
                 outcome.unlisted_mailboxes,
@@ -47,7 +51,7 @@ impl Report {
                 "mailboxes could",
                 "not be listed or finished in this run",
             ),
-            (outcome.refused_mailboxes, "mailbox", "mailboxes", "with mail cannot be carried"),
+            (refused.count() as u64, "mailbox", "mailboxes", "with mail cannot be carried"),
             (
                 outcome.missing_at_target,
                 "message was",
@@ -85,13 +89,18 @@ impl Report {
         let mut lines = vec![String::new(), "Needs you:".to_owned()];
         for entry in self.exceptions.shown.iter().take(EXCEPTIONS_MAX) {
             let text = format!(
-                "{} UID {}: {}: {}",
+                "{}, UID {}: {}: {}",
                 entry.mailbox,
                 entry.uid,
                 words::exception_kind(&entry.kind),
                 entry.text
             );
-            lines.push(cut(&format!("  {}", words::printable(&text))));
+            let mut wrapped = wrap(&text, "    ");
+            wrapped.truncate(EXCEPTION_LINES_MAX);
+            if let Some(first) = wrapped.first_mut() {
+                first.replace_range(..2, "");
+            }
+            lines.extend(wrapped);
         }
         let more = self.exceptions.total.saturating_sub(EXCEPTIONS_MAX as u64);
         if more > 0 {
@@ -118,7 +127,10 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
         rows.push((n, format!("left out: {}", words::rule(&rule))));
     }
     for (kind, n) in tally.exceptions_by_kind() {
-        rows.push((n, format!("need you: {}", words::exception_kind(&kind))));
+        rows.push((
+            n,
+            format!("{}: {}", if n == 1 { "needs you" } else { "need you" }, words::exception_kind(&kind)),
+        ));
     }
     rows.push((tally.pending(), "still to do".to_owned()));
     rows.retain(|(n, _)| *n > 0);
@@ -127,7 +139,7 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
 
 fn sum(tally: &Tally, remainder: u64) -> Vec<String> {
     let line = |sign: &str, n: u64, what: &str| {
-        cut(&format!("{sign:>3} {:>NUMBER_COLUMNS$}  {what}", words::count(n)))
+        cut(&format!("{sign:>1} {:>NUMBER_COLUMNS$}  {what}", words::count(n)))
     };
     let mut lines = vec![line("", tally.sum(), &format!("messages listed ({})", words::size(tally.octets)))];
     for (at, (n, what)) in summands(tally).iter().enumerate() {

@@ -7,7 +7,7 @@ use super::{Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
 use crate::journal::{Decision, Item};
-use crate::mapping::NOT_SELECTABLE;
+use crate::mapping::{MAILBOX, NOT_SELECTABLE, OTHER_USERS, SHARED};
 
 /// What IMAP does not show, on every certificate (integrity.md, S8).
 pub(crate) const NOT_COVERED: [&str; 7] = [
@@ -25,7 +25,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -93,11 +93,11 @@ pub(crate) fn printable(text: &str) -> String {
 /// What a kind of exception means.
 pub(crate) fn exception_kind(kind: &str) -> String {
     match kind {
-        "refused" => "the new server refused it".into(),
+        "refused" => "refused by the new server".into(),
         "too_big" => "too big for the new server".into(),
-        "unreadable" => "the old server does not hand it over".into(),
-        DAMAGED => "the new server gives back other octets than were sent".into(),
-        ABSENT => "the new server confirmed it and does not have it".into(),
+        "unreadable" => "not handed over by the old server".into(),
+        DAMAGED => "came back with other octets than were sent".into(),
+        ABSENT => "confirmed by the new server and not there".into(),
         other => printable(other),
     }
 }
@@ -106,10 +106,10 @@ pub(crate) fn exception_kind(kind: &str) -> String {
 pub(crate) fn rule(name: &str) -> String {
     match name {
         "since" => "older than --since".into(),
-        "mailbox" => "not named by --mailbox".into(),
-        "not-selectable" => "a name without mail of its own".into(),
-        "other-users" => "the mail of other people".into(),
-        "shared" => "shared by many".into(),
+        MAILBOX => "not named by --mailbox".into(),
+        NOT_SELECTABLE => "a name without mail of its own".into(),
+        OTHER_USERS => "the mail of other people".into(),
+        SHARED => "shared by many".into(),
         name => match name.strip_prefix("exclude:") {
             Some(glob) => format!("--exclude {}", printable(glob)),
             None => format!("the rule {}", printable(name)),
@@ -223,6 +223,11 @@ pub(crate) fn subline(report: &Report) -> String {
     let tally = &report.totals.walked;
     let newline = tally.of(&Bucket::Verified(Grade::Newline));
     match report.verdict() {
+        Verdict::Failed if report.outcome.remainder == 0 => {
+            "Two messages of the old account claim the same one on the new server. Change nothing in either account, and \
+             have somebody look at the journal."
+                .into()
+        }
         Verdict::Failed => {
             "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either account, and \
              have somebody look at the journal."
@@ -287,10 +292,10 @@ pub(crate) fn statement(report: &Report) -> String {
         (None, _) => "As of the listings in the journal".into(),
     };
     format!(
-        "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for, {} in \
-         all: {}.",
+        "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for. Of the \
+         {} this migration ever listed there: {}.",
         printable(&report.pair.source),
-        count(report.totals.listed()),
+        messages(report.totals.listed()),
         fates(tally).join("; ")
     )
 }

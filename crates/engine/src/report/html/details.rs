@@ -2,7 +2,7 @@
 
 use super::{Report, esc, href, name};
 use crate::certificate::{Status, conditions};
-use crate::report::{CERTIFICATE, EndFacts, Listing, MANIFEST, NoteEntry, REPORT_JSON, words};
+use crate::report::{CERTIFICATE, EndFacts, Excerpt, MANIFEST, NoteEntry, REPORT_JSON, words};
 use std::fmt::Write as _;
 
 pub(super) fn details(page: &mut String, report: &Report) {
@@ -109,7 +109,7 @@ fn end(account: &str, end: &EndFacts) -> String {
     text
 }
 
-fn notes(page: &mut String, title: &str, notes: &Listing<NoteEntry>) {
+fn notes(page: &mut String, title: &str, notes: &Excerpt<NoteEntry>) {
     if notes.total == 0 {
         return;
     }

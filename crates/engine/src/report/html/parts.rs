@@ -89,6 +89,13 @@ pub(super) fn mailbox_row(page: &mut String, report: &Report, entry: &MailboxEnt
         let _ = write!(label, " <span class=\"sub\">to {}</span>", name(target));
     }
     let mut remarks: Vec<String> = Vec::new();
+    if entry.totals.remainder() > 0 {
+        remarks
+            .push(format!("{} counted differently in two ways", words::messages(entry.totals.remainder())));
+    }
+    if entry.double_claims > 0 {
+        remarks.push(format!("{} claimed twice", words::messages(entry.double_claims)));
+    }
     if entry.is_unlisted(copies) {
         remarks.push(format!("not listed: {}", entry.left.as_deref().unwrap_or("see the details")));
     }
