@@ -224,8 +224,7 @@ impl Cyrus {
         ];
         let program: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let environment = self.installation.environment();
-        let mut process =
-            ServerProcess::start(&program, &self.identity, self.folders.base.path(), &environment)?;
+        let mut process = ServerProcess::start(&program, &self.identity, &self.folders, &environment)?;
         process.await_greeting(self.imap(), &self.realm()).map_err(|error| {
             io::Error::other(format!("Cyrus: {error}\n{}", tail(&self.folders.base("start.log"))))
         })?;

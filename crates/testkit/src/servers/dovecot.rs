@@ -63,6 +63,8 @@ pub struct DovecotOptions {
     pub certificate: ServerCertificate,
     /// The whole capability list shown after login, in place of Dovecot's own. Commands that are hidden still work.
     pub capabilities: Option<String>,
+    /// Mailboxes with a special use, as `("Sent", "\\Sent")`; SPECIAL-USE is offered if there are any.
+    pub special_use: Vec<(&'static str, &'static str)>,
     /// Where the mail lies.
     pub store: Store,
     /// Connections a user may have.
@@ -82,6 +84,7 @@ impl Default for DovecotOptions {
             clear_text: ClearText::default(),
             certificate: ServerCertificate::default(),
             capabilities: None,
+            special_use: Vec::new(),
             store: Store::default(),
             connections_per_user: 1_000,
             extra: String::new(),
@@ -96,7 +99,7 @@ impl DovecotOptions {
         let all = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT SORT=DISPLAY THREAD=REFERENCES THREAD=REFS \
             THREAD=ORDEREDSUBJECT MULTIAPPEND URL-PARTIAL CATENATE UNSELECT CHILDREN NAMESPACE UIDPLUS LIST-EXTENDED \
             I18NLEVEL=1 CONDSTORE QRESYNC ESEARCH ESORT SEARCHRES WITHIN CONTEXT=SEARCH LIST-STATUS BINARY MOVE \
-            SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY SPECIAL-USE";
+            SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY";
         let shown: Vec<&str> = all.split_ascii_whitespace().filter(|word| !hidden.contains(word)).collect();
         shown.join(" ")
     }
@@ -163,7 +166,7 @@ impl Dovecot {
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect();
-        let mut process = ServerProcess::start(&program, &self.identity, self.folders.base.path(), &[])?;
+        let mut process = ServerProcess::start(&program, &self.identity, &self.folders, &[])?;
         process.await_greeting(self.imap(), &self.folders.instance()).map_err(|error| {
             let log = tail(&self.folders.base("start.log")) + &self.log();
             io::Error::other(format!("Dovecot: {error}\n{log}"))
@@ -315,7 +318,7 @@ namespace inbox {{
   inbox = yes
   prefix = {prefix}
   {separator}
-}}
+{special_use}}}
 passdb {{
   driver = static
   args = password={PASSWORD}
@@ -348,6 +351,7 @@ service stats {{
         fsync = options.fsync,
         connections = options.connections_per_user,
         prefix = options.prefix,
+        special_use = special_use(&options.special_use),
     );
     if let Some(kib) = options.quota_kib {
         let rule = format!(
@@ -361,4 +365,11 @@ service stats {{
     config.push_str(&options.extra);
     config.push('\n');
     Ok(config)
+}
+
+fn special_use(mailboxes: &[(&str, &str)]) -> String {
+    let one = |(name, attribute): &(&str, &str)| {
+        format!("  mailbox \"{name}\" {{\n    special_use = {attribute}\n  }}\n")
+    };
+    mailboxes.iter().map(one).collect()
 }
