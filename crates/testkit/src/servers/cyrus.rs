@@ -295,9 +295,7 @@ impl Cyrus {
     /// # Errors
     /// If it does not start again.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
-        if let Some(process) = self.process.take() {
-            process.kill_all()?;
-        }
+        drop(self.process.take());
         self.launch()
     }
 }
@@ -333,6 +331,7 @@ admins: cyrus
 altnamespace: {alt}
 unixhierarchysep: {unix}
 allowplaintext: {plaintext}
+failedloginpause: 0
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: {base}/sasldb2

@@ -243,9 +243,7 @@ impl Dovecot {
     /// # Errors
     /// If it does not start again.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
-        if let Some(process) = self.process.take() {
-            process.kill_all()?;
-        }
+        drop(self.process.take());
         self.launch()
     }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Folders;
 use super::identity::Identity;
 
-/// How long a server may take to stop before it is killed.
+/// How long killed processes may take to be gone.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server may take to greet.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// How often the processes left are looked for while they are killed.
+const KILL_ROUNDS: usize = 10;
 /// Between two looks at a server that starts or stops.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -104,44 +106,22 @@ impl ServerProcess {
         Ok(victims.len())
     }
 
-    /// Kills (SIGKILL) all processes of this server but the guard, which reaps its child and ends: a master that is a
-    /// zombie would pass for running with those that look at their old pid file.
-    pub(super) fn kill_all(mut self) -> io::Result<()> {
+    /// Kills (SIGKILL) all processes of this server. Nothing a test keeps needs an orderly stop, and Dovecot's takes a
+    /// second. The guard is left to reap its child and end: a master that is a zombie would pass for running with
+    /// those that look at its old pid file.
+    pub(super) fn kill_all(&mut self) -> io::Result<()> {
         let guard = i32::try_from(self.guard.id()).map_err(io::Error::other)?;
-        let victims: Vec<ProcessId> =
-            self.rows()?.iter().map(|row| row.id).filter(|id| id.pid != guard).collect();
-        victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
-        self.guard.wait()?;
-        await_gone(&victims, STOP_LIMIT);
-        Ok(())
-    }
-
-    fn stop(&mut self) -> io::Result<()> {
-        if self.guard.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let mut known: BTreeSet<ProcessId> = self.rows()?.iter().map(|row| row.id).collect();
-        drop(self.guard.stdin.take());
-        let ended = self.await_guard(STOP_LIMIT)?;
-        known.extend(self.rows()?.iter().map(|row| row.id));
-        let known: Vec<ProcessId> = known.into_iter().collect();
-        if ended.is_some() {
-            await_gone(&known, Duration::from_millis(500));
-        }
-        known.iter().for_each(|left| kill(*left, Signal::KILL));
-        self.guard.wait()?;
-        await_gone(&known, STOP_LIMIT);
-        Ok(())
-    }
-
-    fn await_guard(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.guard.try_wait()? {
-                None if Instant::now() < deadline => thread::sleep(POLL),
-                ended => return Ok(ended),
+        // who was forked while the others were killed is found the next time: it is in the guard's process group
+        for _ in 0..KILL_ROUNDS {
+            let victims: Vec<ProcessId> =
+                self.rows()?.iter().map(|row| row.id).filter(|id| id.pid != guard).collect();
+            if victims.is_empty() {
+                break;
             }
+            victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
+            await_gone(&victims, STOP_LIMIT);
         }
+        self.guard.wait().map(drop)
     }
 
     /// The guard, what descends from it, and what is in its process group.
@@ -167,8 +147,8 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // a drop has nobody to tell; what could not be stopped stops with the guard's standard input
-        let _ = self.stop();
+        // a drop has nobody to tell; what could not be killed stops with the guard's standard input
+        let _ = self.kill_all();
     }
 }
 
