@@ -328,6 +328,33 @@ userdb {{
 protocol imap {{
   mail_plugins = $mail_plugins {imap_quota_plugin}
 }}
+{services}",
+        fsync = options.fsync,
+        connections = options.connections_per_user,
+        prefix = options.prefix,
+        special_use = special_use(&options.special_use),
+        services = services(imap, imaps),
+    );
+    config.push_str(&options.quota_kib.map(quota).unwrap_or_default());
+    if let Some(capabilities) = &options.capabilities {
+        writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
+    }
+    config.push_str(&options.extra);
+    config.push('\n');
+    Ok(config)
+}
+
+fn special_use(mailboxes: &[(&str, &str)]) -> String {
+    let one = |(name, attribute): &(&str, &str)| {
+        format!("  mailbox \"{name}\" {{\n    special_use = {attribute}\n  }}\n")
+    };
+    mailboxes.iter().map(one).collect()
+}
+
+/// `imaps` 0 closes that port.
+fn services(imap: u16, imaps: u16) -> String {
+    format!(
+        "\
 service imap-login {{
   chroot =
   service_count = 0
@@ -345,29 +372,19 @@ service anvil {{
 service stats {{
   chroot =
 }}
-",
-        fsync = options.fsync,
-        connections = options.connections_per_user,
-        prefix = options.prefix,
-        special_use = special_use(&options.special_use),
-    );
-    if let Some(kib) = options.quota_kib {
-        let rule = format!(
-            "plugin {{\n  quota = count:User quota\n  quota_rule = *:storage={kib}K\n  quota_vsizes = yes\n  quota_grace = 0\n}}\n"
-        );
-        config.push_str(&rule);
-    }
-    if let Some(capabilities) = &options.capabilities {
-        writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
-    }
-    config.push_str(&options.extra);
-    config.push('\n');
-    Ok(config)
+"
+    )
 }
 
-fn special_use(mailboxes: &[(&str, &str)]) -> String {
-    let one = |(name, attribute): &(&str, &str)| {
-        format!("  mailbox \"{name}\" {{\n    special_use = {attribute}\n  }}\n")
-    };
-    mailboxes.iter().map(one).collect()
+fn quota(kib: u64) -> String {
+    format!(
+        "\
+plugin {{
+  quota = count:User quota
+  quota_rule = *:storage={kib}K
+  quota_vsizes = yes
+  quota_grace = 0
+}}
+"
+    )
 }
