@@ -1,9 +1,9 @@
 //! Real servers come up, take mail, give it back, and go.
 
-use std::fmt::Debug;
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use mailhaul_testkit::account::Account;
-use mailhaul_testkit::checker::{Allowance, DifferenceKind, PathMap, assert_same};
+use mailhaul_testkit::checker::{PathMap, assert_same};
 use mailhaul_testkit::corpus::nasty::{Fate, nasty};
 use mailhaul_testkit::corpus::{CorpusOptions, generate};
 use mailhaul_testkit::image::Flags;

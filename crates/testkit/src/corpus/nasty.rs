@@ -29,6 +29,10 @@ const HEADER: &[u8] = b"From: a@example.org\r\nSubject: nasty\r\n\r\n";
 /// All nasty messages, in a fixed order.
 #[must_use]
 pub fn nasty() -> Vec<Nasty> {
+    [line_ends_and_nul(), no_mail()].concat()
+}
+
+fn line_ends_and_nul() -> Vec<Nasty> {
     vec![
         Nasty {
             name: "bare LF in the body",
@@ -72,6 +76,12 @@ pub fn nasty() -> Vec<Nasty> {
             dovecot: Fate::Becomes(b"From: a@example.org\r\nX-N: a\x80b\r\n\r\nbody\r\n".to_vec()),
             cyrus: Fate::Refused("NUL"),
         },
+    ]
+}
+
+/// Messages that are hardly any.
+fn no_mail() -> Vec<Nasty> {
+    vec![
         Nasty {
             name: "no header, text at once",
             octets: b"this is no mail at all\r\nnone\r\n".to_vec(),

@@ -224,8 +224,7 @@ impl Cyrus {
         ];
         let program: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let environment = self.installation.environment();
-        let mut process =
-            ServerProcess::start(&program, &self.identity, self.folders.base.path(), &environment)?;
+        let mut process = ServerProcess::start(&program, &self.identity, &self.folders, &environment)?;
         process.await_greeting(self.imap(), &self.realm()).map_err(|error| {
             io::Error::other(format!("Cyrus: {error}\n{}", tail(&self.folders.base("start.log"))))
         })?;
@@ -296,9 +295,7 @@ impl Cyrus {
     /// # Errors
     /// If it does not start again.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
-        if let Some(process) = self.process.take() {
-            process.kill_all()?;
-        }
+        drop(self.process.take());
         self.launch()
     }
 }
@@ -334,6 +331,7 @@ admins: cyrus
 altnamespace: {alt}
 unixhierarchysep: {unix}
 allowplaintext: {plaintext}
+failedloginpause: 0
 sasl_pwcheck_method: auxprop
 sasl_auxprop_plugin: sasldb
 sasl_sasldb_path: {base}/sasldb2

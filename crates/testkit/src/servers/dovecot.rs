@@ -63,6 +63,8 @@ pub struct DovecotOptions {
     pub certificate: ServerCertificate,
     /// The whole capability list shown after login, in place of Dovecot's own. Commands that are hidden still work.
     pub capabilities: Option<String>,
+    /// Mailboxes with a special use, as `("Sent", "\\Sent")`; SPECIAL-USE is offered if there are any.
+    pub special_use: Vec<(&'static str, &'static str)>,
     /// Where the mail lies.
     pub store: Store,
     /// Connections a user may have.
@@ -82,6 +84,7 @@ impl Default for DovecotOptions {
             clear_text: ClearText::default(),
             certificate: ServerCertificate::default(),
             capabilities: None,
+            special_use: Vec::new(),
             store: Store::default(),
             connections_per_user: 1_000,
             extra: String::new(),
@@ -96,7 +99,7 @@ impl DovecotOptions {
         let all = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE SORT SORT=DISPLAY THREAD=REFERENCES THREAD=REFS \
             THREAD=ORDEREDSUBJECT MULTIAPPEND URL-PARTIAL CATENATE UNSELECT CHILDREN NAMESPACE UIDPLUS LIST-EXTENDED \
             I18NLEVEL=1 CONDSTORE QRESYNC ESEARCH ESORT SEARCHRES WITHIN CONTEXT=SEARCH LIST-STATUS BINARY MOVE \
-            SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY SPECIAL-USE";
+            SNIPPET=FUZZY PREVIEW=FUZZY PREVIEW STATUS=SIZE SAVEDATE LITERAL+ NOTIFY";
         let shown: Vec<&str> = all.split_ascii_whitespace().filter(|word| !hidden.contains(word)).collect();
         shown.join(" ")
     }
@@ -163,7 +166,7 @@ impl Dovecot {
                 .iter()
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect();
-        let mut process = ServerProcess::start(&program, &self.identity, self.folders.base.path(), &[])?;
+        let mut process = ServerProcess::start(&program, &self.identity, &self.folders, &[])?;
         process.await_greeting(self.imap(), &self.folders.instance()).map_err(|error| {
             let log = tail(&self.folders.base("start.log")) + &self.log();
             io::Error::other(format!("Dovecot: {error}\n{log}"))
@@ -240,9 +243,7 @@ impl Dovecot {
     /// # Errors
     /// If it does not start again.
     pub fn crash_and_restart(&mut self) -> io::Result<()> {
-        if let Some(process) = self.process.take() {
-            process.kill_all()?;
-        }
+        drop(self.process.take());
         self.launch()
     }
 
@@ -315,7 +316,7 @@ namespace inbox {{
   inbox = yes
   prefix = {prefix}
   {separator}
-}}
+{special_use}}}
 passdb {{
   driver = static
   args = password={PASSWORD}
@@ -327,6 +328,33 @@ userdb {{
 protocol imap {{
   mail_plugins = $mail_plugins {imap_quota_plugin}
 }}
+{services}",
+        fsync = options.fsync,
+        connections = options.connections_per_user,
+        prefix = options.prefix,
+        special_use = special_use(&options.special_use),
+        services = services(imap, imaps),
+    );
+    config.push_str(&options.quota_kib.map(quota).unwrap_or_default());
+    if let Some(capabilities) = &options.capabilities {
+        writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
+    }
+    config.push_str(&options.extra);
+    config.push('\n');
+    Ok(config)
+}
+
+fn special_use(mailboxes: &[(&str, &str)]) -> String {
+    let one = |(name, attribute): &(&str, &str)| {
+        format!("  mailbox \"{name}\" {{\n    special_use = {attribute}\n  }}\n")
+    };
+    mailboxes.iter().map(one).collect()
+}
+
+/// `imaps` 0 closes that port.
+fn services(imap: u16, imaps: u16) -> String {
+    format!(
+        "\
 service imap-login {{
   chroot =
   service_count = 0
@@ -344,21 +372,19 @@ service anvil {{
 service stats {{
   chroot =
 }}
-",
-        fsync = options.fsync,
-        connections = options.connections_per_user,
-        prefix = options.prefix,
-    );
-    if let Some(kib) = options.quota_kib {
-        let rule = format!(
-            "plugin {{\n  quota = count:User quota\n  quota_rule = *:storage={kib}K\n  quota_vsizes = yes\n  quota_grace = 0\n}}\n"
-        );
-        config.push_str(&rule);
-    }
-    if let Some(capabilities) = &options.capabilities {
-        writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
-    }
-    config.push_str(&options.extra);
-    config.push('\n');
-    Ok(config)
+"
+    )
+}
+
+fn quota(kib: u64) -> String {
+    format!(
+        "\
+plugin {{
+  quota = count:User quota
+  quota_rule = *:storage={kib}K
+  quota_vsizes = yes
+  quota_grace = 0
+}}
+"
+    )
 }

@@ -71,7 +71,7 @@ pub enum Store {
 /// The folders of one instance.
 #[derive(Debug)]
 struct Folders {
-    /// Configuration, sockets, logs. Short, since a socket's path has a limit of 107 octets.
+    /// Configuration, sockets, logs; its name is the instance's. Short, since a socket's path has a limit of 107 octets.
     base: TempDir,
     /// Mail.
     mail: TempDir,
@@ -84,7 +84,13 @@ impl Folders {
             Store::Memory if memory.is_dir() => memory.to_owned(),
             _ => std::env::temp_dir(),
         };
-        let folders = Self { base: folder(&std::env::temp_dir())?, mail: folder(&mail_parent)? };
+        let base = tempfile::Builder::new().prefix("mailhaul-").rand_bytes(10).tempdir()?;
+        let name = base.path().file_name().unwrap_or_default().to_owned();
+        // beside the first where both are on disk
+        let suffix = if mail_parent == std::env::temp_dir() { ".mail" } else { "" };
+        let mail =
+            tempfile::Builder::new().prefix(&name).suffix(suffix).rand_bytes(0).tempdir_in(mail_parent)?;
+        let folders = Self { base, mail };
         for folder in [&folders.base, &folders.mail] {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
             identity.own(folder.path())?;
@@ -100,10 +106,6 @@ impl Folders {
     fn instance(&self) -> String {
         self.base.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
-}
-
-fn folder(parent: &Path) -> io::Result<TempDir> {
-    tempfile::Builder::new().prefix("mailhaul-").rand_bytes(8).tempdir_in(parent)
 }
 
 /// Writes a file the server can read, and nobody else but root if `secret`.

@@ -5,32 +5,34 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::Folders;
 use super::identity::Identity;
 
-/// How long a server may take to stop before it is killed.
+/// How long killed processes may take to be gone.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a server may take to greet.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// How often the processes left are looked for while they are killed.
+const KILL_ROUNDS: usize = 10;
 /// Between two looks at a server that starts or stops.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Runs the server in the foreground ($2...) and stops it when standard input ends: then the test let go of it or
-/// was killed. Removes the folder $1 only if the test can no longer do so.
+/// Runs the server in the foreground ($4...) and stops it when standard input ends: then the test let go of it or was
+/// killed. If the test (process $1) is gone, removes the folders $2 and $3 in its place.
 const GUARD: &str = r#"
-folders=$1; shift
+test=$1 base=$2 mail=$3; shift 3
 exec 3<&0
 "$@" 3<&- & server=$!
 { read -r _ <&3; kill -TERM "$server"; } & watch=$!
 wait "$server"; status=$?
 kill "$watch" 2>/dev/null
-if ! kill -0 "$PPID" 2>/dev/null || [ "$PPID" = 1 ]; then eval "rm -rf $folders"; fi
+[ -d "/proc/$test" ] || rm -rf "$base" "$mail"
 exit $status
 "#;
 
@@ -55,22 +57,22 @@ pub(super) struct ServerProcess {
 }
 
 impl ServerProcess {
-    /// Starts `program` (which must stay in the foreground) as `identity`, in `folder`, which may be removed should
-    /// the test die; its output goes to `start.log` there.
+    /// Starts `program`, which must stay in the foreground; its output goes to `start.log` in the base folder.
     pub(super) fn start(
         program: &[String],
         identity: &Identity,
-        folder: &Path,
+        folders: &Folders,
         environment: &[(&str, String)],
     ) -> io::Result<Self> {
-        let log = fs::File::options().create(true).append(true).open(folder.join("start.log"))?;
+        let log = fs::File::options().create(true).append(true).open(folders.base("start.log"))?;
         let mut command = Command::new("/bin/sh");
         command
             .args(["-c", GUARD, "guard"])
-            .arg(format!("'{}'", folder.display()))
+            .arg(std::process::id().to_string())
+            .args([folders.base.path(), folders.mail.path()])
             .args(program)
             .envs(environment.iter().map(|(name, value)| (*name, value)))
-            .current_dir(folder)
+            .current_dir(folders.base.path())
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -104,41 +106,22 @@ impl ServerProcess {
         Ok(victims.len())
     }
 
-    /// Kills (SIGKILL) all processes of this server.
-    pub(super) fn kill_all(mut self) -> io::Result<()> {
-        let victims: Vec<ProcessId> = self.rows()?.iter().map(|row| row.id).collect();
-        victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
-        self.guard.wait()?;
-        await_gone(&victims, STOP_LIMIT);
-        Ok(())
-    }
-
-    fn stop(&mut self) -> io::Result<()> {
-        if self.guard.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let mut known: BTreeSet<ProcessId> = self.rows()?.iter().map(|row| row.id).collect();
-        drop(self.guard.stdin.take());
-        let ended = self.await_guard(STOP_LIMIT)?;
-        known.extend(self.rows()?.iter().map(|row| row.id));
-        let known: Vec<ProcessId> = known.into_iter().collect();
-        if ended.is_some() {
-            await_gone(&known, Duration::from_millis(500));
-        }
-        known.iter().for_each(|left| kill(*left, Signal::KILL));
-        self.guard.wait()?;
-        await_gone(&known, STOP_LIMIT);
-        Ok(())
-    }
-
-    fn await_guard(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + limit;
-        loop {
-            match self.guard.try_wait()? {
-                None if Instant::now() < deadline => thread::sleep(POLL),
-                ended => return Ok(ended),
+    /// Kills (SIGKILL) all processes of this server. Nothing a test keeps needs an orderly stop, and Dovecot's takes a
+    /// second. The guard is left to reap its child and end: a master that is a zombie would pass for running with
+    /// those that look at its old pid file.
+    pub(super) fn kill_all(&mut self) -> io::Result<()> {
+        let guard = i32::try_from(self.guard.id()).map_err(io::Error::other)?;
+        // who was forked while the others were killed is found the next time: it is in the guard's process group
+        for _ in 0..KILL_ROUNDS {
+            let victims: Vec<ProcessId> =
+                self.rows()?.iter().map(|row| row.id).filter(|id| id.pid != guard).collect();
+            if victims.is_empty() {
+                break;
             }
+            victims.iter().for_each(|victim| kill(*victim, Signal::KILL));
+            await_gone(&victims, STOP_LIMIT);
         }
+        self.guard.wait().map(drop)
     }
 
     /// The guard, what descends from it, and what is in its process group.
@@ -164,8 +147,8 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // a drop has nobody to tell; what could not be stopped stops with the guard's standard input
-        let _ = self.stop();
+        // a drop has nobody to tell; what could not be killed stops with the guard's standard input
+        let _ = self.kill_all();
     }
 }
 
