@@ -181,7 +181,7 @@ fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     let target = ImapTarget(opener("to", &place.to, args, &settings)?);
     let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
     let mut migration = Migration::new(source, target, journal, settings);
-    migration.exceptions = Some(place.report.clone());
+    migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));
     let danger = args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned());
     let (json, output) = (args.place.json, args.place.output.clone());
     Ok(Ready { migration, place, json, output, danger: danger.into_iter().collect() })

@@ -31,7 +31,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let settings = Settings::new(&args.report);
     let (source, target) = (ImapSource(opener(&from, &settings)), ImapTarget(opener(&to, &settings)));
     let mut migration = Migration::new(source, target, journal.clone(), settings);
-    migration.exceptions = Some(args.report.clone());
+    migration.exceptions = Some(args.report.join(report::EXCEPTIONS_FOLDER));
 
     print("Mailhaul demo: the account of a small joinery moves from an old server to a new one.");
     print("Both servers run inside this program; nothing leaves this machine.\n");

@@ -261,8 +261,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         reread_source: bool,
     ) -> Result<RunEnd, Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
-        let mut sessions = Sessions::<S, T>::default();
-        sessions.target = Some(ctx.connect_target(false).await?);
+        let target = Some(ctx.connect_target(false).await?);
+        let mut sessions = Sessions::<S, T> { source: None, target };
         if reread_source {
             sessions.source = Some(ctx.connect_source(false).await?);
         }
@@ -279,8 +279,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     async fn undo_in(&self, ctx: &Ctx<S, T, J>) -> Result<UndoEnd, Error> {
-        let mut sessions = Sessions::<S, T>::default();
-        sessions.target = Some(ctx.connect_target(false).await?);
+        let target = Some(ctx.connect_target(false).await?);
+        let mut sessions = Sessions::<S, T> { source: None, target };
         let mut end = Vec::new();
         for job in jobs(ctx).await? {
             ctx.check_cancel()?;

@@ -1,4 +1,5 @@
 //! The journals keep their promises; the SQLite one also keeps them against locks, formats, damage and full disks.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::journal::memory::MemoryStore;
 use mailhaul_engine::journal::sqlite::SqliteJournal;

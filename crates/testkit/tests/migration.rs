@@ -1,4 +1,5 @@
 //! Whole migrations over ends and journal in memory.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::{Level, Settings};
 use mailhaul_engine::error::{Error, Question};

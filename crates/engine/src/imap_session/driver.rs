@@ -409,10 +409,8 @@ fn poll_io(
                 other => other.map(Io::Wrote),
             });
         }
-    } else if unflushed {
-        if let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
-            return Poll::Ready(flushed.map(|()| Io::Flushed));
-        }
+    } else if unflushed && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
+        return Poll::Ready(flushed.map(|()| Io::Flushed));
     }
     let buffer = client.input();
     buffer.reserve(READ_OCTETS);

@@ -243,10 +243,10 @@ impl Link {
         }
         let Ok(reply) = self.ask(Command::lsub(b"*"), "LSUB").await else { return Ok(()) };
         for data in reply.data {
-            if let Untagged::Lsub(entry) = data {
-                if let Some(info) = found.get_mut(&entry.name) {
-                    info.subscribed = true;
-                }
+            if let Untagged::Lsub(entry) = data
+                && let Some(info) = found.get_mut(&entry.name)
+            {
+                info.subscribed = true;
             }
         }
         Ok(())

@@ -75,7 +75,7 @@ pub async fn prepare<J: Journal>(journal: &J, messages: i64) -> Prepared {
     let saved = journal.save_mailboxes(std::slice::from_ref(&record)).await.unwrap().remove(0);
     assert_eq!(saved, MailboxRecord { id: saved.id, ..record.clone() });
     assert_eq!(journal.save_mailboxes(&[record]).await.unwrap()[0].id, saved.id, "known by its source name");
-    assert_eq!(journal.mailboxes().await.unwrap(), [saved.clone()]);
+    assert_eq!(journal.mailboxes().await.unwrap(), std::slice::from_ref(&saved));
     let source = journal.open_epoch(saved.id, Side::Source, &facts(5)).await.unwrap();
     let target = journal.open_epoch(saved.id, Side::Target, &facts(6)).await.unwrap();
     let all: Vec<ListedItem> = (1..=messages).map(listed).collect();
