@@ -69,7 +69,7 @@ pub struct JournalArgs {
     /// The journal of this migration (default: in your state folder, named by the two accounts)
     #[arg(long, value_name = "FILE")]
     pub journal: Option<PathBuf>,
-    /// The folder for the report (default: ./mailhaul-report/<account pair>)
+    /// The folder for the report (default: a folder in ./mailhaul-report, named by the two accounts)
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
     /// One JSON document on stdout
