@@ -157,7 +157,7 @@ async fn a_changed_octet_at_the_target_is_found_by_verify() {
 async fn a_listing_that_shows_nothing_is_not_an_empty_account() {
     let world = World { source: MemoryMail::default(), ..World::new() };
     let error = world.migrate(|_| {}).await.unwrap_err();
-    assert!(error.to_string().contains("not even an INBOX"), "{error}");
+    assert!(error.to_string().contains("not even INBOX"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
