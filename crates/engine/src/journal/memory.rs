@@ -3,7 +3,7 @@
 //! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch` and
 //! `set_baseline` make everything before them durable, in order, as a write-ahead log does.
 
-use super::state::State;
+use super::state::{State, moves_of_rules};
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Form, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
@@ -233,36 +233,29 @@ impl Image {
         }
     }
 
-    fn list(&mut self, mailbox: MailboxId, epoch: EpochId, listed: &[ListedItem]) -> ListingChange {
+    fn list(
+        &mut self,
+        mailbox: MailboxId,
+        epoch: EpochId,
+        listed: &[ListedItem],
+    ) -> JournalResult<ListingChange> {
         let mut change = ListingChange::default();
         for new in listed {
             let id = ItemId { mailbox, epoch, key: new.key };
-            let excluded = new.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
-            match self.items.get_mut(&id) {
-                None => {
-                    change.new += 1;
-                    self.items.insert(id, item_of(id, new, excluded));
-                }
-                Some(item) => {
-                    if item.flags != new.flags {
-                        change.flags_changed += 1;
-                        item.flags = new.flags.clone();
-                    }
-                    match (item.state, excluded) {
-                        (State::Excluded, None) => {
-                            item.state = State::Listed;
-                            item.reason = None;
-                        }
-                        (State::Listed | State::Excluded, Some(rule)) => {
-                            item.state = State::Excluded;
-                            item.reason = Some(rule);
-                        }
-                        _ => {}
-                    }
-                }
+            let Some(item) = self.items.get_mut(&id) else {
+                change.new += 1;
+                self.items.insert(id, item_of(id, new));
+                continue;
+            };
+            if item.flags != new.flags {
+                change.flags_changed += 1;
+                item.flags = new.flags.clone();
             }
+            let known = item.reason.as_ref().map(|r| r.kind.as_str());
+            let moves = moves_of_rules(id, item.state, known, new.excluded.as_deref());
+            moves.iter().try_for_each(|change| self.apply(change))?;
         }
-        change
+        Ok(change)
     }
 
     fn commit(&mut self, intent: &Intent, now: SystemTime) -> JournalResult<BatchId> {
@@ -312,7 +305,8 @@ impl Image {
     }
 }
 
-fn item_of(id: ItemId, listed: &ListedItem, excluded: Option<Reason>) -> Item {
+fn item_of(id: ItemId, listed: &ListedItem) -> Item {
+    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
     Item {
         id,
         state: if excluded.is_some() { State::Excluded } else { State::Listed },
@@ -474,7 +468,7 @@ impl Journal for MemoryJournal {
         epoch: EpochId,
         listed: &[ListedItem],
     ) -> JournalResult<ListingChange> {
-        self.write("record_listing", false, |image, _| Ok(image.list(mailbox, epoch, listed))).await
+        self.write("record_listing", false, |image, _| image.list(mailbox, epoch, listed)).await
     }
 
     async fn items(&self, query: Query<'_>) -> JournalResult<Vec<Item>> {

@@ -1,8 +1,10 @@
 //! Items as listed, and pages of them.
 
+use super::moves;
 use super::open::MIGRATION;
 use super::rows::{self, failed, number};
 use super::tally::{self, Cell, Tally};
+use crate::journal::state::moves_of_rules;
 use crate::journal::{EpochId, Item, ItemId, JournalResult, ListedItem, ListingChange, MailboxId, State};
 use crate::message::{Flags, Key};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -129,21 +131,19 @@ struct Known {
     kind: Option<String>,
     flags: Flags,
     mod_seq: Option<i64>,
-    octets: i64,
 }
 
 fn known(c: &Connection, id: ItemId) -> JournalResult<Option<Known>> {
-    let sql = "SELECT state, kind, flags, mod_seq, octets FROM item
+    let sql = "SELECT state, kind, flags, mod_seq FROM item
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
-    let row = |r: &rusqlite::Row<'_>| {
-        Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, Vec<u8>>(2)?, r.get(3)?, r.get(4)?))
-    };
+    let row =
+        |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, Vec<u8>>(2)?, r.get(3)?));
     let found = c
         .prepare_cached(sql)
         .and_then(|mut s| s.query_row(params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0], row).optional())
         .map_err(failed)?;
-    let Some((state, kind, flags, mod_seq, octets)) = found else { return Ok(None) };
-    Ok(Some(Known { state: rows::state(&state)?, kind, flags: Flags::from_octets(flags), mod_seq, octets }))
+    let Some((state, kind, flags, mod_seq)) = found else { return Ok(None) };
+    Ok(Some(Known { state: rows::state(&state)?, kind, flags: Flags::from_octets(flags), mod_seq }))
 }
 
 fn insert(c: &Connection, id: ItemId, new: &ListedItem, tally: &mut Tally) -> JournalResult<()> {
@@ -180,32 +180,13 @@ fn update(
     known: &Known,
     tally: &mut Tally,
 ) -> JournalResult<()> {
-    let to = match (known.state, &new.excluded) {
-        (State::Excluded, None) => Some(State::Listed),
-        (State::Listed, Some(_)) => Some(State::Excluded),
-        (State::Excluded, rule) if *rule != known.kind => Some(State::Excluded),
-        _ => None,
-    };
     let mod_seq = new.mod_seq.map(number).or(known.mod_seq);
-    if to.is_none() && known.flags == new.flags && mod_seq == known.mod_seq {
-        return Ok(());
+    if known.flags != new.flags || mod_seq != known.mod_seq {
+        let sql = "UPDATE item SET flags = ?5, mod_seq = ?6
+                   WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
+        let values = params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0, new.flags.as_octets(), mod_seq];
+        c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
     }
-    let sql = "UPDATE item SET flags = ?5, mod_seq = ?6, state = COALESCE(?7, state),
-                 kind = CASE WHEN ?7 IS NULL THEN kind ELSE ?8 END,
-                 reason = CASE WHEN ?7 IS NULL THEN reason ELSE NULL END
-               WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
-    let word = to.map(State::as_str);
-    let flags = new.flags.as_octets();
-    c.prepare_cached(sql)
-        .and_then(|mut s| {
-            let (mailbox, epoch, key) = (id.mailbox.0, id.epoch.0, id.key.0);
-            s.execute(params![MIGRATION, mailbox, epoch, key, flags, mod_seq, word, new.excluded])
-        })
-        .map_err(failed)?;
-    if let Some(to) = to {
-        let cell = |state, kind| Cell { mailbox: id.mailbox, state, grade: None, kind };
-        tally.leave(cell(known.state, known.kind.clone()), known.octets);
-        tally.enter(cell(to, new.excluded.clone()), known.octets);
-    }
-    Ok(())
+    let moves = moves_of_rules(id, known.state, known.kind.as_deref(), new.excluded.as_deref());
+    moves.iter().try_for_each(|change| moves::apply(c, change, tally))
 }

@@ -189,8 +189,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn renew(&self) -> JournalResult<Lease> {
-        let token = self.0.token;
-        self.read(move |c| check_token(c, token)).await?;
+        // As a write: the token is checked, and a reader or a released handle holds nothing.
+        self.call(Need::Write, |_| Ok(())).await?;
         Ok(self.lease())
     }
 

@@ -64,7 +64,8 @@ impl Known {
     }
 }
 
-fn apply(c: &Connection, change: &Change, tally: &mut Tally) -> JournalResult<()> {
+/// Applies one change.
+pub(super) fn apply(c: &Connection, change: &Change, tally: &mut Tally) -> JournalResult<()> {
     let id = change.item;
     let known = Known::read(c, id)?;
     if !known.state.may_become(change.to) {

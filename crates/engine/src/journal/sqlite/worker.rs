@@ -219,6 +219,27 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_with_a_durable_request_is_synced_and_no_other() {
+        // What SQLite itself says inside the transaction: 1 is NORMAL, 2 is FULL.
+        let asked = |c: &Connection| Ok(c.query_row("PRAGMA synchronous", [], |r| r.get(0)).unwrap());
+        let mut worker = worker();
+        for (needs, expected) in [
+            (&[Need::Write][..], 1),
+            (&[Need::Write, Need::Durable, Need::Read], 2),
+            (&[Need::Read, Need::Write], 1),
+            (&[Need::Durable], 2),
+            (&[Need::Durable], 2),
+            (&[Need::Write], 1),
+        ] {
+            let (group, answers): (Vec<_>, Vec<_>) = needs.iter().map(|n| request(*n, asked)).unzip();
+            worker.serve_group(group);
+            for answer in answers {
+                assert_eq!(answer.blocking_recv().unwrap().unwrap(), expected, "{needs:?}");
+            }
+        }
+    }
+
+    #[test]
     fn after_a_failed_sync_nothing_is_written_and_reading_goes_on() {
         let failed = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
         assert!(is_failed_sync(&failed(ffi::SQLITE_IOERR_FSYNC)));
