@@ -1,5 +1,11 @@
 //! The journals keep their promises; the SQLite one also keeps them against locks, formats, damage, full disks, and
 //! the death of its process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "everything here is test code"
+)]
 
 #[path = "journal/damage.rs"]
 mod damage;
