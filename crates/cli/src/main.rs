@@ -1,1 +1,28 @@
-fn main() {}
+//! The `mailhaul` command: parse, run, exit code. What it does is in the library.
+
+mod account;
+mod args;
+mod command;
+mod demo;
+mod env;
+mod error;
+mod output;
+mod secrets;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::say(&format!("mailhaul: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(command::run(cli.command));
+    // Threads that still wait for a disk or a name server do not hold the process.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

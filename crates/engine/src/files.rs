@@ -21,12 +21,3 @@ pub fn private_folder(path: &Path) -> io::Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
 }
-
-/// Replaces a file in one step: a reader sees the old content or the new one, never half of it.
-pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = private_file(&temporary)?;
-    io::Write::write_all(&mut file, content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
-}

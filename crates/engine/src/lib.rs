@@ -5,27 +5,38 @@
 //! `ARCHITECTURE.md` for the map and the laws.
 
 pub mod adopt;
+pub mod auth;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod diff;
 pub mod end;
 pub mod error;
+
 mod files;
 pub mod identity;
+pub mod imap_session;
+pub mod imap_source;
+pub mod imap_target;
 pub mod journal;
 pub mod limits;
 pub mod mapping;
 pub mod memory_end;
 pub mod message;
+pub mod names;
+pub mod net;
 pub mod pace;
 pub mod plan;
 pub mod probe;
 pub mod progress;
+pub mod quirks;
 pub mod report;
 mod reread;
 pub mod run;
 pub mod survey;
+#[cfg(test)]
+mod survey_testing;
 pub mod transfer;
 pub mod undo;
 pub mod verify;

@@ -360,7 +360,8 @@ fn lost(doing: &'static str) -> EndError {
 
 fn no_mailbox(doing: &'static str) -> EndError {
     let code = Some("NONEXISTENT".to_owned());
-    let refusal = Refusal { class: RefusalClass::NoMailbox, bad: false, code, text: "no such mailbox".into() };
+    let refusal =
+        Refusal { class: RefusalClass::NoMailbox, bad: false, code, text: "no such mailbox".into() };
     EndError::Refused { server: "memory".into(), doing, refusal }
 }
 
@@ -556,7 +557,11 @@ impl TargetSession for MemorySession {
         self.check("UID EXPUNGE")?;
         let mut account = self.mail.account();
         let Some(mailbox) = account.mailboxes.get_mut(mailbox) else { return Err(no_mailbox("UID EXPUNGE")) };
-        Ok(uids.iter().filter(|(uid, _)| mailbox.messages.remove(&uid.0).is_some()).map(|(uid, _)| *uid).collect())
+        Ok(uids
+            .iter()
+            .filter(|(uid, _)| mailbox.messages.remove(&uid.0).is_some())
+            .map(|(uid, _)| *uid)
+            .collect())
     }
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
         Ok(None)
@@ -639,7 +644,9 @@ impl MemoryUpload {
                 self.store(messages);
                 self.lose()
             }
-            Fate::Refuse(class) => Verdict::Refused(Refusal { class, bad: false, code: None, text: "no".into() }),
+            Fate::Refuse(class) => {
+                Verdict::Refused(Refusal { class, bad: false, code: None, text: "no".into() })
+            }
             Fate::Well | Fate::LostInUpload => self.store(messages),
         };
         Answer { messages: total, verdict }

@@ -25,7 +25,9 @@ pub async fn reread<S: Source, T: Target, J: Journal>(
             let Some(first) = &item.sent else { continue };
             let doubt = match again.get(&item.id) {
                 Some(second) if second.fetched.exact == first.fetched.exact => continue,
-                Some(_) => ("doubt:source_changed", "the old server gives other octets than at the first reading"),
+                Some(_) => {
+                    ("doubt:source_changed", "the old server gives other octets than at the first reading")
+                }
                 None => ("doubt:source_silent", "the old server gave no octets this time"),
             };
             note(ctx, job, item, doubt).await?;

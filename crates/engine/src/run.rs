@@ -177,11 +177,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = self.first_sessions(ctx).await?;
         let (_, plan) = self.make_plan(ctx, &mut sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
-        plan.ready()?;
+        if let Some(question) = plan.questions.first() {
+            return Err(Error::Question(question.clone()));
+        }
         let records = plan::save(&self.journal, &plan).await?;
         let servers = products(&sessions);
         let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records, &self.settings).await?;
+        plan::carry_out(target, &self.journal, &plan, &records).await?;
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
@@ -259,8 +261,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         reread_source: bool,
     ) -> Result<RunEnd, Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
-        let mut sessions = Sessions::<S, T>::default();
-        sessions.target = Some(ctx.connect_target(false).await?);
+        let target = Some(ctx.connect_target(false).await?);
+        let mut sessions = Sessions::<S, T> { source: None, target };
         if reread_source {
             sessions.source = Some(ctx.connect_source(false).await?);
         }
@@ -277,8 +279,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     async fn undo_in(&self, ctx: &Ctx<S, T, J>) -> Result<UndoEnd, Error> {
-        let mut sessions = Sessions::<S, T>::default();
-        sessions.target = Some(ctx.connect_target(false).await?);
+        let target = Some(ctx.connect_target(false).await?);
+        let mut sessions = Sessions::<S, T> { source: None, target };
         let mut end = Vec::new();
         for job in jobs(ctx).await? {
             ctx.check_cancel()?;

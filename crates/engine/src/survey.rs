@@ -1,81 +1,310 @@
-//! What is there, on both sides, before anything is decided.
+//! What is there: both sides' mailboxes, abilities and room. Nothing is changed, nothing is decided.
 
-use crate::context::at;
-use crate::end::{Abilities, MailboxInfo, Room, SourceSession, TargetSession};
-use crate::error::{EndError, Error};
-use crate::journal::Side;
+use crate::end::{
+    Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space, TargetSession,
+};
+use crate::error::{EndError, Error, Scope};
+use crate::names;
+use bytes::Bytes;
+use futures_util::future::try_join;
+use serde::{Serialize, Serializer};
+use std::collections::HashMap;
 
-/// Both accounts as they were seen.
-#[derive(Clone, Debug, Default)]
+/// Both sides as they were found.
+#[derive(Clone, Debug)]
 pub struct Survey {
-    /// What the source says of itself.
-    pub source: Abilities,
-    /// What the target says of itself.
-    pub target: Abilities,
-    /// All mailboxes of the source.
-    pub source_mailboxes: Vec<MailboxInfo>,
-    /// All mailboxes of the target.
-    pub target_mailboxes: Vec<MailboxInfo>,
-    /// Room at the source: what is used there is what must fit.
-    pub source_room: Option<Room>,
-    /// Room at the target.
-    pub target_room: Option<Room>,
+    /// The old server.
+    pub source: SideSurvey,
+    /// The new server.
+    pub target: SideSurvey,
 }
 
-/// Looks at both accounts. Nothing is changed.
-pub async fn survey<S: SourceSession, T: TargetSession>(source: &mut S, target: &mut T) -> Result<Survey, Error> {
-    refuse_gmail(source.abilities())?;
-    let ((source_mailboxes, source_room), (target_mailboxes, target_room)) =
-        tokio::try_join!(look_at_source(source), look_at_target(target))?;
-    let survey = Survey {
-        source: source.abilities().clone(),
-        target: target.abilities().clone(),
-        source_mailboxes,
-        target_mailboxes,
-        source_room,
-        target_room,
-    };
-    for (side, mailboxes) in [(Side::Source, &survey.source_mailboxes), (Side::Target, &survey.target_mailboxes)] {
-        must_show_something(side, mailboxes)?;
+/// One side as it was found.
+#[derive(Clone, Debug)]
+pub struct SideSurvey {
+    /// What the server says of itself.
+    pub abilities: Abilities,
+    /// Room, where announced.
+    pub room: Option<Room>,
+    /// Every mailbox once: INBOX first, then by name.
+    pub mailboxes: Vec<SurveyedMailbox>,
+}
+
+/// A mailbox as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SurveyedMailbox {
+    /// As listed; counts are filled in where it could be opened.
+    pub info: MailboxInfo,
+    /// Why it could not be opened, in the server's words.
+    pub trouble: Option<String>,
+}
+
+impl SideSurvey {
+    /// Puts the pieces together: each mailbox once, in a stable order.
+    pub fn new(abilities: Abilities, room: Option<Room>, listed: Vec<MailboxInfo>) -> Self {
+        let mailboxes =
+            tidy(listed).into_iter().map(|info| SurveyedMailbox { info, trouble: None }).collect();
+        Self { abilities, room, mailboxes }
     }
-    Ok(survey)
+
+    /// Where new mailboxes go: the first personal namespace (RFC 2342), else the top of the hierarchy that the
+    /// listing shows.
+    pub fn home(&self) -> Prefix {
+        let listed = || self.mailboxes.iter().find_map(|m| m.info.delimiter);
+        match self.abilities.personal.first() {
+            Some(prefix) => Prefix { wire: prefix.wire.clone(), delimiter: prefix.delimiter.or_else(listed) },
+            None => Prefix { wire: Bytes::new(), delimiter: listed() },
+        }
+    }
+
+    /// The mailboxes by [`names::key`].
+    pub fn by_key(&self) -> HashMap<Bytes, &SurveyedMailbox> {
+        self.mailboxes.iter().map(|m| (names::key(&m.info.wire, m.info.delimiter), m)).collect()
+    }
+
+    /// Room left, in octets and in messages, where announced.
+    pub fn free(&self) -> (Option<u64>, Option<u64>) {
+        let Some(room) = self.room else { return (None, None) };
+        let left = |limit: Option<u64>, used: Option<u64>| Some(limit?.saturating_sub(used?));
+        (left(room.limit_octets, room.used_octets), left(room.limit_messages, room.used_messages))
+    }
 }
 
-async fn look_at_source<S: SourceSession>(session: &mut S) -> Result<(Vec<MailboxInfo>, Option<Room>), Error> {
-    let mailboxes = session.mailboxes().await.map_err(|e| at(Side::Source, e))?;
-    Ok((mailboxes, session.room().await.map_err(|e| at(Side::Source, e))?))
+/// Looks at both sides. The two are asked at the same time.
+///
+/// # Errors
+/// A failed command; a source that is Gmail; a side that lists nothing at all, which is never taken for "no
+/// mail" (law 7).
+pub async fn survey<S: SourceSession, T: TargetSession>(
+    source: &mut S,
+    target: &mut T,
+) -> Result<Survey, Error> {
+    let old = async { survey_source(source).await.map_err(Error::Source) };
+    let new = async { survey_target(target).await.map_err(Error::Target) };
+    let (source, target) = try_join(old, new).await?;
+    Ok(Survey { source, target })
 }
 
-async fn look_at_target<T: TargetSession>(session: &mut T) -> Result<(Vec<MailboxInfo>, Option<Room>), Error> {
-    let mailboxes = session.mailboxes().await.map_err(|e| at(Side::Target, e))?;
-    Ok((mailboxes, session.room().await.map_err(|e| at(Side::Target, e))?))
+/// A mailbox that the server would not open does not stop the survey: its trouble is kept with it.
+async fn survey_source<S: SourceSession>(session: &mut S) -> Result<SideSurvey, EndError> {
+    let abilities = session.abilities().clone();
+    refuse_gmail(&abilities)?;
+    let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
+    if !lists_inbox(&listed)
+        && let Ok(opened) = or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await)?
+    {
+        listed.push(unlisted_inbox(&listed, &opened));
+    }
+    let room = optional(session.room().await)?;
+    let mut side = SideSurvey::new(abilities, room, listed);
+    for mailbox in &mut side.mailboxes {
+        if mailbox.info.selectable && mailbox.info.counts.is_none() {
+            match or_trouble(session.open(&mailbox.info.wire).await)? {
+                Ok(opened) => mailbox.info.counts = Some(counts_of(&opened)),
+                Err(words) => mailbox.trouble = Some(words),
+            }
+        }
+    }
+    Ok(side)
 }
 
-/// A label shows one message in several mailboxes at once; copying mailbox by mailbox would multiply mail.
-fn refuse_gmail(source: &Abilities) -> Result<(), Error> {
-    if !source.gmail {
+/// Target mailboxes are not opened here: the plan counts those it needs.
+async fn survey_target<T: TargetSession>(session: &mut T) -> Result<SideSurvey, EndError> {
+    let abilities = session.abilities().clone();
+    let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
+    if !lists_inbox(&listed)
+        && let Ok(opened) = or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await)?
+    {
+        listed.push(unlisted_inbox(&listed, &opened));
+    }
+    let room = optional(session.room().await)?;
+    Ok(SideSurvey::new(abilities, room, listed))
+}
+
+fn refuse_gmail(abilities: &Abilities) -> Result<(), EndError> {
+    if !abilities.gmail {
         return Ok(());
     }
-    Err(Error::Source(EndError::Unsupported {
-        server: source.product.clone(),
-        what: "this is Gmail (X-GM-EXT-1): one message appears in a mailbox for each of its labels, and this \
-               version would copy it once for each"
-            .into(),
-        hint: "moving from Gmail comes with a later version; nothing was changed".into(),
-    }))
+    Err(EndError::Unsupported {
+        server: server_name(abilities),
+        what: "Gmail as the old server is not supported yet. Its labels appear as mailboxes over IMAP: a message \
+               with three labels would be copied four times, once more for “All Mail”"
+            .to_owned(),
+        hint: "a later version moves Gmail accounts message by message; until then nothing is touched".to_owned(),
+    })
 }
 
-/// Every account has an INBOX (RFC 9051, 5.1). A list without anything is a failure, not an empty account (law 7).
-fn must_show_something(side: Side, mailboxes: &[MailboxInfo]) -> Result<(), Error> {
-    if !mailboxes.is_empty() {
-        return Ok(());
+/// Every account has an INBOX (RFC 9051, 5.1), so an empty list is a failure of the server, or of the rights of
+/// this login (law 7).
+fn not_empty(abilities: &Abilities, listed: Vec<MailboxInfo>) -> Result<Vec<MailboxInfo>, EndError> {
+    if listed.is_empty() {
+        return Err(EndError::Protocol {
+            server: server_name(abilities),
+            doing: "listing the mailboxes",
+            what: "it shows no mailbox at all, not even INBOX; that is taken for a failure, not for an empty account"
+                .to_owned(),
+        });
     }
-    Err(at(
-        side,
-        EndError::Protocol {
-            server: side.as_str().into(),
-            doing: "LIST",
-            what: "the list of mailboxes is empty, without even an INBOX; is the user name right?".into(),
-        },
-    ))
+    Ok(listed)
+}
+
+fn server_name(abilities: &Abilities) -> String {
+    if abilities.product.is_empty() { "the server".to_owned() } else { abilities.product.clone() }
+}
+
+fn lists_inbox(listed: &[MailboxInfo]) -> bool {
+    listed.iter().any(|m| names::is_inbox(&m.wire))
+}
+
+/// INBOX, where the server opens it without listing it.
+fn unlisted_inbox(listed: &[MailboxInfo], opened: &Opened) -> MailboxInfo {
+    MailboxInfo {
+        wire: Bytes::from_static(names::INBOX.as_bytes()),
+        text: names::INBOX.to_owned(),
+        delimiter: listed.iter().find_map(|m| m.delimiter),
+        selectable: true,
+        may_have_children: true,
+        role: None,
+        subscribed: false,
+        space: Space::Personal,
+        counts: Some(counts_of(opened)),
+    }
+}
+
+fn counts_of(opened: &Opened) -> MailboxCounts {
+    MailboxCounts {
+        messages: opened.facts.exists,
+        octets: None,
+        uid_next: opened.facts.uid_next,
+        uid_validity: Some(opened.facts.uid_validity),
+        highest_mod_seq: opened.facts.highest_mod_seq,
+    }
+}
+
+/// Separates a refusal that concerns one mailbox, kept as text, from failures that end the survey.
+pub(crate) fn or_trouble<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, EndError> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(EndError::Refused { server, doing, refusal }) => {
+            let words = refusal.to_string();
+            let error = EndError::Refused { server, doing, refusal };
+            if error.reach().scope <= Scope::Mailbox { Ok(Err(words)) } else { Err(error) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A refusal to tell the room is no reason to stop: it is then unknown.
+fn optional(room: Result<Option<Room>, EndError>) -> Result<Option<Room>, EndError> {
+    match room {
+        Err(EndError::Refused { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+/// Each mailbox once, INBOX first, then by name. A server may list a mailbox twice (seen with INBOX in two
+/// spellings): the copies are one mailbox, and what either tells is kept.
+fn tidy(mut listed: Vec<MailboxInfo>) -> Vec<MailboxInfo> {
+    listed.sort_by_cached_key(order);
+    let mut tidied: Vec<MailboxInfo> = Vec::with_capacity(listed.len());
+    for info in listed {
+        match tidied.last_mut() {
+            Some(last)
+                if names::key(&last.wire, last.delimiter) == names::key(&info.wire, info.delimiter) =>
+            {
+                last.selectable |= info.selectable;
+                last.may_have_children |= info.may_have_children;
+                last.subscribed |= info.subscribed;
+                last.role = last.role.or(info.role);
+                last.counts = last.counts.or(info.counts);
+            }
+            _ => tidied.push(info),
+        }
+    }
+    tidied
+}
+
+/// Total, so that the order of the listing never matters: of two copies the personal, selectable one comes first.
+fn order(info: &MailboxInfo) -> impl Ord + use<> {
+    let name = (!names::is_inbox(&info.wire), names::key(&info.wire, info.delimiter));
+    let facts = (info.space != Space::Personal, info.space == Space::Shared, !info.selectable);
+    let rest = (info.role.is_none(), info.role, info.counts.is_none(), info.counts.map(|c| c.messages));
+    (name, facts, rest, info.wire.clone())
+}
+
+/// For `check --json`: facts, no decisions.
+impl Serialize for Survey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View {
+            source: SideView,
+            target: SideView,
+        }
+        View { source: (&self.source).into(), target: (&self.target).into() }.serialize(serializer)
+    }
+}
+
+/// One side in numbers, for `check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SideView {
+    /// What the server calls itself.
+    pub product: String,
+    /// Protocol and cipher; none for clear text.
+    pub tls: Option<String>,
+    /// Capability names.
+    pub capabilities: Vec<String>,
+    /// Prefix of the personal namespace, decoded.
+    pub prefix: String,
+    /// Hierarchy delimiter.
+    pub delimiter: Option<char>,
+    /// Largest message it takes, in octets.
+    pub append_limit_octets: Option<u64>,
+    /// Mailboxes listed.
+    pub mailboxes: u64,
+    /// Of these, other people's and shared ones.
+    pub not_personal: u64,
+    /// Of these, personal ones that could not be opened.
+    pub not_opened: u64,
+    /// Messages in the personal mailboxes whose count is known.
+    pub messages: u64,
+    /// Octets in the personal mailboxes whose size is known; none if no size is known.
+    pub octets: Option<u64>,
+    /// Room left, in octets.
+    pub free_octets: Option<u64>,
+    /// Room left, in messages.
+    pub free_messages: Option<u64>,
+    /// Mailboxes by special-use role.
+    pub roles: Vec<(String, String)>,
+}
+
+impl From<&SideSurvey> for SideView {
+    fn from(side: &SideSurvey) -> Self {
+        let personal: Vec<&SurveyedMailbox> =
+            side.mailboxes.iter().filter(|m| m.info.space == Space::Personal).collect();
+        let home = side.home();
+        let (free_octets, free_messages) = side.free();
+        let sizes = personal.iter().filter_map(|m| m.info.counts?.octets);
+        Self {
+            product: side.abilities.product.clone(),
+            tls: side.abilities.tls.clone(),
+            capabilities: side.abilities.announced.clone(),
+            prefix: names::decode(&home.wire, side.abilities.utf8_names),
+            delimiter: home.delimiter,
+            append_limit_octets: side.abilities.append_limit_octets,
+            mailboxes: side.mailboxes.len() as u64,
+            not_personal: (side.mailboxes.len() - personal.len()) as u64,
+            not_opened: personal.iter().filter(|m| m.trouble.is_some()).count() as u64,
+            messages: personal
+                .iter()
+                .filter_map(|m| Some(m.info.counts?.messages))
+                .fold(0, u64::saturating_add),
+            octets: sizes.reduce(u64::saturating_add),
+            free_octets,
+            free_messages,
+            roles: personal
+                .iter()
+                .filter_map(|m| Some((m.info.role?.as_str().to_owned(), m.info.text.clone())))
+                .collect(),
+        }
+    }
 }

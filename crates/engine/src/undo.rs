@@ -27,7 +27,10 @@ pub struct Undone {
 }
 
 /// How many messages of a mailbox an undo would remove at most.
-pub async fn preview<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, job: &Job) -> Result<u64, Error> {
+pub async fn preview<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<u64, Error> {
     let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified]);
     let mut count = 0;
     while let Some(page) = pages.next().await? {
@@ -88,8 +91,11 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
         }
     };
     let there: BTreeMap<Key, &Seen> = seen.iter().map(|s| (s.uid, s)).collect();
-    let untouched: Vec<(Key, Option<u64>)> =
-        seen.iter().filter(|s| ours.get(&s.uid).is_some_and(|i| is_untouched(i, s))).map(|s| (s.uid, s.mod_seq)).collect();
+    let untouched: Vec<(Key, Option<u64>)> = seen
+        .iter()
+        .filter(|s| ours.get(&s.uid).is_some_and(|i| is_untouched(i, s)))
+        .map(|s| (s.uid, s.mod_seq))
+        .collect();
     undone.touched += (there.len() - untouched.len()) as u64;
     undone.gone += (ours.len() - there.len()) as u64;
     if untouched.is_empty() {

@@ -177,7 +177,9 @@ mod tests {
 
     #[test]
     fn names_compare_in_any_case() {
-        let caps = capabilities("imap4REV1 Literal+ auth=plain AUTH=XOAUTH2 AppendLimit=35651584 x-gm-ext-1 QUOTA=RES-STORAGE");
+        let caps = capabilities(
+            "imap4REV1 Literal+ auth=plain AUTH=XOAUTH2 AppendLimit=35651584 x-gm-ext-1 QUOTA=RES-STORAGE",
+        );
         assert!(caps.imap4rev1() && caps.gmail() && caps.quota());
         assert_eq!(caps.literal_mode(), LiteralMode::Plus);
         assert!(caps.auth(b"PLAIN") && caps.auth(b"xoauth2") && !caps.auth(b"LOGIN"));

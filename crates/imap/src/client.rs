@@ -192,6 +192,11 @@ impl Client {
         self.framer.feed(octets);
     }
 
+    /// Where octets from the server can be put without a copy: append to it, change nothing else.
+    pub fn input(&mut self) -> &mut BytesMut {
+        self.framer.input()
+    }
+
     /// What the server said it can do; `None` before it said so, and after STARTTLS and login, until asked again.
     pub fn capabilities(&self) -> Option<&Capabilities> {
         self.capabilities.as_ref()
@@ -317,8 +322,14 @@ impl Client {
                     return;
                 }
                 front.started = true;
-                let starttls = matches!(front.parts.front(), Some(Part::Text(t)) if t.starts_with(b"STARTTLS"));
-                self.pending.push_back(Pending { tag: front.tag, class: front.class, begun: false, starttls });
+                let starttls =
+                    matches!(front.parts.front(), Some(Part::Text(t)) if t.starts_with(b"STARTTLS"));
+                self.pending.push_back(Pending {
+                    tag: front.tag,
+                    class: front.class,
+                    begun: false,
+                    starttls,
+                });
                 self.out.put_slice(front.tag.to_string().as_bytes());
                 self.out.put_u8(b' ');
             }

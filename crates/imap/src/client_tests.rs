@@ -73,7 +73,10 @@ fn a_status_text_ending_in_braces_announces_no_literal() {
     let mut client = greeted();
     let tag = client.submit(Command::noop());
     written(&mut client);
-    let got = events(&mut client, format!("* OK see message {{5}}\r\n{tag} NO literal too big {{99}}\r\n").as_bytes());
+    let got = events(
+        &mut client,
+        format!("* OK see message {{5}}\r\n{tag} NO literal too big {{99}}\r\n").as_bytes(),
+    );
     assert!(matches!(&got[0], Event::Untagged { data: Untagged::Status(Condition::Ok, _), .. }));
     assert!(matches!(&got[1], Event::Tagged { status: Status::No, .. }), "{got:?}");
 }
@@ -130,7 +133,9 @@ fn a_literal_of_another_attribute_or_response_is_no_body() {
 
 #[test]
 fn unknown_items_are_kept_and_do_not_cost_the_known_ones() {
-    let f = fetched(b"1 FETCH (X-NEW (a (b \"c d\") NIL) UID 5 RFC822.SIZE 4294967296 EMAILID (M1) X-GM-MSGID 12)");
+    let f = fetched(
+        b"1 FETCH (X-NEW (a (b \"c d\") NIL) UID 5 RFC822.SIZE 4294967296 EMAILID (M1) X-GM-MSGID 12)",
+    );
     assert_eq!((f.uid.unwrap().get(), f.size, f.gm_msgid), (5, Some(4_294_967_296), Some(12)));
     assert_eq!(f.email_id.as_deref(), Some(&b"M1"[..]));
     assert_eq!(f.unknown, [(Bytes::from("X-NEW"), Bytes::from("(a (b \"c d\") NIL)"))]);
@@ -139,7 +144,8 @@ fn unknown_items_are_kept_and_do_not_cost_the_known_ones() {
 #[test]
 fn odd_dates_are_kept_as_written_and_nil_is_not_a_date() {
     assert_eq!(fetched(b"1 FETCH (INTERNALDATE NIL)").internal_date, Some(None));
-    let date = fetched(b"1 FETCH (INTERNALDATE \"31-Feb-2020 00:00:60 +0000\")").internal_date.flatten().unwrap();
+    let date =
+        fetched(b"1 FETCH (INTERNALDATE \"31-Feb-2020 00:00:60 +0000\")").internal_date.flatten().unwrap();
     assert_eq!(&date.raw()[..], b"31-Feb-2020 00:00:60 +0000");
 }
 
@@ -147,7 +153,8 @@ fn odd_dates_are_kept_as_written_and_nil_is_not_a_date() {
 fn quoted_names_are_unescaped_and_eight_bit_names_keep_their_octets() {
     let Untagged::List(e) = untagged_octets(b"LIST () \"\\\\\" \"a\\\\b\"") else { panic!() };
     assert_eq!((e.delimiter, &e.name[..]), (Some(b'\\'), &b"a\\b"[..]));
-    let Untagged::List(e) = untagged_octets(b"LIST (\\Noselect) NIL \"Entw\xfcrfe\" (\"CHILDINFO\" (\"SUBSCRIBED\"))")
+    let Untagged::List(e) =
+        untagged_octets(b"LIST (\\Noselect) NIL \"Entw\xfcrfe\" (\"CHILDINFO\" (\"SUBSCRIBED\"))")
     else {
         panic!()
     };
@@ -174,7 +181,9 @@ fn tagged_lines_without_text_or_with_eight_bit_text_are_never_lost() {
 
 #[test]
 fn codes_are_kept_and_their_arguments_read() {
-    let Untagged::Status(_, text) = untagged("OK [PERMANENTFLAGS (\\Seen a] \\*)] Flags permitted.") else { panic!() };
+    let Untagged::Status(_, text) = untagged("OK [PERMANENTFLAGS (\\Seen a] \\*)] Flags permitted.") else {
+        panic!()
+    };
     let Some(ResponseCode::PermanentFlags(flags)) = text.code else { panic!() };
     assert_eq!(flags, ["\\Seen", "a]", "\\*"]);
     let Untagged::Status(_, text) = untagged("NO [OVERQUOTA] f\u{fc}ll") else { panic!() };
@@ -187,7 +196,10 @@ fn codes_are_kept_and_their_arguments_read() {
 
 #[test]
 fn an_unknown_line_is_an_event_and_an_unknown_tag_is_the_end() {
-    assert_eq!(untagged("ESEARCH (TAG \"a\") UID ALL 1:5"), Untagged::Other("ESEARCH (TAG \"a\") UID ALL 1:5".into()));
+    assert_eq!(
+        untagged("ESEARCH (TAG \"a\") UID ALL 1:5"),
+        Untagged::Other("ESEARCH (TAG \"a\") UID ALL 1:5".into())
+    );
     assert_eq!(untagged("1 FETCH (UID"), Untagged::Other("1 FETCH (UID".into()));
     let mut client = greeted();
     client.feed(b"zz OK what\r\n");
@@ -202,17 +214,21 @@ fn a_lone_lf_ends_a_line() {
 
 #[test]
 fn namespace_status_quota_and_id_are_read() {
-    let Untagged::Namespace(n) = untagged("NAMESPACE ((\"INBOX.\" \".\" \"X\" (\"y\"))) NIL ((\"\" NIL)(\"a\" \"/\"))")
+    let Untagged::Namespace(n) =
+        untagged("NAMESPACE ((\"INBOX.\" \".\" \"X\" (\"y\"))) NIL ((\"\" NIL)(\"a\" \"/\"))")
     else {
         panic!()
     };
     assert_eq!((n.personal[0].delimiter, n.other_users.len(), n.shared.len()), (Some(b'.'), 0, 2));
-    let Untagged::StatusData(s) = untagged("STATUS \"a b\" (MESSAGES 4 UIDNEXT 9 SIZE 4294967297 MAILBOXID (F1))")
+    let Untagged::StatusData(s) =
+        untagged("STATUS \"a b\" (MESSAGES 4 UIDNEXT 9 SIZE 4294967297 MAILBOXID (F1))")
     else {
         panic!()
     };
     assert_eq!((s.messages, s.uid_next, s.size), (Some(4), Some(9), Some(4_294_967_297)));
-    let Untagged::Quota { resources, .. } = untagged("QUOTA \"\" (STORAGE 10 512 MESSAGE 2 20)") else { panic!() };
+    let Untagged::Quota { resources, .. } = untagged("QUOTA \"\" (STORAGE 10 512 MESSAGE 2 20)") else {
+        panic!()
+    };
     assert_eq!(resources[0], ("STORAGE".into(), 10, 512));
     let Untagged::Id(fields) = untagged("ID (\"name\" \"Cyrus\" \"version\" NIL)") else { panic!() };
     assert_eq!(fields[1], ("version".into(), None));
@@ -334,8 +350,10 @@ fn an_empty_last_message_stops_before_the_end_of_the_line() {
 fn a_group_stops_before_the_last_octet_of_its_first_message_with_all_after_it() {
     let mut client = greeted();
     client.set_literal_mode(LiteralMode::Plus);
-    let tags: Vec<Tag> =
-        Command::append_group(b"INBOX", &[message(3), message(3)]).into_iter().map(|c| client.submit(c)).collect();
+    let tags: Vec<Tag> = Command::append_group(b"INBOX", &[message(3), message(3)])
+        .into_iter()
+        .map(|c| client.submit(c))
+        .collect();
     let (text, output) = written(&mut client);
     assert_eq!(text, format!("{} APPEND INBOX {DATE} {{3+}}\r\nxx", tags[0]));
     assert_eq!(output, Output::Gate(Client::gate_of(tags[0])));

@@ -100,8 +100,7 @@ impl DateParts {
     /// Seconds since 1970-01-01T00:00:00Z; a leap second counts as the first second of the next minute.
     #[must_use]
     pub fn unix_seconds(self) -> i64 {
-        let of_day =
-            i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        let of_day = i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
         self.days_since_epoch() * 86_400 + of_day - i64::from(self.zone_minutes) * 60
     }
 

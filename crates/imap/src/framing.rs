@@ -62,6 +62,11 @@ impl Framer {
         self.buffer.extend_from_slice(octets);
     }
 
+    /// The buffer that octets from the server are appended to.
+    pub fn input(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
     /// Octets that belong to no complete frame yet.
     pub fn waiting(&self) -> usize {
         self.buffer.len()

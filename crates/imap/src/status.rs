@@ -157,4 +157,3 @@ fn code_end(inner: &[u8]) -> Option<usize> {
         false
     })
 }
-

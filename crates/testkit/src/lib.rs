@@ -1,4 +1,16 @@
-//! Peers, faults, checkers, corpora and conformance suites for the tests of Mailhaul. Not published.
-#![allow(clippy::unwrap_used, clippy::print_stderr, missing_docs, reason = "everything here is test code")]
+//! What the project's tests with peers stand on: real servers, a faulty network, corpora, independent checkers, and
+//! conformance suites. Not published.
+//!
+//! Nothing that judges here (image, date, names, wire, account, checker) shares code with the product.
 
+pub mod account;
+pub mod checker;
+pub mod corpus;
+pub mod date;
+pub mod image;
+pub mod mutf7;
+pub mod proxy;
+pub mod servers;
+#[allow(clippy::unwrap_used, missing_docs, reason = "a suite is test code")]
 pub mod suites;
+pub mod wire;

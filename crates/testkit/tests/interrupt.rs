@@ -1,5 +1,6 @@
 //! Interrupt at every step: for k in 1..N the engine is stopped dead at step k (each action, each journal write before
 //! and after it took effect), resumed, and compared with the uninterrupted end. The run after that sends nothing.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::Settings;
 use mailhaul_engine::context::Context;
@@ -82,7 +83,8 @@ impl World {
     async fn states(&self) -> BTreeMap<State, usize> {
         let pair = AccountPair { source: "a".into(), target: "b".into() };
         let journal = self.store.open(&pair).unwrap();
-        let all = journal.items(Query { mailbox: None, states: &[], after: None, limit: 10_000 }).await.unwrap();
+        let all =
+            journal.items(Query { mailbox: None, states: &[], after: None, limit: 10_000 }).await.unwrap();
         assert!(journal.open_batches(MailboxId(1)).await.unwrap().is_empty(), "a batch was left open");
         journal.release().await.unwrap();
         let mut states = BTreeMap::new();

@@ -1,4 +1,5 @@
 //! Whole migrations over ends and journal in memory.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::{Level, Settings};
 use mailhaul_engine::error::{Error, Question};
@@ -29,12 +30,20 @@ impl World {
         Self { source, target, store: MemoryStore::new(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn migration(&self, change: impl FnOnce(&mut Settings)) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
+    fn migration(
+        &self,
+        change: impl FnOnce(&mut Settings),
+    ) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
         let pair = AccountPair { source: "a".into(), target: "b".into() };
         let mut settings = Settings::new(self.folder.path());
         change(&mut settings);
         let journal = self.store.open(&pair).unwrap();
-        Migration::new(MemorySource(self.source.clone()), MemoryTarget(self.target.clone()), journal, settings)
+        Migration::new(
+            MemorySource(self.source.clone()),
+            MemoryTarget(self.target.clone()),
+            journal,
+            settings,
+        )
     }
 
     async fn migrate(&self, change: impl FnOnce(&mut Settings)) -> Result<RunEnd, Error> {
@@ -55,8 +64,13 @@ impl World {
     }
 
     fn octets(mail: &MemoryMail) -> Vec<(String, Vec<Vec<u8>>)> {
-        let of = |m: mailhaul_engine::memory_end::MemoryMailbox| m.messages.into_values().map(|m| m.octets.to_vec());
-        mail.snapshot().into_iter().map(|(n, m)| (String::from_utf8(n.to_vec()).unwrap(), of(m).collect())).collect()
+        let of = |m: mailhaul_engine::memory_end::MemoryMailbox| {
+            m.messages.into_values().map(|m| m.octets.to_vec())
+        };
+        mail.snapshot()
+            .into_iter()
+            .map(|(n, m)| (String::from_utf8(n.to_vec()).unwrap(), of(m).collect()))
+            .collect()
     }
 }
 
@@ -143,7 +157,7 @@ async fn a_changed_octet_at_the_target_is_found_by_verify() {
 async fn a_listing_that_shows_nothing_is_not_an_empty_account() {
     let world = World { source: MemoryMail::default(), ..World::new() };
     let error = world.migrate(|_| {}).await.unwrap_err();
-    assert!(error.to_string().contains("without even an INBOX"), "{error}");
+    assert!(error.to_string().contains("not even an INBOX"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

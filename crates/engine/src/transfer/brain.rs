@@ -1,8 +1,8 @@
 //! Pure: decides how the messages of one mailbox go to the target. Events in, actions out; no socket, clock,
 //! journal or octet. The shell does what it says and reports back.
 //!
-//! At most two batches are open: one past its gate ([`Slot::front`]) and one uploaded behind it
-//! ([`Slot::back`]), where the connection can do that. The gate of a batch opens when its upload stands at the
+//! At most two batches are open: one past its gate (`front`) and one uploaded behind it
+//! (`back`), where the connection can do that. The gate of a batch opens when its upload stands at the
 //! gate, its COMMIT is durable, and the batch before it in this mailbox has its answers (law 3). While anything
 //! of the mailbox is in doubt, no gate opens (law 4).
 

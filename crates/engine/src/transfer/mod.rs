@@ -1,4 +1,4 @@
-//! Copying one mailbox: the [`brain`] decides, the [`shell`] does, [`resolve`] finds out what became of messages
+//! Copying one mailbox: the [`brain`] decides, the shell does, [`resolve`] finds out what became of messages
 //! whose fate is unknown, [`copy`](mod@copy) goes on until nothing is left to do.
 
 pub mod brain;

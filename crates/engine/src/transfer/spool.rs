@@ -83,6 +83,11 @@ impl BodyBuilder {
         self.meter.octets()
     }
 
+    /// Takes over memory that was reserved before it was known for which body.
+    pub fn keep_memory(&mut self, memory: Option<OwnedSemaphorePermit>) {
+        self.memory = memory;
+    }
+
     /// Ends the body.
     pub async fn finish(mut self) -> Result<Body, EndError> {
         let store = if self.file.is_some() {

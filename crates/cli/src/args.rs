@@ -1,0 +1,223 @@
+//! What a person can type. Names are stable (docs/cli.md): added to, not renamed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "mailhaul", version, max_term_width = 100)]
+#[command(
+    after_help = "Example:\n  mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
+    The old account is opened read-only and never changed. Run the same command again to continue."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Move a sample account between two embedded servers, to see how it works
+    Demo(DemoArgs),
+    /// Look at both accounts: reached, logged in, what they can do, what will not move
+    Check(CommonArgs),
+    /// Show what would be done: mailboxes, counts, names
+    Plan(CommonArgs),
+    /// Move what is new, read every message back, write the report
+    Migrate(MigrateArgs),
+    /// Read everything at the new server again and compare it with what was fetched
+    Verify(VerifyArgs),
+    /// Show where this migration stands
+    Status(JournalArgs),
+    /// Write the report again
+    Report(JournalArgs),
+    /// Remove from the new server what this migration put there and nobody changed since
+    Undo(CommonArgs),
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Folder for the demo's journal and report
+    #[arg(long, default_value = "mailhaul-report/demo")]
+    pub report: PathBuf,
+}
+
+/// Where a migration is kept.
+#[derive(Clone, Debug, Args)]
+pub struct JournalArgs {
+    /// The old account: an IMAP URL (imaps://, imap:// with STARTTLS, imap+insecure://) or an address
+    #[arg(long, value_name = "ACCOUNT")]
+    pub from: Option<String>,
+    /// The new account
+    #[arg(long, value_name = "ACCOUNT")]
+    pub to: Option<String>,
+    /// The old server, as a URL without a user
+    #[arg(long, value_name = "URL")]
+    pub from_server: Option<String>,
+    /// The new server, as a URL without a user
+    #[arg(long, value_name = "URL")]
+    pub to_server: Option<String>,
+    /// The user name at the old server
+    #[arg(long, value_name = "NAME")]
+    pub from_user: Option<String>,
+    /// The user name at the new server
+    #[arg(long, value_name = "NAME")]
+    pub to_user: Option<String>,
+    /// The journal of this migration (default: in your state folder, named by the two accounts)
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// The folder for the report (default: a folder in ./mailhaul-report, named by the two accounts)
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
+    /// One JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How much is said, and how.
+#[derive(Clone, Debug, Args)]
+pub struct OutputArgs {
+    /// Progress as bars, plain lines, or JSON events, on stderr
+    #[arg(long, value_enum, default_value = "auto")]
+    pub progress: ProgressForm,
+    /// Colours
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Color,
+    /// Say more (twice: much more)
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// A log file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// Forms of progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressForm {
+    /// Bars on a terminal, lines otherwise
+    Auto,
+    /// Plain lines
+    Plain,
+    /// One JSON object a line
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Both accounts, with their secrets and what is to be moved.
+#[derive(Clone, Debug, Args)]
+pub struct CommonArgs {
+    #[command(flatten)]
+    pub place: JournalArgs,
+    /// Who logs in at the old server for that user (an administrator)
+    #[arg(long, value_name = "NAME")]
+    pub from_auth_user: Option<String>,
+    /// Who logs in at the new server for that user (an administrator)
+    #[arg(long, value_name = "NAME")]
+    pub to_auth_user: Option<String>,
+    /// A file that holds the old account's password
+    #[arg(long, value_name = "FILE")]
+    pub from_password_file: Option<PathBuf>,
+    /// A file that holds the new account's password
+    #[arg(long, value_name = "FILE")]
+    pub to_password_file: Option<PathBuf>,
+    /// A command that prints the old account's password
+    #[arg(long, value_name = "COMMAND")]
+    pub from_password_command: Option<String>,
+    /// A command that prints the new account's password
+    #[arg(long, value_name = "COMMAND")]
+    pub to_password_command: Option<String>,
+    /// A CA certificate (PEM) to believe, beside the system's; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+    /// The SHA-256 of the old server's certificate: exactly this one is believed
+    #[arg(long, value_name = "SHA256")]
+    pub from_fingerprint: Option<String>,
+    /// The SHA-256 of the new server's certificate
+    #[arg(long, value_name = "SHA256")]
+    pub to_fingerprint: Option<String>,
+    /// Believe any certificate: anybody on the way can read and change your mail
+    #[arg(long)]
+    pub danger_accept_invalid_certs: bool,
+    /// Only this mailbox of the old account; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub mailbox: Vec<String>,
+    /// Leave out mailboxes whose name matches (* and ?); may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Where a mailbox goes; may be repeated
+    #[arg(long, value_name = "SOURCE=TARGET")]
+    pub map: Vec<String>,
+    /// Everything below this mailbox of the new account
+    #[arg(long, value_name = "MAILBOX")]
+    pub into: Option<String>,
+    /// Only messages received since this day (YYYY-MM-DD, UTC)
+    #[arg(long, value_name = "DATE")]
+    pub since: Option<String>,
+    /// How deep the proof goes
+    #[arg(long, value_enum, default_value = "octets")]
+    pub verify: LevelArg,
+    /// Connections on each side
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub connections: u8,
+    /// Recognise mail that is at the new server already, by content, and copy the rest
+    #[arg(long, conflicts_with = "append_anyway")]
+    pub adopt: bool,
+    /// Copy everything beside the mail that is at the new server already
+    #[arg(long)]
+    pub append_anyway: bool,
+    /// Try messages again that could not be moved in earlier runs
+    #[arg(long)]
+    pub retry: bool,
+    /// Accept the list of what will not move, and other questions
+    #[arg(long)]
+    pub yes: bool,
+    /// Seconds to wait before a message counts as not stored (for tests)
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub settle: Option<u64>,
+}
+
+/// Options of `migrate`.
+#[derive(Clone, Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Only show what would be done (as `plan`)
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `verify`.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Read the old account again, too
+    #[arg(long)]
+    pub reread_source: bool,
+}
+
+/// Depth of the proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LevelArg {
+    /// A complete listing of each mailbox
+    Counts,
+    /// And size, flags and date of each message
+    Facts,
+    /// And every octet
+    Octets,
+}

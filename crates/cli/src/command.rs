@@ -1,0 +1,495 @@
+//! The verbs: from options to the library and back to words and an exit code.
+
+use crate::account::{self, Account};
+use crate::args::{Command, CommonArgs, JournalArgs, LevelArg, OutputArgs};
+use crate::demo;
+use crate::env;
+use crate::error::Failure;
+use crate::output::{Show, print, say};
+use crate::secrets;
+use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
+use mailhaul_engine::error::Error;
+use mailhaul_engine::imap_session::Opener;
+use mailhaul_engine::imap_source::ImapSource;
+use mailhaul_engine::imap_target::ImapTarget;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{AccountPair, Existing, Journal};
+use mailhaul_engine::net::Dialer;
+use mailhaul_engine::report::{self, EndFacts, Facts, Written};
+use mailhaul_engine::run::{Migration, RunEnd};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The migration of the command line.
+pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
+
+/// Runs a verb to its exit code.
+pub async fn run(command: Command) -> u8 {
+    let json = wants_json(&command);
+    let done = match command {
+        Command::Demo(args) => demo::run(&args).await,
+        Command::Check(args) => check(&args).await,
+        Command::Plan(args) => plan(&args).await,
+        Command::Migrate(args) if args.dry_run => plan(&args.common).await,
+        Command::Migrate(args) => migrate(&args.common).await,
+        Command::Verify(args) => verify(&args.common, args.reread_source).await,
+        Command::Status(args) => status(&args).await,
+        Command::Report(args) => rewrite(&args).await,
+        Command::Undo(args) => undo(&args).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            if json {
+                print(&failure.json().to_string());
+            } else {
+                say(&format!("mailhaul: {}", failure.what));
+                failure.hint.iter().for_each(|hint| say(&format!("  {hint}")));
+            }
+            failure.code
+        }
+    }
+}
+
+fn wants_json(command: &Command) -> bool {
+    match command {
+        Command::Demo(_) => false,
+        Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
+        Command::Migrate(a) => a.common.place.json,
+        Command::Verify(a) => a.common.place.json,
+        Command::Status(a) | Command::Report(a) => a.json,
+    }
+}
+
+/// Both accounts and where their migration is kept.
+struct Place {
+    from: Account,
+    to: Account,
+    pair: AccountPair,
+    journal: PathBuf,
+    report: PathBuf,
+}
+
+fn place(args: &JournalArgs) -> Result<Place, Failure> {
+    let from = account::account(
+        "from",
+        args.from.as_deref(),
+        args.from_server.as_deref(),
+        args.from_user.as_deref(),
+    )?;
+    let to = account::account("to", args.to.as_deref(), args.to_server.as_deref(), args.to_user.as_deref())?;
+    let address = |a: &Account| format!("{}://{}@{}", a.endpoint.scheme(), a.user, a.endpoint.authority());
+    let pair = AccountPair { source: address(&from), target: address(&to) };
+    if pair.source == pair.target {
+        return Err(Failure::usage("--from and --to are the same account"));
+    }
+    let journal = args.journal.clone().unwrap_or_else(|| env::journal(&pair.source, &pair.target));
+    let report = args.report.clone().unwrap_or_else(|| env::report(&pair.source, &pair.target));
+    Ok(Place { from, to, pair, journal, report })
+}
+
+/// Settings from options.
+fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
+    let mut settings = Settings::new(spool);
+    settings.level = match args.verify {
+        LevelArg::Counts => Level::Counts,
+        LevelArg::Facts => Level::Facts,
+        LevelArg::Octets => Level::Octets,
+    };
+    settings.connections = usize::from(args.connections);
+    let since = args.since.as_deref().map(day).transpose()?;
+    settings.selection = Selection { only: args.mailbox.clone(), exclude: args.exclude.clone(), since };
+    let rule = |text: &String| match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err(Failure::usage(format!("--map {text:?}: SOURCE=TARGET is expected"))),
+    };
+    let map = args.map.iter().map(rule).collect::<Result<_, _>>()?;
+    settings.mapping = MappingRules { map, into: args.into.clone() };
+    settings.existing = match (args.adopt, args.append_anyway) {
+        (true, _) => Some(Existing::Adopt),
+        (_, true) => Some(Existing::AppendAnyway),
+        _ => None,
+    };
+    settings.retry_exceptions = args.retry;
+    settings.accept_will_not_move = args.yes;
+    if let Some(seconds) = args.settle {
+        let settle = Duration::from_secs(seconds);
+        (settings.limits.settle_min, settings.limits.settle_unmeasured) = (settle, settle);
+        settings.limits.back_off_min = Duration::from_millis(100);
+    }
+    Ok(settings)
+}
+
+fn day(text: &str) -> Result<i64, Failure> {
+    let bad = |_| Failure::usage(format!("--since {text:?}: a day like 2020-01-31 is expected"));
+    let date: jiff::civil::Date = text.parse().map_err(bad)?;
+    Ok(jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(bad)?.as_second())
+}
+
+fn opener(
+    side: &'static str,
+    account: &Account,
+    args: &CommonArgs,
+    settings: &Settings,
+) -> Result<Opener, Failure> {
+    let from = side == "from";
+    let pick = |a: &Option<String>, b: &Option<String>| if from { a.clone() } else { b.clone() };
+    let file = if from { &args.from_password_file } else { &args.to_password_file };
+    let command = pick(&args.from_password_command, &args.to_password_command);
+    let who = format!("{} at {}", account.user, account.endpoint.authority());
+    let credentials = secrets::find(side, file.as_deref(), command.as_deref(), &who)?;
+    let pin = pick(&args.from_fingerprint, &args.to_fingerprint);
+    if account.endpoint.security == mailhaul_engine::config::Security::Clear {
+        say(&format!("warning: the connection to {} is not encrypted", account.endpoint.authority()));
+    }
+    Ok(Opener {
+        account: ImapAccount {
+            endpoint: account.endpoint.clone(),
+            user: account.user.clone(),
+            auth_user: pick(&args.from_auth_user, &args.to_auth_user),
+            trust: Trust {
+                ca_files: args.ca_file.clone(),
+                fingerprint: pin.as_deref().map(account::fingerprint).transpose()?,
+                anything: args.danger_accept_invalid_certs,
+            },
+            credentials,
+        },
+        limits: settings.limits.clone(),
+        dialer: Dialer::Tcp,
+        without: Vec::new(),
+    })
+}
+
+/// A migration ready to run, with its journal locked.
+struct Ready {
+    migration: Real,
+    place: Place,
+    json: bool,
+    output: OutputArgs,
+    danger: Vec<String>,
+}
+
+fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
+    start_log(&args.place.output)?;
+    let place = place(&args.place)?;
+    let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
+    let spool = if spool.as_os_str().is_empty() { PathBuf::from(".") } else { spool };
+    let settings = settings(args, spool)?;
+    let source = ImapSource(opener("from", &place.from, args, &settings)?);
+    let target = ImapTarget(opener("to", &place.to, args, &settings)?);
+    let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
+    let mut migration = Migration::new(source, target, journal, settings);
+    migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));
+    let danger = args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned());
+    let (json, output) = (args.place.json, args.place.output.clone());
+    Ok(Ready { migration, place, json, output, danger: danger.into_iter().collect() })
+}
+
+impl Ready {
+    /// Runs `work` with progress shown and the first Ctrl-C stopping at a commit point.
+    async fn with_progress<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Failure> {
+        let show = Show::start(&self.migration.bus, self.output.progress, self.json);
+        let watch = tokio::spawn(stop_on_signal(self.migration.cancel.clone()));
+        let done = work.await;
+        watch.abort();
+        show.finish().await;
+        let done = done.map_err(Failure::from);
+        if done.is_err() {
+            // The journal is given back also when the run failed.
+            let _ = self.migration.journal.release().await;
+        }
+        done
+    }
+
+    fn facts(&self, end: &RunEnd) -> Facts {
+        let side = |account: &Account, product: &str| EndFacts {
+            server: account.endpoint.authority(),
+            product: product.to_owned(),
+            tls: None,
+        };
+        Facts {
+            version: env!("CARGO_PKG_VERSION").into(),
+            migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
+            source: side(&self.place.from, &end.servers.0),
+            target: side(&self.place.to, &end.servers.1),
+            level: self.migration.settings.level,
+            danger: self.danger.clone(),
+            run: Some(end.run),
+            settle: Some(end.settle),
+            timings: Vec::new(),
+        }
+    }
+
+    async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
+        let written = report::write(&self.migration.journal, &self.facts(end), &self.place.report).await?;
+        self.migration.journal.release().await?;
+        tell(&written, self.json)?;
+        let asked = end.questions.first();
+        if let Some(question) = asked {
+            say(&format!("{question}"));
+        }
+        let guard = if asked.is_some() { DIFFERENT } else { 0 };
+        Ok(if written.report.exit_code() == 0 { guard } else { written.report.exit_code() })
+    }
+}
+
+/// Octets at the target differ or are absent, or too much is missing at once (docs/cli.md).
+const DIFFERENT: u8 = 4;
+/// Interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn tell(written: &Written, json: bool) -> Result<(), Failure> {
+    if json {
+        let path = written.folder.join(report::REPORT_JSON);
+        let text = std::fs::read_to_string(&path);
+        print(&text.map_err(|e| Failure {
+            what: format!("{}: {e}", path.display()),
+            hint: None,
+            code: 1,
+        })?);
+    } else {
+        written.summary_lines().iter().for_each(|line| print(line));
+    }
+    Ok(())
+}
+
+/// The first signal stops at a commit point, the second one leaves at once.
+async fn stop_on_signal(cancel: CancellationToken) {
+    signal().await;
+    say(
+        "Stopping at the next safe point. Run the same command again to continue; press again to leave at once.",
+    );
+    cancel.cancel();
+    signal().await;
+    #[expect(clippy::exit, reason = "the person asked twice to leave at once; the journal makes it safe")]
+    std::process::exit(INTERRUPTED.into());
+}
+
+async fn signal() {
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        if let Ok(mut terminate) = terminate {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
+    let ready = ready(args)?;
+    let end = ready.with_progress(ready.migration.migrate()).await?;
+    ready.report(&end).await
+}
+
+async fn verify(args: &CommonArgs, reread_source: bool) -> Result<u8, Failure> {
+    let ready = ready(args)?;
+    let level = ready.migration.settings.level;
+    let end = ready.with_progress(ready.migration.verify(level, reread_source)).await?;
+    ready.report(&end).await
+}
+
+async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
+    let ready = ready(args)?;
+    let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
+    ready.migration.journal.release().await?;
+    if ready.json {
+        print(&serde_json::to_string_pretty(&plan).unwrap_or_default());
+    } else {
+        print(plan.to_string().trim_end());
+        for question in &plan.questions {
+            print(&format!("\nTo be decided first: {question}"));
+        }
+    }
+    Ok(0)
+}
+
+async fn check(args: &CommonArgs) -> Result<u8, Failure> {
+    let ready = ready(args)?;
+    let (survey, plan) = ready.with_progress(ready.migration.plan()).await?;
+    ready.migration.journal.release().await?;
+    if ready.json {
+        let both = serde_json::json!({ "survey": survey, "plan": plan });
+        print(&serde_json::to_string_pretty(&both).unwrap_or_default());
+    } else {
+        for line in check_lines(&ready.place, &survey, &plan) {
+            print(&line);
+        }
+    }
+    Ok(0)
+}
+
+/// What `check` says.
+pub fn check_lines_for(
+    names: [(&str, String); 2],
+    survey: &mailhaul_engine::survey::Survey,
+    plan: &mailhaul_engine::plan::Plan,
+) -> Vec<String> {
+    let mut lines = Vec::new();
+    for ((title, server), side) in names.into_iter().zip([&survey.source, &survey.target]) {
+        let a = &side.abilities;
+        let messages: u64 = side.mailboxes.iter().filter_map(|m| m.info.counts).map(|c| c.messages).sum();
+        lines.push(format!("{title}: {server}"));
+        lines.push(format!("  logged in; {}", a.tls.as_deref().unwrap_or("NOT encrypted")));
+        lines.push(format!("  {}", a.product));
+        lines.push(format!("  {} mailboxes, {messages} messages", side.mailboxes.len()));
+        if let Some(limit) = a.append_limit_octets {
+            lines.push(format!("  takes messages up to {} MB", limit / 1_000_000));
+        }
+        if let (Some(free), _) = side.free() {
+            lines.push(format!("  room for {} MB more", free / 1_000_000));
+        }
+    }
+    let target = &survey.target.abilities;
+    let batches =
+        if target.multi { "many messages in one step" } else { "one message after the other, pipelined" };
+    lines.push(format!(
+        "Moving: {batches}; {} messages, {} MB",
+        plan.totals.messages,
+        plan.totals.octets / 1_000_000
+    ));
+    if plan.will_not_move.is_empty() {
+        lines.push("Nothing is known that will not move.".into());
+    } else {
+        lines.push("Will not move:".into());
+        for entry in &plan.will_not_move {
+            let count = entry.count.map_or(String::new(), |n| format!(" ({n} messages)"));
+            lines.push(format!("  {}{count}: {}", entry.what, entry.reason));
+        }
+    }
+    lines.extend(plan.remarks.iter().map(|r| format!("Remark: {r}")));
+    lines.extend(plan.questions.iter().map(|q| format!("To be decided first: {q}")));
+    lines.push(if plan.questions.is_empty() { "Ready." } else { "Not ready: see above." }.into());
+    lines
+}
+
+fn check_lines(
+    place: &Place,
+    survey: &mailhaul_engine::survey::Survey,
+    plan: &mailhaul_engine::plan::Plan,
+) -> Vec<String> {
+    let names =
+        [("Old account", place.from.endpoint.authority()), ("New account", place.to.endpoint.authority())];
+    check_lines_for(names, survey, plan)
+}
+
+async fn undo(args: &CommonArgs) -> Result<u8, Failure> {
+    let ready = ready(args)?;
+    let preview = ready.migration.undo_preview().await?;
+    let total: u64 = preview.iter().map(|(_, n)| n).sum();
+    for (record, count) in &preview {
+        say(&format!("{count:>8}  {}", record.source.text));
+    }
+    let question = format!("Remove {total} messages from the new account that this migration put there?");
+    if !args.yes && !confirm(&question)? {
+        ready.migration.journal.release().await?;
+        return Ok(0);
+    }
+    let end = ready.with_progress(ready.migration.undo()).await?;
+    ready.migration.journal.release().await?;
+    let sum = |f: fn(&mailhaul_engine::undo::Undone) -> u64| end.iter().map(|(_, u)| f(u)).sum::<u64>();
+    let (removed, touched) = (sum(|u| u.removed), sum(|u| u.touched));
+    let (gone, others) = (sum(|u| u.gone), sum(|u| u.not_ours));
+    if ready.json {
+        print(&serde_json::json!({ "removed": removed, "kept_changed": touched, "already_gone": gone, "kept_uncertain": others }).to_string());
+    } else {
+        print(&format!(
+            "{removed} removed; kept: {touched} changed since, {others} not certainly ours; {gone} were gone"
+        ));
+    }
+    Ok(0)
+}
+
+fn confirm(question: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} No terminal to ask")).hint("--yes answers yes"));
+    }
+    let _ = write!(std::io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::usage(e.to_string()))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+async fn status(args: &JournalArgs) -> Result<u8, Failure> {
+    let place = place(args)?;
+    let journal = SqliteJournal::open_read_only(&place.journal)?;
+    let (runs, mailboxes, counts) =
+        (journal.runs(10).await?, journal.mailboxes().await?, journal.counts().await?);
+    if args.json {
+        let states: Vec<_> = counts
+            .iter()
+            .map(|c| serde_json::json!({ "mailbox": c.mailbox.0, "state": c.state.as_str(), "kind": c.kind, "messages": c.items, "octets": c.octets }))
+            .collect();
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|r| serde_json::json!({ "run": r.id.0, "verb": r.verb, "outcome": r.outcome }))
+            .collect();
+        print(&serde_json::json!({ "source": place.pair.source, "target": place.pair.target, "runs": runs, "states": states }).to_string());
+        return Ok(0);
+    }
+    print(&format!("{} -> {}", place.pair.source, place.pair.target));
+    for run in &runs {
+        let at = jiff::Timestamp::try_from(run.started).map(|t| t.strftime("%Y-%m-%d %H:%M").to_string());
+        let (at, outcome) = (at.unwrap_or_default(), run.outcome.as_deref().unwrap_or("running, or cut off"));
+        print(&format!("  run {:>3}  {at}  {:<8} {outcome}", run.id.0, run.verb));
+    }
+    for mailbox in mailboxes {
+        let of = counts.iter().filter(|c| c.mailbox == mailbox.id);
+        let states: Vec<String> = of.map(|c| format!("{} {}", c.items, c.state.as_str())).collect();
+        print(&format!("  {:<30} {}", mailbox.source.text, states.join(", ")));
+    }
+    Ok(0)
+}
+
+async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
+    let place = place(args)?;
+    let journal = SqliteJournal::open_read_only(&place.journal)?;
+    let side = |account: &Account| EndFacts { server: account.endpoint.authority(), ..EndFacts::default() };
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION").into(),
+        migration: env::pair_name(&place.pair.source, &place.pair.target),
+        source: side(&place.from),
+        target: side(&place.to),
+        level: Level::Octets,
+        danger: Vec::new(),
+        run: None,
+        settle: None,
+        timings: Vec::new(),
+    };
+    let written = report::write(&journal, &facts, &place.report).await?;
+    tell(&written, args.json)?;
+    Ok(written.report.exit_code())
+}
+
+/// Logs go to a file, or with `-v` to stderr. Nothing secret is ever given to a log.
+fn start_log(args: &OutputArgs) -> Result<(), Failure> {
+    use tracing_subscriber::filter::LevelFilter;
+    let level = match args.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    if let Some(path) = &args.log {
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file =
+            options.open(path).map_err(|e| Failure::usage(format!("--log {}: {e}", path.display())))?;
+        let log =
+            tracing_subscriber::fmt().json().with_max_level(level).with_writer(std::sync::Mutex::new(file));
+        let _ = log.try_init();
+    } else if args.verbose > 0 {
+        let color = args.color == crate::args::Color::Always;
+        let log =
+            tracing_subscriber::fmt().with_ansi(color).with_max_level(level).with_writer(std::io::stderr);
+        let _ = log.try_init();
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! The only place that reads the environment and knows where things are kept.
+
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+
+/// An environment variable, if it is set and not empty.
+pub fn var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+/// The folder for what a program keeps between runs.
+fn state_folder() -> PathBuf {
+    let home = || PathBuf::from(var("HOME").or_else(|| var("USERPROFILE")).unwrap_or_default());
+    if cfg!(windows) {
+        var("LOCALAPPDATA").map_or_else(home, PathBuf::from).join("Mailhaul")
+    } else if cfg!(target_os = "macos") {
+        home().join("Library/Application Support/Mailhaul")
+    } else {
+        var("XDG_STATE_HOME").map_or_else(|| home().join(".local/state"), PathBuf::from).join("mailhaul")
+    }
+}
+
+/// A name for an account pair that a file can have: readable, and unique by its digest.
+pub fn pair_name(source: &str, target: &str) -> String {
+    let plain = |address: &str| -> String {
+        let account = address.split_once("://").map_or(address, |(_, rest)| rest);
+        account
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || "@.-_".contains(c) { c } else { '_' })
+            .take(60)
+            .collect()
+    };
+    let digest = Sha256::digest(format!("{source}\n{target}"));
+    let digest: String = digest.iter().take(4).map(|b| format!("{b:02x}")).collect();
+    format!("{}--{}--{digest}", plain(source), plain(target))
+}
+
+/// Where the journal of an account pair is kept.
+pub fn journal(source: &str, target: &str) -> PathBuf {
+    state_folder().join(pair_name(source, target)).with_extension("sqlite")
+}
+
+/// Where its report is written.
+pub fn report(source: &str, target: &str) -> PathBuf {
+    PathBuf::from("mailhaul-report").join(pair_name(source, target))
+}
+
+/// This process, for another one that finds the journal locked.
+pub fn holder() -> String {
+    let host = var("HOSTNAME").or_else(|| var("COMPUTERNAME")).unwrap_or_else(|| "this machine".into());
+    format!("process {} on {host}", std::process::id())
+}

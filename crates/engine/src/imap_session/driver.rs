@@ -1,0 +1,429 @@
+//! The task of one connection: reads and writes at once, hands what arrives to whoever asked for it, keeps the limits.
+//!
+//! A slow reader of bodies stops the socket, so that memory stays bounded; what this side writes meanwhile are short
+//! commands, or bodies on a connection that reads none.
+
+use crate::error::EndError;
+use crate::limits::Limits;
+use crate::net::Stream;
+use crate::transfer::spool::Body;
+use bytes::{Buf, Bytes};
+use mailhaul_imap::{
+    Client, Command, Condition, Event, GateId, MailboxFacts, Output, Status, StatusText, Tag, Untagged,
+};
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+/// Octets asked of the socket at once.
+const READ_OCTETS: usize = 256 * 1024;
+
+/// What one command gives, in order.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// Untagged data.
+    Data(Untagged),
+    /// A body begins.
+    BodyStart,
+    /// Octets of it.
+    Chunk(Bytes),
+    /// It is complete; its FETCH follows as data.
+    BodyEnd,
+    /// SELECT or EXAMINE succeeded.
+    Opened(Box<MailboxFacts>),
+    /// Everything before the gate has left.
+    AtGate,
+    /// The command is over. `premature`: octets of it were still going out unasked; the connection is closed.
+    Done { id: u64, status: Status, text: StatusText },
+    /// The connection ended before the answer.
+    Lost(EndError),
+}
+
+/// The bodies of an APPEND, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies(pub(crate) VecDeque<Body>);
+
+impl Bodies {
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+}
+
+/// What a connection is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Send a command.
+    Command {
+        id: u64,
+        command: Command,
+        bodies: Bodies,
+        doing: &'static str,
+        limit: Duration,
+        sink: mpsc::Sender<Item>,
+    },
+    /// Open the gate of a command.
+    OpenGate(u64),
+    /// Cut the connection.
+    Abort,
+}
+
+struct Open {
+    id: u64,
+    doing: &'static str,
+    limit: Duration,
+    sink: mpsc::Sender<Item>,
+}
+
+pub(crate) struct Driver {
+    pub(crate) server: String,
+    pub(crate) stream: Stream,
+    pub(crate) client: Client,
+    pub(crate) limits: Limits,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+    open: HashMap<Tag, Open>,
+    order: VecDeque<Tag>,
+    gates: HashMap<u64, Tag>,
+    bodies: VecDeque<Body>,
+    /// Octets of the first body already handed out.
+    offset: u64,
+    out: Bytes,
+    unflushed: bool,
+    at_gate: Option<GateId>,
+    told_gate: Option<GateId>,
+    progress: Instant,
+    /// Who gets the octets of the present body.
+    reader: Option<mpsc::Sender<Item>>,
+    bye: Option<String>,
+    closing: bool,
+}
+
+/// What the socket did.
+enum Io {
+    Read(usize),
+    Wrote(usize),
+    Flushed,
+}
+
+enum Wake {
+    Io(std::io::Result<Io>),
+    Request(Option<Request>),
+    Late,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        server: String,
+        stream: Stream,
+        client: Client,
+        limits: Limits,
+        requests: mpsc::UnboundedReceiver<Request>,
+    ) -> Self {
+        Self {
+            server,
+            stream,
+            client,
+            limits,
+            requests,
+            open: HashMap::new(),
+            order: VecDeque::new(),
+            gates: HashMap::new(),
+            bodies: VecDeque::new(),
+            offset: 0,
+            out: Bytes::new(),
+            unflushed: false,
+            at_gate: None,
+            told_gate: None,
+            progress: Instant::now(),
+            reader: None,
+            bye: None,
+            closing: false,
+        }
+    }
+
+    /// Runs until the connection ends. Whatever is unanswered then is told so.
+    pub(crate) async fn run(mut self) {
+        let error = self.serve().await;
+        self.requests.close();
+        for tag in std::mem::take(&mut self.order) {
+            if let Some(open) = self.open.remove(&tag) {
+                let _ = open.sink.send(Item::Lost(with_doing(&error, open.doing))).await;
+            }
+        }
+        while let Ok(request) = self.requests.try_recv() {
+            if let Request::Command { doing, sink, .. } = request {
+                let _ = sink.send(Item::Lost(with_doing(&error, doing))).await;
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> EndError {
+        loop {
+            match self.events().await {
+                Ok(()) => {}
+                Err(error) => return error,
+            }
+            if let Err(error) = self.fill().await {
+                return error;
+            }
+            let deadline = self.deadline();
+            let wake = {
+                let Self { stream, client, out, unflushed, requests, .. } = self;
+                tokio::select! {
+                    biased;
+                    request = requests.recv() => Wake::Request(request),
+                    io = std::future::poll_fn(|cx| poll_io(stream, client, out, *unflushed, cx)) => Wake::Io(io),
+                    () = tokio::time::sleep_until(deadline) => Wake::Late,
+                }
+            };
+            match wake {
+                Wake::Request(Some(request)) => {
+                    if let Some(error) = self.request(request) {
+                        return error;
+                    }
+                }
+                // Nobody can ask any more: a graceful end, or the owner is gone.
+                Wake::Request(None) => return self.lost("LOGOUT", "closed here"),
+                Wake::Io(Ok(Io::Read(0))) => return self.ended(),
+                Wake::Io(Ok(Io::Read(_))) => {
+                    self.progress = Instant::now();
+                    self.stream.acknowledge_quickly();
+                }
+                Wake::Io(Ok(Io::Wrote(octets))) => {
+                    self.progress = Instant::now();
+                    self.out.advance(octets);
+                    self.unflushed = true;
+                }
+                Wake::Io(Ok(Io::Flushed)) => self.unflushed = false,
+                Wake::Io(Err(error)) => return self.lost(self.doing(), &error.to_string()),
+                Wake::Late => {
+                    if let Some(error) = self.late() {
+                        return error;
+                    }
+                }
+            }
+        }
+    }
+
+    fn doing(&self) -> &'static str {
+        self.order.front().and_then(|t| self.open.get(t)).map_or("waiting", |o| o.doing)
+    }
+
+    fn lost(&self, doing: &'static str, what: &str) -> EndError {
+        let what = self.bye.clone().unwrap_or_else(|| what.to_owned());
+        EndError::Lost { server: self.server.clone(), doing, what }
+    }
+
+    fn ended(&self) -> EndError {
+        let clean = self.client.is_between_responses();
+        self.lost(
+            self.doing(),
+            if clean { "end of the connection" } else { "end in the middle of an answer" },
+        )
+    }
+
+    fn request(&mut self, request: Request) -> Option<EndError> {
+        match request {
+            Request::Command { id, command, bodies, doing, limit, sink } => {
+                if self.open.is_empty() {
+                    self.progress = Instant::now();
+                }
+                let tag = self.client.submit(command);
+                self.bodies.extend(bodies.0);
+                self.gates.insert(id, tag);
+                self.open.insert(tag, Open { id, doing, limit, sink });
+                self.order.push_back(tag);
+                self.closing |= doing == "LOGOUT";
+            }
+            Request::OpenGate(id) => {
+                if let Some(tag) = self.gates.get(&id) {
+                    self.client.open_gate(Client::gate_of(*tag));
+                    self.progress = Instant::now();
+                }
+            }
+            Request::Abort => return Some(self.lost(self.doing(), "cut here")),
+        }
+        None
+    }
+
+    /// Takes the next octets to write, as far as they can be had, and tells of a gate that is reached.
+    async fn fill(&mut self) -> Result<(), EndError> {
+        if !self.out.is_empty() {
+            return Ok(());
+        }
+        let mut output = self.client.next_output();
+        loop {
+            self.at_gate = None;
+            match output {
+                Output::Write(octets) => {
+                    self.out = octets;
+                    return Ok(());
+                }
+                Output::Pull { remaining } => {
+                    let piece = self.piece(remaining).await?;
+                    output = self.client.supply(piece);
+                }
+                Output::Gate(gate) => {
+                    self.at_gate = Some(gate);
+                    // Told only when everything before it has left this process.
+                    if !self.unflushed && self.told_gate != Some(gate) {
+                        self.told_gate = Some(gate);
+                        self.tell_gate(gate).await;
+                    }
+                    return Ok(());
+                }
+                Output::AwaitServer | Output::Idle => return Ok(()),
+            }
+        }
+    }
+
+    async fn tell_gate(&mut self, gate: GateId) {
+        let at = self.open.iter().find(|(tag, _)| Client::gate_of(**tag) == gate);
+        if let Some(sink) = at.map(|(_, o)| o.sink.clone()) {
+            let _ = sink.send(Item::AtGate).await;
+        }
+    }
+
+    /// The next octets of the bodies on their way. An empty body has no octets and is passed over.
+    async fn piece(&mut self, remaining: u64) -> Result<Bytes, EndError> {
+        while self.bodies.front().is_some_and(|b| self.offset >= b.octets()) {
+            self.bodies.pop_front();
+            self.offset = 0;
+        }
+        let Some(body) = self.bodies.front() else {
+            return Err(self.lost("APPEND", "the octets announced are not there"));
+        };
+        let piece = body.piece(self.offset).await?;
+        let take = usize::try_from(remaining).unwrap_or(usize::MAX).min(piece.len());
+        self.offset += take as u64;
+        Ok(piece.slice(..take))
+    }
+
+    /// When something is late: the oldest unanswered command, or the next NOOP.
+    fn deadline(&self) -> Instant {
+        let waits_at_own_gate = self.order.front().is_some_and(|t| self.at_gate == Some(Client::gate_of(*t)));
+        match self.order.front().and_then(|t| self.open.get(t)) {
+            _ if waits_at_own_gate => self.progress + self.limits.give_up,
+            Some(_) if !self.out.is_empty() => self.progress + self.limits.write_stall,
+            Some(open) => self.progress + open.limit,
+            None => self.progress + self.limits.keep_alive,
+        }
+    }
+
+    fn late(&mut self) -> Option<EndError> {
+        if let Some(open) = self.order.front().and_then(|t| self.open.get(t)) {
+            return Some(EndError::TimedOut {
+                server: self.server.clone(),
+                doing: open.doing,
+                limit: open.limit,
+            });
+        }
+        // Idle: keeps the connection, and the NAT entries on its way, alive.
+        let (sink, _) = mpsc::channel(1);
+        let (command, bodies, limit) = (Command::noop(), Bodies::none(), self.limits.command);
+        self.request(Request::Command { id: 0, command, bodies, doing: "NOOP", limit, sink })
+    }
+
+    /// Hands on everything that has arrived.
+    async fn events(&mut self) -> Result<(), EndError> {
+        loop {
+            let event = self.client.next_event().map_err(|e| EndError::Protocol {
+                server: self.server.clone(),
+                doing: self.doing(),
+                what: e.to_string(),
+            })?;
+            let Some(event) = event else { return Ok(()) };
+            self.event(event).await?;
+        }
+    }
+
+    async fn event(&mut self, event: Event) -> Result<(), EndError> {
+        match event {
+            Event::Untagged { data, front, .. } => {
+                if let Untagged::Status(Condition::Bye, text) = &data {
+                    self.bye = Some(format!("BYE {}", text.display_text()));
+                }
+                self.give(front, Item::Data(data)).await;
+            }
+            Event::BodyStart { front, .. } => {
+                self.reader = front.and_then(|t| self.open.get(&t)).map(|o| o.sink.clone());
+                self.give(front, Item::BodyStart).await;
+            }
+            Event::BodyChunk(octets) => self.read_on(Item::Chunk(octets)).await,
+            Event::BodyEnd => self.read_on(Item::BodyEnd).await,
+            Event::Opened(tag, facts) => self.give(Some(tag), Item::Opened(facts)).await,
+            Event::Tagged { tag, status, text, premature } => {
+                self.order.retain(|t| *t != tag);
+                if let Some(open) = self.open.remove(&tag) {
+                    self.gates.remove(&open.id);
+                    let done = Item::Done { id: open.id, status, text: text.clone() };
+                    // A caller that is gone does not stop the connection.
+                    let _ = open.sink.send(done).await;
+                }
+                self.progress = Instant::now();
+                if premature {
+                    // What still goes out would be taken for commands (rust-stack.md, rule 14).
+                    return Err(
+                        self.lost("APPEND", &format!("refused while it was sent: {}", text.display_text()))
+                    );
+                }
+                if self.closing && self.open.is_empty() {
+                    return Err(self.lost("LOGOUT", "closed here"));
+                }
+            }
+            Event::Greeting(..) | Event::Challenge(_) => {}
+        }
+        Ok(())
+    }
+
+    async fn give(&mut self, tag: Option<Tag>, item: Item) {
+        if let Some(sink) = tag.and_then(|t| self.open.get(&t)).map(|o| o.sink.clone()) {
+            let _ = sink.send(item).await;
+        }
+    }
+
+    async fn read_on(&mut self, item: Item) {
+        if let Some(reader) = &self.reader {
+            let _ = reader.send(item).await;
+        }
+    }
+}
+
+/// Writes, flushes and reads, whatever is possible first. Reading goes before flushing only when there is nothing to
+/// write.
+fn poll_io(
+    stream: &mut Stream,
+    client: &mut Client,
+    out: &Bytes,
+    unflushed: bool,
+    cx: &mut Context<'_>,
+) -> Poll<std::io::Result<Io>> {
+    if !out.is_empty() {
+        if let Poll::Ready(wrote) = Pin::new(&mut *stream).poll_write(cx, out) {
+            return Poll::Ready(match wrote {
+                Ok(0) => Err(std::io::ErrorKind::WriteZero.into()),
+                other => other.map(Io::Wrote),
+            });
+        }
+    } else if unflushed && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
+        return Poll::Ready(flushed.map(|()| Io::Flushed));
+    }
+    let buffer = client.input();
+    buffer.reserve(READ_OCTETS);
+    poll_read_buf(Pin::new(stream), cx, buffer).map_ok(Io::Read)
+}
+
+fn with_doing(error: &EndError, doing: &'static str) -> EndError {
+    let mut error = error.clone();
+    if let EndError::Lost { doing: d, .. }
+    | EndError::TimedOut { doing: d, .. }
+    | EndError::Protocol { doing: d, .. } = &mut error
+    {
+        *d = doing;
+    }
+    error
+}

@@ -1,0 +1,416 @@
+//! One IMAP connection: opened, encrypted, logged in, then driven by a task of its own.
+
+mod driver;
+mod login;
+
+pub use login::{Opener, open};
+
+use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Role, Room, Space};
+use crate::error::EndError;
+use crate::journal::EpochFacts;
+use crate::limits::Limits;
+use crate::message::{Flags, Key, UidValidity};
+use crate::quirks;
+use bytes::Bytes;
+use mailhaul_imap::{
+    Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusText, Untagged,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+pub(crate) use driver::{Bodies, Item, Request};
+
+/// Items of one command on their way to whoever asked. Bounded: a slow reader stops the socket.
+const ITEMS_QUEUED: usize = 64;
+
+/// A connection, logged in. Dropping it cuts the connection.
+#[derive(Debug)]
+pub struct Link {
+    server: String,
+    limits: Limits,
+    capabilities: Capabilities,
+    abilities: Abilities,
+    namespaces: Option<Namespaces>,
+    requests: mpsc::UnboundedSender<Request>,
+    task: tokio::task::JoinHandle<()>,
+    next_id: u64,
+    exists: u64,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The end of a command.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) data: Vec<Untagged>,
+    pub(crate) opened: Option<MailboxFacts>,
+    pub(crate) text: StatusText,
+}
+
+impl Link {
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What the server says of itself.
+    pub fn abilities(&self) -> &Abilities {
+        &self.abilities
+    }
+
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Queues a command; its items come to `sink`. Returns its number, which its [`Item::Done`] carries.
+    pub(crate) fn send(
+        &mut self,
+        command: Command,
+        doing: &'static str,
+        limit: Duration,
+        sink: mpsc::Sender<Item>,
+    ) -> u64 {
+        self.send_with(command, Bodies::none(), doing, limit, sink)
+    }
+
+    pub(crate) fn send_with(
+        &mut self,
+        command: Command,
+        bodies: Bodies,
+        doing: &'static str,
+        limit: Duration,
+        sink: mpsc::Sender<Item>,
+    ) -> u64 {
+        self.next_id += 1;
+        let id = self.next_id;
+        let request = Request::Command { id, command, bodies, doing, limit, sink };
+        // A driver that is gone dropped the sink: whoever listens sees its end.
+        let _ = self.requests.send(request);
+        id
+    }
+
+    /// A way to open the gate of a command from elsewhere.
+    pub(crate) fn gate_keeper(&self) -> mpsc::UnboundedSender<Request> {
+        self.requests.clone()
+    }
+
+    pub(crate) fn lost(&self, doing: &'static str) -> EndError {
+        EndError::Lost { server: self.server.clone(), doing, what: "the connection is gone".into() }
+    }
+
+    /// Sends commands together and waits for all of them, in order.
+    pub(crate) async fn ask_all(
+        &mut self,
+        commands: Vec<Command>,
+        doing: &'static str,
+    ) -> Result<Vec<Result<Reply, EndError>>, EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let (count, limit) = (commands.len(), self.limits.command.max(self.limits.silence));
+        for command in commands {
+            self.send(command, doing, limit, sink.clone());
+        }
+        drop(sink);
+        let mut replies = Vec::with_capacity(count);
+        let (mut data, mut opened) = (Vec::new(), None);
+        while replies.len() < count {
+            match items.recv().await {
+                Some(Item::Data(untagged)) => data.push(untagged),
+                Some(Item::Opened(facts)) => opened = Some(*facts),
+                Some(Item::Done { status, text, .. }) => {
+                    let reply = Reply { data: std::mem::take(&mut data), opened: opened.take(), text };
+                    replies.push(self.judge(status, reply, doing));
+                }
+                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
+                None => return Err(self.lost(doing)),
+            }
+        }
+        Ok(replies)
+    }
+
+    fn judge(&self, status: Status, reply: Reply, doing: &'static str) -> Result<Reply, EndError> {
+        if status == Status::Ok {
+            return Ok(reply);
+        }
+        let refusal = quirks::refusal(status, &reply.text);
+        Err(EndError::Refused { server: self.server.clone(), doing, refusal })
+    }
+
+    /// Sends one command and waits for it.
+    pub(crate) async fn ask(&mut self, command: Command, doing: &'static str) -> Result<Reply, EndError> {
+        let mut replies = self.ask_all(vec![command], doing).await?;
+        replies.pop().unwrap_or_else(|| Err(self.lost(doing)))
+    }
+
+    /// EXAMINE.
+    pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
+        let condstore = self.capabilities.condstore();
+        let reply = self.ask(Command::examine(mailbox, condstore), "EXAMINE").await?;
+        let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
+        self.exists = u64::from(facts.exists);
+        opened(&facts).ok_or_else(|| EndError::Protocol {
+            server: self.server.clone(),
+            doing: "EXAMINE",
+            what: "it gives no UIDVALIDITY, so that UIDs mean nothing".into(),
+        })
+    }
+
+    /// The complete UID set after a NOOP, with EXISTS.
+    ///
+    /// QUIRK: Dovecot 2.3: a fresh session can miss a message just appended until a NOOP (law 7).
+    pub(crate) async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
+        let noop = self.ask(Command::noop(), "NOOP").await?;
+        let listing = self.ask(Command::uid_fetch("1:*", "(UID)"), "UID FETCH").await?;
+        let mut keys: Vec<Key> = listing
+            .data
+            .iter()
+            .filter_map(
+                |d| if let Untagged::Fetch(f) = d { f.uid.map(|u| Key(u.get().into())) } else { None },
+            )
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        noop.data.iter().chain(&listing.data).for_each(|data| self.count(data));
+        Ok((keys, self.exists))
+    }
+
+    /// Follows EXISTS and EXPUNGE of the opened mailbox.
+    pub(crate) fn count(&mut self, data: &Untagged) {
+        match data {
+            Untagged::Exists(exists) => self.exists = u64::from(*exists),
+            Untagged::Expunge(_) => self.exists = self.exists.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// All mailboxes of all namespaces, with roles, subscriptions and counts.
+    pub(crate) async fn list_mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
+        let mut patterns: Vec<(Space, Bytes)> = vec![(Space::Personal, Bytes::from_static(b"*"))];
+        for (space, prefixes) in self.foreign_prefixes() {
+            patterns.extend(prefixes.into_iter().map(|p| (space, p)));
+        }
+        let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
+        for (space, entry) in self.list(&patterns).await? {
+            let foreign = self.space_of(&entry.name).unwrap_or(space);
+            let info = found.entry(entry.name.clone()).or_insert_with(|| info(&entry, foreign));
+            info.role = info.role.or(role(&entry));
+            info.subscribed |= entry.has(b"\\Subscribed");
+        }
+        self.subscriptions(&mut found).await?;
+        let mut mailboxes: Vec<MailboxInfo> = found.into_values().collect();
+        self.counts_of(&mut mailboxes).await?;
+        // INBOX first, then by name: a stable order for people and journal.
+        mailboxes.sort_by_key(|m| (!m.text.eq_ignore_ascii_case("INBOX"), m.wire.clone()));
+        Ok(mailboxes)
+    }
+
+    async fn list(&mut self, patterns: &[(Space, Bytes)]) -> Result<Vec<(Space, ListEntry)>, EndError> {
+        let returns = match (self.capabilities.list_extended(), self.capabilities.special_use()) {
+            (true, true) => "(SUBSCRIBED CHILDREN SPECIAL-USE)",
+            (true, false) => "(SUBSCRIBED CHILDREN)",
+            (false, _) => "",
+        };
+        let commands = patterns.iter().map(|(_, p)| Command::list("", b"", p, returns)).collect();
+        let replies = self.ask_all(commands, "LIST").await?;
+        let mut entries = Vec::new();
+        for ((space, _), reply) in patterns.iter().zip(replies) {
+            // The personal list must be there; a foreign namespace may be refused.
+            let reply = match (reply, space) {
+                (Ok(reply), _) => reply,
+                (Err(error), Space::Personal) => return Err(error),
+                (Err(_), _) => continue,
+            };
+            let listed = reply.data.into_iter().filter_map(|d| match d {
+                Untagged::List(entry) => Some((*space, entry)),
+                _ => None,
+            });
+            entries.extend(listed);
+        }
+        Ok(entries)
+    }
+
+    async fn subscriptions(&mut self, found: &mut BTreeMap<Bytes, MailboxInfo>) -> Result<(), EndError> {
+        if self.capabilities.list_extended() {
+            return Ok(());
+        }
+        let Ok(reply) = self.ask(Command::lsub(b"*"), "LSUB").await else { return Ok(()) };
+        for data in reply.data {
+            if let Untagged::Lsub(entry) = data
+                && let Some(info) = found.get_mut(&entry.name)
+            {
+                info.subscribed = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// STATUS of every selectable mailbox, pipelined. A mailbox that refuses has no counts.
+    async fn counts_of(&mut self, mailboxes: &mut [MailboxInfo]) -> Result<(), EndError> {
+        let wanted: Vec<usize> = (0..mailboxes.len()).filter(|i| mailboxes[*i].selectable).collect();
+        let items = self.status_items();
+        let commands = wanted.iter().map(|i| Command::status(&mailboxes[*i].wire, items)).collect();
+        let replies = self.ask_all(commands, "STATUS").await?;
+        for (i, reply) in wanted.into_iter().zip(replies) {
+            mailboxes[i].counts = reply.ok().and_then(|r| counts(&r.data));
+        }
+        Ok(())
+    }
+
+    fn status_items(&self) -> &'static str {
+        if self.capabilities.status_size() {
+            "MESSAGES UIDNEXT UIDVALIDITY SIZE"
+        } else {
+            "MESSAGES UIDNEXT UIDVALIDITY"
+        }
+    }
+
+    /// STATUS of one mailbox.
+    pub(crate) async fn status(&mut self, mailbox: &Bytes) -> Result<MailboxCounts, EndError> {
+        let items = self.status_items();
+        let reply = self.ask(Command::status(mailbox, items), "STATUS").await?;
+        counts(&reply.data).ok_or_else(|| EndError::Protocol {
+            server: self.server.clone(),
+            doing: "STATUS",
+            what: "an OK without the data".into(),
+        })
+    }
+
+    /// Room of the account that INBOX belongs to.
+    pub(crate) async fn room(&mut self) -> Result<Option<Room>, EndError> {
+        if !self.capabilities.quota() {
+            return Ok(None);
+        }
+        let reply = match self.ask(Command::get_quota_root(b"INBOX"), "GETQUOTAROOT").await {
+            Ok(reply) => reply,
+            Err(EndError::Refused { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut room = Room::default();
+        for data in reply.data {
+            let Untagged::Quota { resources, .. } = data else { continue };
+            for (name, used, limit) in resources {
+                if name.eq_ignore_ascii_case(b"STORAGE") {
+                    // Units of 1024 octets (RFC 9208, 5.1).
+                    room.used_octets = Some(used * 1024);
+                    room.limit_octets = Some(limit * 1024);
+                } else if name.eq_ignore_ascii_case(b"MESSAGE") {
+                    (room.used_messages, room.limit_messages) = (Some(used), Some(limit));
+                }
+            }
+        }
+        Ok((room != Room::default()).then_some(room))
+    }
+
+    fn foreign_prefixes(&self) -> Vec<(Space, Vec<Bytes>)> {
+        let Some(spaces) = &self.namespaces else { return Vec::new() };
+        let patterns = |all: &[mailhaul_imap::Namespace]| {
+            all.iter()
+                .filter(|n| !n.prefix.is_empty())
+                .map(|n| [&n.prefix[..], b"*"].concat().into())
+                .collect()
+        };
+        vec![(Space::OtherUsers, patterns(&spaces.other_users)), (Space::Shared, patterns(&spaces.shared))]
+    }
+
+    /// The foreign namespace a name lies under, if it does.
+    fn space_of(&self, name: &[u8]) -> Option<Space> {
+        let spaces = self.namespaces.as_ref()?;
+        let under = |all: &[mailhaul_imap::Namespace]| {
+            all.iter().any(|n| !n.prefix.is_empty() && name.starts_with(trim_delimiter(n)))
+        };
+        if under(&spaces.other_users) {
+            Some(Space::OtherUsers)
+        } else if under(&spaces.shared) {
+            Some(Space::Shared)
+        } else {
+            None
+        }
+    }
+
+    /// LOGOUT, then the end.
+    pub(crate) async fn close(mut self) {
+        let limit = self.limits.greeting;
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        self.send(Command::logout(), "LOGOUT", limit, sink);
+        let drain = async { while items.recv().await.is_some() {} };
+        // The answer is a courtesy: nothing depends on it.
+        let _ = tokio::time::timeout(limit, drain).await;
+    }
+}
+
+fn trim_delimiter(space: &mailhaul_imap::Namespace) -> &[u8] {
+    match (space.prefix.split_last(), space.delimiter) {
+        (Some((last, rest)), Some(delimiter)) if *last == delimiter => rest,
+        _ => &space.prefix,
+    }
+}
+
+fn info(entry: &ListEntry, space: Space) -> MailboxInfo {
+    MailboxInfo {
+        wire: entry.name.clone(),
+        text: crate::names::decode(&entry.name, false),
+        delimiter: entry.delimiter.map(char::from),
+        selectable: entry.is_selectable(),
+        may_have_children: !entry.has(b"\\Noinferiors"),
+        role: None,
+        subscribed: false,
+        space,
+        counts: None,
+    }
+}
+
+fn role(entry: &ListEntry) -> Option<Role> {
+    Role::ALL.into_iter().find(|r| entry.has(format!("\\{}", r.as_str()).as_bytes()))
+}
+
+fn counts(data: &[Untagged]) -> Option<MailboxCounts> {
+    let status = data.iter().find_map(|d| if let Untagged::StatusData(s) = d { Some(s) } else { None })?;
+    Some(MailboxCounts {
+        messages: status.messages?,
+        octets: status.size,
+        uid_next: status.uid_next.map(|n| Key(n.into())),
+        uid_validity: status.uid_validity.map(|v| UidValidity(v.get())),
+        highest_mod_seq: status.highest_mod_seq,
+    })
+}
+
+fn opened(facts: &MailboxFacts) -> Option<Opened> {
+    let permanent = facts.permanent_flags.as_ref();
+    Some(Opened {
+        facts: EpochFacts {
+            uid_validity: UidValidity(facts.uid_validity?.get()),
+            uid_next: facts.uid_next.map(|n| Key(n.into())),
+            exists: facts.exists.into(),
+            highest_mod_seq: facts.highest_mod_seq,
+            mailbox_id: facts.mailbox_id.as_ref().map(|id| String::from_utf8_lossy(id).into_owned()),
+        },
+        uids_not_sticky: facts.uid_not_sticky,
+        permanent_flags: permanent.map(|flags| Flags::from_atoms(flags.iter().map(|f| &f[..]))),
+        takes_new_keywords: permanent.is_some_and(|flags| flags.iter().any(|f| &f[..] == b"\\*")),
+    })
+}
+
+/// Personal prefixes from NAMESPACE, or from the delimiter that LIST names.
+pub(crate) fn personal(namespaces: Option<&Namespaces>, delimiter: Option<u8>) -> Vec<Prefix> {
+    let from = |n: &mailhaul_imap::Namespace| Prefix {
+        wire: n.prefix.clone(),
+        delimiter: n.delimiter.map(char::from),
+    };
+    match namespaces {
+        Some(spaces) if !spaces.personal.is_empty() => spaces.personal.iter().map(from).collect(),
+        _ => vec![Prefix { wire: Bytes::new(), delimiter: delimiter.map(char::from) }],
+    }
+}
+
+/// Flags as the engine keeps them.
+pub(crate) fn flags(atoms: &[Bytes]) -> Flags {
+    Flags::from_atoms(atoms.iter().map(|a| &a[..])).without_recent()
+}

@@ -1,0 +1,275 @@
+//! An IMAP account as a source. Mailboxes are opened with EXAMINE and read with BODY.PEEK; no command that changes
+//! anything is written in this file (law 1).
+
+use crate::end::{
+    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession,
+    Wanted,
+};
+use crate::error::EndError;
+use crate::imap_session::{Item, Link, Opener, flags, open};
+use crate::message::{InternalDate, Key};
+use crate::quirks;
+use crate::transfer::spool::{Body, BodyBuilder, Intake};
+use bytes::Bytes;
+use mailhaul_imap::{Body as WireBody, Command, Fetch, Status, Uid, UidSet, Untagged};
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// Items on their way from a connection to this end.
+const ITEMS_QUEUED: usize = 64;
+
+/// An IMAP account to read from.
+#[derive(Clone, Debug)]
+pub struct ImapSource(pub Opener);
+
+/// A connection to it.
+#[derive(Debug)]
+pub struct ImapSourceSession(Link);
+
+impl Source for ImapSource {
+    type Session = ImapSourceSession;
+    async fn connect(&self) -> Result<ImapSourceSession, EndError> {
+        open(&self.0).await.map(ImapSourceSession)
+    }
+}
+
+/// UIDs as a set; keys that are no UIDs are left out.
+pub(crate) fn uid_set(keys: impl IntoIterator<Item = Key>) -> UidSet {
+    keys.into_iter().filter_map(|k| u32::try_from(k.0).ok().and_then(Uid::new)).collect()
+}
+
+pub(crate) fn key(uid: Uid) -> Key {
+    Key(uid.get().into())
+}
+
+/// The date of a FETCH, as received.
+pub(crate) fn date(fetch: &Fetch) -> Option<InternalDate> {
+    let date = fetch.internal_date.as_ref()?.as_ref()?;
+    Some(InternalDate::from_octets(date.raw().clone()))
+}
+
+fn lineage(fetch: &Fetch) -> Option<String> {
+    let text = |kind: &str, id: &Bytes| format!("{kind}:{}", String::from_utf8_lossy(id));
+    fetch
+        .gm_msgid
+        .map(|id| format!("gm-msgid:{id}"))
+        .or_else(|| fetch.email_id.as_ref().map(|id| text("emailid", id)))
+        .or_else(|| fetch.x_guid.as_ref().map(|id| text("x-guid", id)))
+}
+
+fn listed(fetch: &Fetch) -> Option<Listed> {
+    Some(Listed {
+        key: key(fetch.uid?),
+        octets: fetch.size?,
+        flags: flags(fetch.flags.as_ref()?),
+        internal_date: date(fetch),
+        mod_seq: fetch.mod_seq,
+        lineage: lineage(fetch),
+    })
+}
+
+impl ImapSourceSession {
+    fn listing_items(&self) -> &'static str {
+        let capabilities = self.0.capabilities();
+        match (capabilities.condstore(), capabilities.objectid()) {
+            (true, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ EMAILID)",
+            (true, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
+            (false, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE EMAILID)",
+            (false, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
+        }
+    }
+
+    fn refused(&self, doing: &'static str, status: Status, text: &mailhaul_imap::StatusText) -> EndError {
+        EndError::Refused { server: self.0.server().into(), doing, refusal: quirks::refusal(status, text) }
+    }
+}
+
+impl SourceSession for ImapSourceSession {
+    fn abilities(&self) -> &Abilities {
+        self.0.abilities()
+    }
+
+    async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
+        self.0.list_mailboxes().await
+    }
+
+    async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
+        self.0.examine(mailbox).await
+    }
+
+    async fn list(&mut self, from: Key, out: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let limits = self.0.limits().clone();
+        let command = Command::uid_fetch(&format!("{}:*", from.0.max(1)), self.listing_items());
+        self.0.send(command, "UID FETCH", limits.silence, sink);
+        let (mut piece, mut count) = (Vec::new(), 0);
+        while let Some(item) = items.recv().await {
+            match item {
+                Item::Data(Untagged::Fetch(fetch)) => {
+                    // `n:*` gives the last message even when its UID is below n (RFC 9051, 6.4.8).
+                    if let Some(listed) = listed(&fetch).filter(|l| l.key >= from) {
+                        count += 1;
+                        piece.push(listed);
+                    }
+                }
+                Item::Data(data) => self.0.count(&data),
+                Item::Done { status: Status::Ok, .. } => {
+                    let _ = out.send(std::mem::take(&mut piece)).await;
+                    return Ok(count);
+                }
+                Item::Done { status, text, .. } => return Err(self.refused("UID FETCH", status, &text)),
+                Item::Lost(error) => return Err(error),
+                _ => {}
+            }
+            if piece.len() >= limits.listing_piece_messages
+                && out.send(std::mem::take(&mut piece)).await.is_err()
+            {
+                break;
+            }
+        }
+        Err(self.0.lost("UID FETCH"))
+    }
+
+    async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
+        self.0.keys().await
+    }
+
+    async fn fetch(
+        &mut self,
+        mut ranges: mpsc::Receiver<FetchRange>,
+        intake: &Intake,
+        out: mpsc::Sender<FetchEvent>,
+    ) -> Result<(), EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let silence = self.0.limits().silence;
+        let mut fetching = Fetching { intake, out, ranges: BTreeMap::new(), body: None, flags: None };
+        let mut more = true;
+        while more || !fetching.ranges.is_empty() {
+            let room = fetching.ranges.len() < self.0.limits().fetch_ranges_in_flight;
+            tokio::select! {
+                range = ranges.recv(), if more && room => match range {
+                    Some(range) => {
+                        let uids = uid_set(range.wanted.iter().map(|w| w.key));
+                        let command = Command::uid_fetch(&uids.to_string(), "(UID FLAGS BODY.PEEK[])");
+                        let id = self.0.send(command, "UID FETCH", silence, sink.clone());
+                        fetching.ranges.insert(id, InFlight::new(range));
+                    }
+                    None => more = false,
+                },
+                item = items.recv() => match item {
+                    Some(Item::Data(data)) => fetching.data(data).await?,
+                    Some(Item::BodyStart) => fetching.begin(),
+                    Some(Item::Chunk(octets)) => fetching.chunk(&octets).await?,
+                    Some(Item::Done { id, status, text }) => {
+                        let refused = (status != Status::Ok).then(|| quirks::refusal(status, &text));
+                        fetching.done(id, refused).await;
+                    }
+                    Some(Item::Lost(error)) => return Err(error),
+                    Some(_) => {}
+                    None => return Err(self.0.lost("UID FETCH")),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    async fn room(&mut self) -> Result<Option<Room>, EndError> {
+        self.0.room().await
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), EndError> {
+        self.0.ask(Command::noop(), "NOOP").await.map(|_| ())
+    }
+
+    async fn close(self) {
+        self.0.close().await;
+    }
+}
+
+/// A range that was asked for.
+struct InFlight {
+    id: u64,
+    wanted: BTreeMap<Key, Wanted>,
+}
+
+impl InFlight {
+    fn new(range: FetchRange) -> Self {
+        Self { id: range.id, wanted: range.wanted.into_iter().map(|w| (w.key, w)).collect() }
+    }
+}
+
+/// Puts bodies together as they arrive. A UID may come before or after the octets; both are taken.
+struct Fetching<'a> {
+    intake: &'a Intake,
+    out: mpsc::Sender<FetchEvent>,
+    ranges: BTreeMap<u64, InFlight>,
+    body: Option<BodyBuilder>,
+    flags: Option<crate::message::Flags>,
+}
+
+impl Fetching<'_> {
+    fn begin(&mut self) {
+        // The memory reserved belongs to a UID, which may not be known yet: taken when the response is complete.
+        self.body = Some(self.intake.begin(None));
+    }
+
+    async fn chunk(&mut self, octets: &[u8]) -> Result<(), EndError> {
+        match &mut self.body {
+            Some(body) => body.push(octets).await,
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, key: Key) -> Option<Wanted> {
+        self.ranges.values_mut().find_map(|r| r.wanted.remove(&key))
+    }
+
+    async fn data(&mut self, data: Untagged) -> Result<(), EndError> {
+        let Untagged::Fetch(fetch) = data else { return Ok(()) };
+        let body = self.body.take();
+        // A reply is used only for the UID stated inside it (I10).
+        let Some(key) = fetch.uid.map(key) else { return Ok(()) };
+        self.flags = fetch.flags.as_ref().map(|f| flags(f));
+        match (&fetch.body, body) {
+            (WireBody::Literal(_), Some(builder)) => self.complete(key, builder).await,
+            (WireBody::Quoted(octets), _) => {
+                let mut builder = self.intake.begin(None);
+                builder.push(octets).await?;
+                self.complete(key, builder).await
+            }
+            (WireBody::Nil, _) => {
+                if self.take(key).is_some() {
+                    self.tell(FetchEvent::NoBody { key }).await;
+                }
+                Ok(())
+            }
+            // Flags of somebody's change: not an answer to us.
+            _ => Ok(()),
+        }
+    }
+
+    async fn complete(&mut self, key: Key, mut builder: BodyBuilder) -> Result<(), EndError> {
+        let Some(wanted) = self.take(key) else { return Ok(()) };
+        if builder.octets() == 0 && wanted.octets > 0 {
+            // Neither empty nor gone until proven (law 7).
+            self.tell(FetchEvent::NoBody { key }).await;
+            return Ok(());
+        }
+        builder.keep_memory(wanted.memory);
+        let body: Body = builder.finish().await?;
+        let flags = self.flags.take();
+        self.tell(FetchEvent::Fetched(Fetched { key, flags, body })).await;
+        Ok(())
+    }
+
+    async fn done(&mut self, id: u64, refused: Option<crate::error::Refusal>) {
+        let Some(range) = self.ranges.remove(&id) else { return };
+        let missing = range.wanted.into_keys().collect();
+        self.tell(FetchEvent::RangeDone { id: range.id, missing, refused }).await;
+    }
+
+    async fn tell(&self, event: FetchEvent) {
+        // A caller that is gone wants nothing more; the ranges on their way are drained.
+        let _ = self.out.send(event).await;
+    }
+}

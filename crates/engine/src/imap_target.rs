@@ -1,0 +1,328 @@
+//! An IMAP account as a target: APPEND up to the gate and past it, reading back, and removing what we put there.
+
+use crate::end::{
+    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Role, Room, Seen,
+    Target, TargetSession, Upload, Uploaded, Verdict,
+};
+use crate::error::EndError;
+use crate::identity::Meter;
+use crate::imap_session::{Bodies, Item, Link, Opener, flags, open};
+use crate::imap_source::{date, key, uid_set};
+use crate::message::{Key, UidValidity};
+use crate::quirks;
+use bytes::Bytes;
+use mailhaul_imap::{
+    AppendMessage, Body as WireBody, Command, Fetch, ResponseCode, Status, StatusText, UidSet, Untagged,
+};
+use std::collections::BTreeSet;
+use tokio::sync::mpsc;
+
+/// Items on their way from a connection to this end.
+const ITEMS_QUEUED: usize = 64;
+/// UIDs read by one FETCH.
+const READ_UIDS: usize = 200;
+/// FETCHes on their way at once.
+const READS_IN_FLIGHT: usize = 4;
+/// UIDs an APPENDUID may name for one command: more than we ever send at once.
+const APPENDED_UIDS_MAX: usize = 100_000;
+
+/// An IMAP account to write to.
+#[derive(Clone, Debug)]
+pub struct ImapTarget(pub Opener);
+
+/// A connection to it.
+#[derive(Debug)]
+pub struct ImapTargetSession(Link);
+
+impl Target for ImapTarget {
+    type Session = ImapTargetSession;
+    async fn connect(&self) -> Result<ImapTargetSession, EndError> {
+        open(&self.0).await.map(ImapTargetSession)
+    }
+}
+
+impl TargetSession for ImapTargetSession {
+    type Upload = ImapUpload;
+
+    fn abilities(&self) -> &Abilities {
+        self.0.abilities()
+    }
+
+    async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
+        self.0.list_mailboxes().await
+    }
+
+    async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {
+        let attribute = role.map(|r| {
+            let mut word = r.as_str().to_owned();
+            word.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+            format!("\\{word}")
+        });
+        let made = match self.0.ask(Command::create(mailbox, attribute.as_deref()), "CREATE").await {
+            Ok(_) => Ok(()),
+            // It may be there already, with or without a code for it.
+            Err(error @ EndError::Refused { .. }) => Err(error),
+            Err(error) => return Err(error),
+        };
+        let listed = self.0.ask(Command::list("", b"", mailbox, ""), "LIST").await?;
+        let names: Vec<Bytes> = listed
+            .data
+            .into_iter()
+            .filter_map(
+                |d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None },
+            )
+            .collect();
+        match (names.iter().find(|n| *n == mailbox), made) {
+            (Some(name), _) => Ok(name.clone()),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Ok(names.into_iter().next().unwrap_or_default()),
+        }
+    }
+
+    async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
+        self.0.ask(Command::subscribe(mailbox), "SUBSCRIBE").await.map(|_| ())
+    }
+
+    async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
+        self.0.examine(mailbox).await
+    }
+
+    async fn counts(&mut self, mailbox: &Bytes) -> Result<MailboxCounts, EndError> {
+        self.0.status(mailbox).await
+    }
+
+    fn stage(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> ImapUpload {
+        let messages: Vec<AppendMessage> = batch
+            .iter()
+            .map(|o| AppendMessage {
+                flags: Bytes::copy_from_slice(o.flags.as_octets()),
+                internal_date: o.internal_date.as_ref().map(|d| Bytes::copy_from_slice(d.as_octets())),
+                len: o.body.octets(),
+            })
+            .collect();
+        let multi = self.0.abilities().multi || messages.len() == 1;
+        let commands = if multi {
+            vec![(Command::append(mailbox, &messages), messages.len())]
+        } else {
+            Command::append_group(mailbox, &messages).into_iter().map(|c| (c, 1)).collect()
+        };
+        let limit = self.0.limits().append_answer;
+        let (sink, items) = mpsc::channel(ITEMS_QUEUED);
+        let mut bodies = batch.into_iter().map(|o| o.body);
+        let mut waiting = Vec::with_capacity(commands.len());
+        for (command, count) in commands {
+            let these = Bodies(bodies.by_ref().take(count).collect());
+            waiting.push((self.0.send_with(command, these, "APPEND", limit, sink.clone()), count));
+        }
+        ImapUpload { waiting, items, gate: self.0.gate_keeper(), answers: Vec::new(), finished: false }
+    }
+
+    async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
+        self.0.keys().await
+    }
+
+    async fn read(&mut self, uids: &[Key], depth: Depth, out: mpsc::Sender<Seen>) -> Result<(), EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let silence = self.0.limits().silence;
+        let what = match (depth, self.0.capabilities().condstore()) {
+            (Depth::Octets, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ BODY.PEEK[])",
+            (Depth::Octets, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+            (Depth::Facts, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
+            (Depth::Facts, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
+        };
+        let mut todo = uids.chunks(READ_UIDS);
+        let (mut in_flight, mut refused, mut meter) = (0, None, None);
+        loop {
+            while in_flight < READS_IN_FLIGHT {
+                let Some(chunk) = todo.next() else { break };
+                let set = uid_set(chunk.iter().copied()).to_string();
+                self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
+                in_flight += 1;
+            }
+            if in_flight == 0 {
+                return refused.map_or(Ok(()), Err);
+            }
+            match items.recv().await {
+                Some(Item::BodyStart) => meter = Some(Meter::new()),
+                Some(Item::Chunk(octets)) => meter.iter_mut().for_each(|m: &mut Meter| m.update(&octets)),
+                Some(Item::Data(Untagged::Fetch(fetch))) => {
+                    if let Some(seen) = seen(&fetch, meter.take(), depth) {
+                        // A caller that is gone wants nothing more; the rest is drained.
+                        let _ = out.send(seen).await;
+                    }
+                }
+                Some(Item::Done { status, text, .. }) => {
+                    in_flight -= 1;
+                    if status != Status::Ok {
+                        let refusal = quirks::refusal(status, &text);
+                        let server = self.0.server().to_owned();
+                        refused = Some(EndError::Refused { server, doing: "UID FETCH", refusal });
+                    }
+                }
+                Some(Item::Lost(error)) => return Err(error),
+                Some(_) => {}
+                None => return Err(self.0.lost("UID FETCH")),
+            }
+        }
+    }
+
+    async fn remove(&mut self, mailbox: &Bytes, uids: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
+        if !self.0.capabilities().uidplus() {
+            return Err(EndError::Unsupported {
+                server: self.0.server().to_owned(),
+                what: "it cannot remove single messages (no UID EXPUNGE)".into(),
+                hint: "remove them by hand".into(),
+            });
+        }
+        self.0.ask(Command::select(mailbox, self.0.capabilities().condstore()), "SELECT").await?;
+        let mut kept = BTreeSet::new();
+        if self.0.capabilities().condstore() {
+            for (uid, mod_seq) in uids {
+                let one = uid_set([*uid]);
+                let reply =
+                    self.0.ask(Command::uid_store_add(&one, "\\Deleted", *mod_seq), "UID STORE").await?;
+                if let Some(ResponseCode::Modified(set)) = &reply.text.code {
+                    kept.extend(set.iter().map(key));
+                }
+            }
+        } else {
+            let all = uid_set(uids.iter().map(|(uid, _)| *uid));
+            self.0.ask(Command::uid_store_add(&all, "\\Deleted", None), "UID STORE").await?;
+        }
+        let doomed: Vec<Key> = uids.iter().map(|(uid, _)| *uid).filter(|u| !kept.contains(u)).collect();
+        let set: UidSet = uid_set(doomed.iter().copied());
+        if !set.is_empty() {
+            self.0.ask(Command::uid_expunge(&set), "UID EXPUNGE").await?;
+        }
+        let (left, _) = self.0.keys().await?;
+        Ok(doomed.into_iter().filter(|uid| left.binary_search(uid).is_err()).collect())
+    }
+
+    async fn room(&mut self) -> Result<Option<Room>, EndError> {
+        self.0.room().await
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), EndError> {
+        self.0.ask(Command::noop(), "NOOP").await.map(|_| ())
+    }
+
+    async fn close(self) {
+        self.0.close().await;
+    }
+
+    fn abort(self) {
+        // Dropping ends the task and with it the socket, which resets the connection (net).
+        drop(self);
+    }
+}
+
+fn seen(fetch: &Fetch, meter: Option<Meter>, depth: Depth) -> Option<Seen> {
+    let measured = match (&fetch.body, meter) {
+        (WireBody::Literal(_), Some(meter)) => Some(meter.finish()),
+        (WireBody::Quoted(octets), _) => {
+            let mut meter = Meter::new();
+            meter.update(octets);
+            Some(meter.finish())
+        }
+        _ => None,
+    };
+    // Without octets where octets were asked for it is somebody's change of flags, or no answer.
+    if depth == Depth::Octets && measured.is_none() {
+        return None;
+    }
+    Some(Seen {
+        uid: key(fetch.uid?),
+        flags: flags(fetch.flags.as_ref()?),
+        internal_date: date(fetch),
+        octets: fetch.size.or(measured.map(|m| m.fingerprint.octets)).unwrap_or(0),
+        mod_seq: fetch.mod_seq,
+        measured,
+    })
+}
+
+/// A batch on its way: one command, or a group of them.
+#[derive(Debug)]
+pub struct ImapUpload {
+    /// The commands in order, with their numbers of messages.
+    waiting: Vec<(u64, usize)>,
+    items: mpsc::Receiver<Item>,
+    gate: mpsc::UnboundedSender<crate::imap_session::Request>,
+    answers: Vec<(u64, Verdict)>,
+    finished: bool,
+}
+
+impl ImapUpload {
+    fn answer(&mut self, id: u64, status: Status, text: &StatusText) {
+        let verdict = match (status, &text.code) {
+            (Status::Ok, Some(ResponseCode::AppendUid { uid_validity, uids })) => {
+                let uids = uids.expand(APPENDED_UIDS_MAX).unwrap_or_default();
+                let uids = uids.into_iter().map(key).collect();
+                Verdict::Stored(Some(NewUids { uid_validity: UidValidity(uid_validity.get()), uids }))
+            }
+            (Status::Ok, _) => Verdict::Stored(None),
+            _ => Verdict::Refused(quirks::refusal(status, text)),
+        };
+        self.answers.push((id, verdict));
+    }
+}
+
+impl Upload for ImapUpload {
+    async fn uploaded(&mut self) -> Uploaded {
+        loop {
+            match self.items.recv().await {
+                Some(Item::AtGate) => return Uploaded::AtGate,
+                // The gate is shut: whatever the answer, nothing of this batch is stored.
+                Some(Item::Done { status, text, .. }) => {
+                    self.finished = self.waiting.len() == 1;
+                    return match status {
+                        Status::Ok => Uploaded::Lost("the server said OK before it had the message".into()),
+                        _ => Uploaded::Refused(quirks::refusal(status, &text)),
+                    };
+                }
+                Some(Item::Lost(error)) => return Uploaded::Lost(error.to_string()),
+                Some(_) => {}
+                None => return Uploaded::Lost("the connection is gone".into()),
+            }
+        }
+    }
+
+    async fn finish(mut self) -> Vec<Answer> {
+        self.finished = true;
+        if let Some((first, _)) = self.waiting.first() {
+            let _ = self.gate.send(crate::imap_session::Request::OpenGate(*first));
+        }
+        let mut lost = None;
+        while self.answers.len() < self.waiting.len() {
+            match self.items.recv().await {
+                Some(Item::Done { id, status, text }) => self.answer(id, status, &text),
+                Some(Item::Lost(error)) => {
+                    lost = Some(error.to_string());
+                    break;
+                }
+                Some(_) => {}
+                None => {
+                    lost = Some("the connection is gone".to_owned());
+                    break;
+                }
+            }
+        }
+        let words = lost.unwrap_or_default();
+        let (answers, waiting) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.waiting));
+        let verdict = |id: u64| answers.iter().find(|(of, _)| *of == id).map(|(_, v)| v.clone());
+        waiting
+            .into_iter()
+            .map(|(id, messages)| Answer {
+                messages,
+                verdict: verdict(id).unwrap_or_else(|| Verdict::Lost(words.clone())),
+            })
+            .collect()
+    }
+}
+
+impl Drop for ImapUpload {
+    fn drop(&mut self) {
+        if !self.finished {
+            let _ = self.gate.send(crate::imap_session::Request::Abort);
+        }
+    }
+}

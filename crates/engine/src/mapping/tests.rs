@@ -1,0 +1,527 @@
+use super::*;
+use crate::end::Space;
+use crate::journal::MailboxId;
+use crate::survey_testing::{Side, survey};
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+fn plain(source: &Side, target: &Side) -> Mapping {
+    map(&survey(source, target), &MappingRules::default(), &Selection::default(), &[])
+}
+
+fn ruled(source: &Side, target: &Side, rules: &MappingRules) -> Mapping {
+    map(&survey(source, target), rules, &Selection::default(), &[])
+}
+
+fn entry<'a>(mapping: &'a Mapping, source: &str) -> &'a Entry {
+    mapping.entries.iter().find(|entry| entry.source.text == source).unwrap()
+}
+
+/// The decoded target name, `-rule` or `!reason`.
+fn fate(mapping: &Mapping, source: &str) -> String {
+    match &entry(mapping, source).decision {
+        Decision::Move(name) => name.text.clone(),
+        Decision::Exclude(rule) => format!("-{rule}"),
+        Decision::Refuse(why) => format!("!{why}"),
+    }
+}
+
+fn refused(mapping: &Mapping, source: &str, part: &str) {
+    let fate = fate(mapping, source);
+    assert!(fate.starts_with('!') && fate.contains(part), "{source}: {fate}");
+}
+
+fn rules(maps: &[(&str, &str)]) -> MappingRules {
+    MappingRules { map: maps.iter().map(|(s, t)| ((*s).into(), (*t).into())).collect(), into: None }
+}
+
+fn records(mapping: &Mapping) -> Vec<MailboxRecord> {
+    let record = |(i, entry): (usize, &Entry)| MailboxRecord {
+        id: MailboxId(i as i64 + 1),
+        source: entry.source.clone(),
+        role: None,
+        subscribed: false,
+        messages: None,
+        octets: None,
+        decision: entry.decision.clone(),
+    };
+    mapping.entries.iter().enumerate().map(record).collect()
+}
+
+#[test]
+fn a_prefix_is_stripped_on_the_way_in_and_put_in_front_on_the_way_out() {
+    let courier = Side::new("INBOX.", Some('.')).mailbox("INBOX.Entwürfe.2019");
+    let dovecot = Side::new("", Some('/')).mailbox("Entwürfe/2019");
+    let there = plain(&courier, &Side::new("", Some('/')));
+    assert_eq!(fate(&there, "INBOX.Entwürfe.2019"), "Entwürfe/2019");
+    let Decision::Move(name) = &entry(&there, "INBOX.Entwürfe.2019").decision else { panic!() };
+    assert_eq!((&name.wire[..], name.delimiter), (&b"Entw&APw-rfe/2019"[..], Some('/')));
+    let back = plain(&dovecot, &Side::new("INBOX.", Some('.')));
+    assert_eq!(fate(&back, "Entwürfe/2019"), "INBOX.Entwürfe.2019");
+    assert_eq!(fate(&back, "INBOX"), "INBOX");
+}
+
+#[test]
+fn inbox_in_any_case_is_inbox_alone_and_as_first_component() {
+    let mut source = Side::new("", Some('/')).mailbox("Inbox/Sub").mailbox("inboxes");
+    source.listed[0].wire = "inbox".into();
+    source.listed[0].text = "inbox".into();
+    let mapping = plain(&source, &Side::new("", Some('.')));
+    assert_eq!(fate(&mapping, "inbox"), "INBOX");
+    assert_eq!(fate(&mapping, "Inbox/Sub"), "INBOX.Sub");
+    assert_eq!(fate(&mapping, "inboxes"), "inboxes");
+}
+
+#[test]
+fn children_of_inbox_keep_their_place_in_an_inbox_namespace_and_never_merge_with_a_namesake() {
+    let source = Side::new("", Some('/')).mailbox("INBOX/Sub").mailbox("Sub");
+    let mapping = plain(&source, &Side::new("INBOX.", Some('.')));
+    assert_eq!(fate(&mapping, "INBOX/Sub"), "INBOX.Sub");
+    refused(&mapping, "Sub", "“INBOX/Sub” goes already; choose another name with --map \"Sub=…\"");
+}
+
+#[test]
+fn children_of_an_inbox_that_takes_none_are_refused() {
+    let source = Side::new("", Some('/')).mailbox("INBOX/Sub");
+    let target = Side::new("", Some('/')).with(|inbox| inbox.may_have_children = false);
+    refused(&plain(&source, &target), "INBOX/Sub", "“INBOX” takes no mailboxes below it");
+    let namespace = Side::new("INBOX.", Some('.')).with(|inbox| inbox.may_have_children = false);
+    assert_eq!(fate(&plain(&Side::new("", Some('/')).mailbox("A"), &namespace), "A"), "INBOX.A");
+}
+
+#[test]
+fn a_role_that_both_sides_announce_decides() {
+    let source = Side::new("", Some('/')).mailbox("Gesendete Objekte").role(Role::Sent);
+    let target = Side::new("", Some('/')).mailbox("Sent").role(Role::Sent);
+    let mapping = plain(&source, &target);
+    assert_eq!(fate(&mapping, "Gesendete Objekte"), "Sent");
+    assert_eq!(entry(&mapping, "Gesendete Objekte").how, How::Role(Role::Sent));
+    assert_eq!(
+        fate(&plain(&source, &Side::new("", Some('/')).mailbox("Sent")), "Gesendete Objekte"),
+        "Gesendete Objekte"
+    );
+}
+
+#[test]
+fn a_role_that_the_target_lacks_is_given_at_creation_once() {
+    let source =
+        Side::new("", Some('/')).mailbox("Gesendet").role(Role::Sent).mailbox("Sent").role(Role::Sent);
+    let mut target = Side::new("", Some('/'));
+    assert_eq!(entry(&plain(&source, &target), "Gesendet").create_role, None);
+    target.abilities.creates_roles = true;
+    let mapping = plain(&source, &target);
+    assert_eq!(entry(&mapping, "Gesendet").create_role, Some(Role::Sent));
+    assert_eq!(entry(&mapping, "Sent").create_role, None);
+    assert_eq!((fate(&mapping, "Gesendet"), fate(&mapping, "Sent")), ("Gesendet".into(), "Sent".into()));
+}
+
+#[test]
+fn the_attributed_mailbox_takes_the_role_and_its_namesake_is_refused_not_merged() {
+    let source = Side::new("", Some('/')).mailbox("Sent").mailbox("Sent Items").role(Role::Sent);
+    let target = Side::new("", Some('/')).mailbox("Sent").role(Role::Sent);
+    let mapping = plain(&source, &target);
+    assert_eq!(fate(&mapping, "Sent Items"), "Sent");
+    refused(&mapping, "Sent", "“Sent Items” goes already");
+    let fixed = ruled(&source, &target, &rules(&[("Sent", "Sent (alt)")]));
+    assert_eq!((fate(&fixed, "Sent Items"), fate(&fixed, "Sent")), ("Sent".into(), "Sent (alt)".into()));
+}
+
+#[test]
+fn of_two_mailboxes_with_one_role_the_second_keeps_its_own_name() {
+    let source = Side::new("", Some('/')).mailbox("A").role(Role::Junk).mailbox("B").role(Role::Junk);
+    let target = Side::new("", Some('/')).mailbox("Spam").role(Role::Junk);
+    let mapping = plain(&source, &target);
+    assert_eq!((fate(&mapping, "A"), fate(&mapping, "B")), ("Spam".into(), "B".into()));
+}
+
+#[test]
+fn views_are_not_matched_by_role() {
+    let source = Side::new("", Some('/')).mailbox("Alles").role(Role::All);
+    let target = Side::new("", Some('/')).mailbox("All").role(Role::All);
+    assert_eq!(fate(&plain(&source, &target), "Alles"), "Alles");
+}
+
+#[test]
+fn a_component_that_the_target_cannot_name_is_refused_with_a_way_out() {
+    let source = Side::new("INBOX.", Some('.'))
+        .mailbox("INBOX.Angebote/2019")
+        .mailbox("INBOX.a\tb")
+        .mailbox("INBOX.a..b")
+        .mailbox(&format!("INBOX.{}", "x".repeat(256)));
+    let mapping = plain(&source, &Side::new("", Some('/')));
+    refused(&mapping, "INBOX.Angebote/2019", "“/”, which separates levels on the new server");
+    refused(&mapping, "INBOX.Angebote/2019", "--map \"INBOX.Angebote/2019=…\"");
+    refused(&mapping, "INBOX.a\tb", "U+0009");
+    refused(&mapping, "INBOX.a..b", "empty");
+    refused(&mapping, &format!("INBOX.{}", "x".repeat(256)), "256 octets");
+    assert!(
+        mapping.entries.iter().all(|entry| !entry.decision_text().contains('\t')),
+        "no raw control characters"
+    );
+}
+
+impl Entry {
+    fn decision_text(&self) -> &str {
+        match &self.decision {
+            Decision::Move(name) => &name.text,
+            Decision::Exclude(text) | Decision::Refuse(text) => text,
+        }
+    }
+}
+
+#[test]
+fn a_delimiter_hidden_in_an_encoded_run_is_seen() {
+    let source = Side::new("", Some('.')).wire(&b"a&AC8-b"[..]);
+    refused(&plain(&source, &Side::new("", Some('/'))), "a/b", "“/”");
+    assert_eq!(fate(&plain(&source, &Side::new("", Some('.'))), "a/b"), "a/b");
+}
+
+#[test]
+fn names_that_no_server_would_create_are_written_canonically_and_kept_apart() {
+    let source = Side::new("", Some('/'))
+        .wire(&b"R&D"[..])
+        .wire(&b"Entw\xfcrfe"[..])
+        .wire("Prüfung".as_bytes())
+        .wire(&b"&AGEAYg-"[..])
+        .wire(&b"ab"[..]);
+    let mapping = plain(&source, &Side::new("", Some('/')));
+    let moved: HashSet<&[u8]> = mapping
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.decision {
+            Decision::Move(name) => Some(&name.wire[..]),
+            _ => None,
+        })
+        .collect();
+    let expected: [&[u8]; 5] = [b"INBOX", b"R&-D", b"Entw&APw-rfe", b"Pr&APw-fung", b"ab"];
+    assert_eq!(moved, HashSet::from(expected));
+    let twins: Vec<_> = mapping.entries.iter().filter(|entry| entry.source.text == "ab").collect();
+    assert_eq!(twins.iter().filter(|entry| matches!(entry.decision, Decision::Refuse(_))).count(), 1);
+}
+
+#[test]
+fn flat_name_spaces_on_either_side() {
+    let flat = Side::new("", None).mailbox("a.b");
+    assert_eq!(fate(&plain(&flat, &Side::new("", Some('/'))), "a.b"), "a.b");
+    refused(&plain(&flat, &Side::new("", Some('.'))), "a.b", "“.”");
+    let deep = Side::new("", Some('/')).mailbox("a/b").mailbox("c");
+    let mapping = plain(&deep, &Side::new("", None));
+    refused(&mapping, "a/b", "no levels");
+    assert_eq!(fate(&mapping, "c"), "c");
+}
+
+#[test]
+fn a_target_that_speaks_utf8_gets_utf8() {
+    let mut target = Side::new("", Some('/'));
+    target.abilities.utf8_names = true;
+    let mapping = plain(&Side::new("", Some('/')).mailbox("Entwürfe"), &target);
+    let Decision::Move(name) = &entry(&mapping, "Entwürfe").decision else { panic!() };
+    assert_eq!(name.wire, "Entwürfe");
+}
+
+#[test]
+fn what_cannot_be_opened_and_what_is_not_ones_own_is_left_out_by_name() {
+    let source = Side::new("", Some('/'))
+        .mailbox("Knoten")
+        .with(|info| info.selectable = false)
+        .mailbox("Knoten/Blatt")
+        .mailbox("user/bob")
+        .with(|info| info.space = Space::OtherUsers)
+        .mailbox("Public")
+        .with(|info| info.space = Space::Shared);
+    let mapping = plain(&source, &Side::new("", Some('/')));
+    assert_eq!(fate(&mapping, "Knoten"), "-not-selectable");
+    assert_eq!(fate(&mapping, "Knoten/Blatt"), "Knoten/Blatt");
+    assert_eq!(fate(&mapping, "user/bob"), "-other-users");
+    assert_eq!(fate(&mapping, "Public"), "-shared");
+}
+
+#[test]
+fn selection_is_by_decoded_source_name() {
+    let source = Side::new("INBOX.", Some('.')).mailbox("INBOX.Müll").mailbox("INBOX.Listen.rust");
+    let both = survey(&source, &Side::new("", Some('/')));
+    let selection = Selection { exclude: vec!["INBOX.M*".into(), "*.rust".into()], ..Selection::default() };
+    let mapping = map(&both, &MappingRules::default(), &selection, &[]);
+    assert_eq!(fate(&mapping, "INBOX.Müll"), "-exclude:INBOX.M*");
+    assert_eq!(fate(&mapping, "INBOX.Listen.rust"), "-exclude:*.rust");
+    let only = Selection { only: vec!["inbox".into(), "INBOX.Müll".into()], ..Selection::default() };
+    let mapping = map(&both, &MappingRules::default(), &only, &[]);
+    assert_eq!(fate(&mapping, "INBOX"), "INBOX");
+    assert_eq!(fate(&mapping, "INBOX.Müll"), "Müll");
+    assert_eq!(fate(&mapping, "INBOX.Listen.rust"), "-mailbox");
+}
+
+#[test]
+fn a_rule_that_names_nothing_is_a_problem_with_near_names() {
+    let both = survey(&Side::new("", Some('/')).mailbox("Projekte"), &Side::new("", Some('/')));
+    let only = Selection { only: vec!["Projekt".into()], ..Selection::default() };
+    let mapping = map(&both, &rules(&[("Xyzzy Quux", "A")]), &only, &[]);
+    assert_eq!(mapping.problems.len(), 2, "{:?}", mapping.problems);
+    assert!(mapping.problems[0].contains("did you mean \"Projekte\"?"));
+    assert!(mapping.problems[1].contains("--map \"Xyzzy Quux\""));
+    let idle = Selection { exclude: vec!["Nichts*".into()], ..Selection::default() };
+    let mapping = map(&both, &MappingRules::default(), &idle, &[]);
+    assert!(mapping.problems.is_empty() && mapping.remarks[0].contains("matches no mailbox"));
+}
+
+#[test]
+fn impossible_and_contradicting_rules_are_problems() {
+    let both = survey(&Side::new("", Some('/')).mailbox("A"), &Side::new("", Some('/')));
+    let problems = |rules: &MappingRules| map(&both, rules, &Selection::default(), &[]).problems;
+    assert!(problems(&rules(&[("A", "x//y")]))[0].contains("--map \"A=x//y\""));
+    assert!(problems(&rules(&[("A", "x"), ("A", "y")]))[0].contains("twice"));
+    assert!(problems(&MappingRules { into: Some(String::new()), map: vec![] })[0].contains("--into"));
+}
+
+#[test]
+fn into_puts_everything_below_one_mailbox() {
+    let source =
+        Side::new("", Some('/')).mailbox("Inbox/Sub").mailbox("Gesendet").role(Role::Sent).mailbox("X");
+    let target = Side::new("INBOX.", Some('.')).mailbox("INBOX.Sent").role(Role::Sent);
+    let mut rules = rules(&[("X", "INBOX.Extra")]);
+    rules.into = Some("Alt.Konto".into());
+    let mapping = ruled(&source, &target, &rules);
+    assert_eq!(fate(&mapping, "INBOX"), "INBOX.Alt.Konto.INBOX");
+    assert_eq!(fate(&mapping, "Inbox/Sub"), "INBOX.Alt.Konto.INBOX.Sub");
+    assert_eq!(fate(&mapping, "Gesendet"), "INBOX.Alt.Konto.Gesendet");
+    assert_eq!(fate(&mapping, "X"), "INBOX.Extra");
+}
+
+#[test]
+fn the_journal_stays_right_when_the_server_changes_and_objects_when_the_person_does() {
+    let source = Side::new("", Some('/')).mailbox("Gesendet").role(Role::Sent).mailbox("Neu");
+    let before = plain(&source, &Side::new("", Some('/')));
+    let earlier = records(&before);
+    // The target announces \Sent now: a fresh mapping would differ, the old one stays.
+    let after = survey(&source, &Side::new("", Some('/')).mailbox("Sent").role(Role::Sent));
+    let mapping = map(&after, &MappingRules::default(), &Selection::default(), &earlier);
+    assert_eq!(fate(&mapping, "Gesendet"), "Gesendet");
+    assert!(mapping.conflicts.is_empty());
+    let mapping = map(&after, &rules(&[("Neu", "Anders")]), &Selection::default(), &earlier);
+    assert_eq!(mapping.conflicts[0].to_string(), "“Neu” went to “Neu”, now it would go to “Anders”");
+    let into = MappingRules { into: Some("Alt".into()), map: vec![] };
+    assert_eq!(map(&after, &into, &Selection::default(), &earlier).conflicts.len(), 3);
+    // The same rules again are no conflict.
+    let pinned = rules(&[("Neu", "Anders")]);
+    let earlier = records(&map(&after, &pinned, &Selection::default(), &[]));
+    assert!(map(&after, &pinned, &Selection::default(), &earlier).conflicts.is_empty());
+    // Dropping one is.
+    let dropped = dropped_rules(&after, &pinned, &MappingRules::default(), &earlier);
+    assert_eq!(dropped.len(), 1);
+    assert_eq!((&*dropped[0].was, &*dropped[0].now), ("Anders", "Neu"));
+}
+
+#[test]
+fn a_refused_mailbox_may_be_mapped_later() {
+    let source = Side::new("", Some('.')).mailbox("a/b");
+    let both = survey(&source, &Side::new("", Some('/')));
+    let earlier = records(&map(&both, &MappingRules::default(), &Selection::default(), &[]));
+    let mapping = map(&both, &rules(&[("a/b", "a-b")]), &Selection::default(), &earlier);
+    assert!(mapping.conflicts.is_empty());
+    assert_eq!(fate(&mapping, "a/b"), "a-b");
+    assert!(dropped_rules(&both, &MappingRules::default(), &rules(&[("a/b", "a-b")]), &earlier).is_empty());
+}
+
+#[test]
+fn a_mailbox_left_out_later_keeps_its_target_and_nobody_takes_it() {
+    let source = Side::new("", Some('/')).mailbox("Sent").mailbox("Sent Items").role(Role::Sent);
+    let target = Side::new("", Some('/'));
+    let earlier = records(&plain(&source, &target));
+    let selection = Selection { exclude: vec!["Sent".into()], ..Selection::default() };
+    let mapping = map(&survey(&source, &target), &MappingRules::default(), &selection, &earlier);
+    assert_eq!(entry(&mapping, "Sent").left_out.as_deref(), Some("exclude:Sent"));
+    assert_eq!(fate(&mapping, "Sent"), "Sent");
+    // Without an earlier run the name is free.
+    let announced = Side::new("", Some('/')).mailbox("Sent").role(Role::Sent);
+    let mapping = map(&survey(&source, &announced), &MappingRules::default(), &selection, &[]);
+    assert_eq!(
+        (fate(&mapping, "Sent"), fate(&mapping, "Sent Items")),
+        ("-exclude:Sent".into(), "Sent".into())
+    );
+}
+
+#[test]
+fn a_mailbox_that_the_source_no_longer_lists_is_kept_in_mind_and_its_target_stays_its_own() {
+    let before = Side::new("", Some('/')).mailbox("Alt");
+    let earlier = records(&ruled(&before, &Side::new("", Some('/')), &rules(&[("Alt", "Neu")])));
+    let after = survey(&Side::new("", Some('/')).mailbox("Neu"), &Side::new("", Some('/')));
+    let mapping = map(&after, &MappingRules::default(), &Selection::default(), &earlier);
+    assert_eq!(mapping.vanished.len(), 1);
+    refused(&mapping, "Neu", "“Alt” goes already");
+}
+
+#[test]
+fn an_equal_name_does_not_hand_mail_to_other_people() {
+    let source = Side::new("", Some('/')).mailbox("Team").mailbox("Team/2019");
+    let target = Side::new("", Some('/')).mailbox("Team").with(|info| info.space = Space::Shared);
+    let mapping = plain(&source, &target);
+    refused(&mapping, "Team", "“Team” does not belong to this account alone");
+    refused(&mapping, "Team/2019", "“Team” does not belong to this account alone");
+    assert_eq!(fate(&ruled(&source, &target, &rules(&[("Team", "Team")])), "Team"), "Team");
+}
+
+/// Components that provoke: INBOX, other delimiters, case, 8-bit, invalid modified UTF-7, nothing at all.
+fn component() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("INBOX".to_owned()),
+        Just("Inbox".to_owned()),
+        Just("Sent".to_owned()),
+        Just("sent".to_owned()),
+        Just("a&b".to_owned()),
+        Just("x.y".to_owned()),
+        Just("x/y".to_owned()),
+        Just(String::new()),
+        "[a-cäß日&% ]{1,3}",
+    ]
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    let space = prop_oneof![
+        Just(("", Some('/'))),
+        Just(("", Some('.'))),
+        Just(("INBOX.", Some('.'))),
+        Just(("INBOX/", Some('/'))),
+        Just(("Mail/", Some('/'))),
+        Just(("", None)),
+    ];
+    let mailbox = (proptest::collection::vec(component(), 1..4), 0u8..12, any::<bool>());
+    (space, proptest::collection::vec(mailbox, 0..12), any::<bool>()).prop_map(
+        |((prefix, delimiter), mailboxes, creates_roles)| {
+            let mut side = Side::new(prefix, delimiter);
+            side.abilities.creates_roles = creates_roles;
+            for (path, kind, raw) in mailboxes {
+                let below = if kind % 2 == 0 { prefix } else { "" };
+                let text = format!("{below}{}", path.join(&delimiter.map_or("-".into(), String::from)));
+                side = if raw { side.wire(text.into_bytes()) } else { side.mailbox(&text) };
+                side = side.with(|info| {
+                    info.role = Role::ALL.get(usize::from(kind)).copied();
+                    info.selectable = kind != 9;
+                    info.may_have_children = kind != 10;
+                    if kind == 11 {
+                        info.space = Space::Shared;
+                    }
+                });
+            }
+            side
+        },
+    )
+}
+
+fn any_rules() -> impl Strategy<Value = MappingRules> {
+    let maps = proptest::collection::vec((component(), component()), 0..2);
+    (maps, proptest::option::weighted(0.3, component())).prop_map(|(map, into)| MappingRules { map, into })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_source_mailbox_is_decided_exactly_once(source in side(), target in side(), rules in any_rules()) {
+        let both = survey(&source, &target);
+        let mapping = map(&both, &rules, &Selection::default(), &[]);
+        let listed: Vec<_> = both.source.mailboxes.iter().map(|m| m.info.wire.clone()).collect();
+        let decided: Vec<_> = mapping.entries.iter().map(|e| e.source.wire.clone()).collect();
+        prop_assert_eq!(listed, decided);
+        let originals: HashSet<_> = source.listed.iter().map(|i| names::key(&i.wire, i.delimiter)).collect();
+        let kept: HashSet<_> = mapping.entries.iter().map(|e| key(&e.source)).collect();
+        prop_assert_eq!(originals, kept, "nothing listed is dropped");
+        prop_assert!(mapping.entries.iter().all(|e| !matches!(&e.decision, Decision::Refuse(why) if why.is_empty())));
+    }
+
+    #[test]
+    fn no_two_mailboxes_share_a_target(source in side(), target in side(), rules in any_rules()) {
+        let mapping = map(&survey(&source, &target), &rules, &Selection::default(), &[]);
+        let mut seen = HashSet::new();
+        for entry in &mapping.entries {
+            if let Decision::Move(name) = &entry.decision {
+                prop_assert!(!name.wire.is_empty());
+                prop_assert!(seen.insert(key(name)), "{:?} twice", name);
+            }
+        }
+    }
+
+    #[test]
+    fn inbox_is_inbox_unless_a_rule_says_otherwise(source in side(), target in side()) {
+        let mapping = plain(&source, &target);
+        let inbox = mapping.entries.iter().find(|e| names::is_inbox(&e.source.wire)).unwrap();
+        if inbox.left_out.is_none() {
+            prop_assert!(matches!(&inbox.decision, Decision::Move(name) if name.wire == names::INBOX));
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_listing_does_not_matter(source in side(), target in side(), rules in any_rules()) {
+        let mapping = map(&survey(&source, &target), &rules, &Selection::default(), &[]);
+        let (mut backwards, mut other) = (source, target);
+        backwards.listed.reverse();
+        other.listed.reverse();
+        prop_assert_eq!(mapping, map(&survey(&backwards, &other), &rules, &Selection::default(), &[]));
+    }
+
+    #[test]
+    fn a_second_run_decides_the_same(source in side(), target in side(), rules in any_rules()) {
+        let both = survey(&source, &target);
+        let first = map(&both, &rules, &Selection::default(), &[]);
+        let second = map(&both, &rules, &Selection::default(), &records(&first));
+        prop_assert!(second.conflicts.is_empty(), "{:?}", second.conflicts);
+        let decisions = |mapping: &Mapping| mapping.entries.iter().map(|e| e.decision.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(decisions(&first), decisions(&second));
+    }
+
+    #[test]
+    fn whatever_the_servers_become_nothing_copied_changes_its_place_or_shares_it(
+        (before, after) in (side(), side()),
+        (then, now) in (side(), side()),
+        globs in proptest::collection::vec("[a-cS?*]{1,3}", 0..2),
+    ) {
+        let first = records(&plain(&before, &then));
+        let selection = Selection { exclude: globs, ..Selection::default() };
+        let second = map(&survey(&after, &now), &MappingRules::default(), &selection, &first);
+        let mut places: HashMap<Bytes, Bytes> = HashMap::new();
+        let entries = second.entries.iter().map(|e| (&e.source, &e.decision));
+        for (source, decision) in entries.chain(second.vanished.iter().map(|r| (&r.source, &r.decision))) {
+            if let Decision::Move(name) = decision {
+                prop_assert_eq!(places.insert(key(name), key(source)), None, "{:?} shared", name);
+            }
+        }
+        for record in &first {
+            if let Decision::Move(name) = &record.decision {
+                prop_assert_eq!(places.get(&key(name)), Some(&key(&record.source)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_made_for_the_target_is_there_on_the_next_look(source in side(), target in side()) {
+        let first = plain(&source, &target);
+        let mut grown = target;
+        for entry in &first.entries {
+            if let Decision::Move(name) = &entry.decision
+                && !grown.listed.iter().any(|info| names::key(&info.wire, info.delimiter) == key(name))
+            {
+                grown = grown.wire(name.wire.clone());
+            }
+        }
+        let second = map(&survey(&source, &grown), &MappingRules::default(), &Selection::default(), &records(&first));
+        for (a, b) in first.entries.iter().zip(&second.entries) {
+            prop_assert_eq!(&a.decision, &b.decision);
+        }
+    }
+
+    #[test]
+    fn a_plain_path_comes_back_from_any_namespace(
+        path in proptest::collection::vec("[a-zäöü日 ]{1,8}", 1..4),
+        there in prop_oneof![Just(("", '/')), Just(("INBOX.", '.')), Just(("INBOX/", '/')), Just(("Mail/", '\\'))],
+    ) {
+        prop_assume!(!names::is_inbox(path[0].as_bytes()));
+        let home = Side::new("", Some('/')).mailbox(&path.join("/"));
+        let (prefix, delimiter) = there;
+        let mut away = Side::new(prefix, Some(delimiter));
+        let there = plain(&home, &away);
+        let Decision::Move(name) = &there.entries[1].decision else { panic!("{there:?}") };
+        away = away.wire(name.wire.clone());
+        let back = plain(&away, &Side::new("", Some('/')));
+        let Decision::Move(name) = &back.entries[1].decision else { panic!("{back:?}") };
+        prop_assert_eq!(&name.wire, &home.listed[1].wire);
+    }
+}

@@ -1,0 +1,94 @@
+//! Connections: the only place that opens sockets.
+
+mod stream;
+mod tls;
+
+pub use stream::Stream;
+
+use crate::config::{Endpoint, Trust};
+use crate::error::EndError;
+use crate::limits::Limits;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Time between keep-alive probes of the kernel.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// Makes an in-process connection, for tests: the other half is served by whoever made it.
+pub type InProcess = Arc<dyn Fn() -> tokio::io::DuplexStream + Send + Sync>;
+
+/// How an endpoint is reached.
+#[derive(Clone)]
+pub enum Dialer {
+    /// TCP.
+    Tcp,
+    /// A pipe inside the process.
+    InProcess(InProcess),
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "Tcp",
+            Self::InProcess(_) => "InProcess",
+        })
+    }
+}
+
+/// Connects without TLS.
+pub async fn dial(dialer: &Dialer, endpoint: &Endpoint, limits: &Limits) -> Result<Stream, EndError> {
+    match dialer {
+        Dialer::InProcess(make) => Ok(Stream::Memory(make())),
+        Dialer::Tcp => dial_tcp(endpoint, limits).await.map(Stream::Plain),
+    }
+}
+
+/// Encrypts a connection, from its start or after STARTTLS.
+pub async fn encrypt(
+    stream: Stream,
+    endpoint: &Endpoint,
+    trust: &Trust,
+    limits: &Limits,
+) -> Result<Stream, EndError> {
+    tls::encrypt(stream, endpoint, trust, limits).await
+}
+
+async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, EndError> {
+    let server = endpoint.authority();
+    let unreachable =
+        |what: String, hint: &str| EndError::Unreachable { server: server.clone(), what, hint: hint.into() };
+    let resolving = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
+    let addresses = match tokio::time::timeout(limits.connect, resolving).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => {
+            let hint = "check the server's name for a typing error, and the network";
+            return Err(unreachable(format!("no server has this name ({error})"), hint));
+        }
+        Err(_) => return Err(unreachable("the name service does not answer".into(), "check the network")),
+    };
+    let mut last = "it has no address".to_owned();
+    for address in addresses {
+        match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                tune(&stream).map_err(|e| unreachable(e.to_string(), "this is a fault of this machine"))?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = format!("{address}: {error}"),
+            Err(_) => last = format!("{address}: no answer within {} s", limits.connect.as_secs()),
+        }
+    }
+    let hint = "check the port (993 for imaps, 143 for imap), and that IMAP is switched on and no firewall is between";
+    Err(unreachable(last, hint))
+}
+
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &socket2::TcpKeepalive::new().with_time(TCP_KEEP_ALIVE).with_interval(TCP_KEEP_ALIVE),
+    )?;
+    // However this connection ends, the kernel must deliver nothing of it afterwards: octets queued behind a lost
+    // connection could complete an APPEND minutes later (law 4). A close after LOGOUT shuts down first.
+    socket.set_linger(Some(Duration::ZERO))
+}

@@ -1,0 +1,239 @@
+//! The first part of a plan's execution: target mailboxes are created and subscribed, and each gets its
+//! baseline before the first APPEND (law 5).
+
+use super::make::sound;
+use super::{MailboxStep, Plan, answers};
+use crate::end::TargetSession;
+use crate::error::{EndError, Error, Question, RefusalClass};
+use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxRecord, Note, Side};
+use crate::mapping::key;
+use crate::message::Key;
+use crate::names;
+use std::collections::HashMap;
+
+/// Makes the target ready for the transfer. Mailboxes that hold mail already are looked at before anything is
+/// created, so that a question leaves the target untouched. `records` come from [`super::save`].
+///
+/// A mailbox that the server will not create, open, or list back under its name becomes [`Decision::Refuse`] in
+/// the journal with the server's words, and the others go on. A mailbox that has a baseline keeps it and is not
+/// opened: what changed in it since is found by the transfer.
+///
+/// # Errors
+/// An open question, a failed connection, a throttling server, the journal's errors.
+pub async fn carry_out<T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    plan: &Plan,
+    records: &[MailboxRecord],
+) -> Result<(), Error> {
+    sound(plan)?;
+    if let Some(question) = plan.questions.first() {
+        return Err(Error::Question(question.clone()));
+    }
+    let mut work = pair(plan, records)?;
+    for task in work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed) {
+        look(target, journal, task).await?;
+    }
+    ask_about_mail(plan, &work)?;
+    // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
+    work.sort_by_key(|task| names::split(&task.step.target.wire, task.step.target.delimiter).len());
+    for task in work.iter_mut().filter(|task| task.step.create) {
+        if create(target, journal, task).await? && task.step.baseline_needed {
+            look(target, journal, task).await?;
+        }
+    }
+    ask_about_mail(plan, &work)?;
+    for task in &work {
+        if let Some(facts) = &task.facts {
+            subscribe(target, journal, task).await?;
+            set_baseline(journal, plan, task, facts).await?;
+        }
+    }
+    Ok(())
+}
+
+/// One step with its record, and what its target mailbox showed when it was opened.
+struct Task<'a> {
+    step: &'a MailboxStep,
+    record: &'a MailboxRecord,
+    facts: Option<EpochFacts>,
+}
+
+fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>>, Error> {
+    let records: HashMap<_, _> = records.iter().map(|record| (key(&record.source), record)).collect();
+    let task = |step: &'a MailboxStep| {
+        let record = *records.get(&key(&step.record.source))?;
+        (record.decision == step.record.decision).then_some(Task { step, record, facts: None })
+    };
+    let missing = |step: &MailboxStep| Error::Settings {
+        what: format!(
+            "the journal does not hold the plan for “{}”; nothing was sent",
+            step.record.source.text
+        ),
+    };
+    plan.steps.iter().map(|step| task(step).ok_or_else(|| missing(step))).collect()
+}
+
+/// Opens the target mailbox and keeps its facts, with a UIDNEXT.
+async fn look<T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    task: &mut Task<'_>,
+) -> Result<(), Error> {
+    let name = &task.step.target.wire;
+    let opened = match or_refusal(target.open(name).await)? {
+        Ok(opened) => opened,
+        Err(words) => {
+            return refuse(journal, task, format!("the new server does not open it: {words}")).await;
+        }
+    };
+    if opened.uids_not_sticky {
+        let text = format!("“{}” gives its messages new UIDs in every session", task.step.target.text);
+        note(journal, task, "uid_not_sticky", text).await?;
+    }
+    let mut facts = opened.facts;
+    if facts.uid_next.is_none() {
+        facts.uid_next = match or_refusal(uid_next(target, task, &facts).await)? {
+            Ok(Some(next)) => Some(next),
+            Ok(None) => {
+                let why = "the new server gives no UIDNEXT and no complete listing".to_owned();
+                return refuse(journal, task, why).await;
+            }
+            Err(words) => {
+                return refuse(journal, task, format!("the new server does not list it: {words}")).await;
+            }
+        };
+    }
+    task.facts = Some(facts);
+    Ok(())
+}
+
+/// UIDNEXT where EXAMINE gave none: by STATUS, else one more than the highest UID of a complete listing, which
+/// is a UIDNEXT that was true then or earlier.
+async fn uid_next<T: TargetSession>(
+    target: &mut T,
+    task: &Task<'_>,
+    facts: &EpochFacts,
+) -> Result<Option<Key>, EndError> {
+    match target.counts(&task.step.target.wire).await {
+        Ok(counts) if counts.uid_validity.is_none_or(|epoch| epoch == facts.uid_validity) => {
+            if counts.uid_next.is_some() {
+                return Ok(counts.uid_next);
+            }
+        }
+        Ok(_) | Err(EndError::Refused { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let (keys, exists) = target.keys().await?;
+    let complete = keys.len() as u64 == exists;
+    Ok(complete.then(|| keys.last().map_or(Key(1), |last| Key(last.0.saturating_add(1)))))
+}
+
+/// Mail may have come after the plan was made: then the person is asked after all.
+fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
+    if answers(plan.existing) {
+        return Ok(());
+    }
+    let holding = |task: &Task<'_>| {
+        let messages = task.facts.as_ref()?.exists;
+        (messages > 0).then(|| (task.step.target.text.clone(), messages))
+    };
+    let mailboxes: Vec<_> = work.iter().filter_map(holding).collect();
+    if mailboxes.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
+}
+
+/// Creates the mailbox; false if the server would not, or gave it another name.
+async fn create<T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    task: &Task<'_>,
+) -> Result<bool, Error> {
+    let asked = &task.step.target;
+    let mut outcome = or_refusal(target.create(&asked.wire, task.step.create_role).await)?;
+    if let (Err(words), Some(role)) = (&outcome, task.step.create_role) {
+        let text = format!("“{}” was created without \\{}: {words}", asked.text, role.as_str());
+        outcome = or_refusal(target.create(&asked.wire, None).await)?;
+        if outcome.is_ok() {
+            note(journal, task, "role_not_given", text).await?;
+        }
+    }
+    let why = match outcome {
+        Ok(listed) if names::key(&listed, asked.delimiter) == key(asked) => return Ok(true),
+        Ok(listed) => format!(
+            "the new server made “{}” where “{}” was asked for; that mailbox stays empty. Choose another name with --map",
+            names::printable(&names::decode(&listed, target.abilities().utf8_names)),
+            names::printable(&asked.text)
+        ),
+        Err(words) => format!("the new server does not create “{}”: {words}", names::printable(&asked.text)),
+    };
+    refuse(journal, task, why).await?;
+    Ok(false)
+}
+
+/// A subscription that fails does not keep mail from moving.
+async fn subscribe<T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    task: &Task<'_>,
+) -> Result<(), Error> {
+    if !task.step.subscribe {
+        return Ok(());
+    }
+    if let Err(words) = or_refusal(target.subscribe(&task.step.target.wire).await)? {
+        let text = format!("“{}” could not be subscribed: {words}", task.step.target.text);
+        note(journal, task, "subscribe_failed", text).await?;
+    }
+    Ok(())
+}
+
+async fn set_baseline<J: Journal>(
+    journal: &J,
+    plan: &Plan,
+    task: &Task<'_>,
+    facts: &EpochFacts,
+) -> Result<(), Error> {
+    let epoch = journal.open_epoch(task.record.id, Side::Target, facts).await?;
+    let existing = match plan.existing {
+        Some(answer) if facts.exists > 0 => answer,
+        _ => Existing::New,
+    };
+    let baseline = Baseline {
+        epoch: epoch.id,
+        uid_next: facts.uid_next.unwrap_or(Key(1)),
+        existing,
+        matched: existing != Existing::Adopt,
+    };
+    Ok(journal.set_baseline(task.record.id, baseline).await?)
+}
+
+/// Refuses the mailbox in the journal. One that has a baseline may hold messages of this migration: it keeps its
+/// decision, the reason becomes a remark, and the transfer meets the same failure.
+async fn refuse<J: Journal>(journal: &J, task: &Task<'_>, why: String) -> Result<(), Error> {
+    if !task.step.baseline_needed {
+        return note(journal, task, "not_ready", why).await;
+    }
+    let record = MailboxRecord { decision: Decision::Refuse(why), ..task.record.clone() };
+    journal.save_mailboxes(&[record]).await?;
+    Ok(())
+}
+
+async fn note<J: Journal>(journal: &J, task: &Task<'_>, kind: &str, text: String) -> Result<(), Error> {
+    let note = Note { kind: kind.to_owned(), mailbox: Some(task.record.id), key: None, text };
+    Ok(journal.note(note).await?)
+}
+
+/// A refusal takes one mailbox with it, unless it tells the whole account to wait or to log in again.
+fn or_refusal<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, Error> {
+    match outcome {
+        Ok(value) => Ok(Ok(value)),
+        Err(EndError::Refused { refusal, .. })
+            if !matches!(refusal.class, RefusalClass::Throttled(_) | RefusalClass::Login) =>
+        {
+            Ok(Err(refusal.to_string()))
+        }
+        Err(error) => Err(Error::Target(error)),
+    }
+}

@@ -1,0 +1,187 @@
+//! Making a plan from both ends and the journal, and writing it into the journal.
+
+use super::{Known, Plan, lint, plan};
+use crate::config::{MappingRules, Settings};
+use crate::end::{SourceSession, TargetSession};
+use crate::error::Error;
+use crate::journal::{
+    Change, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
+};
+use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
+use crate::survey::{Survey, or_trouble, survey};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+
+/// The setting that pins the rules in the journal.
+const MAPPING_SETTING: &str = "mapping";
+/// Items in one page and one change, where items are left out.
+const PAGE_ITEMS: usize = 1000;
+
+/// Looks at both ends, asks the journal what it knows, and makes the plan. Neither end is changed, nor the
+/// journal.
+///
+/// # Errors
+/// What [`survey`] says; [`Error::Settings`] for rules that cannot be followed;
+/// [`JournalError::OtherSettings`] for rules that would send a known mailbox elsewhere. Open questions are no
+/// error here: they are in the plan.
+pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
+    source: &mut S,
+    target: &mut T,
+    journal: &J,
+    settings: &Settings,
+) -> Result<(Survey, Plan), Error> {
+    let known = known(journal).await?;
+    let pinned = match journal.setting(MAPPING_SETTING).await? {
+        Some(text) => Some(read_rules(&text)?),
+        None => None,
+    };
+    let mut survey = survey(source, target).await?;
+    let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
+    if !mapping.problems.is_empty() {
+        return Err(Error::Settings { what: mapping.problems.join("\n") });
+    }
+    let mut conflicts = mapping.conflicts.clone();
+    if let Some(pinned) = pinned.filter(|pinned| *pinned != settings.mapping) {
+        conflicts.extend(dropped_rules(&survey, &pinned, &settings.mapping, &known.mailboxes));
+    }
+    same_mapping(&conflicts)?;
+    count_targets(target, &mut survey, &mapping, &known).await?;
+    let plan = plan(&survey, &mapping, &known, settings);
+    sound(&plan)?;
+    Ok((survey, plan))
+}
+
+/// Writes the plan's mailboxes and pins the rules of the first plan. The result is every mailbox of the plan
+/// with its id. Messages known as `listed` in a mailbox that is now left out become `excluded`.
+///
+/// Later rules may differ for mailboxes that never moved (a refused one, say); [`make`] refuses all others.
+///
+/// # Errors
+/// Those of the journal.
+pub async fn save<J: Journal>(journal: &J, plan: &Plan) -> JournalResult<Vec<MailboxRecord>> {
+    if journal.setting(MAPPING_SETTING).await?.is_none() {
+        journal.pin_setting(MAPPING_SETTING, &write_rules(&plan.rules)).await?;
+    }
+    let steps = plan.steps.iter().map(|step| &step.record);
+    let all = steps.chain(plan.excluded.iter().map(|left| &left.record)).chain(&plan.refused);
+    let saved = journal.save_mailboxes(&all.cloned().collect::<Vec<_>>()).await?;
+    let rules: HashMap<_, _> =
+        plan.excluded.iter().map(|left| (key(&left.record.source), &left.rule)).collect();
+    for record in &saved {
+        if let (Decision::Move(_), Some(rule)) = (&record.decision, rules.get(&key(&record.source))) {
+            leave_out_listed(journal, record, rule).await?;
+        }
+    }
+    Ok(saved)
+}
+
+/// Stops a plan that contradicts itself.
+pub(super) fn sound(plan: &Plan) -> Result<(), Error> {
+    let findings = lint(plan);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let findings: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    Err(Error::Settings {
+        what: format!(
+            "the plan contradicts itself, which is a defect of Mailhaul; nothing was sent: {}",
+            findings.join("; ")
+        ),
+    })
+}
+
+async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
+    let mut known = Known { mailboxes: journal.mailboxes().await?, ..Known::default() };
+    for record in &known.mailboxes {
+        if let Some(baseline) = journal.baseline(record.id).await? {
+            known.baselines.insert(record.id, baseline);
+        }
+    }
+    for count in journal.counts().await? {
+        use State::{AlreadyThere, Merged, Stored, Verified};
+        if matches!(count.state, Stored | Verified | AlreadyThere | Merged) {
+            let copied = known.copied.entry(count.mailbox).or_default();
+            copied.0 = copied.0.saturating_add(count.items);
+            copied.1 = copied.1.saturating_add(count.octets);
+        }
+    }
+    Ok(known)
+}
+
+/// Asks for the counts of target mailboxes that will get mail, have no baseline and were listed without counts.
+async fn count_targets<T: TargetSession>(
+    target: &mut T,
+    survey: &mut Survey,
+    mapping: &Mapping,
+    known: &Known,
+) -> Result<(), Error> {
+    let settled: HashSet<_> = known
+        .mailboxes
+        .iter()
+        .filter(|record| known.baselines.contains_key(&record.id))
+        .map(|record| key(&record.source))
+        .collect();
+    let wanted: HashSet<_> = mapping
+        .entries
+        .iter()
+        .filter(|entry| entry.left_out.is_none() && !settled.contains(&key(&entry.source)))
+        .filter_map(|entry| match &entry.decision {
+            Decision::Move(name) => Some(key(name)),
+            Decision::Exclude(_) | Decision::Refuse(_) => None,
+        })
+        .collect();
+    for mailbox in &mut survey.target.mailboxes {
+        let info = &mut mailbox.info;
+        let asked = wanted.contains(&crate::names::key(&info.wire, info.delimiter));
+        if asked && info.selectable && info.counts.is_none() {
+            match or_trouble(target.counts(&info.wire).await).map_err(Error::Target)? {
+                Ok(counts) => info.counts = Some(counts),
+                Err(words) => mailbox.trouble = Some(words),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn leave_out_listed<J: Journal>(journal: &J, record: &MailboxRecord, rule: &str) -> JournalResult<()> {
+    let mut after = None;
+    loop {
+        let query = Query { mailbox: Some(record.id), states: &[State::Listed], after, limit: PAGE_ITEMS };
+        let page = journal.items(query).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        let reason = Reason::new(rule, "left out by this rule in a later run");
+        let changes: Vec<Change> =
+            page.iter().map(|item| Change::to(item.id, State::Excluded).because(reason.clone())).collect();
+        journal.change(&changes).await?;
+    }
+}
+
+fn same_mapping(conflicts: &[Conflict]) -> Result<(), JournalError> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let differences: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+    Err(JournalError::OtherSettings { what: format!("another mapping: {}", differences.join("; ")) })
+}
+
+/// The rules as stable text: the order in which they were given does not matter.
+#[derive(Serialize, Deserialize)]
+struct PinnedRules {
+    into: Option<String>,
+    map: Vec<(String, String)>,
+}
+
+fn write_rules(rules: &MappingRules) -> String {
+    let mut map = rules.map.clone();
+    map.sort();
+    map.dedup();
+    serde_json::json!(PinnedRules { into: rules.into.clone(), map }).to_string()
+}
+
+fn read_rules(text: &str) -> Result<MappingRules, JournalError> {
+    let PinnedRules { into, map } = serde_json::from_str(text).map_err(|e| JournalError::OtherSettings {
+        what: format!("the mapping kept in it cannot be read: {e}"),
+    })?;
+    Ok(MappingRules { map, into })
+}

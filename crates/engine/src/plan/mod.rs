@@ -1,0 +1,390 @@
+//! The plan: immutable data that leaves no choice to execution. Its [`Display`](std::fmt::Display) is the dry
+//! run. Making one reads the servers and the journal and changes neither.
+
+mod carry_out;
+mod display;
+mod json;
+mod lint;
+mod make;
+#[cfg(test)]
+mod tests;
+
+use crate::config::{MappingRules, Settings};
+use crate::end::{Role, Space};
+use crate::error::Question;
+use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
+use crate::mapping::{Entry, How, Mapping, NOT_SELECTABLE, key};
+use crate::names;
+use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
+use std::collections::HashMap;
+
+pub use carry_out::carry_out;
+pub use lint::{LintFinding, lint};
+pub use make::{make, save};
+
+/// What will be done for one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Mailboxes whose messages move: INBOX first, then by source name.
+    pub steps: Vec<MailboxStep>,
+    /// Mailboxes that a rule leaves out of this run.
+    pub excluded: Vec<LeftOut>,
+    /// Mailboxes that cannot move. Their decision is [`Decision::Refuse`].
+    pub refused: Vec<MailboxRecord>,
+    /// Mailboxes that earlier runs moved and the source no longer lists.
+    pub vanished: Vec<MailboxRecord>,
+    /// Sums over `steps`.
+    pub totals: Totals,
+    /// What stays behind, with numbers and reasons. A person accepts it first.
+    pub will_not_move: Vec<WillNotMove>,
+    /// Decisions that only a person can take. None may be open when the plan is carried out.
+    pub questions: Vec<Question>,
+    /// Worth knowing; nothing depends on it.
+    pub remarks: Vec<String>,
+    /// Room needed and free.
+    pub room: RoomCheck,
+    /// The person's answer about mail found in target mailboxes.
+    pub existing: Option<Existing>,
+    /// The rules that led to it; pinned in the journal.
+    pub rules: MappingRules,
+}
+
+/// One mailbox that moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxStep {
+    /// What goes into the journal. Its decision is [`Decision::Move`]; its id counts only once saved.
+    pub record: MailboxRecord,
+    /// The target mailbox.
+    pub target: Name,
+    /// What led to the target name.
+    pub how: How,
+    /// The target mailbox is missing and is created.
+    pub create: bool,
+    /// It is created with this role.
+    pub create_role: Option<Role>,
+    /// It is subscribed.
+    pub subscribe: bool,
+    /// What the target mailbox holds now; `None` if it is missing or could not be counted.
+    pub holds: Option<Holdings>,
+    /// The journal has no baseline of it yet (law 5).
+    pub baseline_needed: bool,
+    /// Why the source would not open it, in its words. It is tried again.
+    pub trouble: Option<String>,
+}
+
+/// What a target mailbox holds, as STATUS or LIST tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Messages.
+    pub messages: u64,
+    /// Octets, where told.
+    pub octets: Option<u64>,
+}
+
+/// A mailbox that a rule leaves out of this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its decision is [`Decision::Exclude`], or [`Decision::Move`] if an earlier run moved it.
+    pub record: MailboxRecord,
+    /// The rule's name.
+    pub rule: String,
+}
+
+/// Sums over the mailboxes that move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Mailboxes.
+    pub mailboxes: u64,
+    /// Messages in those that could be counted.
+    pub messages: u64,
+    /// Mailboxes whose messages could not be counted.
+    pub uncounted_mailboxes: u64,
+    /// Octets in those whose size is known.
+    pub octets: u64,
+    /// Mailboxes with messages whose size is not known.
+    pub unsized_mailboxes: u64,
+}
+
+/// Something that stays behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WillNotMove {
+    /// What it is.
+    pub what: String,
+    /// How many messages; `None` if unknown.
+    pub count: Option<u64>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Room needed for what is not copied yet, and room free at the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomCheck {
+    /// Octets to copy; at least that many where some sizes are unknown.
+    pub needed_octets: u64,
+    /// Octets free, where the target tells.
+    pub free_octets: Option<u64>,
+    /// Messages to copy.
+    pub needed_messages: u64,
+    /// Messages free, where the target tells.
+    pub free_messages: Option<u64>,
+}
+
+/// What the journal knows before the plan is made.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// All mailboxes.
+    pub mailboxes: Vec<MailboxRecord>,
+    /// Their baselines.
+    pub baselines: HashMap<MailboxId, Baseline>,
+    /// Messages and octets at the target already, by mailbox.
+    pub copied: HashMap<MailboxId, (u64, u64)>,
+}
+
+impl MailboxStep {
+    /// True when the target mailbox holds mail that the journal knows nothing of.
+    pub fn holds_unknown_mail(&self) -> bool {
+        self.baseline_needed && self.holds.is_some_and(|holds| holds.messages > 0)
+    }
+}
+
+impl RoomCheck {
+    /// True when the target says that it has less room than is needed.
+    pub fn is_short(&self) -> bool {
+        self.free_octets.is_some_and(|free| free < self.needed_octets)
+            || self.free_messages.is_some_and(|free| free < self.needed_messages)
+    }
+}
+
+/// Puts the plan together.
+pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settings) -> Plan {
+    let mut plan = Plan {
+        steps: Vec::new(),
+        excluded: Vec::new(),
+        refused: Vec::new(),
+        vanished: mapping.vanished.clone(),
+        totals: Totals::default(),
+        will_not_move: Vec::new(),
+        questions: Vec::new(),
+        remarks: mapping.remarks.clone(),
+        room: RoomCheck::default(),
+        existing: settings.existing,
+        rules: settings.mapping.clone(),
+    };
+    let records: HashMap<_, _> = known.mailboxes.iter().map(|record| (key(&record.source), record)).collect();
+    let there = survey.target.by_key();
+    let mut others = Vec::new();
+    for (entry, mailbox) in mapping.entries.iter().zip(&survey.source.mailboxes) {
+        let earlier = records.get(&key(&entry.source)).copied();
+        let record = record_of(entry, mailbox, earlier);
+        match (&entry.left_out, &entry.decision) {
+            (Some(rule), _) | (None, Decision::Exclude(rule)) => {
+                if mailbox.info.selectable && mailbox.info.space != Space::Personal {
+                    others.push(mailbox);
+                }
+                plan.excluded.push(LeftOut { record, rule: rule.clone() });
+            }
+            (None, Decision::Refuse(_)) => plan.refused.push(record),
+            (None, Decision::Move(target)) => {
+                plan.steps.push(step(
+                    entry,
+                    record,
+                    mailbox,
+                    there.get(&key(target)).copied(),
+                    target,
+                    known,
+                ));
+            }
+        }
+    }
+    plan.totals = totals(&plan.steps);
+    plan.room = room(&plan.steps, &survey.target, known);
+    plan.will_not_move = will_not_move(&plan.refused, &others);
+    plan.remarks.extend(remarks(&plan, survey));
+    plan.questions = questions(&plan, settings);
+    plan
+}
+
+fn record_of(entry: &Entry, mailbox: &SurveyedMailbox, earlier: Option<&MailboxRecord>) -> MailboxRecord {
+    let info = &mailbox.info;
+    MailboxRecord {
+        id: earlier.map_or(MailboxId(0), |record| record.id),
+        // The journal knows a mailbox by the octets it saw first; INBOX may be spelled otherwise today.
+        source: earlier.map_or_else(|| entry.source.clone(), |record| record.source.clone()),
+        role: info.role.map(|role| role.as_str().to_owned()),
+        subscribed: info.subscribed,
+        messages: info.counts.map(|counts| counts.messages),
+        octets: info.counts.and_then(|counts| counts.octets),
+        decision: entry.decision.clone(),
+    }
+}
+
+fn step(
+    entry: &Entry,
+    record: MailboxRecord,
+    mailbox: &SurveyedMailbox,
+    there: Option<&SurveyedMailbox>,
+    target: &Name,
+    known: &Known,
+) -> MailboxStep {
+    let there = there.map(|found| &found.info);
+    let create = !there.is_some_and(|info| info.selectable) && !names::is_inbox(&target.wire);
+    let baseline_needed = !known.baselines.contains_key(&record.id);
+    MailboxStep {
+        target: target.clone(),
+        how: entry.how,
+        create,
+        create_role: entry.create_role.filter(|_| create),
+        // Once only: a subscription that a person removes later stays removed (law 8).
+        subscribe: mailbox.info.subscribed && baseline_needed && !there.is_some_and(|info| info.subscribed),
+        holds: there
+            .filter(|info| info.selectable)
+            .and_then(|info| info.counts)
+            .map(|counts| Holdings { messages: counts.messages, octets: counts.octets }),
+        baseline_needed,
+        trouble: mailbox.trouble.clone(),
+        record,
+    }
+}
+
+/// The sums that [`Plan::totals`] must show.
+fn totals(steps: &[MailboxStep]) -> Totals {
+    let mut totals = Totals::default();
+    for MailboxStep { record, .. } in steps {
+        totals.mailboxes += 1;
+        match record.messages {
+            Some(messages) => totals.messages = totals.messages.saturating_add(messages),
+            None => totals.uncounted_mailboxes += 1,
+        }
+        match record.octets {
+            Some(octets) => totals.octets = totals.octets.saturating_add(octets),
+            None => totals.unsized_mailboxes += u64::from(record.messages != Some(0)),
+        }
+    }
+    totals
+}
+
+fn room(steps: &[MailboxStep], target: &SideSurvey, known: &Known) -> RoomCheck {
+    let (free_octets, free_messages) = target.free();
+    let mut room = RoomCheck { free_octets, free_messages, ..RoomCheck::default() };
+    for MailboxStep { record, .. } in steps {
+        let (messages, octets) = known.copied.get(&record.id).copied().unwrap_or_default();
+        let left = |there: Option<u64>, copied: u64| there.unwrap_or(0).saturating_sub(copied);
+        room.needed_messages = room.needed_messages.saturating_add(left(record.messages, messages));
+        room.needed_octets = room.needed_octets.saturating_add(left(record.octets, octets));
+    }
+    room
+}
+
+fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<WillNotMove> {
+    let mut list: Vec<WillNotMove> = refused
+        .iter()
+        .map(|record| WillNotMove {
+            what: format!("mailbox “{}”", names::printable(&record.source.text)),
+            count: record.messages,
+            reason: match &record.decision {
+                Decision::Refuse(reason) => reason.clone(),
+                Decision::Move(_) | Decision::Exclude(_) => String::new(),
+            },
+        })
+        .collect();
+    for (space, whose) in [(Space::OtherUsers, "of other people"), (Space::Shared, "shared by many")] {
+        let of_space: Vec<_> = spaces.iter().filter(|mailbox| mailbox.info.space == space).collect();
+        if !of_space.is_empty() {
+            let counts = of_space.iter().map(|mailbox| Some(mailbox.info.counts?.messages));
+            list.push(WillNotMove {
+                what: format!("{} {whose}", display::amount(of_space.len() as u64, "mailbox", "mailboxes")),
+                count: counts.reduce(|a, b| Some(a?.saturating_add(b?))).flatten(),
+                reason: "only the account’s own mailboxes are moved".to_owned(),
+            });
+        }
+    }
+    list
+}
+
+fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
+    let mut questions = Vec::new();
+    let holding: Vec<(String, u64)> = plan
+        .steps
+        .iter()
+        .filter(|step| step.holds_unknown_mail())
+        .map(|step| (step.target.text.clone(), step.holds.map_or(0, |holds| holds.messages)))
+        .collect();
+    if !holding.is_empty() && !answers(settings.existing) {
+        questions.push(Question::TargetHoldsMail { mailboxes: holding });
+    }
+    if !plan.will_not_move.is_empty() && !settings.accept_will_not_move {
+        let what = plan.will_not_move.iter().map(ToString::to_string).collect();
+        questions.push(Question::WillNotMove { what });
+    }
+    questions
+}
+
+/// True when a person said what to do with mail that is there already.
+fn answers(existing: Option<Existing>) -> bool {
+    matches!(existing, Some(Existing::Adopt | Existing::AppendAnyway))
+}
+
+fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let dangling =
+        plan.excluded.iter().filter(|left| left.record.subscribed && left.rule == NOT_SELECTABLE).count();
+    if dangling > 0 {
+        remarks
+            .push(format!("{dangling} subscriptions name mailboxes that hold no mail; they are not carried"));
+    }
+    for step in plan.steps.iter().filter(|step| step.trouble.is_some()) {
+        remarks.push(format!(
+            "“{}” could not be opened and is tried again: {}",
+            names::printable(&step.record.source.text),
+            names::printable(step.trouble.as_deref().unwrap_or_default()),
+        ));
+    }
+    for step in plan.steps.iter().filter(|step| step.create && !step.baseline_needed) {
+        remarks.push(format!(
+            "“{}” is no longer on the new server and is made again",
+            names::printable(&step.target.text)
+        ));
+    }
+    for step in &plan.steps {
+        let role = step.record.role.as_deref().and_then(Role::parse);
+        if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
+            remarks.push(format!(
+                "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other, \
+                 --exclude leaves it out",
+                names::printable(&step.record.source.text),
+                display::attribute(role),
+            ));
+        }
+    }
+    for record in &plan.vanished {
+        remarks.push(format!(
+            "“{}” was moved before and the old server no longer lists it",
+            names::printable(&record.source.text)
+        ));
+    }
+    if let Some(limit) = survey.target.abilities.append_limit_octets {
+        remarks.push(format!(
+            "the new server takes messages up to {}; larger ones are counted when they are found",
+            display::size(limit)
+        ));
+    }
+    if plan.room.is_short() {
+        remarks.push(short_of_room(&plan.room));
+    }
+    remarks
+}
+
+fn short_of_room(room: &RoomCheck) -> String {
+    match room.free_octets {
+        Some(free) if free < room.needed_octets => format!(
+            "the new account has {} free and at least {} are needed: ask for more room first",
+            display::size(free),
+            display::size(room.needed_octets)
+        ),
+        _ => format!(
+            "the new account takes {} more messages and {} are needed: ask for more room first",
+            room.free_messages.unwrap_or(0),
+            room.needed_messages
+        ),
+    }
+}

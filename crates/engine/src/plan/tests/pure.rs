@@ -1,0 +1,226 @@
+use crate::config::{Selection, Settings};
+use crate::end::Role;
+use crate::end::{Room, Space};
+use crate::error::Question;
+use crate::journal::{Baseline, Decision, EpochId, Existing, MailboxId};
+use crate::mapping::map;
+use crate::message::Key;
+use crate::plan::{Known, LintFinding, Plan, lint, plan};
+use crate::survey_testing::{Side, survey};
+
+/// An account as a German provider with an `INBOX.` namespace shows it.
+fn german() -> Side {
+    Side::new("INBOX.", Some('.'))
+        .holds(12_431, 1_834_000_000)
+        .with(|info| info.subscribed = true)
+        .mailbox("INBOX.Gesendete Objekte")
+        .role(Role::Sent)
+        .holds(4_210, 912_400_000)
+        .mailbox("INBOX.Entwürfe")
+        .role(Role::Drafts)
+        .holds(3, 48_120)
+        .mailbox("INBOX.Müll")
+        .role(Role::Trash)
+        .holds(88, 2_300_000)
+        .mailbox("INBOX.Rechnungen")
+        .with(|info| info.selectable = false)
+        .mailbox("INBOX.Rechnungen.2019")
+        .holds(310, 45_900_000)
+        .mailbox("INBOX.Rechnungen.Stadtwerke München und Umgebung")
+        .holds(1, 18_000)
+        .mailbox("INBOX.Angebote/Verträge")
+        .holds(57, 9_100_000)
+        .mailbox("INBOX.Listen.rust-users")
+        .holds(20_514, 130_700_000)
+        .mailbox("INBOX.Archiv")
+        .role(Role::Archive)
+        .holds(0, 0)
+        .mailbox("user.chef")
+        .with(|info| info.space = Space::OtherUsers)
+        .holds(9_000, 1)
+}
+
+fn new_account() -> Side {
+    let mut side = Side::new("", Some('/'))
+        .holds(2, 51_000)
+        .mailbox("Sent")
+        .role(Role::Sent)
+        .holds(0, 0)
+        .mailbox("Drafts")
+        .role(Role::Drafts)
+        .holds(0, 0)
+        .mailbox("Trash")
+        .role(Role::Trash)
+        .holds(0, 0);
+    side.abilities.creates_roles = true;
+    side.abilities.append_limit_octets = Some(52_428_800);
+    side.room =
+        Some(Room { used_octets: Some(51_000), limit_octets: Some(2_000_000_000), ..Room::default() });
+    side
+}
+
+fn settings() -> Settings {
+    let selection = Selection { exclude: vec!["*rust*".to_owned()], ..Selection::default() };
+    Settings { selection, ..Settings::new("spool") }
+}
+
+fn planned(source: &Side, target: &Side, known: &Known, settings: &Settings) -> Plan {
+    let both = survey(source, target);
+    let mapping = map(&both, &settings.mapping, &settings.selection, &known.mailboxes);
+    plan(&both, &mapping, known, settings)
+}
+
+const DRY_RUN: &str = r#"Moves: 7 mailboxes, 17,043 messages, 2.7 GB
+
+Old mailbox               New mailbox             Messages    Size  Note
+INBOX                   → INBOX                     12,431  1.8 GB  holds 2
+INBOX.Archiv            → Archiv                         0     0 B  new \Archive
+INBOX.Entwürfe          → Drafts                         3   48 kB  \Drafts
+INBOX.Gesendete Objekte → Sent                       4,210  912 MB  \Sent
+INBOX.Müll              → Trash                         88  2.3 MB  \Trash
+INBOX.Rechnungen.2019   → Rechnungen/2019              310   45 MB  new
+INBOX.Rechnungen.       → Rechnungen/Stadtwerke          1   18 kB  new
+Stadtwerke München und    München und Umgebung
+Umgebung
+
+Left out by rule:
+  - exclude:*rust*: 1 mailbox, 20,514 messages
+  - not-selectable: 1 mailbox
+  - other-users: 1 mailbox, 9,000 messages
+
+Will not move:
+  - mailbox “INBOX.Angebote/Verträge” (57 messages): it contains “/”, which
+    separates levels on the new server; choose another name with --map
+    "INBOX.Angebote/Verträge=…"
+  - 1 mailbox of other people (9,000 messages): only the account’s own mailboxes
+    are moved
+
+Worth knowing:
+  - the new server takes messages up to 52 MB; larger ones are counted when they
+    are found
+  - the new account has 1.9 GB free and at least 2.7 GB are needed: ask for more
+    room first
+
+To be decided first:
+  - the new account already holds 2 messages in 1 mailboxes, and this journal
+    knows nothing of them. Use --adopt to recognise what was copied before and
+    copy the rest, or --append-anyway to copy everything beside what is there
+  - 2 things will not move as they are (see the list); use --yes to accept
+"#;
+
+#[test]
+fn the_dry_run_of_a_lifelike_account() {
+    let plan = planned(&german(), &new_account(), &Known::default(), &settings());
+    assert_eq!(lint(&plan), []);
+    let text = plan.to_string();
+    assert_eq!(text, DRY_RUN, "\n{text}");
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn an_answered_plan_asks_nothing_and_a_hopeless_name_cannot_reach_the_terminal() {
+    let settings = Settings { existing: Some(Existing::Adopt), accept_will_not_move: true, ..settings() };
+    let source = german().mailbox("INBOX.böse\u{1b}[2J");
+    let plan = planned(&source, &new_account(), &Known::default(), &settings);
+    assert_eq!(plan.questions, []);
+    assert_eq!(lint(&plan), []);
+    assert!(plan.to_string().chars().all(|c| c == '\n' || !c.is_control()));
+}
+
+#[test]
+fn mail_at_the_target_is_asked_about_only_without_a_baseline() {
+    let mut known = Known::default();
+    let first = planned(&german(), &new_account(), &known, &settings());
+    let asked = Question::TargetHoldsMail { mailboxes: vec![("INBOX".to_owned(), 2)] };
+    assert_eq!(first.questions[0], asked);
+    known.mailboxes = first.steps.iter().map(|step| step.record.clone()).collect();
+    for (i, record) in known.mailboxes.iter_mut().enumerate() {
+        record.id = MailboxId(i as i64 + 1);
+        let baseline =
+            Baseline { epoch: EpochId(1), uid_next: Key(1), existing: Existing::Adopt, matched: true };
+        known.baselines.insert(record.id, baseline);
+        known.copied.insert(record.id, (record.messages.unwrap(), record.octets.unwrap()));
+    }
+    let second = planned(&german(), &new_account(), &known, &settings());
+    assert!(!second.questions.contains(&asked));
+    assert_eq!((second.room.needed_messages, second.room.needed_octets), (0, 0));
+    assert!(second.steps.iter().all(|step| !step.subscribe), "what a person unsubscribed stays so");
+}
+
+#[test]
+fn a_mailbox_left_out_later_is_no_step_and_keeps_its_target_in_the_journal() {
+    let mut known = Known::default();
+    let everything = Settings::new("spool");
+    let first = planned(&german(), &new_account(), &known, &everything);
+    known.mailboxes = first.steps.iter().map(|step| step.record.clone()).collect();
+    let second = planned(&german(), &new_account(), &known, &settings());
+    let left = second.excluded.iter().find(|left| left.rule == "exclude:*rust*").unwrap();
+    assert!(matches!(&left.record.decision, Decision::Move(name) if name.text == "Listen/rust-users"));
+    assert!(second.steps.iter().all(|step| step.record.source.text != left.record.source.text));
+    assert_eq!(lint(&second), []);
+}
+
+#[test]
+fn uncounted_mailboxes_make_the_totals_a_lower_bound() {
+    let source = Side::new("", Some('/')).mailbox("A").holds(5, 100).mailbox("B").with(|info| {
+        info.counts = None;
+    });
+    let plan = planned(&source, &Side::new("", Some('/')), &Known::default(), &Settings::new("spool"));
+    assert_eq!(plan.totals.to_string(), "3 mailboxes, at least 5 messages, at least 100 B");
+}
+
+#[test]
+fn a_target_without_room_is_told_so_in_words() {
+    let plan = planned(&german(), &new_account(), &Known::default(), &settings());
+    assert!(plan.room.is_short());
+    assert!(plan.remarks.iter().any(|remark| remark.contains("ask for more room")));
+}
+
+#[test]
+fn the_lint_finds_each_contradiction() {
+    let sound = planned(&german(), &new_account(), &Known::default(), &settings());
+    let broken = |change: fn(&mut Plan)| {
+        let mut plan = sound.clone();
+        change(&mut plan);
+        lint(&plan)
+    };
+    assert!(broken(|plan| plan.totals.messages += 1).contains(&LintFinding::Totals));
+    assert!(broken(|plan| plan.questions.clear()).contains(&LintFinding::Unasked { target: "INBOX".into() }));
+    let doubled = broken(|plan| {
+        let first = plan.steps[2].target.clone();
+        plan.steps[3].record.decision = Decision::Move(first.clone());
+        plan.steps[3].target = first;
+    });
+    assert!(matches!(&doubled[..], [LintFinding::OneTarget { .. }]), "{doubled:?}");
+    let twice = broken(|plan| {
+        let record = plan.steps[0].record.clone();
+        plan.excluded[0].record.source = record.source;
+    });
+    assert!(matches!(&twice[..], [LintFinding::DecidedTwice { .. }]), "{twice:?}");
+    assert!(matches!(&broken(|plan| plan.steps[0].create = true)[..], [LintFinding::Creation { .. }]));
+    assert!(matches!(
+        &broken(|plan| plan.refused[0].decision = Decision::Exclude("x".into()))[..],
+        [LintFinding::Decision { .. }]
+    ));
+    assert!(matches!(
+        &broken(|plan| plan.steps[0].record.source.wire = Default::default())[..],
+        [LintFinding::Nameless]
+    ));
+}
+
+#[test]
+fn the_json_form_holds_what_the_text_shows() {
+    let plan = planned(&german(), &new_account(), &Known::default(), &settings());
+    let json = serde_json::to_value(&plan).unwrap();
+    assert_eq!(json["mailboxes"].as_array().unwrap().len() as u64, plan.totals.mailboxes);
+    let sent =
+        json["mailboxes"].as_array().unwrap().iter().find(|step| step["target_name"] == "Sent").unwrap();
+    assert_eq!(sent["source_name"], "INBOX.Gesendete Objekte");
+    assert_eq!(sent["messages"], 4210);
+    assert_eq!(json["totals"]["messages"], 17_043);
+    assert_eq!(json["refused"][0]["source_name"], "INBOX.Angebote/Verträge");
+    assert_eq!(json["questions"].as_array().unwrap().len(), 2);
+    assert_eq!(json["room"]["short"], true);
+}

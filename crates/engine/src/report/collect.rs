@@ -1,0 +1,342 @@
+//! The one walk over the journal.
+
+use super::differences::Differs;
+use super::mailbox::{Context, MailboxEntry, sides};
+use super::manifest::{self, ManifestWriter};
+use super::totals::{Bucket, Totals, split};
+use super::{
+    DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
+    FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, Times, exception_path,
+};
+use crate::error::Error;
+use crate::journal::{
+    Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunRecord,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::SystemTime;
+use tempfile::NamedTempFile;
+
+/// Items or notes read from the journal at once.
+const PAGE_ROWS: usize = 1000;
+/// Runs read from the journal: the latest ones.
+const RUNS_MAX: usize = 1000;
+/// Exceptions written out one by one; all of them are in the manifest.
+const EXCEPTIONS_SHOWN_MAX: usize = 1000;
+/// Examples of differing flags and dates; all of them are in the manifest.
+const DIFFERENCES_SHOWN_MAX: usize = 50;
+/// Doubts and other remarks written out one by one.
+const NOTES_SHOWN_MAX: usize = 500;
+/// How often a journal that changes while it is read is read again.
+const WALKS_MAX: usize = 3;
+
+/// Walks the journal, writes the manifest beside `folder/manifest.ndjson` (nowhere without a folder), and puts the
+/// report together. The file in the result still waits for its name.
+pub(super) async fn walk<J: Journal>(
+    journal: &J,
+    facts: &Facts,
+    folder: Option<&Path>,
+) -> Result<(Report, Option<NamedTempFile>), Error> {
+    for _ in 0..WALKS_MAX {
+        let before = journal.counts().await?;
+        let walked = Walker::new(journal, facts, folder).await?.run().await?;
+        // Another process may be copying: two counts of different moments would disagree for no reason.
+        if journal.counts().await? == before {
+            return Ok(walked);
+        }
+    }
+    let what = "the journal changes while it is being read: ask again when no run is at work".to_owned();
+    Err(Error::Report { path: manifest::MANIFEST.into(), what })
+}
+
+/// The report, without writing any file.
+pub async fn collect<J: Journal>(journal: &J, facts: &Facts) -> Result<Report, Error> {
+    Ok(walk(journal, facts, None).await?.0)
+}
+
+struct Walker<'a, J> {
+    journal: &'a J,
+    facts: &'a Facts,
+    folder: Option<&'a Path>,
+    run: Option<RunRecord>,
+    runs: Vec<RunRecord>,
+    notes: Notes,
+    manifest: ManifestWriter,
+    exceptions: Excerpt<ExceptionEntry>,
+    examples: Excerpt<DifferenceEntry>,
+}
+
+impl<'a, J: Journal> Walker<'a, J> {
+    async fn new(journal: &'a J, facts: &'a Facts, folder: Option<&'a Path>) -> Result<Self, Error> {
+        let runs = journal.runs(RUNS_MAX).await?;
+        let wanted = |r: &&RunRecord| match facts.run {
+            Some(run) => r.id == run,
+            None => r.verb == "migrate" || r.verb == "verify",
+        };
+        let run = runs.iter().rev().find(wanted).cloned();
+        let mailboxes = journal.mailboxes().await?;
+        let notes = Notes::read(journal, run.as_ref(), &mailboxes).await?;
+        let manifest = ManifestWriter::new(folder)?;
+        let (exceptions, examples) = (Excerpt::default(), Excerpt::default());
+        Ok(Self { journal, facts, folder, run, runs, notes, manifest, exceptions, examples })
+    }
+
+    async fn run(mut self) -> Result<(Report, Option<NamedTempFile>), Error> {
+        let records = self.journal.mailboxes().await?;
+        let (tallies, stray) = split(&records, &self.journal.counts().await?);
+        let mut mailboxes = Vec::with_capacity(records.len());
+        for (record, counted) in records.into_iter().zip(tallies) {
+            let context = Context {
+                counted,
+                baseline: self.journal.baseline(record.id).await?,
+                left: self.notes.left.get(&record.id).cloned(),
+                flags_announced: self.notes.flags_announced.covers(record.id),
+                dates_announced: self.notes.dates_announced.covers(record.id),
+                mailbox: record,
+            };
+            mailboxes.push(self.mailbox(context).await?);
+        }
+        Ok(self.finish(mailboxes, stray))
+    }
+
+    async fn mailbox(&mut self, context: Context) -> Result<MailboxEntry, Error> {
+        let record = context.mailbox.clone();
+        let mut walk = sides(self.journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
+        let target_name = match &record.decision {
+            Decision::Move(name) => Some(name.text.clone()),
+            Decision::Exclude(_) | Decision::Refuse(_) => None,
+        };
+        let mut after: Option<ItemId> = None;
+        loop {
+            let query = Query { mailbox: Some(record.id), states: &[], after, limit: PAGE_ROWS };
+            let page = self.journal.items(query).await?;
+            let mut lines = Vec::with_capacity(page.len());
+            for item in &page {
+                if after.is_some_and(|last| item.id <= last) {
+                    return Err(out_of_order(item));
+                }
+                after = Some(item.id);
+                let (bucket, differs) = walk.item(item);
+                let (source, target) = (&walk.source.epochs, &walk.target.epochs);
+                lines.push(manifest::line(&record, target_name.as_deref(), source, target, item, &differs)?);
+                let uid_validity = source.get(&item.id.epoch).copied();
+                self.show(&record, uid_validity, item, &bucket, &differs).await;
+            }
+            let whole = page.len() < PAGE_ROWS;
+            self.manifest.push(lines).await?;
+            if whole {
+                return Ok(walk.finish(context));
+            }
+        }
+    }
+
+    async fn show(
+        &mut self,
+        record: &MailboxRecord,
+        uid_validity: Option<u32>,
+        item: &Item,
+        bucket: &Bucket,
+        differs: &Differs,
+    ) {
+        if let Bucket::Exception(kind) = bucket {
+            let file = match self.folder {
+                Some(folder) if self.exceptions.shown.len() < EXCEPTIONS_SHOWN_MAX => {
+                    saved(folder, record, item.id).await
+                }
+                _ => None,
+            };
+            self.exceptions.push(EXCEPTIONS_SHOWN_MAX, || ExceptionEntry {
+                mailbox: record.source.text.clone(),
+                uidvalidity: uid_validity,
+                uid: item.id.key.0,
+                internaldate: item.internal_date.as_ref().map(ToString::to_string),
+                size: item.sent.as_ref().map_or(item.octets, |s| s.fetched.octets),
+                kind: kind.clone(),
+                text: item.reason.as_ref().map(|r| r.text.clone()).unwrap_or_default(),
+                file,
+            });
+        }
+        if differs.counts() {
+            self.examples.push(DIFFERENCES_SHOWN_MAX, || DifferenceEntry {
+                mailbox: record.source.text.clone(),
+                uid: item.id.key.0,
+                what: super::words::differences(item, differs),
+            });
+        }
+    }
+
+    fn finish(self, mailboxes: Vec<MailboxEntry>, stray: u64) -> (Report, Option<NamedTempFile>) {
+        let mut totals = Totals::of(mailboxes.iter().map(|m| &m.totals));
+        totals.add_stray(stray);
+        let (mut differences, mut ladder) = (Differences::default(), LadderCounts::default());
+        for mailbox in &mailboxes {
+            differences.add_all(&mailbox.differences);
+            ladder.line_ends += mailbox.ladder.line_ends;
+            ladder.no_keywords += mailbox.ladder.no_keywords;
+            ladder.no_date += mailbox.ladder.no_date;
+        }
+        let copies = self.run.as_ref().is_some_and(|r| r.verb == "migrate");
+        let (manifest, file) = self.manifest.finish();
+        let mut outcome = outcome(self.facts, &totals, &mailboxes, copies);
+        if manifest.lines != totals.listed() {
+            outcome.remainder = outcome.remainder.max(manifest.lines.abs_diff(totals.listed()));
+        }
+        let report = Report {
+            times: times(self.facts, self.run.as_ref(), &self.runs, &mailboxes),
+            facts: self.facts.clone(),
+            pair: self.journal.pair(),
+            outcome,
+            totals,
+            exceptions: self.exceptions,
+            differences,
+            difference_examples: self.examples,
+            doubts: self.notes.doubts,
+            remarks: self.notes.remarks,
+            ladder,
+            manifest,
+            mailboxes,
+        };
+        (report, file)
+    }
+}
+
+fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: bool) -> Outcome {
+    let count = |of: &dyn Fn(&MailboxEntry) -> bool| mailboxes.iter().filter(|m| of(m)).count() as u64;
+    let sum = |of: &dyn Fn(&MailboxEntry) -> u64| mailboxes.iter().map(of).sum::<u64>();
+    Outcome {
+        level: facts.level,
+        mailboxes: count(&MailboxEntry::moves),
+        remainder: totals.remainder(),
+        double_claims: sum(&|m| m.double_claims),
+        pending: totals.walked.pending(),
+        stored: totals.walked.of(&Bucket::Stored),
+        unlisted_mailboxes: count(&|m| m.is_unlisted(copies)),
+        unlisted_targets: count(&MailboxEntry::is_target_unlisted),
+        exceptions: totals.walked.exceptions(),
+        damaged_or_absent: totals.walked.damaged_or_absent(),
+        missing_at_target: sum(&|m| m.missing_at_target),
+        refused_mailboxes: count(&MailboxEntry::is_refused_with_mail),
+        unannounced_differences: sum(&MailboxEntry::unannounced_differences),
+    }
+}
+
+/// The path of a saved original, relative to the folder of the report.
+async fn saved(folder: &Path, record: &MailboxRecord, item: ItemId) -> Option<String> {
+    let path = exception_path(&folder.join(EXCEPTIONS_FOLDER), &record.source.text, item);
+    let there = tokio::fs::try_exists(&path).await.unwrap_or(false);
+    let name = path.file_name()?.to_str()?;
+    there.then(|| format!("{EXCEPTIONS_FOLDER}/{name}"))
+}
+
+fn out_of_order(item: &Item) -> Error {
+    let what = format!("message {:?} comes after a later one", item.id);
+    Error::Journal(JournalError::Damaged { place: "the items".into(), what })
+}
+
+/// The announcements of one kind.
+#[derive(Debug, Default)]
+struct Announced {
+    all: bool,
+    mailboxes: BTreeSet<MailboxId>,
+}
+
+impl Announced {
+    fn add(&mut self, mailbox: Option<MailboxId>) {
+        match mailbox {
+            Some(mailbox) => _ = self.mailboxes.insert(mailbox),
+            None => self.all = true,
+        }
+    }
+
+    fn covers(&self, mailbox: MailboxId) -> bool {
+        self.all || self.mailboxes.contains(&mailbox)
+    }
+}
+
+/// The journal's notes, sorted by what they mean here.
+#[derive(Debug, Default)]
+struct Notes {
+    left: BTreeMap<MailboxId, String>,
+    flags_announced: Announced,
+    dates_announced: Announced,
+    doubts: Excerpt<NoteEntry>,
+    remarks: Excerpt<NoteEntry>,
+}
+
+impl Notes {
+    async fn read<J: Journal>(
+        journal: &J,
+        run: Option<&RunRecord>,
+        mailboxes: &[MailboxRecord],
+    ) -> Result<Self, Error> {
+        let names: BTreeMap<MailboxId, &str> =
+            mailboxes.iter().map(|m| (m.id, m.source.text.as_str())).collect();
+        let (mut notes, mut after) = (Self::default(), i64::MIN);
+        loop {
+            let page = journal.notes("", after, PAGE_ROWS).await?;
+            for record in &page {
+                notes.add(record, run, &names);
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE_ROWS && last.id > after => after = last.id,
+                _ => return Ok(notes),
+            }
+        }
+    }
+
+    fn add(&mut self, record: &NoteRecord, run: Option<&RunRecord>, names: &BTreeMap<MailboxId, &str>) {
+        let note = &record.note;
+        let entry = || NoteEntry {
+            kind: note.kind.clone(),
+            mailbox: note.mailbox.and_then(|m| names.get(&m)).map(|name| (*name).to_owned()),
+            uid: note.key.map(|k| k.0),
+            text: note.text.clone(),
+        };
+        match note.kind.as_str() {
+            // What an earlier run left may have been done since.
+            LEFT if record.run.is_none() || record.run == run.map(|r| r.id) => {
+                if let Some(mailbox) = note.mailbox {
+                    self.left.insert(mailbox, note.text.clone());
+                }
+            }
+            LEFT => {}
+            FLAGS_ANNOUNCED => self.flags_announced.add(note.mailbox),
+            DATES_ANNOUNCED => self.dates_announced.add(note.mailbox),
+            kind if kind == "ghost" || kind == "doubt" || kind.starts_with("doubt:") => {
+                self.doubts.push(NOTES_SHOWN_MAX, entry);
+            }
+            _ => self.remarks.push(NOTES_SHOWN_MAX, entry),
+        }
+    }
+}
+
+fn times(facts: &Facts, run: Option<&RunRecord>, runs: &[RunRecord], mailboxes: &[MailboxEntry]) -> Times {
+    let listings = mailboxes.iter().filter(|m| m.moves()).filter_map(|m| m.source.listing.as_ref());
+    let listed_in: BTreeSet<_> = listings.map(|l| l.run).collect();
+    let listing_runs = || runs.iter().filter(|r| listed_in.contains(&r.id));
+    Times {
+        run: run.map_or(0, |r| r.id.0),
+        verb: run.map(|r| r.verb.clone()).unwrap_or_default(),
+        started: run.map(|r| utc(r.started)),
+        ended: run.and_then(|r| r.ended).map(utc),
+        listed_from: listing_runs().map(|r| r.started).min().map(utc),
+        // A run that did not end listed at some time after its start; the end is then not known.
+        listed_until: listing_runs()
+            .map(|r| r.ended)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|e| e.into_iter().max())
+            .map(utc),
+        settle_ms: facts.settle.map(|s| u64::try_from(s.as_millis()).unwrap_or(u64::MAX)),
+        timings: facts
+            .timings
+            .iter()
+            .map(|(stage, took)| (format!("{stage}_ms"), u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+            .collect(),
+    }
+}
+
+/// RFC 3339, UTC, to the second.
+fn utc(time: SystemTime) -> String {
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or_default();
+    jiff::Timestamp::from_second(timestamp.as_second()).unwrap_or_default().to_string()
+}

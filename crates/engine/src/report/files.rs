@@ -1,0 +1,57 @@
+//! The folder of the report: files for their owner's eyes, each replaced in one step, and left alone when nothing
+//! new is to be said.
+
+use crate::error::Error;
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+/// Octets read at once when a file is hashed.
+const PIECE_OCTETS: usize = 256 * 1024;
+
+/// An error that names the file.
+pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::Report { path: path.display().to_string(), what: error.to_string() }
+}
+
+/// A new file in `folder` (made if missing, mode 0700) under a name of its own, mode 0600. It is gone when dropped.
+pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
+    crate::files::private_folder(folder)?;
+    tempfile::Builder::new().prefix(".mailhaul-").suffix(".new").tempfile_in(folder)
+}
+
+/// Gives a finished temporary file its name: a reader sees the old content or the new, never half of it.
+pub(super) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Replaces a file in one step.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = temporary(folder)?;
+    file.write_all(content)?;
+    publish(file, path)
+}
+
+/// True when the file holds exactly `content`.
+pub(super) fn holds(path: &Path, content: &[u8]) -> bool {
+    let same_length = path.metadata().is_ok_and(|m| m.len() == content.len() as u64);
+    same_length && std::fs::read(path).is_ok_and(|held| held == content)
+}
+
+/// The SHA-256 of a file in hexadecimal, read in pieces; `None` if it cannot be read.
+pub(super) fn sha256(path: &Path) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let mut state = Sha256::new();
+    let mut piece = vec![0; PIECE_OCTETS];
+    loop {
+        match file.read(&mut piece).ok()? {
+            0 => return Some(crate::message::Digest(state.finalize().into()).to_string()),
+            n => state.update(&piece[..n]),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `manifest.ndjson`: one line for each source message, in the order of the journal. Streamed, never held whole.
+
+use super::differences::Differs;
+use crate::error::Error;
+use crate::identity::Grade;
+use crate::journal::{EpochId, Item, Ladder, MailboxRecord};
+use crate::message::{Digest, Fingerprint, Flags};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// The file's name in the folder of the report.
+pub const MANIFEST: &str = "manifest.ndjson";
+
+/// UIDVALIDITY by epoch, of one mailbox on one side.
+pub(super) type Epochs = BTreeMap<EpochId, u32>;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    source: SourcePart<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_sha256: Option<String>,
+    target: Option<TargetPart<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_sha256: Option<String>,
+    grade: Option<&'static str>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ladder: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<FlagsPart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date: Option<DatePart>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReasonPart<'a>>,
+}
+
+#[derive(Serialize)]
+struct SourcePart<'a> {
+    mailbox: &'a str,
+    uidvalidity: Option<u32>,
+    uid: i64,
+    internaldate: Option<String>,
+    size: u64,
+    flags: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct TargetPart<'a> {
+    mailbox: Option<&'a str>,
+    uidvalidity: Option<u32>,
+    uid: i64,
+}
+
+/// Present where flags differ in any way that is counted.
+#[derive(Serialize)]
+struct FlagsPart {
+    sent: Vec<String>,
+    read_back: Option<Vec<String>>,
+}
+
+/// Present where the date differs, or was not sent.
+#[derive(Serialize)]
+struct DatePart {
+    sent: Option<String>,
+    read_back: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ReasonPart<'a> {
+    kind: &'a str,
+    text: &'a str,
+}
+
+/// What is known of the target's octets: digests read back, or the one that the grade implies.
+///
+/// Only the first read-back is kept. Where a later reading gave another grade, its digest is not known.
+pub(super) fn target_digest(item: &Item) -> Option<Digest> {
+    let fetched: &Fingerprint = &item.sent.as_ref()?.fetched;
+    if item.grade == Some(Grade::Exact) {
+        return Some(fetched.exact);
+    }
+    let read = item.read_back.as_ref()?.fingerprint.as_ref()?;
+    (Some(Grade::of(fetched, read)) == item.grade).then_some(read.exact)
+}
+
+/// The names of the ladder's steps that were taken.
+pub(super) fn ladder_names(ladder: Ladder) -> Vec<&'static str> {
+    [(Ladder::LINE_ENDS, "T1"), (Ladder::NO_KEYWORDS, "T2"), (Ladder::NO_DATE, "T3")]
+        .into_iter()
+        .filter(|(step, _)| ladder.has(*step))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+fn words(flags: &Flags) -> Vec<String> {
+    flags.iter().map(|atom| String::from_utf8_lossy(atom).into_owned()).collect()
+}
+
+/// One line, with its newline.
+pub(super) fn line(
+    record: &MailboxRecord,
+    target_name: Option<&str>,
+    source: &Epochs,
+    target: &Epochs,
+    item: &Item,
+    differs: &Differs,
+) -> Result<Vec<u8>, Error> {
+    let sent = item.sent.as_ref();
+    let read = item.read_back.as_ref();
+    let of_flags =
+        differs.flags || differs.flags_not_sent || differs.flags_changed_at_source || differs.adopted_flags;
+    let of_date = differs.date || differs.date_not_sent;
+    let line = Line {
+        source: SourcePart {
+            mailbox: &record.source.text,
+            uidvalidity: source.get(&item.id.epoch).copied(),
+            uid: item.id.key.0,
+            internaldate: item.internal_date.as_ref().map(ToString::to_string),
+            size: item.octets,
+            flags: words(&item.flags),
+        },
+        sha256: sent.map(|s| s.fetched.exact.to_string()),
+        sent_sha256: sent.filter(|s| s.sent.exact != s.fetched.exact).map(|s| s.sent.exact.to_string()),
+        target: item.place.map(|place| TargetPart {
+            mailbox: target_name,
+            uidvalidity: target.get(&place.epoch).copied(),
+            uid: place.uid.0,
+        }),
+        target_sha256: target_digest(item).map(|d| d.to_string()),
+        grade: item.grade.map(Grade::as_str),
+        state: item.state.as_str(),
+        origin: item.origin.map(crate::journal::Origin::as_str),
+        ladder: sent.map(|s| ladder_names(s.ladder)).unwrap_or_default(),
+        flags: sent
+            .filter(|_| of_flags)
+            .map(|s| FlagsPart { sent: words(&s.flags), read_back: read.map(|r| words(&r.flags)) }),
+        date: sent.filter(|_| of_date).map(|s| DatePart {
+            sent: s.internal_date.as_ref().map(ToString::to_string),
+            read_back: read.and_then(|r| r.internal_date.as_ref()).map(ToString::to_string),
+        }),
+        reason: item.reason.as_ref().map(|r| ReasonPart { kind: &r.kind, text: &r.text }),
+    };
+    let mut octets = serde_json::to_vec(&line)
+        .map_err(|e| Error::Report { path: MANIFEST.into(), what: e.to_string() })?;
+    octets.push(b'\n');
+    Ok(octets)
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestFacts {
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Lines: source messages.
+    pub lines: u64,
+    /// Octets of the file.
+    pub octets: u64,
+}
+
+/// Writes lines to a temporary file beside the final one and hashes them on the way.
+#[derive(Debug)]
+pub(super) struct ManifestWriter {
+    /// `None` when only the digest is wanted, and while a piece is being written.
+    file: Option<NamedTempFile>,
+    path: PathBuf,
+    state: Sha256,
+    lines: u64,
+    octets: u64,
+}
+
+impl ManifestWriter {
+    /// Writes beside `folder/manifest.ndjson`; without a folder the lines are only counted and hashed.
+    pub(super) fn new(folder: Option<&Path>) -> Result<Self, Error> {
+        let path = folder.map_or_else(|| PathBuf::from(MANIFEST), |f| f.join(MANIFEST));
+        let failed = |e: std::io::Error| super::files::failed(&path, &e);
+        let file = folder.map(super::files::temporary).transpose().map_err(failed)?;
+        Ok(Self { file, path, state: Sha256::new(), lines: 0, octets: 0 })
+    }
+
+    /// Adds lines. The writing leaves the async threads alone.
+    pub(super) async fn push(&mut self, lines: Vec<Vec<u8>>) -> Result<(), Error> {
+        self.lines += lines.len() as u64;
+        let piece = lines.concat();
+        self.octets += piece.len() as u64;
+        self.state.update(&piece);
+        let Some(mut file) = self.file.take() else { return Ok(()) };
+        let written = tokio::task::spawn_blocking(move || {
+            std::io::Write::write_all(&mut file, &piece)?;
+            Ok(file)
+        });
+        let written = written.await.map_err(std::io::Error::other).and_then(|w| w);
+        self.file = Some(written.map_err(|e| super::files::failed(&self.path, &e))?);
+        Ok(())
+    }
+
+    /// What was written, and the file that still waits for its name.
+    pub(super) fn finish(self) -> (ManifestFacts, Option<NamedTempFile>) {
+        let sha256 = Digest(self.state.finalize().into()).to_string();
+        (ManifestFacts { sha256, lines: self.lines, octets: self.octets }, self.file)
+    }
+}

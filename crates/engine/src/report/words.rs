@@ -1,0 +1,354 @@
+//! Pure: numbers, times and findings in plain words, the same in page, terminal and certificate. No sentence says
+//! more than the numbers hold.
+
+use super::differences::Differs;
+use super::totals::{ABSENT, Bucket, DAMAGED, Tally};
+use super::{Report, Verdict};
+use crate::config::Level;
+use crate::identity::Grade;
+use crate::journal::{Decision, Item};
+use crate::mapping::{MAILBOX, NOT_SELECTABLE, OTHER_USERS, SHARED};
+
+/// What IMAP does not show, on every certificate (integrity.md, S8).
+pub(crate) const NOT_COVERED: [&str; 7] = [
+    "contacts, calendars, tasks and notes",
+    "filter rules (Sieve), forwarding and vacation replies",
+    "signatures, identities and aliases",
+    "mail that the old server does not show over IMAP: per-folder limits, hidden labels, archives kept elsewhere",
+    "mailboxes that this login may not read, and those of other people",
+    "mail that arrived at the old server after its mailboxes were listed",
+    "what anybody changes in either account afterwards",
+];
+
+/// `1,204`.
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 message`, `1,204 messages`.
+pub(crate) fn amount(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
+}
+
+/// `1 message`, `1,204 messages`.
+pub(crate) fn messages(n: u64) -> String {
+    amount(n, "message", "messages")
+}
+
+/// `3.2 GB`; units of a thousand.
+pub(crate) fn size(octets: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if octets < 1000 {
+        return format!("{octets} B");
+    }
+    let mut tenths = octets / 100;
+    let mut unit = 0;
+    while tenths >= 10_000 && unit + 1 < UNITS.len() {
+        tenths /= 1000;
+        unit += 1;
+    }
+    if tenths < 1000 {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{} {}", count(tenths / 10), UNITS[unit])
+    }
+}
+
+/// `24 November 2026, 12:41 UTC`, from RFC 3339.
+pub(crate) fn moment(rfc3339: &str) -> String {
+    match rfc3339.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%-d %B %Y, %H:%M UTC").to_string(),
+        Err(_) => printable(rfc3339),
+    }
+}
+
+/// `820 ms`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+pub(crate) fn span(ms: u64) -> String {
+    match (ms, ms / 1000) {
+        (ms, 0) => format!("{ms} ms"),
+        (_, s @ ..60) => format!("{s} s"),
+        (_, s @ ..3600) => format!("{} min {} s", s / 60, s % 60),
+        (_, s) => format!("{} h {} min", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// Text of a server made harmless for eyes and terminals: control characters and those that turn the direction of
+/// writing become U+FFFD.
+pub(crate) fn printable(text: &str) -> String {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// What a kind of exception means.
+pub(crate) fn exception_kind(kind: &str) -> String {
+    match kind {
+        "refused" => "refused by the new server".into(),
+        "too_big" => "too big for the new server".into(),
+        "unreadable" => "not handed over by the old server".into(),
+        DAMAGED => "came back with other octets than were sent".into(),
+        ABSENT => "confirmed by the new server and not there".into(),
+        other => printable(other),
+    }
+}
+
+/// What a rule leaves out, in words (the names are those of the mapping and of `since`).
+pub(crate) fn rule(name: &str) -> String {
+    match name {
+        "since" => "older than --since".into(),
+        MAILBOX => "not named by --mailbox".into(),
+        NOT_SELECTABLE => "a name without mail of its own".into(),
+        OTHER_USERS => "the mail of other people".into(),
+        SHARED => "shared by many".into(),
+        name => match name.strip_prefix("exclude:") {
+            Some(glob) => format!("--exclude {}", printable(glob)),
+            None => format!("the rule {}", printable(name)),
+        },
+    }
+}
+
+/// With a capital letter, as the first word of a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// What differs in the flags and date of one message.
+pub(super) fn differences(item: &Item, differs: &Differs) -> Vec<String> {
+    let Some(sent) = &item.sent else { return Vec::new() };
+    let (mut what, read) = (Vec::new(), item.read_back.as_ref());
+    if differs.flags {
+        let read = read.map(|r| r.flags.to_string()).unwrap_or_default();
+        what.push(format!("flags: ({}) sent, ({read}) read back", sent.flags));
+    }
+    if differs.flags_not_sent {
+        what.push(format!("flags: ({}) at the old server, ({}) sent", item.flags, sent.flags));
+    }
+    let date = |date: Option<&crate::message::InternalDate>| date.map_or("none".into(), ToString::to_string);
+    if differs.date {
+        let read = read.and_then(|r| r.internal_date.as_ref());
+        what.push(format!("date: {} sent, {} read back", date(sent.internal_date.as_ref()), date(read)));
+    }
+    if differs.date_not_sent {
+        what.push(format!("date: {} at the old server, none sent", date(item.internal_date.as_ref())));
+    }
+    what.iter().map(|line| printable(line)).collect()
+}
+
+/// The verdict in one sentence, for somebody who has read nothing else.
+pub(crate) fn headline(report: &Report) -> String {
+    let tally = &report.totals.walked;
+    let (there, listed) = (tally.there(), report.totals.listed());
+    match report.verdict() {
+        Verdict::Failed => "The numbers do not add up. Do not rely on this migration yet.".into(),
+        Verdict::Incomplete if report.outcome.mailboxes == 0 => "Nothing has been looked at yet.".into(),
+        Verdict::Incomplete if tally.pending() == 0 => {
+            format!(
+                "Not finished: {} of {} are on the new server, and not all is proven.",
+                count(there),
+                messages(listed)
+            )
+        }
+        Verdict::Incomplete => {
+            format!("Not finished: {} of {} are on the new server.", count(there), messages(listed))
+        }
+        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => format!(
+            "{} of {} are on the new server. {} you.",
+            count(there),
+            messages(listed),
+            if tally.exceptions() == 1 {
+                "1 needs".into()
+            } else {
+                format!("{} need", count(tally.exceptions()))
+            },
+        ),
+        Verdict::CompleteWithExceptions => {
+            format!("{} Something needs your eye.", all_there(tally, listed))
+        }
+        Verdict::Complete if listed == 0 => {
+            "The old account holds no messages in the mailboxes that move.".into()
+        }
+        Verdict::Complete => match read_back(report.facts.level, tally) {
+            Some(how) => format!("{}, and {how}.", all_there(tally, listed).trim_end_matches('.')),
+            None => all_there(tally, listed),
+        },
+    }
+}
+
+/// `All 1,204 messages are on the new server.`, or as many as are.
+fn all_there(tally: &Tally, listed: u64) -> String {
+    let (there, others) = (tally.there(), tally.excluded() + tally.gone());
+    match (there, others) {
+        (1, 0) => "The one message is on the new server.".into(),
+        (_, 0) => format!("All {} are on the new server.", messages(there)),
+        (_, _) if there + others == listed => {
+            format!("All {} that were to move are on the new server.", messages(there))
+        }
+        _ => format!("{} of {} are on the new server.", count(there), messages(listed)),
+    }
+}
+
+/// How the proof went, if that can be said of every message at the target.
+fn read_back(level: Level, tally: &Tally) -> Option<String> {
+    let (verified, there) = (tally.verified(), tally.there());
+    if verified == there && there > 0 {
+        return Some(
+            if there == 1 { "it was read back and compared" } else { "every one was read back and compared" }
+                .into(),
+        );
+    }
+    match level {
+        Level::Octets if verified > 0 => Some(format!("{} were read back and compared", count(verified))),
+        Level::Octets => None,
+        Level::Facts => Some("their sizes, flags and dates were read back".into()),
+        Level::Counts => Some("they were counted there, not read back".into()),
+    }
+}
+
+/// What stands below the headline.
+pub(crate) fn subline(report: &Report) -> String {
+    let tally = &report.totals.walked;
+    let newline = tally.of(&Bucket::Verified(Grade::Newline));
+    match report.verdict() {
+        Verdict::Failed if report.outcome.remainder == 0 => {
+            "Two messages of the old account claim the same one on the new server. Change nothing in either account, and \
+             have somebody look at the journal."
+                .into()
+        }
+        Verdict::Failed => {
+            "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either account, and \
+             have somebody look at the journal."
+                .into()
+        }
+        Verdict::Incomplete => {
+            "Mailhaul has changed and removed nothing in the old account. Run the same command again to go on.".into()
+        }
+        Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
+            "Mailhaul has changed and removed nothing in the old account.".into()
+        }
+        Verdict::CompleteWithExceptions => "What is listed below may not be as you expect.".into(),
+        Verdict::Complete if newline > 0 => format!(
+            "{} the same octet for octet; {} only in line ends.",
+            amount(tally.of(&Bucket::Verified(Grade::Exact)), "message is", "messages are"),
+            amount(newline, "differs", "differ")
+        ),
+        Verdict::Complete if tally.verified() == tally.there() && tally.verified() > 0 => {
+            "Every octet is the same as at the old server.".into()
+        }
+        Verdict::Complete => String::new(),
+    }
+}
+
+/// Mailboxes whose messages are in no number above, because they were not listed message by message.
+pub(crate) fn beside(report: &Report) -> Option<String> {
+    let holding = |wanted: fn(&Decision) -> bool| {
+        let of =
+            report.mailboxes.iter().filter(|m| m.totals.listed() == 0 && wanted(&m.totals.mailbox.decision));
+        let known: Vec<Option<u64>> =
+            of.map(|m| m.totals.mailbox.messages).filter(|n| *n != Some(0)).collect();
+        let sum: Option<u64> = known.iter().copied().sum();
+        (known.len() as u64, sum.map_or("an unknown number of messages".into(), messages))
+    };
+    let (excluded, held) = holding(|d| matches!(d, Decision::Exclude(rule) if rule != NOT_SELECTABLE));
+    let (refused, stuck) = holding(|d| matches!(d, Decision::Refuse(_)));
+    let mut parts = Vec::new();
+    if excluded > 0 {
+        parts.push(format!("{} left out by a rule ({held})", amount(excluded, "mailbox", "mailboxes")));
+    }
+    if refused > 0 {
+        parts.push(format!("{} that cannot be carried ({stuck})", amount(refused, "mailbox", "mailboxes")));
+    }
+    (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
+}
+
+/// The statement of the certificate: what held, as of when, and no more (integrity.md part 8).
+pub(crate) fn statement(report: &Report) -> String {
+    let tally = &report.totals.walked;
+    match report.verdict() {
+        Verdict::Failed => return "Nothing is certified: the counts of the journal do not agree.".into(),
+        Verdict::Incomplete => {
+            return "Nothing is certified yet: messages or mailboxes are not done, or not proven. The conditions below \
+                    say which."
+                .into();
+        }
+        Verdict::Complete | Verdict::CompleteWithExceptions => {}
+    }
+    let as_of = match (&report.times.listed_from, &report.times.listed_until) {
+        (Some(from), Some(until)) => format!("As of the listings taken between {from} and {until}"),
+        (Some(from), None) => format!("As of the listings begun at {from}"),
+        (None, _) => "As of the listings in the journal".into(),
+    };
+    format!(
+        "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for. Of the \
+         {} this migration ever listed there: {}.",
+        printable(&report.pair.source),
+        messages(report.totals.listed()),
+        fates(tally).join("; ")
+    )
+}
+
+/// The summands, in words; those that are 0 are left out.
+fn fates(tally: &Tally) -> Vec<String> {
+    let grade = |grade| tally.of(&Bucket::Verified(grade));
+    let fates = [
+        (
+            grade(Grade::Exact),
+            "read back from the new account in a session that had not stored them, with the same octets",
+        ),
+        (grade(Grade::Newline), "read back likewise, with the same octets but for line ends"),
+        (tally.of(&Bucket::Stored), "confirmed by the new server and not read back octet for octet"),
+        (tally.of(&Bucket::AlreadyThere), "in the new account before, recognised by their content"),
+        (tally.of(&Bucket::Merged), "merged by the new server with an equal message"),
+        (tally.of(&Bucket::GoneAtSource), "removed at the old server before they were copied"),
+        (
+            tally.of(&Bucket::GoneAtTarget),
+            "removed from the new account by somebody after they had been there",
+        ),
+        (tally.of(&Bucket::MovedAtTarget), "moved inside the new account by somebody"),
+        (tally.excluded(), "left out by a named rule"),
+        (tally.exceptions(), "not moved as they are, each listed as an exception"),
+    ];
+    let mut said: Vec<String> =
+        fates.iter().filter(|(n, _)| *n > 0).map(|(n, how)| format!("{} {how}", count(*n))).collect();
+    if said.is_empty() {
+        said.push("there was none".into());
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_sizes_read_well() {
+        assert_eq!([0, 999, 1204, 1_000_000].map(count), ["0", "999", "1,204", "1,000,000"]);
+        assert_eq!(
+            [0, 999, 1000, 1_550, 99_999, 100_000, 999_999, 1_000_000, 3_200_000_000, u64::MAX].map(size),
+            [
+                "0 B", "999 B", "1.0 kB", "1.5 kB", "99.9 kB", "100 kB", "999 kB", "1.0 MB", "3.2 GB",
+                "18.4 EB"
+            ]
+        );
+        assert_eq!([5, 1000, 61_000, 7_500_000].map(span), ["5 ms", "1 s", "1 min 1 s", "2 h 5 min"]);
+        assert_eq!(moment("2026-11-24T12:41:30Z"), "24 November 2026, 12:41 UTC");
+    }
+
+    #[test]
+    fn a_servers_text_can_neither_steer_a_terminal_nor_turn_the_writing() {
+        assert_eq!(printable("a\u{1b}[2Jb\u{202e}c\nd\u{9b}ü"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}ü");
+    }
+}

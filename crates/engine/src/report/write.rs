@@ -1,0 +1,84 @@
+//! Writes the folder of the report, or leaves it as it is when nothing new is to be said.
+
+use super::{Facts, MANIFEST, Report, Times, collect, files};
+use crate::error::Error;
+use crate::journal::Journal;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// The page for people.
+pub const REPORT_HTML: &str = "report.html";
+/// The same for programs.
+pub const REPORT_JSON: &str = "report.json";
+/// The certificate of the latest run; that of run 7 is also kept as `certificate-7.json`.
+pub const CERTIFICATE: &str = "certificate.json";
+
+/// What was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// What the files say.
+    pub report: Report,
+    /// The folder.
+    pub folder: PathBuf,
+    /// False when nothing new was to be said and the files were left as they are.
+    pub changed: bool,
+}
+
+impl Written {
+    /// The lines for a terminal, with the place of the report.
+    pub fn summary_lines(&self) -> Vec<String> {
+        self.report.summary_lines(Some(&self.folder.join(REPORT_HTML)))
+    }
+}
+
+/// Walks the journal and writes `report.html`, `report.json`, `certificate.json`, `certificate-<run>.json` and
+/// `manifest.ndjson` into `folder`.
+///
+/// When all but the times is as the files there say, octet for octet, none of them is touched.
+pub async fn write<J: Journal>(journal: &J, facts: &Facts, folder: &Path) -> Result<Written, Error> {
+    let (report, manifest) = collect::walk(journal, facts, Some(folder)).await?;
+    let place = folder.to_owned();
+    let work = move || {
+        let changed = publish(&report, manifest, &place)?;
+        Ok(Written { report, folder: place, changed })
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|e| files::failed(folder, &std::io::Error::other(e)))?
+}
+
+/// The files that are renderings of the report, by name.
+fn render(report: &Report) -> Result<[(&'static str, Vec<u8>); 3], Error> {
+    Ok([
+        (CERTIFICATE, crate::certificate::json(report)?),
+        (REPORT_JSON, super::json::json(report)?),
+        (REPORT_HTML, super::html::html(report).into_bytes()),
+    ])
+}
+
+fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> Result<bool, Error> {
+    if is_unchanged(report, folder)? {
+        return Ok(false);
+    }
+    let at = |path: &Path, e: std::io::Error| files::failed(path, &e);
+    let manifest_path = folder.join(MANIFEST);
+    if let Some(file) = manifest {
+        files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
+    }
+    for (name, content) in render(report)? {
+        let path = folder.join(name);
+        files::replace(&path, &content).map_err(|e| at(&path, e))?;
+        if name == CERTIFICATE && report.times.run > 0 {
+            let kept = folder.join(format!("certificate-{}.json", report.times.run));
+            files::replace(&kept, &content).map_err(|e| at(&kept, e))?;
+        }
+    }
+    Ok(true)
+}
+
+/// Renders the report with the times of the one in the folder: the same octets mean that nothing new is to be said.
+fn is_unchanged(report: &Report, folder: &Path) -> Result<bool, Error> {
+    let Ok(held) = std::fs::read(folder.join(REPORT_JSON)) else { return Ok(false) };
+    let Ok(times) = serde_json::from_slice::<Times>(&held) else { return Ok(false) };
+    let as_of_then = Report { times, ..report.clone() };
+    let same = render(&as_of_then)?.iter().all(|(name, content)| files::holds(&folder.join(name), content));
+    Ok(same && files::sha256(&folder.join(MANIFEST)).is_some_and(|held| held == report.manifest.sha256))
+}

@@ -1,0 +1,102 @@
+//! Accounts, mailboxes, messages.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// A message, for checkers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageSnapshot {
+    /// Its UID.
+    pub uid: u32,
+    /// Its octets.
+    pub octets: Bytes,
+    /// Its flags, as set.
+    pub flags: Vec<String>,
+    /// Its INTERNALDATE, as set.
+    pub internal_date: String,
+}
+
+/// A mailbox, for checkers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxSnapshot {
+    /// Its name on the wire.
+    pub name: String,
+    /// UIDVALIDITY.
+    pub uid_validity: u32,
+    /// UIDNEXT.
+    pub uid_next: u32,
+    /// Subscribed.
+    pub subscribed: bool,
+    /// Its role, with the backslash.
+    pub role: Option<String>,
+    /// Its messages, in order.
+    pub messages: Vec<MessageSnapshot>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) password: String,
+    pub(crate) mailboxes: BTreeMap<String, MailboxSnapshot>,
+    next_validity: u32,
+}
+
+/// A message that is to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) octets: Bytes,
+    pub(crate) flags: Vec<String>,
+    pub(crate) internal_date: String,
+}
+
+/// INBOX has no case (RFC 9051, 5.1).
+pub(crate) fn canonical(name: &str) -> String {
+    if name.eq_ignore_ascii_case("INBOX") { "INBOX".into() } else { name.to_owned() }
+}
+
+impl Account {
+    pub(crate) fn new(password: &str) -> Self {
+        let mut account = Self { password: password.into(), mailboxes: BTreeMap::new(), next_validity: 1000 };
+        account.create("INBOX", None);
+        account
+    }
+
+    pub(crate) fn create(&mut self, name: &str, role: Option<String>) -> bool {
+        let name = canonical(name);
+        if self.mailboxes.contains_key(&name) {
+            return false;
+        }
+        self.next_validity += 1;
+        let mailbox = MailboxSnapshot {
+            name: name.clone(),
+            uid_validity: self.next_validity,
+            uid_next: 1,
+            subscribed: false,
+            role,
+            messages: Vec::new(),
+        };
+        self.mailboxes.insert(name, mailbox);
+        true
+    }
+
+    pub(crate) fn mailbox(&self, name: &str) -> Option<&MailboxSnapshot> {
+        self.mailboxes.get(&canonical(name))
+    }
+
+    pub(crate) fn mailbox_mut(&mut self, name: &str) -> Option<&mut MailboxSnapshot> {
+        self.mailboxes.get_mut(&canonical(name))
+    }
+
+    pub(crate) fn octets(&self) -> u64 {
+        self.mailboxes.values().flat_map(|m| &m.messages).map(|m| m.octets.len() as u64).sum()
+    }
+}
+
+impl MailboxSnapshot {
+    pub(crate) fn store(&mut self, message: NewMessage) -> u32 {
+        let uid = self.uid_next;
+        self.uid_next += 1;
+        let NewMessage { octets, flags, internal_date } = message;
+        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date });
+        uid
+    }
+}

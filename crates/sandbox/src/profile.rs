@@ -1,0 +1,154 @@
+//! The knobs: what the server announces, changes, refuses and breaks.
+
+use bytes::Bytes;
+use std::time::Duration;
+
+/// What happens to a line feed without a carriage return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoneLf {
+    /// Kept.
+    Keep,
+    /// Stored as CRLF, as Dovecot does.
+    ToCrlf,
+    /// Refused, as Cyrus does.
+    Refuse,
+}
+
+/// How a server behaves. The default is a modern server that keeps what it gets.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// LITERAL+ (RFC 7888).
+    pub literal_plus: bool,
+    /// MULTIAPPEND (RFC 3502).
+    pub multiappend: bool,
+    /// UIDPLUS (RFC 4315).
+    pub uidplus: bool,
+    /// SPECIAL-USE and CREATE-SPECIAL-USE (RFC 6154).
+    pub special_use: bool,
+    /// NAMESPACE (RFC 2342).
+    pub namespace: bool,
+    /// STATUS=SIZE (RFC 8438).
+    pub status_size: bool,
+    /// QUOTA (RFC 9208) is announced.
+    pub quota: bool,
+    /// LIST-EXTENDED (RFC 5258).
+    pub list_extended: bool,
+    /// SASL-IR (RFC 4959).
+    pub sasl_ir: bool,
+    /// ID (RFC 2971).
+    pub id: bool,
+    /// STARTTLS is offered, and refused when asked for.
+    pub starttls_refused: bool,
+    /// LOGINDISABLED.
+    pub login_disabled: bool,
+    /// Capabilities announced as they are.
+    pub extra_capabilities: Vec<String>,
+    /// The hierarchy delimiter.
+    pub delimiter: u8,
+    /// The prefix of the personal namespace (`INBOX.`).
+    pub prefix: &'static str,
+    /// Octets of all messages together; beyond, APPEND is refused.
+    pub quota_octets: Option<u64>,
+    /// APPENDLIMIT (RFC 7889).
+    pub append_limit: Option<u64>,
+    /// Line feeds alone.
+    pub lone_lf: LoneLf,
+    /// A header line without a colon is refused, as Cyrus does.
+    pub refuse_bad_header: bool,
+    /// A message that contains this is refused with `NO`.
+    pub refuse: Option<Bytes>,
+    /// An empty message is refused.
+    pub refuse_empty: bool,
+    /// A command that stores takes this long; the store happens even if the client is gone by then.
+    pub commit_delay: Duration,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            literal_plus: true,
+            multiappend: true,
+            uidplus: true,
+            special_use: true,
+            namespace: true,
+            status_size: true,
+            quota: true,
+            list_extended: true,
+            sasl_ir: true,
+            id: true,
+            starttls_refused: false,
+            login_disabled: false,
+            extra_capabilities: Vec::new(),
+            delimiter: b'/',
+            prefix: "",
+            quota_octets: None,
+            append_limit: None,
+            lone_lf: LoneLf::Keep,
+            refuse_bad_header: false,
+            refuse: None,
+            refuse_empty: true,
+            commit_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl Profile {
+    /// IMAP4rev1 and nothing else.
+    pub fn bare() -> Self {
+        Self {
+            literal_plus: false,
+            multiappend: false,
+            uidplus: false,
+            special_use: false,
+            namespace: false,
+            status_size: false,
+            quota: false,
+            list_extended: false,
+            sasl_ir: false,
+            id: false,
+            ..Self::default()
+        }
+    }
+
+    /// The capability line.
+    pub(crate) fn capabilities(&self) -> String {
+        let mut all = vec!["IMAP4rev1".to_owned(), "AUTH=PLAIN".to_owned()];
+        let limit = self.append_limit.map(|l| format!("APPENDLIMIT={l}"));
+        for (on, name) in [
+            (self.literal_plus, "LITERAL+"),
+            (self.multiappend, "MULTIAPPEND"),
+            (self.uidplus, "UIDPLUS"),
+            (self.special_use, "SPECIAL-USE CREATE-SPECIAL-USE"),
+            (self.namespace, "NAMESPACE"),
+            (self.status_size, "STATUS=SIZE"),
+            (self.quota, "QUOTA"),
+            (self.list_extended, "LIST-EXTENDED"),
+            (self.sasl_ir, "SASL-IR"),
+            (self.id, "ID"),
+            (self.starttls_refused, "STARTTLS"),
+            (self.login_disabled, "LOGINDISABLED"),
+        ] {
+            if on {
+                all.push(name.to_owned());
+            }
+        }
+        all.extend(limit);
+        all.extend(self.extra_capabilities.iter().cloned());
+        all.join(" ")
+    }
+}
+
+/// One thing that goes wrong, once, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The next APPEND is read whole; the connection ends and nothing is stored.
+    DropBeforeStore,
+    /// The next APPEND is stored; the connection ends before the answer.
+    DropAfterStore,
+    /// The next APPEND is refused with this text.
+    RefuseAppend(String),
+    /// The next FETCH of bodies ends the connection after so many octets of its answer.
+    CutFetch(usize),
+    /// The next FETCH of bodies answers `BODY[] NIL`.
+    NilBody,
+}

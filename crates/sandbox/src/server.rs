@@ -1,0 +1,210 @@
+//! The server and the handle that tests hold.
+
+use crate::account::{Account, MailboxSnapshot, NewMessage};
+use crate::profile::{Fault, Profile};
+use crate::session::Session;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What happened so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Commands, by verb; `UID FETCH` counts as FETCH.
+    pub commands: BTreeMap<String, u64>,
+    /// Messages stored by APPEND.
+    pub appended: u64,
+    /// Successful logins.
+    pub logins: u64,
+    /// Refused logins.
+    pub refused_logins: u64,
+}
+
+#[derive(Debug)]
+struct World {
+    profile: Profile,
+    accounts: BTreeMap<String, Account>,
+    faults: VecDeque<Fault>,
+    counters: Counters,
+}
+
+/// A server. Clones are the same server.
+#[derive(Clone, Debug)]
+pub struct Sandbox(Arc<Mutex<World>>);
+
+impl Sandbox {
+    /// A server without accounts.
+    pub fn new(profile: Profile) -> Self {
+        let (accounts, faults, counters) = (BTreeMap::new(), VecDeque::new(), Counters::default());
+        Self(Arc::new(Mutex::new(World { profile, accounts, faults, counters })))
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an account with an empty INBOX.
+    pub fn add_user(&self, name: &str, password: &str) {
+        self.world().accounts.insert(name.into(), Account::new(password));
+    }
+
+    /// Creates a mailbox.
+    pub fn create(&self, user: &str, mailbox: &str, role: Option<&str>, subscribed: bool) {
+        self.with(user, |a| {
+            a.create(mailbox, role.map(str::to_owned));
+            if let Some(m) = a.mailbox_mut(mailbox) {
+                m.subscribed = subscribed;
+            }
+        });
+    }
+
+    /// Stores a message as another client would.
+    pub fn deliver(
+        &self,
+        user: &str,
+        mailbox: &str,
+        octets: impl Into<Bytes>,
+        flags: &str,
+        date: &str,
+    ) -> Option<u32> {
+        let flags = flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect();
+        let message = NewMessage { octets: octets.into(), flags, internal_date: date.into() };
+        self.with(user, |a| a.mailbox_mut(mailbox).map(|m| m.store(message))).flatten()
+    }
+
+    /// Removes a message as another client would.
+    pub fn expunge(&self, user: &str, mailbox: &str, uid: u32) {
+        self.with(user, |a| {
+            if let Some(m) = a.mailbox_mut(mailbox) {
+                m.messages.retain(|m| m.uid != uid);
+            }
+        });
+    }
+
+    /// Changes the profile.
+    pub fn set(&self, change: impl FnOnce(&mut Profile)) {
+        change(&mut self.world().profile);
+    }
+
+    /// Adds a fault at the end of the queue.
+    pub fn inject(&self, fault: Fault) {
+        self.world().faults.push_back(fault);
+    }
+
+    /// Everything an account holds.
+    pub fn snapshot(&self, user: &str) -> Vec<MailboxSnapshot> {
+        self.with(user, |a| a.mailboxes.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.world().counters.clone()
+    }
+
+    /// Serves one connection until it ends.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, stream: S) {
+        Session::new(self.clone(), stream).run().await;
+    }
+
+    /// Serves connections on a free port of the loopback interface until the result is dropped.
+    ///
+    /// # Errors
+    /// Those of binding a port.
+    pub async fn listen_loopback(&self) -> std::io::Result<Listening> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let sandbox = self.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let sandbox = sandbox.clone();
+                // Small answers leave at once.
+                let _ = stream.set_nodelay(true);
+                connections.spawn(async move { sandbox.serve(stream).await });
+                while connections.try_join_next().is_some() {}
+            }
+        });
+        Ok(Listening { address, task })
+    }
+
+    pub(crate) fn profile(&self) -> Profile {
+        self.world().profile.clone()
+    }
+
+    pub(crate) fn with<R>(&self, user: &str, work: impl FnOnce(&mut Account) -> R) -> Option<R> {
+        self.world().accounts.get_mut(user).map(work)
+    }
+
+    pub(crate) fn check(&self, user: &str, password: &str) -> bool {
+        let mut world = self.world();
+        let good = world.accounts.get(user).is_some_and(|a| a.password == password);
+        if good {
+            world.counters.logins += 1;
+        } else {
+            world.counters.refused_logins += 1;
+        }
+        good
+    }
+
+    pub(crate) fn count(&self, verb: &str) {
+        *self.world().counters.commands.entry(verb.to_owned()).or_default() += 1;
+    }
+
+    /// Stores a batch, all or nothing: UIDVALIDITY, first and last UID.
+    pub(crate) fn append(
+        &self,
+        user: &str,
+        name: &str,
+        messages: Vec<NewMessage>,
+    ) -> Option<(u32, u32, u32)> {
+        let count = messages.len() as u64;
+        let stored = self.with(user, |account| {
+            let mailbox = account.mailbox_mut(name)?;
+            let uids: Vec<u32> = messages.into_iter().map(|m| mailbox.store(m)).collect();
+            Some((mailbox.uid_validity, *uids.first()?, *uids.last()?))
+        });
+        let stored = stored.flatten()?;
+        self.world().counters.appended += count;
+        Some(stored)
+    }
+
+    pub(crate) fn add_flag(&self, user: &str, mailbox: &str, uids: &[u32], flag: &str) {
+        self.with(user, |a| {
+            let messages = a.mailbox_mut(mailbox).map(|m| m.messages.iter_mut()).into_iter().flatten();
+            for message in messages.filter(|m| uids.contains(&m.uid)) {
+                if !message.flags.iter().any(|f| f == flag) {
+                    message.flags.push(flag.to_owned());
+                }
+            }
+        });
+    }
+
+    fn fault(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let mut world = self.world();
+        if world.faults.front().is_some_and(wanted) { world.faults.pop_front() } else { None }
+    }
+
+    pub(crate) fn append_fault(&self) -> Option<Fault> {
+        self.fault(|f| matches!(f, Fault::DropBeforeStore | Fault::DropAfterStore | Fault::RefuseAppend(_)))
+    }
+
+    pub(crate) fn fetch_fault(&self) -> Option<Fault> {
+        self.fault(|f| matches!(f, Fault::CutFetch(_) | Fault::NilBody))
+    }
+}
+
+/// A server that listens. Dropping it ends the server and its connections.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where.
+    pub address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,115 @@
+//! House rules that a compiler does not keep.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+fn of_crate(name: &str) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    sources(&root().join("crates").join(name).join("src"), &mut files);
+    assert!(!files.is_empty(), "no sources of {name}");
+    files.into_iter().map(|f| (f.clone(), std::fs::read_to_string(f).unwrap())).collect()
+}
+
+/// The workspace crates that a crate depends on outside its tests.
+fn needs(name: &str) -> Vec<String> {
+    let manifest = std::fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    let lines = dependencies.lines().filter(|l| l.starts_with("mailhaul-"));
+    lines.map(|l| l.trim_start_matches("mailhaul-").split(['.', ' ']).next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("imap", &[][..]),
+        ("engine", &["imap"]),
+        ("sandbox", &["imap"]),
+        ("cli", &["engine", "sandbox"]),
+        ("testkit", &["engine", "imap", "sandbox"]),
+    ]);
+    for (name, allowed) in allowed {
+        for need in needs(name) {
+            assert!(allowed.contains(&need.as_str()), "{name} must not depend on {need}");
+        }
+    }
+}
+
+#[test]
+fn the_wire_layer_knows_no_socket_clock_runtime_or_file() {
+    for (path, text) in of_crate("imap") {
+        for word in ["tokio", "std::net", "std::fs", "std::time", "Instant", "SystemTime"] {
+            assert!(!text.contains(word), "{} mentions {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_engine_touches_neither_terminal_nor_environment_nor_the_process() {
+    for (path, text) in of_crate("engine") {
+        for word in ["println!", "eprintln!", "env::var", "process::exit", "home_dir", "set_global_default"] {
+            assert!(!text.contains(word), "{} mentions {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_source_end_knows_no_command_that_writes() {
+    let path = root().join("crates/engine/src/imap_source.rs");
+    let text = std::fs::read_to_string(path).unwrap();
+    for word in ["select(", "append", "store", "expunge", "create(", "BODY[]\"", "subscribe("] {
+        assert!(!text.contains(&format!("Command::{word}")), "imap_source.rs writes: {word}");
+    }
+    assert!(text.contains("BODY.PEEK[]") && !text.contains(" BODY[]"), "bodies are read with PEEK");
+}
+
+#[test]
+fn only_one_place_opens_sockets() {
+    for (path, text) in of_crate("engine") {
+        let is_net = path.components().any(|c| c.as_os_str() == "net");
+        assert!(is_net || !text.contains("TcpStream::connect"), "{} opens a socket", path.display());
+    }
+}
+
+#[test]
+fn a_file_can_be_read_in_one_sitting() {
+    const LINES_MAX: usize = 800;
+    for name in ["imap", "engine", "sandbox", "cli"] {
+        for (path, text) in of_crate(name) {
+            assert!(text.lines().count() <= LINES_MAX, "{} is too long", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_table_of_states_in_the_documents_is_the_one_in_the_code() {
+    use mailhaul_engine::journal::State;
+    let page = std::fs::read_to_string(root().join("docs/design/journal.md")).unwrap();
+    for state in State::ALL {
+        let word = format!("`{}`", state.as_str());
+        let row = page
+            .lines()
+            .find(|l| l.starts_with('|') && l.split('|').nth(1).is_some_and(|c| c.contains(&word)));
+        let row = row.unwrap_or_else(|| panic!("{word} has no row"));
+        let told = row.split('|').nth(2).unwrap();
+        for next in state.next().iter().filter(|n| **n != state) {
+            assert!(told.contains(next.as_str()), "{word} may become {}", next.as_str());
+        }
+    }
+}
