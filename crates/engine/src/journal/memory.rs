@@ -3,7 +3,7 @@
 //! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch` and
 //! `set_baseline` make everything before them durable, in order, as a write-ahead log does.
 
-use super::state::State;
+use super::state::{State, moves_of_rules};
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Form, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// A write of the journal, as a test sees it: the verb, and whether it has taken effect yet.
+/// A write of the journal, as a test sees it: the verb, and whether it has taken effect yet. A write that fails has no
+/// second step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Write {
     /// The verb.
@@ -64,6 +65,12 @@ struct Inner {
     ticks: u64,
     disk_full: bool,
     hook: Option<Hook>,
+}
+
+impl Inner {
+    fn check(&self, token: i64) -> JournalResult<()> {
+        if self.held && self.token == token { Ok(()) } else { Err(JournalError::Fenced) }
+    }
 }
 
 /// Journals in memory: the place that survives a crash.
@@ -139,9 +146,7 @@ impl MemoryJournal {
         self.stop(Write { verb, done: false }).await;
         let result = {
             let mut inner = self.store.inner();
-            if !inner.held || inner.token != self.token {
-                return Err(JournalError::Fenced);
-            }
+            inner.check(self.token)?;
             if durable && inner.disk_full {
                 return Err(JournalError::DiskFull { place: "memory".into() });
             }
@@ -187,7 +192,7 @@ impl Image {
             item.grade = None;
             item.reason = None;
             if let Some(place) = item.place.take() {
-                self.claims.remove(&(change.item.mailbox, place.epoch, place.uid));
+                self.release(change.item, place);
             }
             return Ok(());
         }
@@ -204,7 +209,7 @@ impl Image {
     fn claim(&mut self, id: ItemId, place: Place, origin: Origin) -> JournalResult<()> {
         let old = self.items.get(&id).and_then(|i| i.place);
         if let Some(old) = old {
-            self.claims.remove(&(id.mailbox, old.epoch, old.uid));
+            self.release(id, old);
         }
         if origin != Origin::Shared {
             let key = (id.mailbox, place.epoch, place.uid);
@@ -220,53 +225,52 @@ impl Image {
         Ok(())
     }
 
-    fn list(&mut self, mailbox: MailboxId, epoch: EpochId, listed: &[ListedItem]) -> ListingChange {
+    /// Frees a claim, if it is this item's: a shared place belongs to another one.
+    fn release(&mut self, id: ItemId, place: Place) {
+        let key = (id.mailbox, place.epoch, place.uid);
+        if self.claims.get(&key) == Some(&id) {
+            self.claims.remove(&key);
+        }
+    }
+
+    fn list(
+        &mut self,
+        mailbox: MailboxId,
+        epoch: EpochId,
+        listed: &[ListedItem],
+    ) -> JournalResult<ListingChange> {
         let mut change = ListingChange::default();
         for new in listed {
             let id = ItemId { mailbox, epoch, key: new.key };
-            let excluded = new.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
-            match self.items.get_mut(&id) {
-                None => {
-                    change.new += 1;
-                    self.items.insert(id, item_of(id, new, excluded));
-                }
-                Some(item) => {
-                    if item.flags != new.flags {
-                        change.flags_changed += 1;
-                        item.flags = new.flags.clone();
-                    }
-                    match (item.state, excluded) {
-                        (State::Excluded, None) => {
-                            item.state = State::Listed;
-                            item.reason = None;
-                        }
-                        (State::Listed | State::Excluded, Some(rule)) => {
-                            item.state = State::Excluded;
-                            item.reason = Some(rule);
-                        }
-                        _ => {}
-                    }
-                }
+            let Some(item) = self.items.get_mut(&id) else {
+                change.new += 1;
+                self.items.insert(id, item_of(id, new));
+                continue;
+            };
+            if item.flags != new.flags {
+                change.flags_changed += 1;
+                item.flags = new.flags.clone();
             }
+            let known = item.reason.as_ref().map(|r| r.kind.as_str());
+            let moves = moves_of_rules(id, item.state, known, new.excluded.as_deref());
+            moves.iter().try_for_each(|change| self.apply(change))?;
         }
-        change
+        Ok(change)
     }
 
     fn commit(&mut self, intent: &Intent, now: SystemTime) -> JournalResult<BatchId> {
         for (id, sent) in &intent.items {
-            if self.batches.values().any(|b| b.open && b.items.contains(id)) && self.is_open(*id) {
-                return Err(unknown(&format!("message {id:?} is in an open batch")));
+            if id.mailbox != intent.mailbox {
+                return Err(unknown(&format!("message {id:?} is not of mailbox {}", intent.mailbox.0)));
             }
             let Some(item) = self.items.get_mut(id) else { return Err(unknown(&format!("message {id:?}"))) };
-            for to in [State::Fetched, State::Committed] {
-                if item.state == State::Fetched && to == State::Fetched {
-                    continue;
-                }
-                if !item.state.may_become(to) {
-                    return Err(JournalError::Illegal { item: *id, from: item.state, to });
-                }
-                item.state = to;
+            if item.state != State::Fetched && !item.state.may_become(State::Fetched) {
+                return Err(JournalError::Illegal { item: *id, from: item.state, to: State::Committed });
             }
+            if self.batches.values().any(|b| b.open && b.items.contains(id)) {
+                return Err(unknown(&format!("message {id:?} is in an open batch")));
+            }
+            item.state = State::Committed;
             item.sent = Some(sent.clone());
         }
         let id = BatchId(self.batches.len() as i64 + 1);
@@ -283,12 +287,26 @@ impl Image {
         Ok(id)
     }
 
-    fn is_open(&self, id: ItemId) -> bool {
-        self.items.get(&id).is_some_and(|i| matches!(i.state, State::Committed | State::InDoubt))
+    fn end(&mut self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
+        let Some(known) = self.batches.get_mut(&batch).filter(|b| b.open) else {
+            return Err(unknown(&format!("batch {} is not open", batch.0)));
+        };
+        known.open = end == BatchEnd::Lost;
+        changes.iter().try_for_each(|c| self.apply(c))?;
+        let Some(closed) = self.batches.get(&batch).filter(|b| !b.open) else { return Ok(()) };
+        // Without its batch nobody would ever look for such an item.
+        let undecided = |id: &&ItemId| {
+            self.items.get(id).is_some_and(|i| matches!(i.state, State::Committed | State::InDoubt))
+        };
+        match closed.items.iter().find(undecided) {
+            Some(id) => Err(unknown(&format!("batch {} leaves {id:?} undecided", batch.0))),
+            None => Ok(()),
+        }
     }
 }
 
-fn item_of(id: ItemId, listed: &ListedItem, excluded: Option<Reason>) -> Item {
+fn item_of(id: ItemId, listed: &ListedItem) -> Item {
+    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
     Item {
         id,
         state: if excluded.is_some() { State::Excluded } else { State::Listed },
@@ -315,12 +333,16 @@ impl Journal for MemoryJournal {
     }
 
     async fn renew(&self) -> JournalResult<Lease> {
+        self.store.inner().check(self.token)?;
         Ok(self.lease())
     }
 
     async fn release(&self) -> JournalResult<()> {
         self.write("release", true, |_, _| Ok(())).await?;
-        self.store.inner().held = false;
+        let mut inner = self.store.inner();
+        if inner.token == self.token {
+            inner.held = false;
+        }
         Ok(())
     }
 
@@ -446,7 +468,7 @@ impl Journal for MemoryJournal {
         epoch: EpochId,
         listed: &[ListedItem],
     ) -> JournalResult<ListingChange> {
-        self.write("record_listing", false, |image, _| Ok(image.list(mailbox, epoch, listed))).await
+        self.write("record_listing", false, |image, _| image.list(mailbox, epoch, listed)).await
     }
 
     async fn items(&self, query: Query<'_>) -> JournalResult<Vec<Item>> {
@@ -483,6 +505,9 @@ impl Journal for MemoryJournal {
                     }
                 }
             }
+            counts.sort_by(|a, b| {
+                (a.mailbox, a.state, a.grade, &a.kind).cmp(&(b.mailbox, b.state, b.grade, &b.kind))
+            });
             counts
         })
     }
@@ -512,12 +537,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn end_batch(&self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
-        self.write("end_batch", false, |image, _| {
-            let Some(known) = image.batches.get_mut(&batch) else { return Err(unknown("batch")) };
-            known.open = end == BatchEnd::Lost;
-            changes.iter().try_for_each(|c| image.apply(c))
-        })
-        .await
+        self.write("end_batch", false, |image, _| image.end(batch, end, changes)).await
     }
 
     async fn open_batches(&self, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
@@ -570,7 +590,7 @@ impl Journal for MemoryJournal {
     ) -> JournalResult<Option<(RunId, Sighting)>> {
         self.read(|image| {
             let of = |(_, s): &&(RunId, Sighting)| s.mailbox == mailbox && s.side == side;
-            image.sightings.iter().rev().find(of).cloned()
+            image.sightings.iter().filter(of).max_by_key(|(run, _)| *run).cloned()
         })
     }
 }

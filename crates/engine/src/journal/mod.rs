@@ -632,7 +632,8 @@ pub trait Journal: Clone + Send + Sync + 'static {
     fn lease(&self) -> Lease;
     /// Extends the lease.
     fn renew(&self) -> impl Future<Output = JournalResult<Lease>> + Send;
-    /// Gives the lease back. The handle is of no use afterwards.
+    /// Gives the lease back; everything written before is durable when it returns. The handle is of no use afterwards:
+    /// its writes fail with [`JournalError::Fenced`].
     fn release(&self) -> impl Future<Output = JournalResult<()>> + Send;
     /// The accounts this migration is about.
     fn pair(&self) -> AccountPair;
@@ -703,10 +704,11 @@ pub trait Journal: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = JournalResult<Vec<(Key, ItemId)>>> + Send;
 
-    /// Makes an intent durable: its items are `committed`. An item that is in another open batch is refused. The
-    /// only verb that waits for the disk, beside [`Journal::set_baseline`].
+    /// Makes an intent durable: its items are `committed`. An item of another mailbox, or in another open batch, is
+    /// refused. The only verb that waits for the disk, beside [`Journal::set_baseline`] and [`Journal::release`].
     fn commit_batch(&self, intent: &Intent) -> impl Future<Output = JournalResult<BatchId>> + Send;
-    /// Ends a batch, or marks it lost, and moves its items, in one transaction.
+    /// Ends an open batch, or marks it lost, and moves its items, in one transaction. A batch whose items are not all
+    /// decided cannot be closed: nobody would look for them again.
     fn end_batch(
         &self,
         batch: BatchId,

@@ -1,6 +1,8 @@
 //! Pure: the states of an item and the only moves between them. One table for code, docs and journal
 //! (docs/design/journal.md shows the same).
 
+use super::{Change, ItemId, Reason};
+
 /// Where a source message stands. Every message ever listed is in exactly one of these (law 10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
@@ -123,6 +125,15 @@ impl State {
         use State::*;
         matches!(self, Stored | Verified | AlreadyThere | Exception | GoneAtTarget | MovedAtTarget | Suspect)
     }
+}
+
+/// The moves that a listing makes of a known message, from the rule that excluded it last (`known`) to the rule that
+/// excludes it now. Rules touch what is `listed` or `excluded` alone: what is further on its way stays.
+pub(super) fn moves_of_rules(id: ItemId, at: State, known: Option<&str>, rule: Option<&str>) -> Vec<Change> {
+    let leave = (at == State::Excluded && rule != known).then(|| Change::to(id, State::Listed));
+    let excludes = rule.filter(|_| at == State::Listed || leave.is_some());
+    let enter = excludes.map(|rule| Change::to(id, State::Excluded).because(Reason::new(rule, "")));
+    leave.into_iter().chain(enter).collect()
 }
 
 #[cfg(test)]

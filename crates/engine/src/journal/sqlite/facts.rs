@@ -1,7 +1,7 @@
 //! Mailboxes, epochs, baselines, runs, notes, sightings, settings.
 
 use super::open::MIGRATION;
-use super::rows::{self, failed, millis, number};
+use super::rows::{self, failed, millis, number, unknown};
 use crate::journal::{
     Baseline, Decision, Epoch, EpochFacts, EpochId, JournalError, JournalResult, MailboxId, MailboxRecord,
     Note, NoteRecord, RunId, RunRecord, Side, Sighting,
@@ -39,8 +39,10 @@ pub(super) fn begin_run(c: &Connection, verb: &str, now: SystemTime) -> JournalR
 
 pub(super) fn end_run(c: &Connection, run: RunId, outcome: &str, now: SystemTime) -> JournalResult<()> {
     let sql = "UPDATE run SET ended = ?3, outcome = ?4 WHERE migration_id = ?1 AND run_id = ?2";
-    c.execute(sql, params![MIGRATION, run.0, millis(now), outcome]).map_err(failed)?;
-    Ok(())
+    match c.execute(sql, params![MIGRATION, run.0, millis(now), outcome]).map_err(failed)? {
+        0 => Err(unknown(format!("no run {}", run.0))),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn runs(c: &Connection, limit: usize) -> JournalResult<Vec<RunRecord>> {
@@ -83,9 +85,14 @@ fn save_mailbox(c: &Connection, record: &MailboxRecord) -> JournalResult<Mailbox
         Decision::Exclude(rule) => ("exclude", Some(rule), None),
         Decision::Refuse(reason) => ("refuse", Some(reason), None),
     };
-    let sql = "INSERT OR REPLACE INTO mailbox (migration_id, mailbox_id, source_wire, source_text, source_delimiter, role,
+    let sql = "INSERT INTO mailbox (migration_id, mailbox_id, source_wire, source_text, source_delimiter, role,
                  subscribed, messages, octets, decision, reason, target_wire, target_text, target_delimiter)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+               ON CONFLICT (migration_id, mailbox_id) DO UPDATE SET source_text = excluded.source_text,
+                 source_delimiter = excluded.source_delimiter, role = excluded.role, subscribed = excluded.subscribed,
+                 messages = excluded.messages, octets = excluded.octets, decision = excluded.decision,
+                 reason = excluded.reason, target_wire = excluded.target_wire, target_text = excluded.target_text,
+                 target_delimiter = excluded.target_delimiter";
     c.execute(
         sql,
         params![
@@ -137,10 +144,13 @@ pub(super) fn open_epoch(
         Some(id) => id,
         None => c.query_row(next, [MIGRATION], |r| r.get(0)).map_err(failed)?,
     };
-    let sql = "INSERT OR REPLACE INTO epoch (migration_id, epoch_id, mailbox_id, side, uid_validity, uid_next, messages,
+    let sql = "INSERT INTO epoch (migration_id, epoch_id, mailbox_id, side, uid_validity, uid_next, messages,
                  highest_mod_seq, object_id, opened)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-                 (SELECT COALESCE(MAX(opened), 0) + 1 FROM epoch WHERE migration_id = ?1))";
+                 (SELECT COALESCE(MAX(opened), 0) + 1 FROM epoch WHERE migration_id = ?1))
+               ON CONFLICT (migration_id, epoch_id) DO UPDATE SET uid_next = excluded.uid_next,
+                 messages = excluded.messages, highest_mod_seq = excluded.highest_mod_seq,
+                 object_id = excluded.object_id, opened = excluded.opened";
     c.execute(
         sql,
         params![
@@ -189,9 +199,10 @@ pub(super) fn set_baseline(c: &Connection, mailbox: MailboxId, new: Baseline) ->
             return Err(JournalError::OtherSettings { what });
         }
     }
-    let sql =
-        "INSERT OR REPLACE INTO baseline (migration_id, mailbox_id, epoch_id, uid_next, existing, matched)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO baseline (migration_id, mailbox_id, epoch_id, uid_next, existing, matched)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (migration_id, mailbox_id) DO UPDATE SET epoch_id = excluded.epoch_id,
+                 uid_next = excluded.uid_next, existing = excluded.existing, matched = excluded.matched";
     let values =
         params![MIGRATION, mailbox.0, new.epoch.0, new.uid_next.0, new.existing.as_str(), new.matched];
     c.execute(sql, values).map_err(failed)?;
@@ -229,8 +240,11 @@ pub(super) fn notes(
 }
 
 pub(super) fn save_sighting(c: &Connection, run: RunId, s: &Sighting) -> JournalResult<()> {
-    let sql = "INSERT OR REPLACE INTO sighting (migration_id, run_id, mailbox_id, side, epoch_id, uid_validity, uid_next,
-                 messages, highest_mod_seq, object_id, uids) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+    let sql = "INSERT INTO sighting (migration_id, run_id, mailbox_id, side, epoch_id, uid_validity, uid_next,
+                 messages, highest_mod_seq, object_id, uids) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               ON CONFLICT (migration_id, mailbox_id, side, run_id) DO UPDATE SET epoch_id = excluded.epoch_id,
+                 uid_validity = excluded.uid_validity, uid_next = excluded.uid_next, messages = excluded.messages,
+                 highest_mod_seq = excluded.highest_mod_seq, object_id = excluded.object_id, uids = excluded.uids";
     let f = &s.facts;
     c.execute(
         sql,

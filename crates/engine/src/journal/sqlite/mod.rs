@@ -4,10 +4,15 @@
 //! the same order and reach the disk with the next durable one. The file is locked beside itself as long as it is
 //! open, and each write checks the token of the lease.
 
+mod batches;
 mod facts;
+mod format;
 mod items;
+mod lock;
+mod moves;
 mod open;
 mod rows;
+mod tally;
 mod worker;
 
 use super::{
@@ -17,7 +22,7 @@ use super::{
 };
 use crate::message::Key;
 use items::Page;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::SystemTime;
@@ -35,7 +40,7 @@ struct Inner {
     token: Option<i64>,
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
-    lock: Mutex<Option<open::Lock>>,
+    lock: Mutex<Option<lock::Lock>>,
 }
 
 impl SqliteJournal {
@@ -46,15 +51,15 @@ impl SqliteJournal {
     /// [`JournalError::Held`], [`JournalError::Newer`], [`JournalError::Damaged`], [`JournalError::OtherSettings`]
     /// (other accounts), [`JournalError::DiskFull`], [`JournalError::Store`].
     pub fn open(path: impl Into<PathBuf>, pair: &AccountPair, holder: &str) -> JournalResult<Self> {
-        let path = path.into();
-        let lock = open::lock(&path, holder)?;
+        let path = real_path(path.into());
+        let lock = lock::lock(&path, holder)?;
         let (connection, token) = open::open(&path, pair, holder, rows::millis(SystemTime::now()))?;
         Ok(Self::start(path, pair.clone(), Some(token), connection, Some(lock)))
     }
 
     /// Opens an existing journal for reading, without the lock: for `status` and `report`.
     pub fn open_read_only(path: impl Into<PathBuf>) -> JournalResult<Self> {
-        let path = path.into();
+        let path = real_path(path.into());
         let (connection, pair) = open::open_read_only(&path)?;
         Ok(Self::start(path, pair, None, connection, None))
     }
@@ -69,11 +74,11 @@ impl SqliteJournal {
         pair: AccountPair,
         token: Option<i64>,
         connection: Connection,
-        lock: Option<open::Lock>,
+        lock: Option<lock::Lock>,
     ) -> Self {
         let (requests, work) = mpsc::channel();
         let place = path.display().to_string();
-        let thread = std::thread::spawn(move || worker::serve(&connection, &place, &work));
+        let thread = std::thread::spawn(move || worker::serve(connection, &place, &work));
         let inner = Inner {
             path,
             pair,
@@ -106,8 +111,10 @@ impl SqliteJournal {
             requests.as_ref().is_some_and(|r| r.send(Request::new(need, checked, reply)).is_ok())
         };
         match answer.await {
-            Ok(result) if sent => result,
-            _ => Err(self.closed()),
+            Ok(result) => result.map_err(|e| open::located(e, &self.0.path)),
+            // Released: this process no longer holds the migration.
+            Err(_) if !sent && need != Need::Read => Err(JournalError::Fenced),
+            Err(_) => Err(self.closed()),
         }
     }
 
@@ -153,15 +160,27 @@ impl Drop for Inner {
     }
 }
 
+/// The file itself where the path is a link: two names of one journal have one lock.
+fn real_path(path: PathBuf) -> PathBuf {
+    if path.is_symlink() { path.canonicalize().unwrap_or(path) } else { path }
+}
+
 /// A process whose lease was taken over writes nothing.
 fn check_token(c: &Connection, token: Option<i64>) -> JournalResult<()> {
-    let Some(token) = token else { return Err(JournalError::Fenced) };
-    let sql = "SELECT COUNT(*) FROM lease WHERE migration_id = ?1 AND token = ?2";
-    let ours: i64 = c
+    let sql = "SELECT token FROM lease WHERE migration_id = ?1";
+    let known: Option<i64> = c
         .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![open::MIGRATION, token], |r| r.get(0)))
+        .and_then(|mut s| s.query_row([open::MIGRATION], |r| r.get(0)).optional())
         .map_err(rows::failed)?;
-    if ours == 1 { Ok(()) } else { Err(JournalError::Fenced) }
+    if known.is_some() && known == token { Ok(()) } else { Err(JournalError::Fenced) }
+}
+
+/// A row changes, so that the COMMIT has something to sync: an empty transaction would leave what was written before
+/// it in the hands of the kernel.
+fn give_back(c: &Connection) -> JournalResult<()> {
+    let sql = "UPDATE lease SET released = ?2 WHERE migration_id = ?1";
+    c.execute(sql, params![open::MIGRATION, rows::millis(SystemTime::now())]).map_err(rows::failed)?;
+    Ok(())
 }
 
 impl Journal for SqliteJournal {
@@ -170,13 +189,13 @@ impl Journal for SqliteJournal {
     }
 
     async fn renew(&self) -> JournalResult<Lease> {
-        let token = self.0.token;
-        self.read(move |c| check_token(c, token)).await?;
+        // As a write: the token is checked, and a reader or a released handle holds nothing.
+        self.call(Need::Write, |_| Ok(())).await?;
         Ok(self.lease())
     }
 
     async fn release(&self) -> JournalResult<()> {
-        self.call(Need::Durable, |_| Ok(())).await?;
+        self.call(Need::Durable, give_back).await?;
         self.0.requests.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -258,7 +277,7 @@ impl Journal for SqliteJournal {
     }
 
     async fn counts(&self) -> JournalResult<Vec<Count>> {
-        self.read(items::counts).await
+        self.read(tally::counts).await
     }
 
     async fn change(&self, changes: &[Change]) -> JournalResult<()> {
@@ -266,7 +285,7 @@ impl Journal for SqliteJournal {
             return Ok(());
         }
         let changes = changes.to_vec();
-        self.write(move |c| items::change(c, &changes)).await
+        self.write(move |c| moves::change(c, &changes)).await
     }
 
     async fn claims(
@@ -276,21 +295,21 @@ impl Journal for SqliteJournal {
         from: Key,
         limit: usize,
     ) -> JournalResult<Vec<(Key, ItemId)>> {
-        self.read(move |c| items::claims(c, mailbox, epoch, from, limit)).await
+        self.read(move |c| moves::claims(c, mailbox, epoch, from, limit)).await
     }
 
     async fn commit_batch(&self, intent: &Intent) -> JournalResult<BatchId> {
         let intent = intent.clone();
-        self.call(Need::Durable, move |c| items::commit_batch(c, &intent, SystemTime::now())).await
+        self.call(Need::Durable, move |c| batches::commit_batch(c, &intent, SystemTime::now())).await
     }
 
     async fn end_batch(&self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
         let changes = changes.to_vec();
-        self.write(move |c| items::end_batch(c, batch, end, &changes)).await
+        self.write(move |c| batches::end_batch(c, batch, end, &changes)).await
     }
 
     async fn open_batches(&self, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
-        self.read(move |c| items::open_batches(c, mailbox)).await
+        self.read(move |c| batches::open_batches(c, mailbox)).await
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {

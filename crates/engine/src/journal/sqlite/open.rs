@@ -1,80 +1,45 @@
-//! Opening a journal file: lock, format, settings of the connection, and what can be wrong with it.
+//! Opening a journal file: format, settings of the connection, and what can be wrong with it.
 
-use crate::files::{private_file, private_folder};
+use super::format::{self, APPLICATION_ID, FORMAT};
+use super::lock::suffixed;
+use crate::files::private_file;
 use crate::journal::{AccountPair, JournalError, JournalResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use std::fs::File;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// "Mhau": marks the file as a journal of Mailhaul.
-const APPLICATION_ID: i64 = 0x4d68_6175;
-/// The newest format known here.
-const FORMAT: i64 = 1;
 /// One file holds one migration; the column is there for stores that hold many.
 pub(super) const MIGRATION: i64 = 1;
-
-/// The lock beside the journal: held as long as the file is open.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
-
-/// Takes the lock, or says who holds it.
-pub(super) fn lock(journal: &Path, holder: &str) -> JournalResult<Lock> {
-    let path = lock_path(journal);
-    let failed = |e: &dyn std::fmt::Display| JournalError::Store {
-        place: journal.display().to_string(),
-        doing: "take its lock",
-        what: e.to_string(),
-    };
-    if let Some(folder) = journal.parent().filter(|f| !f.as_os_str().is_empty()) {
-        private_folder(folder).map_err(|e| failed(&e))?;
-    }
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&path).map_err(|e| failed(&e))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // The name is for people; the lock itself is what counts.
-            let _ = file.read_to_string(&mut holder);
-            return Err(JournalError::Held { holder: holder.trim().to_owned() });
-        }
-        Err(std::fs::TryLockError::Error(error)) => return Err(failed(&error)),
-    }
-    let named = file.set_len(0).and_then(|()| writeln!(file, "{holder}"));
-    named.map_err(|e| failed(&e))?;
-    Ok(Lock(file))
-}
-
-fn lock_path(journal: &Path) -> PathBuf {
-    let mut name = journal.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
-}
+/// Statements kept prepared: a few more than there are.
+const STATEMENTS_CACHED_MAX: usize = 96;
+/// How long another program (a reader that recovers the log, somebody's `sqlite3`) may hold the file, in ms.
+const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// What stays of the log file after a checkpoint, in octets.
+const LOG_KEPT_OCTETS_MAX: u32 = 64 << 20;
 
 /// Opens or creates a journal for writing and takes the next token. The lock must be held.
 pub(super) fn open(
     path: &Path,
     pair: &AccountPair,
     holder: &str,
-    now: i64,
+    now_ms: i64,
 ) -> JournalResult<(Connection, i64)> {
     let place = path.display().to_string();
     if !path.exists() {
-        private_file(path).map_err(|e| store(&place, "be created", &e))?;
+        create(path, pair, now_ms)?;
     }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .map_err(|e| failure(&place, "be opened", &e))?;
-    let fresh = std::fs::metadata(path).is_ok_and(|m| m.len() == 0);
-    if !fresh {
-        check_format(&connection, &place)?;
+    let failed = |e: &rusqlite::Error| failure(&place, "be opened", e);
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| failed(&e))?;
+    format::check(&connection, &place)?;
+    format::check_content(&connection, &place)?;
+    let known = known_pair(&connection, &place)?;
+    if known != *pair {
+        let what = format!("it is about {} and {}", known.source, known.target);
+        return Err(JournalError::OtherSettings { what });
     }
-    prepare(&connection, fresh, pair, now).map_err(|e| failure(&place, "be opened", &e))?;
-    check_pair(&connection, &place, pair)?;
-    let token = take_token(&connection, holder).map_err(|e| failure(&place, "be opened", &e))?;
+    configure(&connection, &place)?;
+    let token = take_token(&connection, holder, now_ms).map_err(|e| failed(&e))?;
     Ok((connection, token))
 }
 
@@ -87,93 +52,123 @@ pub(super) fn open_read_only(path: &Path) -> JournalResult<(Connection, AccountP
     // Read-write as a file, because a journal in WAL mode needs its shared memory; no statement here writes.
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
         .map_err(|e| failure(&place, "be opened", &e))?;
-    check_format(&connection, &place)?;
-    let query = |c: &Connection| {
-        c.execute_batch("PRAGMA query_only = ON")?;
-        c.query_row("SELECT source, target FROM migration WHERE migration_id = ?1", [MIGRATION], |row| {
-            Ok(AccountPair { source: row.get(0)?, target: row.get(1)? })
-        })
-    };
-    let pair = query(&connection).map_err(|e| failure(&place, "be read", &e))?;
+    let settings = format!("PRAGMA query_only = ON; PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}");
+    connection.execute_batch(&settings).map_err(|e| failure(&place, "be opened", &e))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    format::check(&connection, &place)?;
+    let pair = known_pair(&connection, &place)?;
     Ok((connection, pair))
 }
 
-fn prepare(connection: &Connection, fresh: bool, pair: &AccountPair, now: i64) -> rusqlite::Result<()> {
-    connection
-        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 10000")?;
-    connection.set_prepared_statement_cache_capacity(64);
-    if fresh {
-        connection.execute_batch(&format!(
-            "BEGIN; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;",
-            include_str!("schema.sql")
-        ))?;
-        connection.execute(
-            "INSERT INTO migration (migration_id, source, target, created) VALUES (?1, ?2, ?3, ?4)",
-            params![MIGRATION, pair.source, pair.target, now],
-        )?;
+/// Makes a journal under another name and renames it when it is complete and on the disk: a crash leaves a whole
+/// journal or none, so that an empty or half-made file is always damage.
+fn create(path: &Path, pair: &AccountPair, now_ms: i64) -> JournalResult<()> {
+    let place = path.display().to_string();
+    let log = suffixed(path, "-wal");
+    if log.metadata().is_ok_and(|m| m.len() > 0) {
+        let what = "the file is missing, but its log is there (…-wal): restore both".to_owned();
+        return Err(JournalError::Damaged { place, what });
     }
-    Ok(())
-}
-
-fn take_token(connection: &Connection, holder: &str) -> rusqlite::Result<i64> {
-    connection.execute(
-        "INSERT INTO lease (migration_id, token, holder) VALUES (?1, 1, ?2)
-         ON CONFLICT (migration_id) DO UPDATE SET token = token + 1, holder = excluded.holder",
-        params![MIGRATION, holder],
-    )?;
-    connection.query_row("SELECT token FROM lease WHERE migration_id = ?1", [MIGRATION], |row| row.get(0))
-}
-
-fn check_format(connection: &Connection, place: &str) -> JournalResult<()> {
-    let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    let read = || Ok::<_, rusqlite::Error>((number("application_id")?, number("user_version")?));
-    let (application, format) = read().map_err(|e| failure(place, "be read", &e))?;
-    let damaged = |what: &str| JournalError::Damaged { place: place.to_owned(), what: what.to_owned() };
-    if application != APPLICATION_ID {
-        return Err(damaged("it is not a journal of Mailhaul"));
-    }
-    if format > FORMAT {
-        return Err(JournalError::Newer { place: place.to_owned(), found: format, known: FORMAT });
-    }
-    if format != FORMAT {
-        return Err(damaged(&format!("format {format} never existed")));
-    }
-    let sound: Result<String, _> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    match sound {
-        Ok(word) if word == "ok" => Ok(()),
-        Ok(word) => Err(damaged(&word)),
-        Err(error) => Err(failure(place, "be checked", &error)),
-    }
-}
-
-fn check_pair(connection: &Connection, place: &str, pair: &AccountPair) -> JournalResult<()> {
-    let known: Option<(String, String)> = connection
-        .query_row("SELECT source, target FROM migration WHERE migration_id = ?1", [MIGRATION], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()
-        .map_err(|e| failure(place, "be read", &e))?;
-    match known {
-        Some((source, target)) if source == pair.source && target == pair.target => Ok(()),
-        Some((source, target)) => {
-            Err(JournalError::OtherSettings { what: format!("it is about {source} and {target}") })
+    let io = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::StorageFull => JournalError::DiskFull { place: place.clone() },
+        _ => JournalError::Store { place: place.clone(), doing: "be created", what: e.to_string() },
+    };
+    let new = suffixed(path, ".new");
+    for left in [suffixed(&new, "-journal"), new.clone()] {
+        match std::fs::remove_file(left) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(io(e)),
+            _ => {}
         }
-        None => Err(JournalError::Damaged { place: place.to_owned(), what: "it names no accounts".into() }),
     }
+    private_file(&new).map_err(io)?;
+    fill(&new, pair, now_ms).map_err(|e| failure(&place, "be created", &e))?;
+    std::fs::rename(&new, path).map_err(io)?;
+    path.parent().map_or(Ok(()), sync_folder).map_err(io)
 }
 
-fn store(place: &str, doing: &'static str, what: &dyn std::fmt::Display) -> JournalError {
-    JournalError::Store { place: place.to_owned(), doing, what: what.to_string() }
+fn fill(path: &Path, pair: &AccountPair, now_ms: i64) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let transaction = connection.transaction()?;
+    format::upgrade(&transaction, &format::STEPS, 0)?;
+    transaction.execute(
+        "INSERT INTO migration (migration_id, source, target, created) VALUES (?1, ?2, ?3, ?4)",
+        params![MIGRATION, pair.source, pair.target, now_ms],
+    )?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, error)| error)
+}
+
+/// Makes the names in a folder durable, where the system can.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn configure(connection: &Connection, place: &str) -> JournalResult<()> {
+    let failed = |e: rusqlite::Error| failure(place, "be opened", &e);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
+    // fullfsync: macOS tells the drive to empty its cache only when asked; elsewhere it changes nothing.
+    let settings = format!(
+        "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_size_limit = {LOG_KEPT_OCTETS_MAX};
+         PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON"
+    );
+    connection.execute_batch(&settings).map_err(failed)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0)).map_err(failed)?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let what = format!("the file system allows no write-ahead log (mode {mode}): use a local folder");
+    Err(JournalError::Store { place: place.to_owned(), doing: "be opened", what })
+}
+
+fn take_token(connection: &Connection, holder: &str, now_ms: i64) -> rusqlite::Result<i64> {
+    connection.query_row(
+        "INSERT INTO lease (migration_id, token, holder, acquired) VALUES (?1, 1, ?2, ?3)
+         ON CONFLICT (migration_id) DO UPDATE
+         SET token = lease.token + 1, holder = excluded.holder, acquired = excluded.acquired, released = NULL
+         RETURNING token",
+        params![MIGRATION, holder, now_ms],
+        |row| row.get(0),
+    )
+}
+
+fn known_pair(connection: &Connection, place: &str) -> JournalResult<AccountPair> {
+    let sql = "SELECT source, target FROM migration WHERE migration_id = ?1";
+    let pair = |row: &rusqlite::Row<'_>| Ok(AccountPair { source: row.get(0)?, target: row.get(1)? });
+    let known = connection.query_row(sql, [MIGRATION], pair).optional();
+    known
+        .map_err(|e| failure(place, "be read", &e))?
+        .ok_or_else(|| JournalError::Damaged { place: place.to_owned(), what: "it names no accounts".into() })
 }
 
 /// SQLite's error in our words.
 pub(super) fn failure(place: &str, doing: &'static str, error: &rusqlite::Error) -> JournalError {
     let place = place.to_owned();
+    let what = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => JournalError::DiskFull { place },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            JournalError::Damaged { place, what: error.to_string() }
-        }
-        _ => JournalError::Store { place, doing, what: error.to_string() },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => JournalError::Damaged { place, what },
+        Some(_) => JournalError::Store { place, doing, what },
+        None => match error {
+            // A column of another type, or text that is no UTF-8: not what this program wrote.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..) => JournalError::Damaged { place, what },
+            _ => JournalError::Store { place, doing, what },
+        },
+    }
+}
+
+/// The same error with the path of the journal in it; rows do not know it.
+pub(super) fn located(error: JournalError, path: &Path) -> JournalError {
+    let place = path.display().to_string();
+    match error {
+        JournalError::Damaged { what, .. } => JournalError::Damaged { place, what },
+        JournalError::DiskFull { .. } => JournalError::DiskFull { place },
+        JournalError::Store { doing, what, .. } => JournalError::Store { place, doing, what },
+        other => other,
     }
 }

@@ -15,14 +15,21 @@ pub(super) const ITEM: &str = "mailbox_id, epoch_id, key, state, octets, flags, 
      sent_flags, sent_date, ladder, place_epoch, place_uid, origin, read_fingerprint, read_octets, read_flags, \
      read_date, read_mod_seq, grade, kind, reason";
 
+// Rows do not know their file: the handle puts its path into these errors.
+
 /// A value that contradicts the format: the file is damaged.
 pub(super) fn damaged(what: &str) -> JournalError {
-    JournalError::Damaged { place: "the journal".into(), what: what.to_owned() }
+    JournalError::Damaged { place: String::new(), what: what.to_owned() }
+}
+
+/// The caller asks for something that is not there, or that may not be: a defect of the engine.
+pub(super) fn unknown(what: String) -> JournalError {
+    JournalError::Store { place: String::new(), doing: "do what was asked", what }
 }
 
 /// SQLite's error while reading or writing rows.
 pub(super) fn failed(error: rusqlite::Error) -> JournalError {
-    failure("the journal", "be read or written", &error)
+    failure("", "be read or written", &error)
 }
 
 pub(super) fn millis(at: SystemTime) -> i64 {
@@ -38,8 +45,8 @@ pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
+pub(super) fn unsigned(value: i64) -> JournalResult<u64> {
+    u64::try_from(value).map_err(|_| damaged("a negative number of messages or octets"))
 }
 
 pub(super) fn print(fingerprint: &Fingerprint) -> [u8; 72] {
@@ -50,7 +57,7 @@ pub(super) fn print(fingerprint: &Fingerprint) -> [u8; 72] {
     out
 }
 
-fn fingerprint(raw: &[u8]) -> JournalResult<Fingerprint> {
+pub(super) fn fingerprint(raw: &[u8]) -> JournalResult<Fingerprint> {
     let raw: &[u8; 72] = raw.try_into().map_err(|_| damaged("a fingerprint of another length"))?;
     let (octets, digests) = raw.split_at(8);
     let (exact, normal) = digests.split_at(32);
@@ -86,6 +93,10 @@ pub(super) fn state(word: &str) -> JournalResult<State> {
     State::parse(word).ok_or_else(|| damaged(&format!("an unknown state ({word})")))
 }
 
+pub(super) fn grade(word: &str) -> JournalResult<Grade> {
+    Grade::parse(word).ok_or_else(|| damaged(&format!("an unknown grade ({word})")))
+}
+
 /// Reads the columns of [`ITEM`].
 pub(super) fn item(row: &Row<'_>) -> JournalResult<Item> {
     let get = |e: rusqlite::Error| failed(e);
@@ -95,21 +106,21 @@ pub(super) fn item(row: &Row<'_>) -> JournalResult<Item> {
         key: Key(row.get(2).map_err(get)?),
     };
     let word: String = row.get(3).map_err(get)?;
-    let grade: Option<String> = row.get(21).map_err(get)?;
+    let sent = sent(row)?;
     let kind: Option<String> = row.get(22).map_err(get)?;
     let text: Option<String> = row.get(23).map_err(get)?;
     Ok(Item {
         id,
         state: state(&word)?,
-        octets: unsigned(row.get(4).map_err(get)?),
+        octets: unsigned(row.get(4).map_err(get)?)?,
         flags: flags(row, 5)?.unwrap_or_default(),
         internal_date: date(row, 6)?,
         lineage: row.get(7).map_err(get)?,
-        sent: sent(row)?,
         place: place(row)?,
         origin: origin(row)?,
-        read_back: read_back(row)?,
-        grade: grade.map(|g| Grade::parse(&g).ok_or_else(|| damaged("an unknown grade"))).transpose()?,
+        read_back: read_back(row, sent.as_ref())?,
+        sent,
+        grade: row.get::<_, Option<String>>(21).map_err(get)?.map(|word| grade(&word)).transpose()?,
         reason: kind.map(|kind| Reason { kind, text: text.unwrap_or_default() }),
     })
 }
@@ -151,16 +162,21 @@ fn origin(row: &Row<'_>) -> JournalResult<Option<Origin>> {
     word.map(|w| Origin::parse(&w).ok_or_else(|| damaged("an unknown origin"))).transpose()
 }
 
-fn read_back(row: &Row<'_>) -> JournalResult<Option<ReadBack>> {
+fn read_back(row: &Row<'_>, sent: Option<&Sent>) -> JournalResult<Option<ReadBack>> {
     let Some(flags) = flags(row, 18)? else { return Ok(None) };
     let octets: Option<i64> = row.get(17).map_err(failed)?;
     let mod_seq: Option<i64> = row.get(20).map_err(failed)?;
     Ok(Some(ReadBack {
-        fingerprint: blob(row, 16)?.map(|raw| fingerprint(&raw)).transpose()?,
-        octets: unsigned(octets.unwrap_or(0)),
+        fingerprint: match blob(row, 16)? {
+            Some(raw) if raw.is_empty() => {
+                Some(sent.ok_or_else(|| damaged("octets read back of a message never sent"))?.fetched)
+            }
+            raw => raw.map(|raw| fingerprint(&raw)).transpose()?,
+        },
+        octets: unsigned(octets.unwrap_or(0))?,
         flags,
         internal_date: date(row, 19)?,
-        mod_seq: mod_seq.map(unsigned),
+        mod_seq: mod_seq.map(unsigned).transpose()?,
     }))
 }
 
@@ -177,8 +193,8 @@ pub(super) fn mailbox(row: &Row<'_>) -> JournalResult<MailboxRecord> {
         source: name(row, blob(row, 1)?.unwrap_or_default(), 2, 3)?,
         role: row.get(4).map_err(failed)?,
         subscribed: row.get(5).map_err(failed)?,
-        messages: messages.map(unsigned),
-        octets: octets.map(unsigned),
+        messages: messages.map(unsigned).transpose()?,
+        octets: octets.map(unsigned).transpose()?,
         decision: match (decision.as_str(), target) {
             ("move", Some(wire)) => Decision::Move(name(row, wire, 11, 12)?),
             ("exclude", _) => Decision::Exclude(reason.unwrap_or_default()),
@@ -202,8 +218,8 @@ pub(super) fn facts(row: &Row<'_>, at: usize) -> JournalResult<EpochFacts> {
     Ok(EpochFacts {
         uid_validity: UidValidity(row.get(at).map_err(failed)?),
         uid_next: uid_next.map(Key),
-        exists: unsigned(row.get(at + 2).map_err(failed)?),
-        highest_mod_seq: highest.map(unsigned),
+        exists: unsigned(row.get(at + 2).map_err(failed)?)?,
+        highest_mod_seq: highest.map(unsigned).transpose()?,
         mailbox_id: row.get(at + 4).map_err(failed)?,
     })
 }

@@ -1,0 +1,195 @@
+//! A newer, foreign or broken file is an error: never a panic, never silently an empty journal.
+
+use super::InFile;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{Journal, JournalError};
+use mailhaul_testkit::suites::journal::fixtures::{prepare, store};
+use mailhaul_testkit::suites::journal::promises::fill;
+use mailhaul_testkit::suites::journal::{Shelf, dump};
+
+const PAGE: usize = 4096;
+
+/// A released journal with content, and its octets.
+async fn whole() -> (InFile, Vec<u8>) {
+    let shelf = InFile::default();
+    let journal = shelf.open().await.unwrap();
+    fill(&journal).await;
+    let name = "Third";
+    let p = mailhaul_testkit::suites::journal::fixtures::prepare_named(&journal, name, 200).await;
+    for (i, uid) in (0..20).zip(1..) {
+        store(&journal, &p, i, uid).await;
+    }
+    journal.release().await.unwrap();
+    assert!(!shelf.beside("-wal").exists(), "a released journal is one file");
+    let octets = std::fs::read(&shelf.path).unwrap();
+    (shelf, octets)
+}
+
+fn sql(shelf: &InFile, sql: &str) {
+    rusqlite::Connection::open(&shelf.path).unwrap().execute_batch(sql).unwrap();
+}
+
+async fn expect_damaged(shelf: &InFile, what: &str) {
+    for opened in [shelf.open().await.map(drop), SqliteJournal::open_read_only(&shelf.path).map(drop)] {
+        let Err(JournalError::Damaged { place, what: told }) = &opened else { panic!("{what}: {opened:?}") };
+        assert_eq!(place, &shelf.path.display().to_string());
+        assert!(!told.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_newer_format_asks_for_the_newer_program() {
+    let (shelf, _) = whole().await;
+    sql(&shelf, "PRAGMA user_version = 99");
+    for opened in [shelf.open().await.map(drop), SqliteJournal::open_read_only(&shelf.path).map(drop)] {
+        assert!(matches!(opened, Err(JournalError::Newer { found: 99, known: 1, .. })), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_our_journal_is_damage_and_is_left_as_it_is() {
+    let garbage: Vec<u8> = (0..9000u32).map(|i| (i * 7919 % 251) as u8).collect();
+    for (what, octets) in [("empty", &[][..]), ("one octet", &[1]), ("garbage", &garbage)] {
+        let shelf = InFile::default();
+        std::fs::create_dir(shelf.path.parent().unwrap()).unwrap();
+        std::fs::write(&shelf.path, octets).unwrap();
+        expect_damaged(&shelf, what).await;
+        assert_eq!(std::fs::read(&shelf.path).unwrap(), octets, "{what}");
+    }
+    let (shelf, _) = whole().await;
+    for (what, spoil, repair) in [
+        ("another program's", "PRAGMA application_id = 1", "PRAGMA application_id = 0x4d686175"),
+        ("format 0", "PRAGMA user_version = 0", "PRAGMA user_version = 1"),
+        ("a table too many", "CREATE TABLE more (x)", "DROP TABLE more"),
+        ("an index gone", "ALTER TABLE tally RENAME TO t", "ALTER TABLE t RENAME TO tally"),
+    ] {
+        sql(&shelf, spoil);
+        expect_damaged(&shelf, what).await;
+        sql(&shelf, repair);
+        assert!(what == "an index gone" || shelf.open().await.is_ok(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn content_that_contradicts_itself_is_damage() {
+    for (what, spoil) in [
+        ("an item lost", "DELETE FROM item WHERE mailbox_id = 3 AND key = 7"),
+        ("a state changed", "UPDATE item SET state = 'verified' WHERE mailbox_id = 3 AND key = 7"),
+        ("a state unknown", "UPDATE item SET state = 'lost' WHERE mailbox_id = 3 AND key = 7"),
+        ("no accounts", "DELETE FROM migration"),
+    ] {
+        let (shelf, _) = whole().await;
+        sql(&shelf, spoil);
+        let opened = shelf.open().await;
+        assert!(matches!(opened, Err(JournalError::Damaged { .. })), "{what}: {opened:?}");
+    }
+    // What only reading finds is told when it is read.
+    let (shelf, _) = whole().await;
+    sql(&shelf, "UPDATE item SET fetched = x'00' WHERE mailbox_id = 3 AND key = 7");
+    let journal = shelf.open().await.unwrap();
+    let query = mailhaul_engine::journal::Query { mailbox: None, states: &[], after: None, limit: 1000 };
+    let read = journal.items(query).await;
+    assert!(matches!(&read, Err(JournalError::Damaged { place, .. }) if !place.is_empty()), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_truncated_file_is_damage_wherever_it_was_cut() {
+    let (shelf, octets) = whole().await;
+    for length in (1..octets.len() / PAGE).map(|pages| pages * PAGE).chain([100, PAGE + 1]) {
+        std::fs::write(&shelf.path, &octets[..length]).unwrap();
+        let opened = shelf.open().await;
+        assert!(matches!(opened, Err(JournalError::Damaged { .. })), "{length}: {opened:?}");
+    }
+    std::fs::write(&shelf.path, &octets).unwrap();
+    shelf.open().await.unwrap();
+}
+
+#[tokio::test]
+async fn flipped_octets_are_an_error_or_leave_every_item_there() {
+    let (shelf, octets) = whole().await;
+    let count = async |journal: &SqliteJournal| {
+        journal.counts().await.map(|all| all.iter().map(|c| c.items).sum::<u64>())
+    };
+    let journal = shelf.open().await.unwrap();
+    let items = count(&journal).await.unwrap();
+    journal.release().await.unwrap();
+    let mut found = 0;
+    // A whole page, the head of a page where its structure is, and a stretch in its middle.
+    let spoiled =
+        (0..octets.len() / PAGE).flat_map(|page| [(page, 0, PAGE), (page, 0, 16), (page, 2000, 300)]);
+    for (page, from, length) in spoiled {
+        let mut broken = octets.clone();
+        broken[page * PAGE + from..][..length].iter_mut().for_each(|b| *b ^= 0x5a);
+        std::fs::write(&shelf.path, &broken).unwrap();
+        let opened = shelf.open().await;
+        let told = match opened {
+            Ok(journal) => {
+                let query =
+                    mailhaul_engine::journal::Query { mailbox: None, states: &[], after: None, limit: 1000 };
+                match journal.items(query).await {
+                    Ok(read) => {
+                        assert_eq!(read.len() as u64, items, "page {page}, {from}");
+                        assert_eq!(count(&journal).await.unwrap(), items);
+                        None
+                    }
+                    Err(error) => Some(error),
+                }
+            }
+            Err(error) => Some(error),
+        };
+        if let Some(error) = told {
+            found += 1;
+            let known = matches!(
+                error,
+                JournalError::Damaged { .. }
+                    | JournalError::OtherSettings { .. }
+                    | JournalError::Newer { .. }
+            );
+            assert!(known, "page {page}, {from}: {error}");
+        }
+        assert!(page > 0 || from == 2000 || shelf.open().await.is_err(), "the first page is the format");
+    }
+    assert!(found > octets.len() / PAGE, "most of it is noticed: {found}");
+}
+
+#[tokio::test]
+async fn a_log_without_its_file_is_damage_and_a_half_made_journal_is_made_anew() {
+    let shelf = InFile::default();
+    let journal = shelf.open().await.unwrap();
+    prepare(&journal, 3).await;
+    let log = std::fs::read(shelf.beside("-wal")).unwrap();
+    journal.release().await.unwrap();
+    std::fs::remove_file(&shelf.path).unwrap();
+    std::fs::write(shelf.beside("-wal"), log).unwrap();
+    let opened = shelf.open().await;
+    assert!(matches!(opened, Err(JournalError::Damaged { .. })), "{opened:?}");
+    std::fs::remove_file(shelf.beside("-wal")).unwrap();
+    // A crash while a journal was made leaves it under another name.
+    for left in [".new", ".new-journal"] {
+        std::fs::write(shelf.beside(left), b"half").unwrap();
+    }
+    let journal = shelf.open().await.unwrap();
+    assert!(dump(&journal).await.is_empty());
+    assert!(!shelf.beside(".new").exists() && !shelf.beside(".new-journal").exists());
+}
+
+#[tokio::test]
+async fn damage_met_while_working_is_told_as_damage() {
+    let shelf = InFile::default();
+    let journal = shelf.open().await.unwrap();
+    prepare(&journal, 400).await;
+    journal.release().await.unwrap();
+    let journal = shelf.open().await.unwrap();
+    let length = std::fs::metadata(&shelf.path).unwrap().len() as usize;
+    let mut octets = std::fs::read(&shelf.path).unwrap();
+    octets[PAGE..length].fill(0xee);
+    std::fs::write(&shelf.path, octets).unwrap();
+    // Another handle reads them anew; this one may still have pages in memory.
+    let reader = SqliteJournal::open_read_only(&shelf.path);
+    let read = match reader {
+        Ok(reader) => reader.mailboxes().await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert!(matches!(read, Err(JournalError::Damaged { .. })), "{read:?}");
+    drop(journal);
+}
