@@ -5,7 +5,7 @@ use crate::args::{Command, CommonArgs, JournalArgs, LevelArg, OutputArgs};
 use crate::demo;
 use crate::env;
 use crate::error::Failure;
-use crate::output::{Show, print, say};
+use crate::output::{Show, print, say, warn};
 use crate::secrets;
 use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::error::Error;
@@ -128,10 +128,19 @@ fn day(text: &str) -> Result<i64, Failure> {
     Ok(jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(bad)?.as_second())
 }
 
+fn trust(args: &CommonArgs, pin: &Option<String>) -> Result<Trust, Failure> {
+    Ok(Trust {
+        ca_files: args.ca_file.clone(),
+        fingerprint: pin.as_deref().map(account::fingerprint).transpose()?,
+        anything: args.danger_accept_invalid_certs,
+    })
+}
+
 fn opener(
     side: &'static str,
     account: &Account,
     args: &CommonArgs,
+    trust: Trust,
     settings: &Settings,
 ) -> Result<Opener, Failure> {
     let from = side == "from";
@@ -140,20 +149,18 @@ fn opener(
     let command = pick(&args.from_password_command, &args.to_password_command);
     let who = format!("{} at {}", account.user, account.endpoint.authority());
     let credentials = secrets::find(side, file.as_deref(), command.as_deref(), &who)?;
-    let pin = pick(&args.from_fingerprint, &args.to_fingerprint);
     if account.endpoint.security == mailhaul_engine::config::Security::Clear {
-        say(&format!("warning: the connection to {} is not encrypted", account.endpoint.authority()));
+        warn(
+            &args.place.output,
+            &format!("the connection to {} is not encrypted", account.endpoint.authority()),
+        );
     }
     Ok(Opener {
         account: ImapAccount {
             endpoint: account.endpoint.clone(),
             user: account.user.clone(),
             auth_user: pick(&args.from_auth_user, &args.to_auth_user),
-            trust: Trust {
-                ca_files: args.ca_file.clone(),
-                fingerprint: pin.as_deref().map(account::fingerprint).transpose()?,
-                anything: args.danger_accept_invalid_certs,
-            },
+            trust,
             credentials,
         },
         limits: settings.limits.clone(),
@@ -177,8 +184,10 @@ fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
     let spool = if spool.as_os_str().is_empty() { PathBuf::from(".") } else { spool };
     let settings = settings(args, spool)?;
-    let source = ImapSource(opener("from", &place.from, args, &settings)?);
-    let target = ImapTarget(opener("to", &place.to, args, &settings)?);
+    // All that can be wrong in what was typed is said before anybody is asked for a password.
+    let (from, to) = (trust(args, &args.from_fingerprint)?, trust(args, &args.to_fingerprint)?);
+    let source = ImapSource(opener("from", &place.from, args, from, &settings)?);
+    let target = ImapTarget(opener("to", &place.to, args, to, &settings)?);
     let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
     let mut migration = Migration::new(source, target, journal, settings);
     migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));

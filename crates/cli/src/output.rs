@@ -1,6 +1,6 @@
 //! Progress for people and programs. One fold of the events, three forms.
 
-use crate::args::ProgressForm;
+use crate::args::{OutputArgs, ProgressForm};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mailhaul_engine::progress::{Bus, Progress, Stage};
 use std::collections::HashMap;
@@ -143,6 +143,14 @@ impl Show {
 /// Writes a line to stderr; a closed one is no error.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Writes a warning to stderr, in the form that progress has there.
+pub fn warn(output: &OutputArgs, text: &str) {
+    match output.progress {
+        ProgressForm::Json => say(&serde_json::json!({ "event": "warning", "text": text }).to_string()),
+        ProgressForm::Auto | ProgressForm::Plain => say(&format!("warning: {text}")),
+    }
 }
 
 /// Writes a line to stdout; a closed pipe is no error.

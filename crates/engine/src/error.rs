@@ -272,6 +272,9 @@ pub enum Error {
     Interrupted,
 }
 
+/// Mailboxes named in a question; the plan has them all.
+const NAMED_MAILBOXES: usize = 5;
+
 /// A decision that only a person can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
@@ -301,12 +304,15 @@ impl std::fmt::Display for Question {
         match self {
             Self::TargetHoldsMail { mailboxes } => {
                 let messages: u64 = mailboxes.iter().map(|(_, n)| n).sum();
+                let mut named: Vec<String> =
+                    mailboxes.iter().take(NAMED_MAILBOXES).map(|(name, n)| format!("{name} {n}")).collect();
+                named.extend((mailboxes.len() > NAMED_MAILBOXES).then(|| "and others".to_owned()));
                 write!(
                     f,
-                    "the new account already holds {messages} messages in {} mailboxes, and this journal knows \
-                     nothing of them. Use --adopt to recognise what was copied before and copy the rest, or \
-                     --append-anyway to copy everything beside what is there",
-                    mailboxes.len()
+                    "the new account already holds {messages} messages that this journal knows nothing of ({}). Use \
+                     --adopt to recognise what was copied before and copy the rest, or --append-anyway to copy \
+                     everything beside what is there",
+                    named.join(", ")
                 )
             }
             Self::WillNotMove { what } => {

@@ -83,6 +83,14 @@ impl Sandbox {
         });
     }
 
+    /// Replaces the octets of a message in place, as a failing disk or an administrator would.
+    pub fn replace(&self, user: &str, mailbox: &str, uid: u32, octets: Bytes) {
+        self.with(user, |a| {
+            let messages = a.mailbox_mut(mailbox).map(|m| m.messages.iter_mut()).into_iter().flatten();
+            messages.filter(|m| m.uid == uid).for_each(|m| m.octets = octets.clone());
+        });
+    }
+
     /// Changes the profile.
     pub fn set(&self, change: impl FnOnce(&mut Profile)) {
         change(&mut self.world().profile);

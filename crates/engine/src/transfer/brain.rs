@@ -187,7 +187,9 @@ impl Brain {
 
     /// Opens batches and gates as far as the rules allow.
     fn plan(&mut self, actions: &mut Vec<Action>) {
-        if self.clear && !self.held {
+        if self.held {
+            self.abandon_unopened(actions);
+        } else if self.clear {
             if self.front.is_none() {
                 self.front = self.next_batch(true, actions);
             }
@@ -370,6 +372,17 @@ impl Brain {
         self.promote();
         if self.front.is_none() {
             self.connection_gone(actions);
+        }
+    }
+
+    /// No gate opens any more: what has not passed its gate never will. It goes once the batch in front is answered,
+    /// because abandoning cuts the connection.
+    fn abandon_unopened(&mut self, actions: &mut Vec<Action>) {
+        if self.front.as_ref().is_none_or(|f| !f.open) {
+            for batch in [self.front.take(), self.back.take()].into_iter().flatten() {
+                actions.push(Action::Abandon(batch.no));
+                self.forced.push_back(batch.items);
+            }
         }
     }
 

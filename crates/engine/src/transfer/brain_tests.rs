@@ -254,3 +254,28 @@ fn after_stop_no_batch_is_formed_and_the_open_one_is_still_settled() {
     assert!(matches!(actions[..], [Action::Stored(..), Action::Close(_)]), "{actions:?}");
     assert_eq!(b.waiting(), 4);
 }
+
+/// A batch that waits at its gate has nothing more to wait for once no gate opens: without this the pass never ended.
+#[test]
+fn a_stop_abandons_what_waits_at_its_gate_after_the_answer_of_the_batch_in_front() {
+    let mut b = brain(Form::Multi, true);
+    feed(&mut b, 1..=3);
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    b.step(Event::AtGate(BatchNo(1)));
+    b.step(Event::Durable(BatchNo(1)));
+    assert_eq!(b.step(Event::Stop), [], "the open batch is still answered on this connection");
+    let end = b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK));
+    assert!(end.contains(&Action::Abandon(BatchNo(1))), "{end:?}");
+    assert!(opens(&end).is_empty());
+}
+
+#[test]
+fn a_stop_before_any_gate_is_open_abandons_at_once() {
+    let mut b = brain(Form::Group, true);
+    feed(&mut b, 1..=1);
+    b.step(Event::AtGate(BatchNo(0)));
+    assert_eq!(b.step(Event::Stop), [Action::Abandon(BatchNo(0))]);
+    assert!(b.step(Event::Durable(BatchNo(0))).is_empty(), "its COMMIT comes too late to matter");
+}

@@ -1,0 +1,16 @@
+//! The contract of docs/cli.md, kept by the program itself: exit codes, words, files. The peers are embedded servers
+//! on loopback ports.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
+
+#[path = "binary/accounts.rs"]
+mod accounts;
+#[path = "binary/json.rs"]
+mod json;
+#[path = "binary/moving.rs"]
+mod moving;
+#[path = "binary/refused.rs"]
+mod refused;
+#[path = "binary/stopped.rs"]
+mod stopped;
+#[path = "binary/usage.rs"]
+mod usage;

@@ -1,0 +1,150 @@
+//! Two embedded servers with an account each, and the program run on them.
+
+use mailhaul_sandbox::{Listening, MailboxSnapshot, Profile, Sandbox};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::Command;
+
+pub const USER: &str = "ann";
+/// Long and odd, so that a search for it in all that was written finds nothing else.
+pub const FROM_PASSWORD: &str = "quince-7431-source";
+pub const TO_PASSWORD: &str = "medlar-9256-target";
+
+/// What a run of the program left.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// All that was said.
+    pub fn said(&self) -> String {
+        format!("{}\n{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.said().contains(words), "{words:?} is missing in {self:#?}");
+        self
+    }
+}
+
+/// An old and a new server, and a folder for journal and report.
+pub struct Pair {
+    pub old: Sandbox,
+    pub new: Sandbox,
+    pub from: Listening,
+    pub to: Listening,
+    pub folder: tempfile::TempDir,
+}
+
+impl Pair {
+    pub async fn new(target: Profile) -> Self {
+        let (old, new) = (Sandbox::new(Profile::default()), Sandbox::new(target));
+        old.add_user(USER, FROM_PASSWORD);
+        new.add_user(USER, TO_PASSWORD);
+        let (from, to) = (old.listen_loopback().await.unwrap(), new.listen_loopback().await.unwrap());
+        Self { old, new, from, to, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// With `messages` in INBOX and a few in a nested mailbox.
+    pub async fn filled(target: Profile, messages: usize) -> Self {
+        let pair = Self::new(target).await;
+        pair.old.create(USER, "Work", None, true);
+        pair.old.create(USER, "Work/Entw&APw-rfe", None, true);
+        for n in 0..messages {
+            pair.deliver("INBOX", &letter(n));
+        }
+        for n in 0..3 {
+            pair.deliver("Work/Entw&APw-rfe", &letter(n));
+        }
+        pair
+    }
+
+    pub fn deliver(&self, mailbox: &str, octets: &str) {
+        let octets = octets.to_owned();
+        self.old.deliver(USER, mailbox, octets, "\\Seen", "03-Mar-2020 10:11:12 +0100").unwrap();
+    }
+
+    pub fn report(&self) -> PathBuf {
+        self.folder.path().join("report")
+    }
+
+    pub fn journal(&self) -> PathBuf {
+        self.folder.path().join("state/journal.sqlite")
+    }
+
+    /// A command with both accounts named.
+    pub fn command(&self, verb: &str, options: &[&str]) -> Command {
+        let url = |at: &Listening| format!("imap+insecure://{USER}@{}", at.address);
+        let mut command = program(&[verb, "--from", &url(&self.from), "--to", &url(&self.to)]);
+        command.arg("--journal").arg(self.journal()).arg("--report").arg(self.report()).args(options);
+        command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+        command
+    }
+
+    pub async fn run(&self, verb: &str, options: &[&str]) -> Ran {
+        ran(&mut self.command(verb, options)).await
+    }
+
+    /// What the new account holds, as (mailbox, octets) in order.
+    pub fn moved(&self) -> Vec<(String, Vec<u8>)> {
+        held(&self.new)
+    }
+
+    #[track_caller]
+    pub fn assert_same(&self) {
+        assert_eq!(held(&self.old), held(&self.new));
+    }
+
+    pub fn appends(&self) -> u64 {
+        self.new.counters().commands.get("APPEND").copied().unwrap_or(0)
+    }
+}
+
+pub fn letter(n: usize) -> String {
+    format!(
+        "From: ann@old.example\r\nSubject: letter {n}\r\n\r\nDear reader,\r\n{}\r\n",
+        "text ".repeat(n % 40)
+    )
+}
+
+pub fn held(server: &Sandbox) -> Vec<(String, Vec<u8>)> {
+    let of = |m: MailboxSnapshot| {
+        m.messages.into_iter().map(move |x| (m.name.clone(), x.octets.to_vec())).collect::<Vec<_>>()
+    };
+    server.snapshot(USER).into_iter().flat_map(of).collect()
+}
+
+/// The program, away from the environment of whoever runs the tests.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailhaul"));
+    command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+pub async fn ran(command: &mut Command) -> Ran {
+    let output = command.output().await.unwrap();
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+/// Every file below a folder.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path() {
+            path if path.is_dir() => all.extend(files(&path)),
+            path => all.push(path),
+        }
+    }
+    all
+}

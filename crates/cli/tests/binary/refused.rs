@@ -1,0 +1,99 @@
+//! Servers that cannot be reached, are not who they say, or do not let us in: the exit code, and what to do next.
+
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, program, ran};
+use mailhaul_sandbox::{Profile, Sandbox};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_tried_once_exit_12() {
+    for (variable, side) in [("MAILHAUL_FROM_PASSWORD", "old"), ("MAILHAUL_TO_PASSWORD", "new")] {
+        let pair = Pair::filled(Profile::default(), 3).await;
+        let mut command = pair.command("migrate", &[]);
+        ran(command.env(variable, "wrong")).await.expect(12).says("password").says("AUTHENTICATIONFAILED");
+        let server = if side == "old" { &pair.old } else { &pair.new };
+        assert_eq!(server.counters().refused_logins, 1, "one attempt at the {side} server");
+        assert_eq!(pair.appends(), 0);
+    }
+}
+
+/// `check` between `from` and a good new server.
+async fn check_from(from: &str, options: &[&str]) -> Ran {
+    let pair = Pair::new(Profile::default()).await;
+    let to = format!("imap+insecure://{USER}@{}", pair.to.address);
+    let mut command = program(&["check", "--from", from, "--to", &to]);
+    command.arg("--journal").arg(pair.journal()).args(options);
+    ran(command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_port_is_exit_13_with_the_port_as_advice() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    check_from(&format!("imaps://ann@127.0.0.1:{port}"), &[]).await.expect(13).says("check the port");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_host_is_exit_13_with_the_name_as_advice() {
+    check_from("imaps://ann@no-such-host.invalid", &[]).await.expect(13).says("check the server's name");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn starttls_that_is_refused_or_not_offered_is_exit_13_and_no_password_is_sent() {
+    for offered in [true, false] {
+        let server = Sandbox::new(Profile { starttls_refused: offered, ..Profile::default() });
+        server.add_user(USER, FROM_PASSWORD);
+        let at = server.listen_loopback().await.unwrap();
+        check_from(&format!("imap://{USER}@{}", at.address), &[])
+            .await
+            .expect(13)
+            .says("STARTTLS")
+            .says("imaps://");
+        assert_eq!(server.counters().commands.get("LOGIN"), None);
+        assert_eq!(server.counters().commands.get("AUTHENTICATE"), None);
+    }
+}
+
+/// The embedded server behind TLS with a certificate that nobody vouches for; its PEM.
+async fn tls_server() -> (SocketAddr, String) {
+    let server = Sandbox::new(Profile::default());
+    server.add_user(USER, FROM_PASSWORD);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    server.serve(stream).await;
+                }
+            });
+        }
+    });
+    (address, own.cert.pem())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_untrusted_certificate_is_exit_13_and_what_it_advises_works() {
+    let (address, pem) = tls_server().await;
+    let from = format!("imaps://{USER}@localhost:{}", address.port());
+    let refused = check_from(&from, &[]).await.expect(13).says("vouches").says("--ca-file");
+    let words = refused.stderr.split_whitespace().map(|w| w.trim_end_matches(';'));
+    let shown = words.into_iter().find(|w| w.len() == 64).expect("the fingerprint is shown").to_owned();
+    check_from(&from, &["--from-fingerprint", &shown]).await.expect(0).says("Ready");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), pem).unwrap();
+    check_from(&from, &["--ca-file", file.path().to_str().unwrap()]).await.expect(0);
+    let other = "00".repeat(32);
+    check_from(&from, &["--from-fingerprint", &other]).await.expect(13).says("another certificate");
+    check_from(&from, &["--danger-accept-invalid-certs"]).await.expect(0);
+}

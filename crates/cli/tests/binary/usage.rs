@@ -1,0 +1,78 @@
+//! What was typed wrongly is exit 2 with the right way, and the stable names are there.
+
+use crate::accounts::{program, ran};
+
+#[tokio::test]
+async fn wrong_usage_is_exit_2_and_names_the_option() {
+    for (arguments, words) in [
+        (&["migrate"][..], "--from"),
+        (&["migrate", "--from", "ann@old.example", "--to", "imaps://a@b"], "--from-server"),
+        (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@b"], "same account"),
+        (&["migrate", "--from", "imaps://a:pw@b", "--to", "imaps://a@c"], "password"),
+        (&["migrate", "--from", "pop3://a@b", "--to", "imaps://a@c"], "imaps://"),
+        (
+            &["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--since", "yesterday"],
+            "a day like 2020-01-31",
+        ),
+        (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--map", "x"], "SOURCE=TARGET"),
+        (&["check", "--from", "imaps://a@b", "--to", "imaps://a@c"], "MAILHAUL_FROM_PASSWORD"),
+        (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--to-fingerprint", "12"], "SHA-256"),
+        (&["nonsense"], "nonsense"),
+        (&["migrate", "--adopt", "--append-anyway"], "cannot be used with"),
+    ] {
+        let ran = ran(&mut program(arguments)).await.expect(2);
+        assert!(ran.stderr.contains(words), "{words:?} is missing in {ran:#?}");
+        assert!(!ran.said().contains(":pw"), "{ran:#?}");
+    }
+}
+
+#[tokio::test]
+async fn the_stable_names_are_in_the_help() {
+    let accounts = [
+        "--from",
+        "--to",
+        "--from-server",
+        "--to-server",
+        "--from-user",
+        "--to-user",
+        "--from-auth-user",
+        "--to-auth-user",
+        "--from-password-file",
+        "--to-password-file",
+        "--from-password-command",
+        "--to-password-command",
+        "--ca-file",
+        "--from-fingerprint",
+        "--to-fingerprint",
+        "--danger-accept-invalid-certs",
+        "--journal",
+        "--report",
+        "--mailbox",
+        "--exclude",
+        "--map",
+        "--into",
+        "--since",
+        "--verify",
+        "--connections",
+        "--adopt",
+        "--append-anyway",
+        "--retry",
+        "--yes",
+        "--json",
+        "--progress",
+        "--color",
+        "--log",
+    ];
+    for verb in ["check", "plan", "migrate", "verify", "undo"] {
+        let help = ran(&mut program(&[verb, "--help"])).await.expect(0).stdout;
+        for name in accounts {
+            assert!(
+                help.contains(&format!("{name} ")) || help.contains(&format!("{name}\n")),
+                "{verb} {name}"
+            );
+        }
+    }
+    for (verb, name) in [("verify", "--reread-source"), ("migrate", "--dry-run"), ("status", "--journal")] {
+        assert!(ran(&mut program(&[verb, "--help"])).await.expect(0).stdout.contains(name), "{verb} {name}");
+    }
+}
