@@ -18,8 +18,9 @@ const SPOOLED_OCTETS: u64 = 512 * 1024;
 /// The memory share of one mailbox in work: no other mailbox can starve it.
 pub fn memory_share(limits: &Limits, mailboxes_in_work: usize) -> Arc<Semaphore> {
     let share = limits.body_memory_octets / mailboxes_in_work.max(1) as u64;
-    // Two open batches, one being built and one message beyond must fit, else nothing would move.
-    let least = 3 * limits.batch_octets_max + limits.body_in_memory_octets_max;
+    // Two open batches, one being built, a range asked for and one message beyond must fit, else nothing would move.
+    let least =
+        3 * limits.batch_octets_max + limits.fetch_range_octets_max + limits.body_in_memory_octets_max;
     Arc::new(Semaphore::new(usize::try_from(share.max(least) / UNIT_OCTETS).unwrap_or(usize::MAX >> 4)))
 }
 
@@ -88,18 +89,20 @@ fn wanted(wish: &Wish, key: Key) -> bool {
     if wish.only.is_empty() { !wish.without.contains_key(&key) } else { wish.only.contains(&key) }
 }
 
-/// Cuts a page into ranges by number and size, so that the memory for one range can always be had.
+/// Cuts a page into ranges by number and size, so that the memory for one range can always be had: what counts is
+/// the size or the memory reserved for it, whichever is more.
 pub fn split<'a>(page: &'a [Item], limits: &Limits, alone: bool) -> Vec<&'a [Item]> {
     let messages_max = if alone { 1 } else { limits.fetch_range_messages_max };
     let (mut ranges, mut start, mut octets) = (Vec::new(), 0, 0u64);
     for (i, item) in page.iter().enumerate() {
-        let full =
-            i - start >= messages_max || (i > start && octets + item.octets > limits.fetch_range_octets_max);
+        let reserved = u64::from(memory_units(limits, item.octets)) * UNIT_OCTETS;
+        let cost = item.octets.max(reserved);
+        let full = i - start >= messages_max || (i > start && octets + cost > limits.fetch_range_octets_max);
         if full {
             ranges.push(&page[start..i]);
             (start, octets) = (i, 0);
         }
-        octets += item.octets;
+        octets += cost;
     }
     if start < page.len() {
         ranges.push(&page[start..]);
@@ -162,5 +165,48 @@ impl Outstanding {
     /// The first message not answered: the one a broken connection is blamed on.
     pub fn first(&self) -> Option<Key> {
         self.order.first().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::EpochId;
+    use crate::message::Flags;
+
+    fn item(key: i64, octets: u64) -> Item {
+        Item {
+            id: ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) },
+            state: State::Listed,
+            octets,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: None,
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: None,
+        }
+    }
+
+    /// Messages that go to the spool reserve more than they are long: a range of many must not ask for more memory
+    /// than there is, or the pass would wait for itself.
+    #[test]
+    fn the_memory_for_any_range_can_be_had() {
+        for in_memory in [0, 2000, 1 << 20] {
+            let limits = Limits { body_in_memory_octets_max: in_memory, ..Limits::default() };
+            for octets in [0, 1, 1023, 2001, 40_000, 600_000, 3 << 20, 1 << 30] {
+                let page: Vec<Item> = (1..=300).map(|k| item(k, octets)).collect();
+                let ranges = split(&page, &limits, false);
+                assert_eq!(ranges.iter().map(|r| r.len()).sum::<usize>(), page.len());
+                for range in ranges {
+                    let units: u32 = range.iter().map(|i| memory_units(&limits, i.octets)).sum();
+                    let share = memory_share(&limits, 1000).available_permits();
+                    assert!(units as usize <= share, "{octets} octets: {units} of {share}");
+                }
+            }
+        }
     }
 }
