@@ -16,7 +16,7 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{AccountPair, Existing, Journal};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts, Written};
-use mailhaul_engine::run::{Migration, RunEnd};
+use mailhaul_engine::run::{Migration, RunEnd, Server};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -213,10 +213,10 @@ impl Ready {
     }
 
     fn facts(&self, end: &RunEnd) -> Facts {
-        let side = |account: &Account, product: &str| EndFacts {
+        let side = |account: &Account, server: &Server| EndFacts {
             server: account.endpoint.authority(),
-            product: product.to_owned(),
-            tls: None,
+            product: server.product.clone(),
+            tls: server.tls.clone(),
         };
         Facts {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -12,7 +12,7 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{AccountPair, Journal, State};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts};
-use mailhaul_engine::run::Migration;
+use mailhaul_engine::run::{Migration, Server};
 use mailhaul_sandbox::{Listening, demo};
 use std::path::Path;
 use std::sync::Arc;
@@ -48,10 +48,10 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let end = end?;
     // And once more from the beginning: every octet at the new server against the recorded digests.
     let again = migration.verify(Level::Octets, false).await?;
-    let side = |at: &Listening, product: &str| EndFacts {
+    let side = |at: &Listening, server: &Server| EndFacts {
         server: at.address.to_string(),
-        product: product.into(),
-        tls: None,
+        product: server.product.clone(),
+        tls: server.tls.clone(),
     };
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").into(),

@@ -14,9 +14,14 @@ pub struct Clock {
     wall: Wall,
 }
 
+/// Now, by this machine's wall clock: for what only a person reads. Whatever decides has a [`Clock`].
+pub fn wall_now() -> SystemTime {
+    SystemTime::now()
+}
+
 impl Default for Clock {
     fn default() -> Self {
-        Self { wall: Arc::new(SystemTime::now) }
+        Self { wall: Arc::new(wall_now) }
     }
 }
 

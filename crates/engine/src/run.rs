@@ -4,9 +4,9 @@
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::context::Context;
-use crate::end::{Source, SourceSession, Target, TargetSession};
+use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{Error, Question, Refusal};
-use crate::journal::{Journal, MailboxId, MailboxRecord, Note, RunId, Side};
+use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
 use crate::message::Key;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
@@ -18,7 +18,7 @@ use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::undo::{self, Undone};
 use crate::verify::{self, Scope};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,10 +58,19 @@ pub struct RunEnd {
     pub left: Vec<(MailboxId, String)>,
     /// What a person must decide.
     pub questions: Vec<Question>,
-    /// What the servers call themselves.
-    pub servers: (String, String),
+    /// The old and the new server.
+    pub servers: (Server, Server),
     /// The settle time as measured at the end.
     pub settle: std::time::Duration,
+}
+
+/// What a server is called and how the way to it is protected, for the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// What it calls itself.
+    pub product: String,
+    /// Protocol and cipher; `None` for clear text, or where this run did not connect.
+    pub tls: Option<String>,
 }
 
 /// The outcome of an undo, by mailbox.
@@ -181,7 +190,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
-        let servers = products(&sessions);
+        let servers = servers(&sessions);
         let target = sessions.target(ctx).await?;
         plan::carry_out(target, &self.journal, &plan, &records).await?;
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
@@ -189,7 +198,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let jobs = jobs(ctx).await?;
-        let left = self.transfer(ctx, &jobs, sessions).await?;
+        let left = self.transfer(ctx, &in_plan(&jobs, &plan), sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let questions = self.prove(ctx, &jobs, Scope::New, self.settings.level).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
@@ -266,7 +275,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         if reread_source {
             sessions.source = Some(ctx.connect_source(false).await?);
         }
-        let servers = products(&sessions);
+        let servers = servers(&sessions);
         let jobs = jobs(ctx).await?;
         if reread_source {
             for job in &jobs {
@@ -361,6 +370,13 @@ async fn work<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
+/// The mailboxes that take part in this run. One that an earlier run moved and a rule leaves out now is not copied;
+/// what it has at the target is still proven.
+fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
+    let moving: BTreeSet<&Name> = plan.steps.iter().map(|step| &step.record.source).collect();
+    jobs.iter().filter(|job| moving.contains(&job.record.source)).cloned().collect()
+}
+
 fn full(refusal: Refusal) -> Error {
     Error::Full { refusal }
 }
@@ -371,9 +387,10 @@ fn largest_first(jobs: &[Job]) -> VecDeque<Job> {
     jobs.into()
 }
 
-fn products<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (String, String) {
-    let source = sessions.source.as_ref().map(|s| s.abilities().product.clone());
-    let target = sessions.target.as_ref().map(|t| t.abilities().product.clone());
+fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) {
+    let server = |a: &Abilities| Server { product: a.product.clone(), tls: a.tls.clone() };
+    let source = sessions.source.as_ref().map(|s| server(s.abilities()));
+    let target = sessions.target.as_ref().map(|t| server(t.abilities()));
     (source.unwrap_or_default(), target.unwrap_or_default())
 }
 

@@ -383,6 +383,9 @@ async fn missing_claims<S: Source, T: Target, J: Journal>(
     Ok((still_there(ctx, job, missing).await?, claimed))
 }
 
+/// The states that say: it is at the target.
+const CLAIMING: &[State] = &[State::Stored, State::Verified, State::AlreadyThere];
+
 /// Only those whose state says that they should be there.
 async fn still_there<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
@@ -393,8 +396,7 @@ async fn still_there<S: Source, T: Target, J: Journal>(
         return Ok(missing);
     }
     let mut expected = BTreeSet::new();
-    let states = &[State::Stored, State::Verified, State::AlreadyThere];
-    let mut pages = Pages::new(ctx, job.record.id, states);
+    let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
     while let Some(page) = pages.next().await? {
         expected.extend(page.iter().map(|i| i.id).filter(|id| missing.contains(id)));
     }
@@ -409,8 +411,8 @@ async fn conclude_missing<S: Source, T: Target, J: Journal>(
     missing: &BTreeSet<ItemId>,
     guarded: bool,
 ) -> Result<(), Error> {
-    let states = &[State::Stored, State::Verified, State::AlreadyThere];
-    let mut pages = Pages::new(ctx, job.record.id, states);
+    let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
+    let mut removed = BTreeSet::new();
     while let Some(page) = pages.next().await? {
         let mut changes = Vec::new();
         for item in page.iter().filter(|i| missing.contains(&i.id)) {
@@ -419,10 +421,34 @@ async fn conclude_missing<S: Source, T: Target, J: Journal>(
                 let text = format!("the new server confirmed it, and it is not in {}", job.target.text);
                 changes.push(Change::to(item.id, State::Exception).because(Reason::new("absent", text)));
             } else if !guarded {
-                let text = "it was there, and is not any more".to_owned();
-                changes.push(Change::to(item.id, State::GoneAtTarget).because(Reason::new("removed", text)));
+                removed.extend(item.place.map(|p| p.uid));
+                changes.push(gone(item));
             }
         }
+        ctx.journal.change(&changes).await?;
+    }
+    conclude_merged(ctx, job, &removed).await
+}
+
+fn gone(item: &Item) -> Change {
+    let text = "it was there, and is not any more".to_owned();
+    Change::to(item.id, State::GoneAtTarget).because(Reason::new("removed", text))
+}
+
+/// Messages that the server merged went with the one they share a UID with.
+async fn conclude_merged<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    removed: &BTreeSet<Key>,
+) -> Result<(), Error> {
+    if removed.is_empty() {
+        return Ok(());
+    }
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Merged]);
+    while let Some(page) = pages.next().await? {
+        let shared =
+            |i: &&Item| i.place.is_some_and(|p| p.epoch == job.target_epoch.id && removed.contains(&p.uid));
+        let changes: Vec<Change> = page.iter().filter(shared).map(gone).collect();
         ctx.journal.change(&changes).await?;
     }
     Ok(())

@@ -72,6 +72,15 @@ fn the_engine_touches_neither_terminal_nor_environment_nor_the_process() {
 }
 
 #[test]
+fn only_the_clock_reads_the_clock() {
+    for (path, text) in of_crate("engine").into_iter().filter(|(path, _)| !path.ends_with("clock.rs")) {
+        for word in ["SystemTime::now", "Timestamp::now", "Zoned::now", "std::time::Instant"] {
+            assert!(!text.contains(word), "{} mentions {word}", path.display());
+        }
+    }
+}
+
+#[test]
 fn the_source_end_knows_no_command_that_writes() {
     let path = root().join("crates/engine/src/imap_source.rs");
     let text = std::fs::read_to_string(path).unwrap();

@@ -169,3 +169,29 @@ async fn excluded_mail_is_counted_and_comes_when_the_rule_goes() {
     world.migrate(|_| {}).await.unwrap();
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 61)]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_excluded_after_it_moved_is_not_copied_further_and_its_copies_stay() {
+    let world = World::new();
+    world.migrate(|_| {}).await.unwrap();
+    let moved = World::octets(&world.target);
+    world.source.deliver("Work", "Subject: new\r\n\r\n", "", "03-Mar-2021 10:11:12 +0000");
+    world.migrate(|s| s.selection.exclude = vec!["Work".into()]).await.unwrap();
+    assert_eq!(World::octets(&world.target), moved);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 60)]));
+    world.migrate(|_| {}).await.unwrap();
+    assert_eq!(World::octets(&world.source), World::octets(&world.target));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_deleted_at_a_server_that_merged_it_takes_both_with_it() {
+    let world = World::new();
+    world.source.deliver("INBOX", "Subject: twin\r\n\r\n", "", "03-Mar-2021 10:11:12 +0000");
+    world.source.deliver("INBOX", "Subject: twin\r\n\r\n", "", "03-Mar-2021 10:11:12 +0000");
+    world.target.set(|k| k.merges = true);
+    world.migrate(|_| {}).await.unwrap();
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 61), (State::Merged, 1)]));
+    world.target.expunge("INBOX", 16);
+    world.migrate(|_| {}).await.unwrap();
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 60), (State::GoneAtTarget, 2)]));
+}

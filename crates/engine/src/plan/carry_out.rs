@@ -225,10 +225,13 @@ async fn note<J: Journal>(journal: &J, task: &Task<'_>, kind: &str, text: String
     Ok(journal.note(note).await?)
 }
 
-/// A refusal takes one mailbox with it, unless it tells the whole account to wait or to log in again.
+/// A refusal takes one mailbox with it, unless it is about the whole account: no room, wait, log in again.
 fn or_refusal<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, Error> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
+        Err(EndError::Refused { refusal, .. }) if refusal.class == RefusalClass::Quota => {
+            Err(Error::Full { refusal })
+        }
         Err(EndError::Refused { refusal, .. })
             if !matches!(refusal.class, RefusalClass::Throttled(_) | RefusalClass::Login) =>
         {

@@ -1,6 +1,7 @@
 //! One writer at a time: a locked file beside the journal, whose text names the holder for people.
 
 use super::open::sync_folder;
+use crate::clock::wall_now;
 use crate::files::private_folder;
 use crate::journal::{JournalError, JournalResult};
 use std::fs::{File, TryLockError};
@@ -31,7 +32,8 @@ pub(super) fn lock(journal: &Path, holder: &str) -> JournalResult<Lock> {
         Err(TryLockError::WouldBlock) => return Err(JournalError::Held { holder: named(&mut file) }),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
-    let (process, since) = (std::process::id(), jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S UTC"));
+    let now = jiff::Timestamp::try_from(wall_now()).unwrap_or_default();
+    let (process, since) = (std::process::id(), now.strftime("%Y-%m-%d %H:%M:%S UTC"));
     let named = file.set_len(0).and_then(|()| writeln!(file, "{holder}, process {process}, since {since}"));
     named.map_err(failed)?;
     Ok(Lock(file))

@@ -20,12 +20,12 @@ use super::{
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
     Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
 };
+use crate::clock::wall_now;
 use crate::message::Key;
 use items::Page;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::SystemTime;
 use worker::{Need, Request};
 
 /// A migration in an SQLite file. Clones share the connection and the lock; the last one closes both.
@@ -53,7 +53,7 @@ impl SqliteJournal {
     pub fn open(path: impl Into<PathBuf>, pair: &AccountPair, holder: &str) -> JournalResult<Self> {
         let path = real_path(path.into());
         let lock = lock::lock(&path, holder)?;
-        let (connection, token) = open::open(&path, pair, holder, rows::millis(SystemTime::now()))?;
+        let (connection, token) = open::open(&path, pair, holder, rows::millis(wall_now()))?;
         Ok(Self::start(path, pair.clone(), Some(token), connection, Some(lock)))
     }
 
@@ -179,7 +179,7 @@ fn check_token(c: &Connection, token: Option<i64>) -> JournalResult<()> {
 /// it in the hands of the kernel.
 fn give_back(c: &Connection) -> JournalResult<()> {
     let sql = "UPDATE lease SET released = ?2 WHERE migration_id = ?1";
-    c.execute(sql, params![open::MIGRATION, rows::millis(SystemTime::now())]).map_err(rows::failed)?;
+    c.execute(sql, params![open::MIGRATION, rows::millis(wall_now())]).map_err(rows::failed)?;
     Ok(())
 }
 
@@ -222,12 +222,12 @@ impl Journal for SqliteJournal {
 
     async fn begin_run(&self, verb: &str) -> JournalResult<RunId> {
         let verb = verb.to_owned();
-        self.write(move |c| facts::begin_run(c, &verb, SystemTime::now())).await
+        self.write(move |c| facts::begin_run(c, &verb, wall_now())).await
     }
 
     async fn end_run(&self, run: RunId, outcome: &str) -> JournalResult<()> {
         let outcome = outcome.to_owned();
-        self.write(move |c| facts::end_run(c, run, &outcome, SystemTime::now())).await
+        self.write(move |c| facts::end_run(c, run, &outcome, wall_now())).await
     }
 
     async fn runs(&self, limit: usize) -> JournalResult<Vec<RunRecord>> {
@@ -300,7 +300,7 @@ impl Journal for SqliteJournal {
 
     async fn commit_batch(&self, intent: &Intent) -> JournalResult<BatchId> {
         let intent = intent.clone();
-        self.call(Need::Durable, move |c| batches::commit_batch(c, &intent, SystemTime::now())).await
+        self.call(Need::Durable, move |c| batches::commit_batch(c, &intent, wall_now())).await
     }
 
     async fn end_batch(&self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
@@ -313,7 +313,7 @@ impl Journal for SqliteJournal {
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {
-        self.write(move |c| facts::note(c, &note, SystemTime::now())).await
+        self.write(move |c| facts::note(c, &note, wall_now())).await
     }
 
     async fn notes(&self, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {
