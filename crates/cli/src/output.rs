@@ -6,13 +6,19 @@ use mailhaul_engine::progress::{Bus, Progress, Stage};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio_util::sync::CancellationToken;
+
+/// How often a plain log hears of the whole while nothing else is worth a line.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Pure: what has happened so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// Messages that take part, as announced.
     pub messages: u64,
+    /// Those of them that earlier runs settled.
+    pub earlier: u64,
     /// Stored at the new server.
     pub stored: u64,
     /// Read back and found good.
@@ -42,6 +48,7 @@ impl View {
                 self.mailboxes.insert(*mailbox, source.clone());
                 return Some(format!("{source} -> {target}"));
             }
+            Progress::MailboxListed { messages, new, .. } => self.earlier += messages.saturating_sub(*new),
             Progress::MailboxDone { mailbox } => {
                 self.mailboxes.remove(mailbox);
             }
@@ -60,7 +67,7 @@ impl View {
             Progress::Resolving { messages, .. } => {
                 return Some(format!("looking for {messages} messages whose answer was lost"));
             }
-            Progress::Connected { .. } | Progress::MailboxListed { .. } | Progress::Ended { .. } => {}
+            Progress::Connected { .. } | Progress::Ended { .. } => {}
         }
         None
     }
@@ -68,6 +75,9 @@ impl View {
     /// One line about the whole.
     pub fn line(&self) -> String {
         let mut line = format!("{} moved, {} read back and equal", self.stored, self.verified);
+        if self.earlier > 0 {
+            line += &format!(", {} by earlier runs", self.earlier);
+        }
         if self.exceptions > 0 {
             line += &format!(", {} need you", self.exceptions);
         }
@@ -90,53 +100,49 @@ fn stage_line(stage: Stage) -> &'static str {
     }
 }
 
-/// Shows progress on stderr until dropped.
+/// Shows progress on stderr until finished.
 #[derive(Debug)]
-pub struct Show(tokio::task::JoinHandle<()>);
+pub struct Show {
+    task: tokio::task::JoinHandle<()>,
+    enough: CancellationToken,
+}
 
 impl Show {
     /// Begins to listen. `quiet` shows nothing.
     pub fn start(bus: &Bus, form: ProgressForm, quiet: bool) -> Self {
-        let mut events = bus.listen();
-        let bars = form == ProgressForm::Auto && std::io::stderr().is_terminal();
-        Self(tokio::spawn(async move {
-            let mut view = View::default();
-            let screen = bars.then(Bars::new);
-            let mut last = Instant::now();
+        let (mut events, enough) = (bus.listen(), CancellationToken::new());
+        let mut screen = Screen::new(form, quiet);
+        let stop = enough.clone();
+        let task = tokio::spawn(async move {
             loop {
-                let event = match events.recv().await {
-                    Ok(event) => event,
-                    // Fallen behind: the totals are wrong from here on for this listener alone; the report counts.
-                    Err(RecvError::Lagged(_)) => continue,
-                    Err(RecvError::Closed) => break,
+                let event = tokio::select! {
+                    event = events.recv() => event,
+                    () = stop.cancelled() => break,
                 };
-                let line = view.fold(&event);
-                match (&screen, form) {
-                    _ if quiet && form != ProgressForm::Json => {}
-                    (_, ProgressForm::Json) => {
-                        if let Ok(text) = serde_json::to_string(&event) {
-                            say(&text);
-                        }
-                    }
-                    (Some(screen), _) => screen.draw(&view, line.as_deref()),
-                    (None, _) => {
-                        if let Some(line) = line {
-                            say(&line);
-                        } else if last.elapsed() > Duration::from_secs(10) {
-                            last = Instant::now();
-                            say(&view.line());
-                        }
-                    }
+                match event {
+                    Ok(event) => screen.show(&event),
+                    // Fallen behind: the totals are wrong from here on for this listener alone; the report counts.
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
                 }
             }
-        }))
+            // What was told before the end is shown, the end itself among it.
+            loop {
+                match events.try_recv() {
+                    Ok(event) => screen.show(&event),
+                    Err(TryRecvError::Lagged(_)) => {}
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
+            }
+        });
+        Self { task, enough }
     }
 
-    /// Shows what is still on its way, then ends.
+    /// Shows what was told so far, then ends.
     pub async fn finish(self) {
-        tokio::task::yield_now().await;
-        self.0.abort();
-        let _ = self.0.await;
+        self.enough.cancel();
+        // A panic there is no reason to lose the outcome of the run.
+        let _ = self.task.await;
     }
 }
 
@@ -156,6 +162,44 @@ pub fn warn(output: &OutputArgs, text: &str) {
 /// Writes a line to stdout; a closed pipe is no error.
 pub fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Where events go, and in what form.
+struct Screen {
+    view: View,
+    form: ProgressForm,
+    quiet: bool,
+    bars: Option<Bars>,
+    /// When a line about the whole was written last.
+    last: Instant,
+}
+
+impl Screen {
+    fn new(form: ProgressForm, quiet: bool) -> Self {
+        let bars = (form == ProgressForm::Auto && !quiet && std::io::stderr().is_terminal()).then(Bars::new);
+        Self { view: View::default(), form, quiet, bars, last: Instant::now() }
+    }
+
+    fn show(&mut self, event: &Progress) {
+        let line = self.view.fold(event);
+        if self.form == ProgressForm::Json {
+            if let Ok(text) = serde_json::to_string(event) {
+                say(&text);
+            }
+            return;
+        }
+        if self.quiet {
+            return;
+        }
+        if let Some(bars) = &self.bars {
+            bars.draw(&self.view, line.as_deref());
+        } else if let Some(line) = line {
+            say(&line);
+        } else if self.last.elapsed() > LINE_EVERY {
+            self.last = Instant::now();
+            say(&self.view.line());
+        }
+    }
 }
 
 struct Bars {
@@ -179,7 +223,7 @@ impl Bars {
         // 100 % is shown only when all is verified: what is stored counts half.
         let whole = (2 * view.messages).max(1);
         self.total.set_length(whole);
-        self.total.set_position((view.stored + view.verified).min(whole));
+        self.total.set_position((2 * view.earlier + view.stored + view.verified).min(whole));
         self.total.set_message(view.line());
     }
 }
@@ -197,7 +241,8 @@ mod tests {
     #[test]
     fn events_add_up_to_one_line() {
         let mut view = View::default();
-        view.fold(&Progress::Planned { mailboxes: 1, messages: 5, octets: 0 });
+        view.fold(&Progress::Planned { mailboxes: 1, messages: 7, octets: 0 });
+        view.fold(&Progress::MailboxListed { mailbox: 1, messages: 7, new: 5, octets: 0 });
         view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 9 });
         view.fold(&Progress::Verified { mailbox: 1, messages: 3, octets: 9 });
         let said = view.fold(&Progress::Exception {
@@ -207,6 +252,6 @@ mod tests {
             text: "NO x".into(),
         });
         assert_eq!(said.as_deref(), Some("needs you (refused): NO x"));
-        assert_eq!(view.line(), "4 moved, 3 read back and equal, 1 need you");
+        assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
     }
 }

@@ -10,7 +10,7 @@ use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, ListingChange, Note, Origin, Query,
+    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query,
     Reason, Side, Sighting, State,
 };
 use crate::message::Key;
@@ -48,10 +48,13 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         Ok(listing) => listing,
         Err(why) => return Ok(CopyEnd::Left(why)),
     };
+    let to_copy = ctx.journal.counts().await?.into_iter().filter(|c| {
+        c.mailbox == job.record.id && matches!(c.state, State::Listed | State::Committed | State::InDoubt)
+    });
     ctx.bus.tell(Progress::MailboxListed {
         mailbox: job.record.id.0,
         messages: listing.messages,
-        new: listing.change.new,
+        new: to_copy.map(|c| c.items).sum(),
         octets: listing.octets,
     });
     resolve(ctx, sessions, job, None).await?;
@@ -137,7 +140,6 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
 struct Listing {
     messages: u64,
     octets: u64,
-    change: ListingChange,
 }
 
 /// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
@@ -192,19 +194,17 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     let epoch = ctx.journal.open_epoch(job.record.id, Side::Source, &facts).await?;
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
     let record = async {
-        let (mut octets, mut change, mut uids) = (0, ListingChange::default(), Vec::new());
+        let (mut octets, mut uids) = (0, Vec::new());
         while let Some(piece) = rx.recv().await {
             octets += piece.iter().map(|l| l.octets).sum::<u64>();
             uids.extend(piece.iter().map(|l| l.key));
             let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, l)).collect();
-            let part = ctx.journal.record_listing(job.record.id, epoch.id, &listed).await?;
-            change.new += part.new;
-            change.flags_changed += part.flags_changed;
+            ctx.journal.record_listing(job.record.id, epoch.id, &listed).await?;
         }
-        Ok::<_, Error>((octets, change, uids))
+        Ok::<_, Error>((octets, uids))
     };
     let (listed, recorded) = tokio::join!(session.list(Key(1), tx), record);
-    let (octets, change, mut uids) = recorded?;
+    let (octets, mut uids) = recorded?;
     let messages = match listed {
         Ok(messages) => messages,
         Err(error) => return Ok(Err(error)),
@@ -213,7 +213,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     if messages == facts.exists {
         save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { messages, octets, change }, facts.exists)))
+    Ok(Ok((Listing { messages, octets }, facts.exists)))
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {

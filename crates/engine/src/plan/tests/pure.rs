@@ -102,9 +102,9 @@ Worth knowing:
     room first
 
 To be decided first:
-  - the new account already holds 2 messages in 1 mailboxes, and this journal
-    knows nothing of them. Use --adopt to recognise what was copied before and
-    copy the rest, or --append-anyway to copy everything beside what is there
+  - the new account already holds 2 messages that this journal knows nothing of
+    (INBOX 2). Use --adopt to recognise what was copied before and copy the
+    rest, or --append-anyway to copy everything beside what is there
   - 2 things will not move as they are (see the list); use --yes to accept
 "#;
 

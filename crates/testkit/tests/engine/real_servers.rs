@@ -1,5 +1,4 @@
 //! Whole migrations between real servers, judged by a checker that shares no code with the engine.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Security, Settings, Trust};
 use mailhaul_engine::error::{EndError, Error};

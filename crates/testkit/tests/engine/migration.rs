@@ -1,5 +1,4 @@
 //! Whole migrations over ends and journal in memory.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::{Level, Settings};
 use mailhaul_engine::error::{Error, Question};

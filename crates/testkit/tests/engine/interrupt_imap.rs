@@ -1,7 +1,6 @@
 //! Interrupt at every step, over the wire: the whole migration (survey, plan, transfer, read-back, last listing)
 //! between two embedded IMAP servers over pipes, stopped dead at step k (each action, each journal write before and
 //! after it took effect) and at each moment an answer is awaited, then resumed and compared with the uninterrupted end.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use bytes::Bytes;
 use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Security, Settings, Trust};

@@ -1,6 +1,5 @@
 //! Interrupt at every step: for k in 1..N the engine is stopped dead at step k (each action, each journal write before
 //! and after it took effect), resumed, and compared with the uninterrupted end. The run after that sends nothing.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::Settings;
 use mailhaul_engine::context::Context;

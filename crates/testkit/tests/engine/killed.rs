@@ -2,8 +2,6 @@
 //! no message lost, none doubled, no spool left behind.
 //!
 //! The client is this very test program, started again as a process of its own.
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Security, Settings, Trust};
 use mailhaul_engine::imap_session::Opener;
@@ -86,7 +84,7 @@ fn run(from: &Side<'_>, to: &Side<'_>, folder: &Path, without: &str, life: Optio
     let side = |s: &Side<'_>| format!("{}\n{}\n{}", s.address, s.account.user, s.account.password);
     let orders = format!("{}\n{}\n{}\n{without}", side(from), side(to), folder.display());
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "killed::child", "--ignored", "--nocapture", "--test-threads=1"])
         .env(ORDERS, orders)
         .stdout(Stdio::null())
         .stderr(if life.is_some() { Stdio::null() } else { Stdio::inherit() })

@@ -1,0 +1,15 @@
+//! The engine whole: over ends in memory, over IMAP and the sandbox, and between real servers. One program, since
+//! each program would compile the engine for its ends again.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
+
+#[path = "engine/interrupt.rs"]
+mod interrupt;
+#[path = "engine/interrupt_imap.rs"]
+mod interrupt_imap;
+#[cfg(unix)]
+#[path = "engine/killed.rs"]
+mod killed;
+#[path = "engine/migration.rs"]
+mod migration;
+#[path = "engine/real_servers.rs"]
+mod real_servers;
