@@ -206,9 +206,15 @@ pub struct MigrateArgs {
 pub struct VerifyArgs {
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Read the old account again, too
-    #[arg(long)]
+    /// Read every octet of the old account again, too
+    #[arg(long, conflicts_with = "target_only")]
     pub reread_source: bool,
+    /// Leave the old account alone (it may be closed already): only the new one is read
+    #[arg(long)]
+    pub target_only: bool,
+    /// Start from this certificate and the manifest beside it instead of the journal: for anybody who has nothing else
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
 }
 
 /// Depth of the proof.

@@ -6,7 +6,8 @@ use crate::demo;
 use crate::env;
 use crate::error::Failure;
 use crate::output::{Show, print, say, warn};
-use crate::secrets;
+use crate::secrets::{self, Ask};
+use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
@@ -34,7 +35,7 @@ pub async fn run(command: Command) -> u8 {
         Command::Plan(args) => plan(&args).await,
         Command::Migrate(args) if args.dry_run => plan(&args.common).await,
         Command::Migrate(args) => migrate(&args.common).await,
-        Command::Verify(args) => verify(&args.common, args.reread_source).await,
+        Command::Verify(args) => verify::verify(&args).await,
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
@@ -64,15 +65,17 @@ fn wants_json(command: &Command) -> bool {
 }
 
 /// Both accounts and where their migration is kept.
-struct Place {
+pub(crate) struct Place {
     from: Account,
     to: Account,
-    pair: AccountPair,
-    journal: PathBuf,
-    report: PathBuf,
+    pub(crate) pair: AccountPair,
+    pub(crate) journal: PathBuf,
+    pub(crate) report: PathBuf,
+    /// Nobody asked for the report: its folder goes with the other temporary files.
+    pub(crate) report_is_temporary: bool,
 }
 
-fn place(args: &JournalArgs) -> Result<Place, Failure> {
+pub(crate) fn place(args: &JournalArgs) -> Result<Place, Failure> {
     let from = account::account(
         "from",
         args.from.as_deref(),
@@ -87,7 +90,7 @@ fn place(args: &JournalArgs) -> Result<Place, Failure> {
     }
     let journal = args.journal.clone().unwrap_or_else(|| env::journal(&pair.source, &pair.target));
     let report = args.report.clone().unwrap_or_else(|| env::report(&pair.source, &pair.target));
-    Ok(Place { from, to, pair, journal, report })
+    Ok(Place { from, to, pair, journal, report, report_is_temporary: false })
 }
 
 /// Settings from options.
@@ -142,13 +145,17 @@ fn opener(
     args: &CommonArgs,
     trust: Trust,
     settings: &Settings,
+    ask: Ask,
 ) -> Result<Opener, Failure> {
     let from = side == "from";
     let pick = |a: &Option<String>, b: &Option<String>| if from { a.clone() } else { b.clone() };
     let file = if from { &args.from_password_file } else { &args.to_password_file };
     let command = pick(&args.from_password_command, &args.to_password_command);
     let who = format!("{} at {}", account.user, account.endpoint.authority());
-    let credentials = secrets::find(side, file.as_deref(), command.as_deref(), &who)?;
+    let credentials = match ask {
+        Ask::Now => secrets::find(side, file.as_deref(), command.as_deref(), &who)?,
+        Ask::Never => secrets::none(),
+    };
     if account.endpoint.security == mailhaul_engine::config::Security::Clear {
         warn(
             &args.place.output,
@@ -170,8 +177,8 @@ fn opener(
 }
 
 /// A migration ready to run, with its journal locked.
-struct Ready {
-    migration: Real,
+pub(crate) struct Ready {
+    pub(crate) migration: Real,
     place: Place,
     json: bool,
     output: OutputArgs,
@@ -180,14 +187,18 @@ struct Ready {
 
 fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     start_log(&args.place.output)?;
-    let place = place(&args.place)?;
+    ready_in(args, place(&args.place)?, Ask::Now)
+}
+
+/// Opens the journal and gets both ends ready. `ask`: whether a secret of the old account is needed.
+pub(crate) fn ready_in(args: &CommonArgs, place: Place, ask: Ask) -> Result<Ready, Failure> {
     let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
     let spool = if spool.as_os_str().is_empty() { PathBuf::from(".") } else { spool };
     let settings = settings(args, spool)?;
     // All that can be wrong in what was typed is said before anybody is asked for a password.
     let (from, to) = (trust(args, &args.from_fingerprint)?, trust(args, &args.to_fingerprint)?);
-    let source = ImapSource(opener("from", &place.from, args, from, &settings)?);
-    let target = ImapTarget(opener("to", &place.to, args, to, &settings)?);
+    let source = ImapSource(opener("from", &place.from, args, from, &settings, ask)?);
+    let target = ImapTarget(opener("to", &place.to, args, to, &settings, Ask::Now)?);
     let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
     let mut migration = Migration::new(source, target, journal, settings);
     migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));
@@ -198,7 +209,10 @@ fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
 
 impl Ready {
     /// Runs `work` with progress shown and the first Ctrl-C stopping at a commit point.
-    async fn with_progress<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Failure> {
+    pub(crate) async fn with_progress<R>(
+        &self,
+        work: impl Future<Output = Result<R, Error>>,
+    ) -> Result<R, Failure> {
         let show = Show::start(&self.migration.bus, self.output.progress, self.json);
         let watch = tokio::spawn(stop_on_signal(self.migration.cancel.clone()));
         let done = work.await;
@@ -231,10 +245,14 @@ impl Ready {
         }
     }
 
-    async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
+    pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
         let written = report::write(&self.migration.journal, &self.facts(end), &self.place.report).await?;
         self.migration.journal.release().await?;
-        tell(&written, self.json)?;
+        if self.place.report_is_temporary && !self.json {
+            written.report.summary_lines(None).iter().for_each(|line| print(line));
+        } else {
+            tell(&written, self.json)?;
+        }
         let asked = end.questions.first();
         if let Some(question) = asked {
             say(&format!("{question}"));
@@ -294,13 +312,6 @@ async fn signal() {
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
     let ready = ready(args)?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
-    ready.report(&end).await
-}
-
-async fn verify(args: &CommonArgs, reread_source: bool) -> Result<u8, Failure> {
-    let ready = ready(args)?;
-    let level = ready.migration.settings.level;
-    let end = ready.with_progress(ready.migration.verify(level, reread_source)).await?;
     ready.report(&end).await
 }
 
@@ -477,7 +488,7 @@ async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
 }
 
 /// Logs go to a file, or with `-v` to stderr. Nothing secret is ever given to a log.
-fn start_log(args: &OutputArgs) -> Result<(), Failure> {
+pub(crate) fn start_log(args: &OutputArgs) -> Result<(), Failure> {
     use tracing_subscriber::filter::LevelFilter;
     let level = match args.verbose {
         0 => LevelFilter::WARN,

@@ -12,7 +12,7 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{AccountPair, Journal, State};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts};
-use mailhaul_engine::run::{Migration, Server};
+use mailhaul_engine::run::{Migration, Server, SourceLook};
 use mailhaul_sandbox::{Listening, demo};
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     show.finish().await;
     let end = end?;
     // And once more from the beginning: every octet at the new server against the recorded digests.
-    let again = migration.verify(Level::Octets, false).await?;
+    let again = migration.verify(Level::Octets, SourceLook::Listing).await?;
     let side = |at: &Listening, server: &Server| EndFacts {
         server: at.address.to_string(),
         product: server.product.clone(),
@@ -82,11 +82,19 @@ fn clean(folder: &Path) -> Result<(), Failure> {
     if !folder.exists() {
         return Ok(());
     }
-    if !folder.join("journal.sqlite").exists() {
+    if !is_demo(folder) {
         let what = format!("{} is there and is no demo's folder", folder.display());
         return Err(Failure::usage(what).hint("name another one with --report"));
     }
     std::fs::remove_dir_all(folder).map_err(|e| Failure::usage(format!("{}: {e}", folder.display())))
+}
+
+/// Its journal is about the sample account on this machine: a real one that lies there is never removed.
+fn is_demo(folder: &Path) -> bool {
+    let Ok(journal) = SqliteJournal::open_read_only(folder.join("journal.sqlite")) else { return false };
+    let here = format!("imap+insecure://{}@127.0.0.1:", demo::USER);
+    let AccountPair { source, target } = journal.pair();
+    source.starts_with(&here) && target.starts_with(&here)
 }
 
 fn address(at: &Listening) -> String {

@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod output;
 mod secrets;
+mod verify;
 
 use clap::Parser;
 use std::process::ExitCode;

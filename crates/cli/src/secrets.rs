@@ -9,6 +9,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Whether a password is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// It is, and whoever has it is asked at once.
+    Now,
+    /// Nobody logs in.
+    Never,
+}
+
+/// For an account that nobody logs in to.
+pub fn none() -> Arc<dyn Credentials> {
+    Arc::new(NotAsked)
+}
+
 /// Finds the password of one side. `who` is shown at the prompt.
 pub fn find(
     side: &'static str,
@@ -35,6 +49,14 @@ pub fn find(
     let asked = rpassword::prompt_password(format!("Password of {who}: "));
     let password = asked.map_err(|e| Failure::usage(format!("the password could not be read: {e}")))?;
     Ok(Arc::new(FixedPassword::new(password)))
+}
+
+struct NotAsked;
+
+impl Credentials for NotAsked {
+    fn secret(&self) -> SecretFuture<'_> {
+        Box::pin(async { Err("this account is left alone".to_owned()) })
+    }
 }
 
 struct FromFile(PathBuf);

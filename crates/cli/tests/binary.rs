@@ -14,3 +14,5 @@ mod refused;
 mod stopped;
 #[path = "binary/usage.rs"]
 mod usage;
+#[path = "binary/verifying.rs"]
+mod verifying;

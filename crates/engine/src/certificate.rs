@@ -1,6 +1,11 @@
 //! The certificate: which conditions of "nothing was lost" hold (integrity.md part 8), as far as the journal can
 //! tell, and what is not covered. A function of the report.
 
+mod import;
+mod read;
+
+pub use read::Certificate;
+
 use crate::config::Level;
 use crate::error::Error;
 use crate::journal::{Decision, State};
@@ -38,7 +43,7 @@ pub struct Condition {
 }
 
 #[derive(Serialize)]
-struct Certificate<'a> {
+struct CertificateJson<'a> {
     certificate: u32,
     mailhaul: &'a str,
     migration: &'a str,
@@ -62,7 +67,7 @@ struct Certificate<'a> {
 
 /// `certificate.json`.
 pub(crate) fn json(report: &Report) -> Result<Vec<u8>, Error> {
-    let certificate = Certificate {
+    let certificate = CertificateJson {
         certificate: FORMAT,
         mailhaul: &report.facts.version,
         migration: &report.facts.migration,

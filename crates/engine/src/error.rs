@@ -253,6 +253,14 @@ pub enum Error {
         /// What is wrong and what to do.
         what: String,
     },
+    /// A certificate that cannot be used: missing, no certificate, or not what its manifest says.
+    #[error("the certificate {path} cannot be used: {what}")]
+    Certificate {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A file of the report could not be written.
     #[error("cannot write {path}: {what}")]
     Report {

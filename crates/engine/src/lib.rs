@@ -31,6 +31,7 @@ pub mod plan;
 pub mod probe;
 pub mod progress;
 pub mod quirks;
+mod recount;
 pub mod report;
 mod reread;
 pub mod run;

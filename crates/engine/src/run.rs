@@ -5,14 +5,16 @@ use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
-use crate::error::{Error, Question, Refusal};
+use crate::error::{EndError, Error, Question, Refusal};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
 use crate::message::Key;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
+use crate::recount::{SOURCE_NOT_REACHED, recount};
+use crate::report::LEFT;
 use crate::survey::Survey;
-use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::copy::{CopyEnd, copy, refresh_target};
 use crate::transfer::job::{Job, Sessions, target_name};
 use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
@@ -47,6 +49,17 @@ pub struct Migration<S, T, J> {
     pub clock: Clock,
     /// For tests.
     pub probe: Probe,
+}
+
+/// What [`Migration::verify`] looks at in the old account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceLook {
+    /// Nothing: it is not connected to.
+    Nothing,
+    /// The UIDs of its mailboxes, where it can still be reached.
+    Listing,
+    /// Every octet of what was moved, too.
+    Octets,
 }
 
 /// What a run leaves to be said beside the journal.
@@ -111,12 +124,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         self.finish(&ctx, result).await
     }
 
-    /// Reads back what is at the target and compares it with the recorded digests; with `reread_source` the source
-    /// is read again, too.
-    pub async fn verify(&self, level: Level, reread_source: bool) -> Result<RunEnd, Error> {
+    /// Reads back what is at the target and compares it with the recorded digests; of the source it looks at what
+    /// `look` says. Nothing is changed on the servers.
+    pub async fn verify(&self, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run("verify").await?;
         let ctx = self.context(run);
-        let result = self.verify_in(&ctx, level, reread_source).await;
+        let result = self.verify_in(&ctx, level, look).await;
         self.finish(&ctx, result).await
     }
 
@@ -236,10 +249,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         copied?;
         read?;
         let left = left.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (mailbox, text) in &left {
-            let note = Note { kind: "left".into(), mailbox: Some(*mailbox), key: None, text: text.clone() };
-            ctx.journal.note(note).await?;
-        }
+        note_left(ctx, &left).await?;
         Ok(left)
     }
 
@@ -256,35 +266,44 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         for job in jobs {
             ctx.check_cancel()?;
             verify::sweep(ctx, &mut sessions, job, scope, level).await?;
-            questions.extend(verify::presence(ctx, &mut sessions, job).await?);
+            match verify::presence(ctx, &mut sessions, job).await {
+                Ok(question) => questions.extend(question),
+                // One mailbox that cannot be opened any more keeps the others from nothing.
+                Err(Error::Target(EndError::Refused { refusal, .. })) => {
+                    let why = format!("{} cannot be opened: {refusal}", job.target.text);
+                    note_left(ctx, &[(job.record.id, why)]).await?;
+                }
+                Err(error) => return Err(error),
+            }
             ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
         }
         sessions.close().await;
         Ok(questions)
     }
 
-    async fn verify_in(
-        &self,
-        ctx: &Ctx<S, T, J>,
-        level: Level,
-        reread_source: bool,
-    ) -> Result<RunEnd, Error> {
+    async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
-        let mut sessions = Sessions::<S, T> { source: None, target };
-        if reread_source {
-            sessions.source = Some(ctx.connect_source(false).await?);
-        }
+        let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
         let servers = servers(&sessions);
-        let jobs = jobs(ctx).await?;
-        if reread_source {
-            for job in &jobs {
+        let mut jobs = jobs(ctx).await?;
+        let mut left = Vec::new();
+        if sessions.source.is_some() {
+            left.extend(recount(ctx, &mut sessions, &jobs).await?);
+        }
+        for job in &mut jobs {
+            // Claims of another epoch mean nothing by number (law 6): they are found by content first, or doubted.
+            if let Some(CopyEnd::Left(why)) = refresh_target(ctx, &mut sessions, job).await? {
+                left.push((job.record.id, why));
+            }
+            if look == SourceLook::Octets {
                 crate::reread::reread(ctx, &mut sessions, job).await?;
             }
         }
         sessions.close().await;
+        note_left(ctx, &left).await?;
         let questions = self.prove(ctx, &jobs, Scope::All, level).await?;
-        Ok(RunEnd { run: ctx.run, left: Vec::new(), questions, servers, settle: ctx.settle() })
+        Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
     async fn undo_in(&self, ctx: &Ctx<S, T, J>) -> Result<UndoEnd, Error> {
@@ -368,6 +387,40 @@ async fn work<S: Source, T: Target, J: Journal>(
     // Connections are given back as soon as there is nothing more to do.
     sessions.close().await;
     Ok(())
+}
+
+/// Keeps for the report why mailboxes could not be finished.
+async fn note_left<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    left: &[(MailboxId, String)],
+) -> Result<(), Error> {
+    for (mailbox, text) in left {
+        let note = Note { kind: LEFT.into(), mailbox: Some(*mailbox), key: None, text: text.clone() };
+        ctx.journal.note(note).await?;
+    }
+    Ok(())
+}
+
+/// A session at the source, as far as `look` needs one. An old account that is closed already is no failure of a
+/// verification that only lists it.
+async fn reach_source<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    look: SourceLook,
+) -> Result<Option<S::Session>, Error> {
+    if look == SourceLook::Nothing {
+        return Ok(None);
+    }
+    match ctx.connect_source(false).await {
+        Ok(session) => Ok(Some(session)),
+        Err(Error::Source(error)) if look == SourceLook::Listing => {
+            let text = format!("the old account was not looked at: {error}");
+            ctx.journal
+                .note(Note { kind: SOURCE_NOT_REACHED.into(), mailbox: None, key: None, text })
+                .await?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The mailboxes that take part in this run. One that an earlier run moved and a rule leaves out now is not copied;

@@ -232,6 +232,11 @@ fn namespace_status_quota_and_id_are_read() {
     assert_eq!(resources[0], ("STORAGE".into(), 10, 512));
     let Untagged::Id(fields) = untagged("ID (\"name\" \"Cyrus\" \"version\" NIL)") else { panic!() };
     assert_eq!(fields[1], ("version".into(), None));
+    assert_eq!(
+        untagged("ENABLED CONDSTORE X-THING"),
+        Untagged::Enabled(vec!["CONDSTORE".into(), "X-THING".into()])
+    );
+    assert_eq!(untagged("ENABLED"), Untagged::Enabled(Vec::new()));
 }
 
 // ---- selections

@@ -161,6 +161,11 @@ impl Command {
         writer.end(Class::Barrier)
     }
 
+    /// ENABLE (RFC 5161) of extensions, separated by spaces.
+    pub fn enable(extensions: &str) -> Self {
+        Writer::new("ENABLE").raw(b" ").raw(extensions.as_bytes()).end(Class::Plain)
+    }
+
     /// ID (RFC 2971)
     pub fn id(fields: &[(&str, &str)]) -> Self {
         let fields: Vec<String> = fields.iter().map(|(k, v)| format!("\"{k}\" \"{v}\"")).collect();

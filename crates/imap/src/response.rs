@@ -52,6 +52,8 @@ pub enum Untagged {
     Expunge(u32),
     /// FETCH.
     Fetch(Box<Fetch>),
+    /// ENABLED (RFC 5161): what an ENABLE switched on.
+    Enabled(Vec<Bytes>),
     /// ID: field names and values.
     Id(Vec<(Bytes, Option<Bytes>)>),
     /// QUOTA (RFC 9208).
@@ -182,6 +184,7 @@ fn untagged(c: &mut Cursor<'_>) -> Option<Untagged> {
         b"STATUS" => Untagged::StatusData(status_data(c)?),
         b"NAMESPACE" => Untagged::Namespace(Namespaces::parse(c)?),
         b"FLAGS" => Untagged::Flags(c.list()?),
+        b"ENABLED" => Untagged::Enabled(words(c)),
         b"ID" => Untagged::Id(id(c)?),
         b"QUOTA" => quota(c)?,
         b"SEARCH" => Untagged::Search(search(c)),
@@ -264,6 +267,16 @@ fn quota(c: &mut Cursor<'_>) -> Option<Untagged> {
         c.skip_spaces();
         resources.push((name, usage, c.number()?));
     }
+}
+
+/// Atoms to the end of the line.
+fn words(c: &mut Cursor<'_>) -> Vec<Bytes> {
+    let mut words = Vec::new();
+    while let Some(word) = c.atom() {
+        words.push(word);
+        c.skip_spaces();
+    }
+    words
 }
 
 fn search(c: &mut Cursor<'_>) -> Vec<u32> {

@@ -12,8 +12,10 @@ use crate::error::{EndError, Refusal, RefusalClass};
 use crate::limits::Limits;
 use crate::net::{self, Dialer, Stream};
 use crate::quirks;
+use bytes::Bytes;
 use mailhaul_imap::{
-    Capabilities, Client, Command, Condition, Event, LiteralMode, Output, Status, StatusText, Untagged,
+    Capabilities, Client, Command, Condition, Event, LiteralMode, Namespaces, Output, Status, StatusText,
+    Untagged,
 };
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -42,9 +44,18 @@ struct Raw {
 
 /// The answer to one question.
 struct Answer {
-    data: Vec<Untagged>,
     status: Status,
     text: StatusText,
+}
+
+/// What the server says of itself after the login.
+#[derive(Default)]
+struct Introduced {
+    product: String,
+    namespaces: Option<Namespaces>,
+    delimiter: Option<u8>,
+    /// CONDSTORE is on for the whole connection.
+    condstore: bool,
 }
 
 /// Connects and logs in.
@@ -113,17 +124,15 @@ impl Raw {
         mut respond: impl FnMut(Option<Vec<u8>>) -> Option<Vec<u8>> + Send,
     ) -> Result<Answer, EndError> {
         let tag = self.client.submit(command);
-        let mut data = Vec::new();
         loop {
             self.write(doing).await?;
             match self.event(doing, self.limits.command).await? {
                 Event::Tagged { tag: of, status, text, .. } if of == tag => {
-                    return Ok(Answer { data, status, text });
+                    return Ok(Answer { status, text });
                 }
                 Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
                     return Err(self.bye(doing, &text));
                 }
-                Event::Untagged { data: untagged, .. } => data.push(untagged),
                 Event::Challenge(challenge) => {
                     let answer = respond(challenge);
                     self.client.respond(answer.as_deref());
@@ -229,6 +238,11 @@ impl Raw {
     fn refused_login(&self, account: &ImapAccount, answer: &Answer) -> EndError {
         let refusal = quirks::refusal(answer.status, &answer.text);
         let server = self.server.clone();
+        if refusal.code.as_deref() == Some("PRIVACYREQUIRED") {
+            // RFC 5530, 3: it is the missing encryption that is refused, not the password.
+            let what = format!("it takes no password over this connection: {refusal}");
+            return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
+        }
         match refusal.class {
             RefusalClass::Throttled(_) | RefusalClass::Unavailable => {
                 EndError::Refused { server, doing: "the login", refusal }
@@ -253,9 +267,8 @@ impl Raw {
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(capabilities.literal_mode());
-        let product = self.identify(&capabilities, &greeting).await?;
-        let namespaces = self.namespaces(&capabilities).await?;
-        let delimiter = if namespaces.is_none() { self.delimiter().await? } else { None };
+        let Introduced { product, namespaces, delimiter, condstore } =
+            self.introduce(&capabilities, &greeting).await?;
         let abilities = Abilities {
             announced: capabilities.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect(),
             product,
@@ -267,7 +280,8 @@ impl Raw {
             append_limit_octets: capabilities.append_limit(),
             expunges_by_uid: capabilities.uidplus(),
             conditional_store: capabilities.condstore(),
-            utf8_names: false,
+            // With both announced, revision 1 is spoken until IMAP4rev2 is enabled (RFC 9051, 6.3.1), which is not done.
+            utf8_names: capabilities.imap4rev2() && !capabilities.imap4rev1(),
             gmail: capabilities.gmail(),
             tls: self.stream.protection(),
         };
@@ -280,6 +294,7 @@ impl Raw {
             capabilities,
             abilities,
             namespaces,
+            condstore_enabled: condstore,
             requests,
             task,
             next_id: 0,
@@ -287,46 +302,65 @@ impl Raw {
         })
     }
 
-    /// ID (RFC 2971): who we are, and who the server says it is; else its greeting.
-    async fn identify(
+    /// Who we are and who the server says it is (ID), where mailboxes lie (NAMESPACE, else the delimiter that
+    /// `LIST "" ""` names: RFC 9051, 6.3.9), and CONDSTORE switched on (ENABLE, RFC 5161): asked together, since nothing
+    /// of it depends on another. A server that refuses one of them does without it.
+    async fn introduce(
         &mut self,
         capabilities: &Capabilities,
         greeting: &StatusText,
-    ) -> Result<String, EndError> {
-        let fallback = greeting.display_text();
-        if !capabilities.id() {
-            return Ok(fallback);
+    ) -> Result<Introduced, EndError> {
+        let mut commands = Vec::new();
+        if capabilities.id() {
+            commands.push(Command::id(&[("name", "Mailhaul"), ("version", env!("CARGO_PKG_VERSION"))]));
         }
-        let us = [("name", "Mailhaul"), ("version", env!("CARGO_PKG_VERSION"))];
-        let answer = self.plain(Command::id(&us), "ID").await?;
-        let fields =
-            answer.data.iter().find_map(|d| if let Untagged::Id(fields) = d { Some(fields) } else { None });
-        let field = |name: &[u8]| {
-            let value = fields?.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))?.1.as_ref()?;
-            Some(String::from_utf8_lossy(value).into_owned())
-        };
-        Ok(match (field(b"name"), field(b"version")) {
-            (Some(name), Some(version)) => format!("{name} {version}"),
-            (Some(name), None) => name,
-            _ => fallback,
-        })
+        commands.push(match capabilities.namespace() {
+            true => Command::namespace(),
+            false => Command::list("", b"", b"", ""),
+        });
+        if capabilities.enable() && capabilities.condstore() {
+            commands.push(Command::enable("CONDSTORE"));
+        }
+        let mut introduced = Introduced { product: greeting.display_text(), ..Introduced::default() };
+        let mut said = self.ask_all(commands, "ID, NAMESPACE and ENABLE").await?;
+        if capabilities.namespace() && !said.iter().any(|d| matches!(d, Untagged::Namespace(_))) {
+            let delimiter = vec![Command::list("", b"", b"", "")];
+            said.extend(self.ask_all(delimiter, "LIST").await?);
+        }
+        for data in said {
+            match data {
+                Untagged::Id(fields) => introduced.product = product(&fields).unwrap_or(introduced.product),
+                Untagged::Namespace(namespaces) => introduced.namespaces = Some(namespaces),
+                Untagged::List(entry) => introduced.delimiter = entry.delimiter,
+                Untagged::Enabled(names) => {
+                    introduced.condstore |= names.iter().any(|n| n.eq_ignore_ascii_case(b"CONDSTORE"));
+                }
+                _ => {}
+            }
+        }
+        Ok(introduced)
     }
 
-    async fn namespaces(
+    /// Asks several questions at once: all data that came before the last answer.
+    async fn ask_all(
         &mut self,
-        capabilities: &Capabilities,
-    ) -> Result<Option<mailhaul_imap::Namespaces>, EndError> {
-        if !capabilities.namespace() {
-            return Ok(None);
+        commands: Vec<Command>,
+        doing: &'static str,
+    ) -> Result<Vec<Untagged>, EndError> {
+        let mut waiting: Vec<_> = commands.into_iter().map(|c| self.client.submit(c)).collect();
+        let mut data = Vec::new();
+        while !waiting.is_empty() {
+            self.write(doing).await?;
+            match self.event(doing, self.limits.command).await? {
+                Event::Tagged { tag, .. } => waiting.retain(|t| *t != tag),
+                Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
+                    return Err(self.bye(doing, &text));
+                }
+                Event::Untagged { data: untagged, .. } => data.push(untagged),
+                _ => {}
+            }
         }
-        let answer = self.plain(Command::namespace(), "NAMESPACE").await?;
-        Ok(answer.data.into_iter().find_map(|d| if let Untagged::Namespace(n) = d { Some(n) } else { None }))
-    }
-
-    /// `LIST "" ""` names the delimiter (RFC 9051, 6.3.9).
-    async fn delimiter(&mut self) -> Result<Option<u8>, EndError> {
-        let answer = self.plain(Command::list("", b"", b"", ""), "LIST").await?;
-        Ok(answer.data.into_iter().find_map(|d| if let Untagged::List(e) = d { e.delimiter } else { None }))
+        Ok(data)
     }
 
     fn check(&self, answer: &Answer, doing: &'static str) -> Result<(), EndError> {
@@ -356,5 +390,17 @@ impl Raw {
                 EndError::Lost { server, doing, what: format!("BYE {text}") }
             }
         }
+    }
+}
+
+/// Name and version, as ID gives them.
+fn product(fields: &[(Bytes, Option<Bytes>)]) -> Option<String> {
+    let field = |name: &[u8]| {
+        let value = fields.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))?.1.as_ref()?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    match (field(b"name"), field(b"version")) {
+        (Some(name), Some(version)) => Some(format!("{name} {version}")),
+        (name, _) => name,
     }
 }

@@ -32,6 +32,8 @@ pub struct Link {
     capabilities: Capabilities,
     abilities: Abilities,
     namespaces: Option<Namespaces>,
+    /// CONDSTORE is on without being asked for mailbox by mailbox.
+    condstore_enabled: bool,
     requests: mpsc::UnboundedSender<Request>,
     task: tokio::task::JoinHandle<()>,
     next_id: u64,
@@ -152,7 +154,8 @@ impl Link {
 
     /// EXAMINE.
     pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
-        let condstore = self.capabilities.condstore();
+        // Enabled for the connection, or asked for with each mailbox (RFC 7162, 3.1.8).
+        let condstore = self.capabilities.condstore() && !self.condstore_enabled;
         let reply = self.ask(Command::examine(mailbox, condstore), "EXAMINE").await?;
         let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
         self.exists = u64::from(facts.exists);
@@ -200,7 +203,9 @@ impl Link {
         let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
         for (space, entry) in self.list(&patterns).await? {
             let foreign = self.space_of(&entry.name).unwrap_or(space);
-            let info = found.entry(entry.name.clone()).or_insert_with(|| info(&entry, foreign));
+            let info = found
+                .entry(entry.name.clone())
+                .or_insert_with(|| info(&entry, foreign, self.abilities.utf8_names));
             info.role = info.role.or(role(&entry));
             info.subscribed |= entry.has(b"\\Subscribed");
         }
@@ -353,10 +358,10 @@ fn trim_delimiter(space: &mailhaul_imap::Namespace) -> &[u8] {
     }
 }
 
-fn info(entry: &ListEntry, space: Space) -> MailboxInfo {
+fn info(entry: &ListEntry, space: Space, utf8: bool) -> MailboxInfo {
     MailboxInfo {
         wire: entry.name.clone(),
-        text: crate::names::decode(&entry.name, false),
+        text: crate::names::decode(&entry.name, utf8),
         delimiter: entry.delimiter.map(char::from),
         selectable: entry.is_selectable(),
         may_have_children: !entry.has(b"\\Noinferiors"),

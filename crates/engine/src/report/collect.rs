@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::journal::{
     Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunRecord,
 };
+use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
@@ -178,6 +179,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         let copies = self.run.as_ref().is_some_and(|r| r.verb == "migrate");
         let (manifest, file) = self.manifest.finish();
         let mut outcome = outcome(self.facts, &totals, &mailboxes, copies);
+        outcome.unlisted_mailboxes += self.notes.new_mailboxes;
         if manifest.lines != totals.listed() {
             outcome.remainder = outcome.remainder.max(manifest.lines.abs_diff(totals.listed()));
         }
@@ -257,6 +259,8 @@ impl Announced {
 #[derive(Debug, Default)]
 struct Notes {
     left: BTreeMap<MailboxId, String>,
+    /// Mailboxes of the source that no survey has seen.
+    new_mailboxes: u64,
     flags_announced: Announced,
     dates_announced: Announced,
     doubts: Excerpt<NoteEntry>,
@@ -300,6 +304,12 @@ impl Notes {
                 }
             }
             LEFT => {}
+            // What one run saw of the old account says nothing about the next.
+            NEW_MAILBOX | SOURCE_NOT_REACHED if record.run != run.map(|r| r.id) => {}
+            NEW_MAILBOX => {
+                self.new_mailboxes += 1;
+                self.remarks.push(NOTES_SHOWN_MAX, entry);
+            }
             FLAGS_ANNOUNCED => self.flags_announced.add(note.mailbox),
             DATES_ANNOUNCED => self.dates_announced.add(note.mailbox),
             kind if kind == "ghost" || kind == "doubt" || kind.starts_with("doubt:") => {

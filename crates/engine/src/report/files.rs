@@ -44,7 +44,7 @@ pub(super) fn holds(path: &Path, content: &[u8]) -> bool {
 }
 
 /// The SHA-256 of a file in hexadecimal, read in pieces; `None` if it cannot be read.
-pub(super) fn sha256(path: &Path) -> Option<String> {
+pub(crate) fn sha256(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     let mut state = Sha256::new();
     let mut piece = vec![0; PIECE_OCTETS];

@@ -20,8 +20,14 @@ pub(super) type Epochs = BTreeMap<EpochId, u32>;
 #[derive(Serialize)]
 struct Line<'a> {
     source: SourcePart<'a>,
+    /// Octets fetched, where that is not the size that the source announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    octets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
+    /// Of the newline-normalised octets (level L1), so that a later reading can be graded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    normal_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sent_sha256: Option<String>,
     target: Option<TargetPart<'a>>,
@@ -126,7 +132,9 @@ pub(super) fn line(
             size: item.octets,
             flags: words(&item.flags),
         },
+        octets: sent.map(|s| s.fetched.octets).filter(|octets| *octets != item.octets),
         sha256: sent.map(|s| s.fetched.exact.to_string()),
+        normal_sha256: sent.map(|s| s.fetched.normal.to_string()),
         sent_sha256: sent.filter(|s| s.sent.exact != s.fetched.exact).map(|s| s.sent.exact.to_string()),
         target: item.place.map(|place| TargetPart {
             mailbox: target_name,

@@ -32,6 +32,7 @@ use std::time::Duration;
 pub use collect::collect;
 pub use differences::{Differences, Differs, judge};
 pub use exceptions::{EXCEPTIONS_FOLDER, exception_path, save_exception};
+pub(crate) use files::sha256 as sha256_of;
 pub use mailbox::{MailboxEntry, SideEntry, SideListing};
 pub use manifest::{MANIFEST, ManifestFacts};
 pub use totals::{ABSENT, Bucket, DAMAGED, MailboxTotals, Tally, Totals, UNNAMED};

@@ -259,11 +259,11 @@ async fn a_manifest_line_has_the_shape_of_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     write(&example::complete().journal(), &run_facts(), folder.path()).await.unwrap();
     let first = read(folder.path(), MANIFEST).lines().next().unwrap().to_owned();
-    let digest = example::fingerprint("1.1", 0).exact;
+    let (digest, normal) = (example::fingerprint("1.1", 0).exact, example::fingerprint("1.1", 0).normal);
     assert_eq!(
         first,
         format!(
-            r#"{{"source":{{"mailbox":"INBOX","uidvalidity":1600000000,"uid":1,"internaldate":"03-Mar-2020 10:11:12 +0000","size":9919,"flags":["\\Seen"]}},"sha256":"{digest}","target":{{"mailbox":"INBOX","uidvalidity":1795000000,"uid":1}},"target_sha256":"{digest}","grade":"exact","state":"verified","origin":"appended"}}"#
+            r#"{{"source":{{"mailbox":"INBOX","uidvalidity":1600000000,"uid":1,"internaldate":"03-Mar-2020 10:11:12 +0000","size":9919,"flags":["\\Seen"]}},"sha256":"{digest}","normal_sha256":"{normal}","target":{{"mailbox":"INBOX","uidvalidity":1795000000,"uid":1}},"target_sha256":"{digest}","grade":"exact","state":"verified","origin":"appended"}}"#
         )
     );
 }

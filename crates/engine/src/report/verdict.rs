@@ -147,6 +147,7 @@ pub fn exit_code_of(error: &Error) -> u8 {
         Error::Question(Question::ManyMissing { .. }) => 4,
         Error::Question(Question::TargetHoldsMail { .. } | Question::WillNotMove { .. })
         | Error::Settings { .. } => 2,
+        Error::Certificate { .. } => 10,
         Error::Report { .. } => 1,
     }
 }
@@ -265,6 +266,7 @@ mod tests {
             (Error::Question(Question::WillNotMove { what: vec![] }), 2),
             (Error::Question(Question::TargetHoldsMail { mailboxes: vec![] }), 2),
             (Error::Question(Question::ManyMissing { mailbox: text(), missing: 30, claimed: 31 }), 4),
+            (Error::Certificate { path: text(), what: text() }, 10),
             (Error::Report { path: text(), what: text() }, 1),
         ];
         for (error, code) in table {

@@ -10,8 +10,8 @@ use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query,
-    Reason, Side, Sighting, State,
+    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query, Reason, Side,
+    Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -64,8 +64,9 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     passes(ctx, sessions, job, memory).await
 }
 
-/// Opens the target mailbox: its epoch must be the one our claims belong to.
-async fn refresh_target<S: Source, T: Target, J: Journal>(
+/// Opens the target mailbox: its epoch must be the one our claims belong to, else they are looked for by content.
+/// `Some`: it cannot be opened.
+pub async fn refresh_target<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,

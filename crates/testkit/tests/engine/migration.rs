@@ -5,7 +5,7 @@ use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Existing, Journal, State};
 use mailhaul_engine::memory_end::{MemoryMail, MemorySource, MemoryTarget};
-use mailhaul_engine::run::{Migration, RunEnd};
+use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
 use std::collections::BTreeMap;
 
 struct World {
@@ -147,9 +147,46 @@ async fn a_changed_octet_at_the_target_is_found_by_verify() {
     world.migrate(|_| {}).await.unwrap();
     world.target.tamper("Work", 5);
     let migration = world.migration(|_| {});
-    migration.verify(Level::Octets, true).await.unwrap();
+    migration.verify(Level::Octets, SourceLook::Octets).await.unwrap();
     migration.journal.release().await.unwrap();
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 59), (State::Exception, 1)]));
+}
+
+async fn verified(world: &World, look: SourceLook) -> RunEnd {
+    let migration = world.migration(|_| {});
+    let end = migration.verify(Level::Octets, look).await.unwrap();
+    migration.journal.release().await.unwrap();
+    end
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_finds_renumbered_messages_by_content_and_what_it_does_not_find_is_pending() {
+    let world = World::new();
+    world.migrate(|_| {}).await.unwrap();
+    world.target.renumber("INBOX");
+    verified(&world, SourceLook::Listing).await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 60)]));
+    let lost = *world.target.snapshot()[&b"INBOX"[..]].messages.keys().next().unwrap();
+    world.target.expunge("INBOX", lost);
+    world.target.renumber("INBOX");
+    verified(&world, SourceLook::Listing).await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 59), (State::Suspect, 1)]));
+    assert_eq!(world.target.appended(), 60, "verify sends nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_takes_nothing_new_in_to_be_copied_and_an_epoch_of_the_source_it_cannot_judge() {
+    let world = World::new();
+    world.migrate(|_| {}).await.unwrap();
+    world.source.deliver("INBOX", "Subject: late\r\n\r\n", "", "03-Mar-2021 10:11:12 +0000");
+    assert_eq!(verified(&world, SourceLook::Listing).await.left, []);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 60)]));
+    world.source.renumber("INBOX");
+    let left = verified(&world, SourceLook::Listing).await.left;
+    assert!(left.len() == 1 && left[0].1.contains("UIDVALIDITY"), "{left:?}");
+    let logins = world.source.logins();
+    assert_eq!(verified(&world, SourceLook::Nothing).await.left, []);
+    assert_eq!(world.source.logins(), logins, "the old account is left alone");
 }
 
 #[tokio::test(start_paused = true)]

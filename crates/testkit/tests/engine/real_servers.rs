@@ -9,7 +9,7 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{AccountPair, Existing, Journal, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
-use mailhaul_engine::run::{Migration, RunEnd};
+use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
 use mailhaul_testkit::account::Account;
 use mailhaul_testkit::checker::{PathMap, assert_same};
 use mailhaul_testkit::corpus::{CorpusOptions, generate};
@@ -307,7 +307,7 @@ async fn verify_finds_nothing_wrong_and_undo_leaves_what_was_there() {
     filled(&from, small(14)).await;
     let journey = Move::new((a.imap(), &from), (b.imap(), &to));
     journey.run().await.unwrap();
-    journey.with(async |m| m.verify(Level::Octets, true).await.unwrap()).await;
+    journey.with(async |m| m.verify(Level::Octets, SourceLook::Octets).await.unwrap()).await;
     assert_eq!(journey.states().await.into_keys().collect::<Vec<_>>(), [State::Verified]);
     let removed: u64 =
         journey.with(async |m| m.undo().await.unwrap()).await.iter().map(|(_, u)| u.removed).sum();

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::journal::memory::{MemoryJournal, MemoryStore};
 use crate::journal::{AccountPair, Journal};
 use crate::memory_end::{MemoryMail, MemorySource, MemoryTarget};
-use crate::run::Migration;
+use crate::run::{Migration, SourceLook};
 
 struct World {
     source: MemoryMail,
@@ -70,8 +70,9 @@ async fn a_damaged_message_is_reported_by_verify_with_exit_code_4() {
     let world = World::new();
     world.migrate(Level::Octets).await;
     world.target.tamper("Work", 2);
-    let verified =
-        world.run(Level::Octets, async |m| _ = m.verify(Level::Octets, false).await.unwrap()).await;
+    let verified = world
+        .run(Level::Octets, async |m| _ = m.verify(Level::Octets, SourceLook::Listing).await.unwrap())
+        .await;
     assert_eq!(
         (verified.report.verdict(), verified.report.exit_code()),
         (Verdict::CompleteWithExceptions, 4)

@@ -1,0 +1,91 @@
+//! `verify` alone: what it looks at, what it starts from, and that it changes nothing.
+
+use crate::accounts::{Pair, USER, files, letter};
+use bytes::Bytes;
+use mailhaul_sandbox::Profile;
+
+/// Moved whole; its certificate.
+async fn moved() -> (Pair, String) {
+    let pair = Pair::filled(Profile { refuse_bad_header: true, ..Profile::default() }, 12).await;
+    pair.deliver("INBOX", "From: x@y.example\r\nno colon here\r\n\r\nbody\r\n");
+    pair.deliver("INBOX", &letter(3));
+    pair.run("migrate", &[]).await.expect(3);
+    let certificate = pair.report().join("certificate.json");
+    (pair, certificate.to_str().unwrap().to_owned())
+}
+
+/// `verify --certificate` without anything the first run left, but the certificate and its manifest.
+async fn verify_from(pair: &Pair, certificate: &str, options: &[&str]) -> crate::accounts::Ran {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let url = |at: &mailhaul_sandbox::Listening| format!("imap+insecure://{USER}@{}", at.address);
+    let mut command = crate::accounts::program(&["verify", "--certificate", certificate]);
+    command.args(["--from", &url(&pair.from), "--to", &url(&pair.to), "--settle", "1"]).args(options);
+    command.env("MAILHAUL_FROM_PASSWORD", crate::accounts::FROM_PASSWORD);
+    command.env("MAILHAUL_TO_PASSWORD", crate::accounts::TO_PASSWORD);
+    command.env("HOME", elsewhere.path()).env("TMPDIR", elsewhere.path()).current_dir(elsewhere.path());
+    let ran = crate::accounts::ran(&mut command).await;
+    assert_eq!(files(elsewhere.path()), Vec::<std::path::PathBuf>::new(), "nothing is left behind");
+    ran
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_came_to_the_old_account_since_is_exit_5_until_it_is_moved() {
+    let pair = Pair::filled(Profile::default(), 5).await;
+    pair.run("migrate", &[]).await.expect(0);
+    pair.run("verify", &[]).await.expect(0);
+    pair.deliver("INBOX", &letter(90));
+    let appends = pair.appends();
+    pair.run("verify", &[]).await.expect(5).says("1 mailbox could not be listed or finished");
+    pair.old.create(USER, "New", None, true);
+    pair.deliver("New", &letter(91));
+    pair.run("verify", &[]).await.expect(5).says("2 mailboxes could not be listed or finished");
+    assert_eq!(pair.appends(), appends, "verify sends nothing");
+    pair.run("migrate", &[]).await.expect(0);
+    pair.run("verify", &[]).await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_old_account_does_not_keep_verify_from_its_work() {
+    let pair = Pair::filled(Profile::default(), 5).await;
+    pair.run("migrate", &[]).await.expect(0);
+    pair.old.set(|p| p.login_disabled = true);
+    pair.run("verify", &[]).await.expect(0);
+    let report = std::fs::read_to_string(pair.report().join("report.json")).unwrap();
+    assert!(report.contains("the old account was not looked at"), "{report}");
+    let mut command = pair.command("verify", &["--target-only"]);
+    command.env_remove("MAILHAUL_FROM_PASSWORD");
+    let logins = pair.old.counters();
+    crate::accounts::ran(&mut command).await.expect(0);
+    assert_eq!(pair.old.counters(), logins, "the old account is left alone");
+    pair.run("verify", &["--reread-source"]).await.expect(13);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_alone_is_enough_to_verify_and_finds_what_changed() {
+    let (pair, certificate) = moved().await;
+    std::fs::remove_dir_all(pair.journal().parent().unwrap()).unwrap();
+    verify_from(&pair, &certificate, &[]).await.expect(3).says("16  read back, every octet the same");
+    verify_from(&pair, &certificate, &["--reread-source"]).await.expect(3);
+    let page = pair.report().join("again");
+    verify_from(&pair, &certificate, &["--report", page.to_str().unwrap()]).await.expect(3);
+    assert!(page.join("certificate.json").exists());
+    pair.new.replace(USER, "INBOX", 5, Bytes::from(letter(4).replace("Dear", "Fear")));
+    verify_from(&pair, &certificate, &[]).await.expect(4).says("INBOX, UID 5");
+    pair.new.expunge(USER, "INBOX", 5);
+    verify_from(&pair, &certificate, &[])
+        .await
+        .expect(3)
+        .says("removed from the new server by somebody since");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_that_was_changed_is_refused_exit_10() {
+    let (pair, certificate) = moved().await;
+    let manifest = pair.report().join("manifest.ndjson");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replacen("\"uid\":5", "\"uid\":6", 1)).unwrap();
+    verify_from(&pair, &certificate, &[]).await.expect(10).says("is not the manifest it certifies");
+    std::fs::remove_file(&manifest).unwrap();
+    verify_from(&pair, &certificate, &[]).await.expect(10).says("manifest.ndjson");
+    verify_from(&pair, "/nonexistent/certificate.json", &[]).await.expect(10);
+}

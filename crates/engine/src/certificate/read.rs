@@ -1,0 +1,207 @@
+//! A certificate and its manifest, read back: what `mailhaul verify --certificate` starts from.
+
+use crate::error::Error;
+use crate::journal::{AccountPair, Decision, Name};
+use base64::Engine as _;
+use bytes::Bytes;
+use serde::Deserialize;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A certificate whose manifest is what it says.
+#[derive(Debug)]
+pub struct Certificate {
+    /// The file.
+    pub path: PathBuf,
+    /// The accounts it is about.
+    pub pair: AccountPair,
+    /// The name of the migration.
+    pub migration: String,
+    pub(super) mailboxes: Vec<Mailbox>,
+    manifest: PathBuf,
+    pub(super) lines: u64,
+}
+
+/// One mailbox as certified.
+#[derive(Debug, Deserialize)]
+pub(super) struct Mailbox {
+    source_name: String,
+    source_wire: Wire,
+    target_name: Option<String>,
+    target_wire: Option<Wire>,
+    pub(super) role: Option<String>,
+    decision: String,
+    rule: Option<String>,
+    reason: Option<String>,
+    pub(super) source_uidvalidity: Option<u32>,
+    pub(super) target_uidvalidity: Option<u32>,
+    pub(super) survey_messages: Option<u64>,
+    pub(super) survey_bytes: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Wire {
+    Text(String),
+    Octets { base64: String },
+}
+
+impl Wire {
+    fn octets(&self) -> Option<Bytes> {
+        match self {
+            Self::Text(text) => Some(Bytes::copy_from_slice(text.as_bytes())),
+            Self::Octets { base64 } => {
+                base64::engine::general_purpose::STANDARD.decode(base64).ok().map(Bytes::from)
+            }
+        }
+    }
+}
+
+impl Mailbox {
+    /// Its name at the source.
+    pub(super) fn source(&self) -> Option<Name> {
+        name(&self.source_name, &self.source_wire)
+    }
+
+    /// What was done with it.
+    pub(super) fn decision(&self) -> Option<Decision> {
+        Some(match self.decision.as_str() {
+            "move" => Decision::Move(name(self.target_name.as_ref()?, self.target_wire.as_ref()?)?),
+            "exclude" => Decision::Exclude(self.rule.clone().unwrap_or_default()),
+            "refuse" => Decision::Refuse(self.reason.clone().unwrap_or_default()),
+            _ => return None,
+        })
+    }
+}
+
+fn name(text: &str, wire: &Wire) -> Option<Name> {
+    Some(Name { wire: wire.octets()?, text: text.to_owned(), delimiter: None })
+}
+
+#[derive(Deserialize)]
+struct File {
+    certificate: u32,
+    migration: String,
+    source: Account,
+    target: Account,
+    mailboxes: Vec<Mailbox>,
+    manifest: Manifest,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    account: String,
+}
+
+#[derive(Deserialize)]
+struct Manifest {
+    file: String,
+    sha256: String,
+    lines: u64,
+}
+
+/// One source message of the manifest.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line {
+    pub(super) source: SourcePart,
+    pub(super) octets: Option<u64>,
+    pub(super) sha256: Option<String>,
+    pub(super) normal_sha256: Option<String>,
+    pub(super) target: Option<TargetPart>,
+    pub(super) target_sha256: Option<String>,
+    pub(super) grade: Option<String>,
+    pub(super) state: String,
+    pub(super) origin: Option<String>,
+    #[serde(default)]
+    pub(super) ladder: Vec<String>,
+    pub(super) flags: Option<FlagsPart>,
+    pub(super) date: Option<DatePart>,
+    pub(super) reason: Option<ReasonPart>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct SourcePart {
+    pub(super) mailbox: String,
+    pub(super) uidvalidity: Option<u32>,
+    pub(super) uid: i64,
+    pub(super) internaldate: Option<String>,
+    pub(super) size: u64,
+    pub(super) flags: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TargetPart {
+    pub(super) uidvalidity: Option<u32>,
+    pub(super) uid: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct FlagsPart {
+    pub(super) sent: Vec<String>,
+    pub(super) read_back: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DatePart {
+    pub(super) sent: Option<String>,
+    pub(super) read_back: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ReasonPart {
+    pub(super) kind: String,
+    pub(super) text: String,
+}
+
+impl Certificate {
+    /// Reads `certificate.json` at `path` and checks that the manifest beside it hashes to what the certificate says.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`]: a file that is missing, no certificate, of another format, or changed since.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let bad = |what: String| Error::Certificate { path: path.display().to_string(), what };
+        let octets = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+        let json: File =
+            serde_json::from_slice(&octets).map_err(|e| bad(format!("it is no certificate: {e}")))?;
+        if json.certificate != super::FORMAT {
+            let what = format!("its format is {}, this Mailhaul knows {}", json.certificate, super::FORMAT);
+            return Err(bad(what));
+        }
+        // The manifest lies beside it, whatever a path in the file says.
+        let file = Path::new(&json.manifest.file).file_name().unwrap_or_default();
+        let manifest = path.with_file_name(file);
+        let Some(found) = crate::report::sha256_of(&manifest) else {
+            return Err(bad(format!("its manifest {} cannot be read", manifest.display())));
+        };
+        if found != json.manifest.sha256 {
+            let what = format!(
+                "{} is not the manifest it certifies: SHA-256 {found}, certified {}",
+                manifest.display(),
+                json.manifest.sha256
+            );
+            return Err(bad(what));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            pair: AccountPair { source: json.source.account, target: json.target.account },
+            migration: json.migration,
+            mailboxes: json.mailboxes,
+            manifest,
+            lines: json.manifest.lines,
+        })
+    }
+
+    /// Something about it that does not hold together.
+    pub(super) fn damaged(&self, what: impl Into<String>) -> Error {
+        Error::Certificate { path: self.path.display().to_string(), what: what.into() }
+    }
+
+    /// The lines of the manifest, in order.
+    pub(super) fn lines(&self) -> Result<impl Iterator<Item = Result<Line, Error>> + '_, Error> {
+        let file = std::fs::File::open(&self.manifest).map_err(|e| self.damaged(e.to_string()))?;
+        Ok(BufReader::new(file).lines().enumerate().map(|(at, line)| {
+            let bad = |e: String| self.damaged(format!("line {} of its manifest: {e}", at + 1));
+            serde_json::from_str(&line.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))
+        }))
+    }
+}
