@@ -33,14 +33,14 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let mut migration = Migration::new(source, target, journal.clone(), settings);
     migration.exceptions = Some(args.report.join(report::EXCEPTIONS_FOLDER));
 
-    print("Mailhaul demo: the account of a small joinery moves from an old server to a new one.");
+    print("Mailhaul demo: the account of a small joinery moves to a new server.");
     print("Both servers run inside this program; nothing leaves this machine.\n");
     print("1 Check the requirements  2 Connect the old account  3 Connect the new account");
     let (survey, plan) = migration.plan().await?;
     let names = [("Old account", from.address.to_string()), ("New account", to.address.to_string())];
     check_lines_for(names, &survey, &plan).iter().for_each(|line| print(&format!("  {line}")));
     print("\n4 Choose what moves");
-    plan.to_string().trim_end().lines().for_each(|line| print(&format!("  {line}")));
+    print(plan.to_string().trim_end());
     print("\n5 Move and verify");
     let show = Show::start(&migration.bus, ProgressForm::Auto, false);
     let end = migration.migrate().await;
@@ -70,7 +70,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let as_predicted = judge(&journal).await?;
     journal.release().await?;
     print(if as_predicted {
-        "\nThis is exactly what the sample predicts: one message has a header that the new server refuses."
+        "\nThis is exactly what the sample predicts: the new server refuses one message."
     } else {
         "\nThis is NOT what the sample predicts: please report it."
     });

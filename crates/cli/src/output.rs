@@ -27,7 +27,7 @@ pub struct View {
     pub exceptions: u64,
     /// What is waited for.
     pub waiting: Option<String>,
-    /// Mailboxes in work, by number.
+    /// Names of the mailboxes so far, by number.
     pub mailboxes: HashMap<i64, String>,
 }
 
@@ -49,14 +49,12 @@ impl View {
                 return Some(format!("{source} -> {target}"));
             }
             Progress::MailboxListed { messages, new, .. } => self.earlier += messages.saturating_sub(*new),
-            Progress::MailboxDone { mailbox } => {
-                self.mailboxes.remove(mailbox);
-            }
             Progress::Stored { messages, .. } => self.stored += messages,
             Progress::Verified { messages, .. } => self.verified += messages,
-            Progress::Exception { kind, text, .. } => {
+            Progress::Exception { mailbox, key, kind, text } => {
                 self.exceptions += 1;
-                return Some(format!("needs you ({kind}): {text}"));
+                let name = self.mailboxes.get(mailbox).map_or("?", String::as_str);
+                return Some(format!("needs you: {name}, UID {key} ({kind}): {text}"));
             }
             Progress::Waiting { why, seconds, .. } => {
                 let line = format!("waiting {seconds} s: {why}");
@@ -67,7 +65,7 @@ impl View {
             Progress::Resolving { messages, .. } => {
                 return Some(format!("looking for {messages} messages whose answer was lost"));
             }
-            Progress::Connected { .. } | Progress::Ended { .. } => {}
+            Progress::Connected { .. } | Progress::MailboxDone { .. } | Progress::Ended { .. } => {}
         }
         None
     }
@@ -243,6 +241,8 @@ mod tests {
         let mut view = View::default();
         view.fold(&Progress::Planned { mailboxes: 1, messages: 7, octets: 0 });
         view.fold(&Progress::MailboxListed { mailbox: 1, messages: 7, new: 5, octets: 0 });
+        let (source, target) = ("A".to_owned(), "B".to_owned());
+        view.fold(&Progress::MailboxStarted { mailbox: 1, source, target, messages: 7, octets: 0 });
         view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 9 });
         view.fold(&Progress::Verified { mailbox: 1, messages: 3, octets: 9 });
         let said = view.fold(&Progress::Exception {
@@ -251,7 +251,7 @@ mod tests {
             kind: "refused".into(),
             text: "NO x".into(),
         });
-        assert_eq!(said.as_deref(), Some("needs you (refused): NO x"));
+        assert_eq!(said.as_deref(), Some("needs you: A, UID 2 (refused): NO x"));
         assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
     }
 }
