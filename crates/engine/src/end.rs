@@ -184,6 +184,24 @@ pub struct Opened {
     pub takes_new_keywords: bool,
 }
 
+/// A mailbox just opened, with its UIDs. Complete only if there are as many as EXISTS says (law 7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UidListing {
+    /// What was said when it was opened.
+    pub opened: Opened,
+    /// Ascending.
+    pub keys: Vec<Key>,
+    /// EXISTS after a NOOP.
+    pub exists: u64,
+}
+
+impl UidListing {
+    /// True when every message is named.
+    pub fn is_complete(&self) -> bool {
+        self.keys.len() as u64 == self.exists
+    }
+}
+
 /// One message of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -345,6 +363,18 @@ pub trait SourceSession: Send + 'static {
     ) -> impl Future<Output = Result<u64, EndError>> + Send;
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
+    /// Opens a mailbox and lists it, as [`SourceSession::open`] and [`SourceSession::keys`] would; together where the
+    /// end can, so that a mailbox costs one round trip.
+    fn open_and_list(
+        &mut self,
+        mailbox: &Bytes,
+    ) -> impl Future<Output = Result<UidListing, EndError>> + Send {
+        async move {
+            let opened = self.open(mailbox).await?;
+            let (keys, exists) = self.keys().await?;
+            Ok(UidListing { opened, keys, exists })
+        }
+    }
     /// Fetches ranges as they arrive, pipelined, until `ranges` closes and all are answered. Bodies are built in
     /// `intake`.
     fn fetch(
@@ -386,6 +416,45 @@ pub trait TargetSession: Send + 'static {
     ) -> impl Future<Output = Result<Bytes, EndError>> + Send;
     /// Subscribes.
     fn subscribe(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Creates mailboxes in this order, each as [`TargetSession::create`] would; together where the end can.
+    fn create_each(
+        &mut self,
+        wanted: &[(Bytes, Option<Role>)],
+    ) -> impl Future<Output = Result<Vec<Result<Bytes, EndError>>, EndError>> + Send {
+        async move {
+            let mut made = Vec::with_capacity(wanted.len());
+            for (mailbox, role) in wanted {
+                made.push(apart(self.create(mailbox, *role).await)?);
+            }
+            Ok(made)
+        }
+    }
+    /// Subscribes to mailboxes, each as [`TargetSession::subscribe`] would; together where the end can.
+    fn subscribe_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Result<(), EndError>>, EndError>> + Send {
+        async move {
+            let mut done = Vec::with_capacity(mailboxes.len());
+            for mailbox in mailboxes {
+                done.push(apart(self.subscribe(mailbox).await)?);
+            }
+            Ok(done)
+        }
+    }
+    /// Opens mailboxes one after the other, each as [`TargetSession::open`] would; together where the end can.
+    fn open_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Result<Opened, EndError>>, EndError>> + Send {
+        async move {
+            let mut opened = Vec::with_capacity(mailboxes.len());
+            for mailbox in mailboxes {
+                opened.push(apart(self.open(mailbox).await)?);
+            }
+            Ok(opened)
+        }
+    }
     /// Opens a mailbox for reading (EXAMINE). Later reads are about it. Appending needs no opened mailbox.
     fn open(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<Opened, EndError>> + Send;
     /// UIDNEXT and UIDVALIDITY of a mailbox without opening it (STATUS).
@@ -395,6 +464,18 @@ pub trait TargetSession: Send + 'static {
     fn stage(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> Self::Upload;
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
+    /// Opens a mailbox and lists it, as [`TargetSession::open`] and [`TargetSession::keys`] would; together where the
+    /// end can, so that a mailbox costs one round trip.
+    fn open_and_list(
+        &mut self,
+        mailbox: &Bytes,
+    ) -> impl Future<Output = Result<UidListing, EndError>> + Send {
+        async move {
+            let opened = self.open(mailbox).await?;
+            let (keys, exists) = self.keys().await?;
+            Ok(UidListing { opened, keys, exists })
+        }
+    }
     /// Reads messages of the opened mailbox by UID, pipelined. What is asked for and not answered is not in
     /// `out`: the caller's difference is a worklist (law 7). `uids` ascending.
     fn read(
@@ -442,4 +523,12 @@ pub enum Uploaded {
     Refused(Refusal),
     /// The connection ended. Nothing of the batch is stored.
     Lost(String),
+}
+
+/// A failure that ends the connection is everybody's; any other belongs to its own question.
+fn apart<V>(outcome: Result<V, EndError>) -> Result<Result<V, EndError>, EndError> {
+    match outcome {
+        Err(error) if error.is_connection() => Err(error),
+        other => Ok(other),
+    }
 }

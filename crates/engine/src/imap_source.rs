@@ -3,7 +3,7 @@
 
 use crate::end::{
     Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession,
-    Wanted,
+    UidListing, Wanted,
 };
 use crate::error::EndError;
 use crate::imap_session::{Item, Link, Opener, flags, open};
@@ -132,6 +132,10 @@ impl SourceSession for ImapSourceSession {
 
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
         self.0.keys().await
+    }
+
+    async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
+        self.0.open_and_list(mailbox).await
     }
 
     async fn fetch(

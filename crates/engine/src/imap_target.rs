@@ -2,7 +2,7 @@
 
 use crate::end::{
     Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Role, Room, Seen,
-    Target, TargetSession, Upload, Uploaded, Verdict,
+    Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::identity::Meter;
@@ -53,38 +53,44 @@ impl TargetSession for ImapTargetSession {
     }
 
     async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {
-        let attribute = role.map(|r| {
-            let mut word = r.as_str().to_owned();
-            word.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
-            format!("\\{word}")
-        });
-        let made = match self.0.ask(Command::create(mailbox, attribute.as_deref()), "CREATE").await {
-            Ok(_) => Ok(()),
-            // It may be there already, with or without a code for it.
-            Err(error @ EndError::Refused { .. }) => Err(error),
-            Err(error) => return Err(error),
+        let mut made = self.create_each(&[(mailbox.clone(), role)]).await?;
+        made.pop().unwrap_or_else(|| Err(self.0.lost("CREATE")))
+    }
+
+    async fn create_each(
+        &mut self,
+        wanted: &[(Bytes, Option<Role>)],
+    ) -> Result<Vec<Result<Bytes, EndError>>, EndError> {
+        let pair = |(mailbox, role): &(Bytes, Option<Role>)| {
+            let attribute = role.map(|r| format!("\\{}", capitalised(r.as_str())));
+            [Command::create(mailbox, attribute.as_deref()), Command::list("", b"", mailbox, "")]
         };
-        let listed = self.0.ask(Command::list("", b"", mailbox, ""), "LIST").await?;
-        let names: Vec<Bytes> = listed
-            .data
-            .into_iter()
-            .filter_map(
-                |d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None },
-            )
-            .collect();
-        match (names.iter().find(|n| *n == mailbox), made) {
-            (Some(name), _) => Ok(name.clone()),
-            (None, Err(error)) => Err(error),
-            (None, Ok(())) => Ok(names.into_iter().next().unwrap_or_default()),
+        let commands = wanted.iter().flat_map(pair).collect();
+        let mut replies = self.0.ask_all(commands, "CREATE").await?.into_iter();
+        let mut made = Vec::with_capacity(wanted.len());
+        for (mailbox, _) in wanted {
+            let (Some(created), Some(listed)) = (replies.next(), replies.next()) else { break };
+            made.push(created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data)));
         }
+        Ok(made)
     }
 
     async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
         self.0.ask(Command::subscribe(mailbox), "SUBSCRIBE").await.map(|_| ())
     }
 
+    async fn subscribe_each(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Result<(), EndError>>, EndError> {
+        let commands = mailboxes.iter().map(|m| Command::subscribe(m)).collect();
+        let replies = self.0.ask_all(commands, "SUBSCRIBE").await?;
+        Ok(replies.into_iter().map(|reply| reply.map(|_| ())).collect())
+    }
+
     async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         self.0.examine(mailbox).await
+    }
+
+    async fn open_each(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Result<Opened, EndError>>, EndError> {
+        self.0.examine_each(mailboxes).await
     }
 
     async fn counts(&mut self, mailbox: &Bytes) -> Result<MailboxCounts, EndError> {
@@ -119,6 +125,10 @@ impl TargetSession for ImapTargetSession {
 
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
         self.0.keys().await
+    }
+
+    async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
+        self.0.open_and_list(mailbox).await
     }
 
     async fn read(&mut self, uids: &[Key], depth: Depth, out: mpsc::Sender<Seen>) -> Result<(), EndError> {
@@ -213,6 +223,30 @@ impl TargetSession for ImapTargetSession {
     fn abort(self) {
         // Dropping ends the task and with it the socket, which resets the connection (net).
         drop(self);
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut word = word.to_owned();
+    word.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+    word
+}
+
+/// The name under which a mailbox is listed after its CREATE. One that is there already is no failure, whatever code the
+/// server has for it.
+fn created_as(
+    mailbox: &Bytes,
+    made: Result<(), EndError>,
+    listed: Result<Vec<Untagged>, EndError>,
+) -> Result<Bytes, EndError> {
+    let names: Vec<Bytes> = listed?
+        .into_iter()
+        .filter_map(|d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None })
+        .collect();
+    match (names.iter().any(|n| n == mailbox), made) {
+        (true, _) => Ok(mailbox.clone()),
+        (false, Err(error)) => Err(error),
+        (false, Ok(())) => Ok(names.into_iter().next().unwrap_or_default()),
     }
 }
 

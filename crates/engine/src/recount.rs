@@ -2,10 +2,9 @@
 //! copied; what is there and unknown to the journal makes the report say that something is left to move.
 
 use crate::context::Context;
-use crate::end::{Opened, Source, SourceSession, Space, Target};
+use crate::end::{Source, SourceSession, Space, Target};
 use crate::error::{EndError, Error};
 use crate::journal::{Journal, MailboxId, Note, Side};
-use crate::message::Key;
 use crate::transfer::copy::save_sighting;
 use crate::transfer::job::{Job, Losses, Sessions};
 use std::collections::BTreeSet;
@@ -68,8 +67,8 @@ async fn recount_one<S: Source, T: Target, J: Journal>(
     };
     let mut losses = Losses::new(ctx);
     for _ in 0..ctx.settings.limits.read_attempts_max {
-        let (opened, keys, exists) = loop {
-            match open_and_list(sessions.source(ctx).await?, job).await {
+        let listing = loop {
+            match sessions.source(ctx).await?.open_and_list(&job.record.source.wire).await {
                 Ok(listing) => break listing,
                 Err(EndError::Refused { refusal, .. }) => {
                     return Ok(Err(format!("{text} cannot be opened: {refusal}")));
@@ -77,25 +76,17 @@ async fn recount_one<S: Source, T: Target, J: Journal>(
                 Err(error) => losses.at_source(ctx, sessions, error).await?,
             }
         };
-        if opened.facts.uid_validity != epoch.facts.uid_validity {
+        if listing.opened.facts.uid_validity != epoch.facts.uid_validity {
             // Its UIDs mean something else now (law 6). Only a run that reads the messages can tell which is which.
             return Ok(Err(format!("the old server gave {text} another UIDVALIDITY: run migrate again")));
         }
-        if keys.len() as u64 == exists {
-            save_sighting(ctx, job, Side::Source, epoch.id, &opened.facts, &keys).await?;
+        if listing.is_complete() {
+            let facts = &listing.opened.facts;
+            save_sighting(ctx, job, Side::Source, epoch.id, facts, &listing.keys).await?;
             return Ok(Ok(()));
         }
         // A short listing is not evidence (law 7): asked again on a new connection.
         sessions.source = None;
     }
     Ok(Err(format!("the old server lists fewer messages of {text} than it says it holds")))
-}
-
-async fn open_and_list<S: SourceSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.record.source.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
 }

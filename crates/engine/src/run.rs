@@ -370,6 +370,7 @@ async fn work<S: Source, T: Target, J: Journal>(
     writers: usize,
 ) -> Result<(), Error> {
     let memory = memory_share(&ctx.settings.limits, writers);
+    sessions.connect_both(ctx).await?;
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some(mut job) = next else { break };

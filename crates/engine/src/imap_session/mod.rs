@@ -5,7 +5,7 @@ mod login;
 
 pub use login::{Opener, open};
 
-use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Role, Room, Space};
+use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Role, Room, Space, UidListing};
 use crate::error::EndError;
 use crate::journal::EpochFacts;
 use crate::limits::Limits;
@@ -154,9 +154,26 @@ impl Link {
 
     /// EXAMINE.
     pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
-        // Enabled for the connection, or asked for with each mailbox (RFC 7162, 3.1.8).
-        let condstore = self.capabilities.condstore() && !self.condstore_enabled;
-        let reply = self.ask(Command::examine(mailbox, condstore), "EXAMINE").await?;
+        let reply = self.ask(self.examining(mailbox), "EXAMINE").await?;
+        self.examined(reply)
+    }
+
+    /// EXAMINE of each, pipelined: the data of one ends where that of the next begins.
+    pub(crate) async fn examine_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> Result<Vec<Result<Opened, EndError>>, EndError> {
+        let commands = mailboxes.iter().map(|m| self.examining(m)).collect();
+        let replies = self.ask_all(commands, "EXAMINE").await?;
+        Ok(replies.into_iter().map(|reply| self.examined(reply?)).collect())
+    }
+
+    fn examining(&self, mailbox: &Bytes) -> Command {
+        // CONDSTORE is on for the connection, or asked for with each mailbox (RFC 7162, 3.1.8).
+        Command::examine(mailbox, self.capabilities.condstore() && !self.condstore_enabled)
+    }
+
+    fn examined(&mut self, reply: Reply) -> Result<Opened, EndError> {
         let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
         self.exists = u64::from(facts.exists);
         opened(&facts).ok_or_else(|| EndError::Protocol {
@@ -170,10 +187,32 @@ impl Link {
     ///
     /// QUIRK: Dovecot 2.3: a fresh session can miss a message just appended until a NOOP (law 7).
     pub(crate) async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
-        let noop = self.ask(Command::noop(), "NOOP").await?;
-        let listing = self.ask(Command::uid_fetch("1:*", "(UID)"), "UID FETCH").await?;
-        let mut keys: Vec<Key> = listing
-            .data
+        let replies = self.ask_all(Self::listing().into(), "NOOP and UID FETCH").await?;
+        self.listed(replies)
+    }
+
+    /// [`Link::examine`] and [`Link::keys`] in one round trip. After a refused EXAMINE nothing is open, so that the
+    /// others are refused as well.
+    pub(crate) async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
+        let [noop, fetch] = Self::listing();
+        let mut replies = self.ask_all(vec![self.examining(mailbox), noop, fetch], "EXAMINE").await?;
+        let listing = replies.split_off(1);
+        let opened = match replies.pop() {
+            Some(reply) => self.examined(reply?)?,
+            None => return Err(self.lost("EXAMINE")),
+        };
+        let (keys, exists) = self.listed(listing)?;
+        Ok(UidListing { opened, keys, exists })
+    }
+
+    fn listing() -> [Command; 2] {
+        [Command::noop(), Command::uid_fetch("1:*", "(UID)")]
+    }
+
+    fn listed(&mut self, replies: Vec<Result<Reply, EndError>>) -> Result<(Vec<Key>, u64), EndError> {
+        let data: Vec<Untagged> =
+            replies.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flat_map(|r| r.data).collect();
+        let mut keys: Vec<Key> = data
             .iter()
             .filter_map(
                 |d| if let Untagged::Fetch(f) = d { f.uid.map(|u| Key(u.get().into())) } else { None },
@@ -181,7 +220,7 @@ impl Link {
             .collect();
         keys.sort_unstable();
         keys.dedup();
-        noop.data.iter().chain(&listing.data).for_each(|data| self.count(data));
+        data.iter().for_each(|data| self.count(data));
         Ok((keys, self.exists))
     }
 

@@ -3,12 +3,14 @@
 
 use super::make::sound;
 use super::{MailboxStep, Plan, answers};
-use crate::end::TargetSession;
+use crate::end::{Opened, TargetSession};
 use crate::error::{EndError, Error, Question, RefusalClass};
 use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxRecord, Note, Side};
 use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
+use bytes::Bytes;
+use futures_util::future::try_join_all;
 use std::collections::HashMap;
 
 /// Makes the target ready for the transfer. Mailboxes that hold mail already are looked at before anything is
@@ -31,24 +33,19 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
         return Err(Error::Question(question.clone()));
     }
     let mut work = pair(plan, records)?;
-    for task in work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed) {
-        look(target, journal, task).await?;
-    }
+    let there = work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed);
+    look_at(target, journal, there.collect()).await?;
     ask_about_mail(plan, &work)?;
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
     work.sort_by_key(|task| names::split(&task.step.target.wire, task.step.target.delimiter).len());
-    for task in work.iter_mut().filter(|task| task.step.create) {
-        if create(target, journal, task).await? && task.step.baseline_needed {
-            look(target, journal, task).await?;
-        }
-    }
+    let made = create(target, journal, work.iter_mut().filter(|task| task.step.create).collect()).await?;
+    let new = made.into_iter().filter(|task| task.step.baseline_needed);
+    look_at(target, journal, new.collect()).await?;
     ask_about_mail(plan, &work)?;
-    for task in &work {
-        if let Some(facts) = &task.facts {
-            subscribe(target, journal, task).await?;
-            set_baseline(journal, plan, task, facts).await?;
-        }
-    }
+    let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
+    subscribe(target, journal, &ready).await?;
+    // Together, so that they share the journal's waits for the disk.
+    try_join_all(ready.into_iter().map(|task| set_baseline(journal, plan, task))).await?;
     Ok(())
 }
 
@@ -74,19 +71,31 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
     plan.steps.iter().map(|step| task(step).ok_or_else(|| missing(step))).collect()
 }
 
-/// Opens the target mailbox and keeps its facts, with a UIDNEXT.
-async fn look<T: TargetSession, J: Journal>(
+/// Opens target mailboxes and keeps their facts, with a UIDNEXT each.
+async fn look_at<T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    tasks: Vec<&mut Task<'_>>,
+) -> Result<(), Error> {
+    let names: Vec<Bytes> = tasks.iter().map(|task| task.step.target.wire.clone()).collect();
+    let opened = target.open_each(&names).await.map_err(Error::Target)?;
+    for (task, opened) in tasks.into_iter().zip(opened) {
+        match or_refusal(opened)? {
+            Ok(opened) => keep_facts(target, journal, task, opened).await?,
+            Err(words) => {
+                refuse(journal, task, format!("the new server does not open it: {words}")).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn keep_facts<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     task: &mut Task<'_>,
+    opened: Opened,
 ) -> Result<(), Error> {
-    let name = &task.step.target.wire;
-    let opened = match or_refusal(target.open(name).await)? {
-        Ok(opened) => opened,
-        Err(words) => {
-            return refuse(journal, task, format!("the new server does not open it: {words}")).await;
-        }
-    };
     if opened.uids_not_sticky {
         let text = format!("“{}” gives its messages new UIDs in every session", task.step.target.text);
         note(journal, task, "uid_not_sticky", text).await?;
@@ -124,9 +133,9 @@ async fn uid_next<T: TargetSession>(
         Ok(_) | Err(EndError::Refused { .. }) => {}
         Err(error) => return Err(error),
     }
-    let (keys, exists) = target.keys().await?;
-    let complete = keys.len() as u64 == exists;
-    Ok(complete.then(|| keys.last().map_or(Key(1), |last| Key(last.0.saturating_add(1)))))
+    let listing = target.open_and_list(&task.step.target.wire).await?;
+    let highest = || listing.keys.last().map_or(Key(1), |last| Key(last.0.saturating_add(1)));
+    Ok(listing.is_complete().then(highest))
 }
 
 /// Mail may have come after the plan was made: then the person is asked after all.
@@ -145,14 +154,31 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
 }
 
-/// Creates the mailbox; false if the server would not, or gave it another name.
-async fn create<T: TargetSession, J: Journal>(
+/// Creates mailboxes, in this order; the result has those that the server made under the name asked for.
+async fn create<'t, 'a, T: TargetSession, J: Journal>(
+    target: &mut T,
+    journal: &J,
+    tasks: Vec<&'t mut Task<'a>>,
+) -> Result<Vec<&'t mut Task<'a>>, Error> {
+    let wanted: Vec<_> = tasks.iter().map(|t| (t.step.target.wire.clone(), t.step.create_role)).collect();
+    let outcomes = target.create_each(&wanted).await.map_err(Error::Target)?;
+    let mut made = Vec::with_capacity(tasks.len());
+    for (task, outcome) in tasks.into_iter().zip(outcomes) {
+        if is_made(target, journal, task, or_refusal(outcome)?).await? {
+            made.push(task);
+        }
+    }
+    Ok(made)
+}
+
+/// False if the server would not create the mailbox, or gave it another name.
+async fn is_made<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     task: &Task<'_>,
+    mut outcome: Result<Bytes, String>,
 ) -> Result<bool, Error> {
     let asked = &task.step.target;
-    let mut outcome = or_refusal(target.create(&asked.wire, task.step.create_role).await)?;
     if let (Err(words), Some(role)) = (&outcome, task.step.create_role) {
         let text = format!("“{}” was created without \\{}: {words}", asked.text, role.as_str());
         outcome = or_refusal(target.create(&asked.wire, None).await)?;
@@ -177,24 +203,22 @@ async fn create<T: TargetSession, J: Journal>(
 async fn subscribe<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
-    task: &Task<'_>,
+    tasks: &[&Task<'_>],
 ) -> Result<(), Error> {
-    if !task.step.subscribe {
-        return Ok(());
-    }
-    if let Err(words) = or_refusal(target.subscribe(&task.step.target.wire).await)? {
-        let text = format!("“{}” could not be subscribed: {words}", task.step.target.text);
-        note(journal, task, "subscribe_failed", text).await?;
+    let wanted: Vec<&&Task<'_>> = tasks.iter().filter(|task| task.step.subscribe).collect();
+    let names: Vec<Bytes> = wanted.iter().map(|task| task.step.target.wire.clone()).collect();
+    let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
+    for (task, outcome) in wanted.into_iter().zip(outcomes) {
+        if let Err(words) = or_refusal(outcome)? {
+            let text = format!("“{}” could not be subscribed: {words}", task.step.target.text);
+            note(journal, task, "subscribe_failed", text).await?;
+        }
     }
     Ok(())
 }
 
-async fn set_baseline<J: Journal>(
-    journal: &J,
-    plan: &Plan,
-    task: &Task<'_>,
-    facts: &EpochFacts,
-) -> Result<(), Error> {
+async fn set_baseline<J: Journal>(journal: &J, plan: &Plan, task: &Task<'_>) -> Result<(), Error> {
+    let Some(facts) = &task.facts else { return Ok(()) };
     let epoch = journal.open_epoch(task.record.id, Side::Target, facts).await?;
     let existing = match plan.existing {
         Some(answer) if facts.exists > 0 => answer,

@@ -46,6 +46,11 @@ pub struct Ready {
 pub enum Event {
     /// A message is in hand.
     Ready(Ready),
+    /// A message is in hand and another event of the source is at hand, too: no batch is formed of few messages while
+    /// many are arriving. [`Event::BurstEnds`] follows.
+    ReadyInBurst(Ready),
+    /// Nothing more of the source is at hand for now.
+    BurstEnds,
     /// No further message will come before what is in hand is sent: the source is done with this pass, or memory
     /// is all reserved.
     NothingMoreSoon,
@@ -166,6 +171,13 @@ impl Brain {
         let mut actions = Vec::new();
         match event {
             Event::Ready(ready) => self.ready.push_back(ready),
+            Event::ReadyInBurst(ready) => {
+                self.ready.push_back(ready);
+                if !self.next_run().1 {
+                    return actions;
+                }
+            }
+            Event::BurstEnds => {}
             Event::NothingMoreSoon => self.nothing_more_soon = true,
             Event::MoreComing => self.nothing_more_soon = false,
             Event::AtGate(no) => self.with(no, |b| b.at_gate = true),

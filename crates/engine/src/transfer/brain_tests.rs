@@ -75,6 +75,18 @@ fn the_gate_of_the_next_batch_waits_for_the_answers_of_the_one_before() {
 }
 
 #[test]
+fn a_burst_makes_one_batch_and_a_full_batch_does_not_wait_for_its_end() {
+    let mut b = brain(Form::Multi, true);
+    let arriving: Vec<Action> = (1..=9).flat_map(|k| b.step(Event::ReadyInBurst(ready(k)))).collect();
+    assert!(staged(&arriving).is_empty());
+    assert_eq!(staged(&b.step(Event::BurstEnds)), [(0, (1..=9).collect())]);
+    let mut b = brain(Form::Multi, true);
+    let full = 1 + FIRST_BATCH_MESSAGES as i64;
+    let arriving: Vec<Action> = (1..=full).flat_map(|k| b.step(Event::ReadyInBurst(ready(k)))).collect();
+    assert_eq!(staged(&arriving), [(0, (1..full).collect())]);
+}
+
+#[test]
 fn without_overlap_nothing_is_staged_behind_an_open_gate() {
     let mut b = brain(Form::Multi, false);
     feed(&mut b, 1..=3);

@@ -67,6 +67,18 @@ impl<S: Source, T: Target> Sessions<S, T> {
         Ok(self.target.insert(session))
     }
 
+    /// Connects on both sides at once where a session is missing.
+    pub async fn connect_both<J: Journal>(&mut self, ctx: &Context<S, T, J>) -> Result<(), Error> {
+        let (source, target) = (self.source.is_none(), self.target.is_none());
+        let connecting = tokio::join!(
+            async { if source { ctx.connect_source(true).await.map(Some) } else { Ok(None) } },
+            async { if target { ctx.connect_target(true).await.map(Some) } else { Ok(None) } },
+        );
+        self.source = connecting.0?.or(self.source.take());
+        self.target = connecting.1?.or(self.target.take());
+        Ok(())
+    }
+
     /// Drops the target session so that nothing more of it reaches the server.
     pub fn abort_target(&mut self) {
         if let Some(session) = self.target.take() {

@@ -98,6 +98,8 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     outstanding: Outstanding,
     losses: Losses,
     lost_at: Option<Stamp>,
+    /// More of the source is waiting to be taken in.
+    in_burst: bool,
     end: PassEnd,
 }
 
@@ -132,6 +134,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         outstanding: Outstanding::default(),
         losses: Losses::new(ctx),
         lost_at: None,
+        in_burst: false,
         end: PassEnd::default(),
     };
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
@@ -192,7 +195,13 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                     None => fed_open = false,
                 },
                 event = events.recv(), if source_open => match event {
-                    Some(event) => self.fetched(event).await?,
+                    Some(event) => {
+                        self.in_burst = !events.is_empty();
+                        self.fetched(event).await?;
+                        if events.is_empty() {
+                            self.act(Event::BurstEnds).await?;
+                        }
+                    }
                     None => source_open = false,
                 },
             }
@@ -262,6 +271,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         self.hand.insert(item.id, InHand { body: fetched.body, sent, refused: false });
         match limit.filter(|limit| ready.octets > *limit) {
             Some(limit) => self.too_big(ready, limit).await,
+            None if self.in_burst => self.act(Event::ReadyInBurst(ready)).await,
             None => self.act(Event::Ready(ready)).await,
         }
     }

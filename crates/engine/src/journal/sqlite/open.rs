@@ -17,6 +17,9 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 /// What stays of the log file after a checkpoint, in octets.
 const LOG_KEPT_OCTETS_MAX: u32 = 64 << 20;
 
+/// One thread owns the connection (`worker`): SQLite need not lock it for every column that is read.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
 /// Opens or creates a journal for writing and takes the next token. The lock must be held.
 pub(super) fn open(
     path: &Path,
@@ -29,8 +32,7 @@ pub(super) fn open(
         create(path, pair, now_ms)?;
     }
     let failed = |e: &rusqlite::Error| failure(&place, "be opened", e);
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|e| failed(&e))?;
+    let connection = Connection::open_with_flags(path, FLAGS).map_err(|e| failed(&e))?;
     format::check(&connection, &place)?;
     format::check_content(&connection, &place)?;
     let known = known_pair(&connection, &place)?;
@@ -50,8 +52,8 @@ pub(super) fn open_read_only(path: &Path) -> JournalResult<(Connection, AccountP
         return Err(JournalError::NotFound { place });
     }
     // Read-write as a file, because a journal in WAL mode needs its shared memory; no statement here writes.
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .map_err(|e| failure(&place, "be opened", &e))?;
+    let connection =
+        Connection::open_with_flags(path, FLAGS).map_err(|e| failure(&place, "be opened", &e))?;
     let settings = format!("PRAGMA query_only = ON; PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}");
     connection.execute_batch(&settings).map_err(|e| failure(&place, "be opened", &e))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED_MAX);
@@ -87,7 +89,7 @@ fn create(path: &Path, pair: &AccountPair, now_ms: i64) -> JournalResult<()> {
 }
 
 fn fill(path: &Path, pair: &AccountPair, now_ms: i64) -> rusqlite::Result<()> {
-    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = Connection::open_with_flags(path, FLAGS)?;
     let transaction = connection.transaction()?;
     format::upgrade(&transaction, &format::STEPS, 0)?;
     transaction.execute(
