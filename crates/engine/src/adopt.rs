@@ -2,7 +2,9 @@
 //! sides are read; nothing is sent, and no gate opens in the mailbox before the matching is complete (law 5).
 
 use crate::context::Context;
-use crate::end::{Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted};
+use crate::end::{
+    Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way,
+};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, State};
@@ -182,7 +184,7 @@ async fn ask_for<S: Source, T: Target, J: Journal>(
             let Ok(permit) = memory.clone().acquire_many_owned(units).await else { return };
             wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
         }
-        if ranges.send(FetchRange { id, wanted }).await.is_err() {
+        if ranges.send(FetchRange { id, way: Way::Whole, wanted }).await.is_err() {
             return;
         }
     }

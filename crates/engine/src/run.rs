@@ -6,14 +6,13 @@ use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{Error, Question, Refusal};
-use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
-use crate::message::Key;
+use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
 use crate::survey::Survey;
 use crate::transfer::copy::{CopyEnd, copy};
-use crate::transfer::job::{Job, Sessions, target_name};
+use crate::transfer::job::{Job, Sessions, jobs};
 use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::undo::{self, Undone};
@@ -257,6 +256,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             ctx.check_cancel()?;
             verify::sweep(ctx, &mut sessions, job, scope, level).await?;
             questions.extend(verify::presence(ctx, &mut sessions, job).await?);
+            // What was found by content only now is read back like the rest.
+            verify::sweep(ctx, &mut sessions, job, Scope::New, level).await?;
             ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
         }
         sessions.close().await;
@@ -392,17 +393,4 @@ fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) 
     let source = sessions.source.as_ref().map(|s| server(s.abilities()));
     let target = sessions.target.as_ref().map(|t| server(t.abilities()));
     (source.unwrap_or_default(), target.unwrap_or_default())
-}
-
-/// The mailboxes that move, as the journal knows them.
-async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<Vec<Job>, Error> {
-    let mut jobs = Vec::new();
-    for record in ctx.journal.mailboxes().await? {
-        let Some(target) = target_name(&record).cloned() else { continue };
-        let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
-        let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
-        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
-    }
-    Ok(jobs)
 }

@@ -9,6 +9,8 @@ mod interrupt_imap;
 #[cfg(unix)]
 #[path = "engine/killed.rs"]
 mod killed;
+#[path = "engine/late.rs"]
+mod late;
 #[path = "engine/migration.rs"]
 mod migration;
 #[path = "engine/real_servers.rs"]

@@ -1,17 +1,18 @@
 //! Copies one mailbox: lists the source, resolves what an earlier run left open, then passes over what is
 //! `listed` until nothing is left or nothing moves any more.
 
+use super::epochs::refresh_target;
 use super::feed::Wish;
-use super::job::{Job, Losses, Pages, Sessions, open_target};
-use super::resolve::{open_and_read, rebind, resolve};
+use super::job::{Job, Losses, Pages, Sessions};
+use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query,
-    Reason, Side, Sighting, State,
+    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Query, Reason, Side, Sighting,
+    State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -40,8 +41,8 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     job: &mut Job,
     memory: &Arc<Semaphore>,
 ) -> Result<CopyEnd, Error> {
-    if let Some(end) = refresh_target(ctx, sessions, job).await? {
-        return Ok(end);
+    if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
+        return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text)));
     }
     release_refused(ctx, job).await?;
     let listing = match list_source(ctx, sessions, job).await? {
@@ -62,55 +63,6 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         crate::adopt::adopt(ctx, sessions, job, memory).await?;
     }
     passes(ctx, sessions, job, memory).await
-}
-
-/// Opens the target mailbox: its epoch must be the one our claims belong to.
-async fn refresh_target<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &mut Job,
-) -> Result<Option<CopyEnd>, Error> {
-    let target = job.target.clone();
-    let opened = match open_target(ctx, sessions, &target).await {
-        Ok(opened) => opened,
-        Err(Error::Target(EndError::Refused { refusal, .. })) => {
-            return Ok(Some(CopyEnd::Left(format!("{} cannot be opened: {refusal}", target.text))));
-        }
-        Err(error) => return Err(error),
-    };
-    let before = job.target_epoch.id;
-    job.target_epoch = ctx.journal.open_epoch(job.record.id, Side::Target, &opened.facts).await?;
-    job.uid_next = opened.facts.uid_next.unwrap_or(job.uid_next);
-    if job.target_epoch.id == before {
-        rebind(ctx, sessions, job).await?;
-        return Ok(None);
-    }
-    let text = format!(
-        "the new server gave {} another UIDVALIDITY ({}): what was stored there must be found again",
-        target.text, opened.facts.uid_validity
-    );
-    suspect_claims(ctx, job, before).await?;
-    let note = Note { kind: "epoch_changed".into(), mailbox: Some(job.record.id), key: None, text };
-    ctx.journal.note(note).await?;
-    rebind(ctx, sessions, job).await?;
-    Ok(None)
-}
-
-/// Claims of another epoch mean nothing by number (law 6): their items are `suspect` until found by content.
-async fn suspect_claims<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    epoch: EpochId,
-) -> Result<(), Error> {
-    let states = &[State::Stored, State::Verified, State::AlreadyThere, State::Merged];
-    let mut pages = Pages::new(ctx, job.record.id, states);
-    while let Some(page) = pages.next().await? {
-        let old = |i: &&Item| i.place.is_some_and(|p| p.epoch == epoch);
-        let changes: Vec<Change> =
-            page.iter().filter(old).map(|i| Change::to(i.id, State::Suspect)).collect();
-        ctx.journal.change(&changes).await?;
-    }
-    Ok(())
 }
 
 /// What an interrupted run left `refused` or `unreadable` is tried again from the start.
@@ -373,7 +325,7 @@ async fn after_pass<S: Source, T: Target, J: Journal>(
     end: &PassEnd,
 ) -> Result<(), Error> {
     if end.epoch_changed {
-        refresh_target(ctx, sessions, job).await?;
+        let _ = refresh_target(ctx, sessions, job).await?;
     }
     if !end.merged.is_empty() {
         check_merged(ctx, sessions, job, &end.merged).await?;

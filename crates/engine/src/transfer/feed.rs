@@ -1,7 +1,7 @@
 //! Asks the source for the octets of listed messages, in ranges, ahead of need and within the memory reserved.
 
 use crate::context::Context;
-use crate::end::{FetchRange, Source, Target, Wanted};
+use crate::end::{FetchRange, Source, Target, Wanted, Way};
 use crate::error::Error;
 use crate::journal::{Item, ItemId, Journal, MailboxId, Query, State};
 use crate::limits::Limits;
@@ -132,7 +132,7 @@ async fn reserve(
         };
         wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
     }
-    Some(FetchRange { id, wanted })
+    Some(FetchRange { id, way: Way::Whole, wanted })
 }
 
 /// Messages asked for and not yet answered.

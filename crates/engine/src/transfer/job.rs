@@ -224,3 +224,16 @@ pub async fn uid_next<S: TargetSession>(session: &mut S, facts: &EpochFacts) -> 
         None => Ok(session.keys().await?.0.last().map_or(Key(1), |last| Key(last.0 + 1))),
     }
 }
+
+/// The mailboxes that move, as the journal knows them.
+pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    for record in ctx.journal.mailboxes().await? {
+        let Some(target) = target_name(&record).cloned() else { continue };
+        let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
+        let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
+        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
+    }
+    Ok(jobs)
+}

@@ -4,6 +4,7 @@
 pub mod brain;
 mod commits;
 pub mod copy;
+mod epochs;
 mod feed;
 pub mod job;
 pub mod ladder;

@@ -1,0 +1,162 @@
+//! Events that come late or out of order at the target: OK without storing, commits after the settle time, messages that
+//! other people delete or move, identical copies of somebody else, UIDNEXT that lies.
+
+use mailhaul_engine::config::{Level, Settings};
+use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
+use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
+use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
+use mailhaul_engine::report::{self, EndFacts, Facts, Report};
+use mailhaul_engine::run::{Migration, RunEnd};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Two accounts, a journal that survives runs, and the folder of its spool.
+pub struct World {
+    pub source: MemoryMail,
+    pub target: MemoryMail,
+    pub store: MemoryStore,
+    folder: tempfile::TempDir,
+}
+
+/// A message of its own for each number.
+pub fn message(n: i64) -> String {
+    format!("From: a@b.example\r\nSubject: {n}\r\n\r\nbody of {n}\r\n")
+}
+
+/// The date of every message here.
+pub const DATE: &str = "03-Mar-2020 10:11:12 +0000";
+
+impl World {
+    /// An account whose INBOX holds so many messages.
+    pub fn new(messages: i64) -> Self {
+        let (source, target) = (MemoryMail::new(), MemoryMail::new());
+        (0..messages).for_each(|n| _ = source.deliver("INBOX", message(n), "\\Seen", DATE));
+        Self { source, target, store: MemoryStore::new(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn journal(&self) -> MemoryJournal {
+        self.store.open(&AccountPair { source: "a".into(), target: "b".into() }).unwrap()
+    }
+
+    fn migration(&self) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
+        let mut settings = Settings::new(self.folder.path());
+        settings.limits.batch_messages_max = 4;
+        settings.limits.group_messages_max = 3;
+        let (source, target) = (MemorySource(self.source.clone()), MemoryTarget(self.target.clone()));
+        Migration::new(source, target, self.journal(), settings)
+    }
+
+    /// One run of `migrate`, which must come to its end.
+    pub async fn migrate(&self) -> RunEnd {
+        self.try_migrate().await.unwrap()
+    }
+
+    /// One run of `migrate`.
+    pub async fn try_migrate(&self) -> Result<RunEnd, Error> {
+        let migration = self.migration();
+        let end = migration.migrate().await;
+        migration.journal.release().await.unwrap();
+        end
+    }
+
+    /// One run of `verify`.
+    pub async fn verify(&self) -> RunEnd {
+        let migration = self.migration();
+        let end = migration.verify(Level::Octets, false).await.unwrap();
+        migration.journal.release().await.unwrap();
+        end
+    }
+
+    pub async fn items(&self) -> Vec<Item> {
+        let journal = self.journal();
+        let all = Query { mailbox: None, states: &[], after: None, limit: 10_000 };
+        let items = journal.items(all).await.unwrap();
+        journal.release().await.unwrap();
+        items
+    }
+
+    pub async fn states(&self) -> BTreeMap<State, usize> {
+        let mut states = BTreeMap::new();
+        self.items().await.iter().for_each(|i| *states.entry(i.state).or_default() += 1);
+        states
+    }
+
+    /// The kinds of exceptions, with how many there are of each.
+    pub async fn exceptions(&self) -> BTreeMap<String, usize> {
+        let mut kinds = BTreeMap::new();
+        for item in self.items().await.into_iter().filter(|i| i.state == State::Exception) {
+            *kinds.entry(item.reason.unwrap().kind).or_default() += 1;
+        }
+        kinds
+    }
+
+    pub async fn report(&self) -> Report {
+        let journal = self.journal();
+        let facts = Facts {
+            version: "0".into(),
+            migration: "m".into(),
+            source: EndFacts::default(),
+            target: EndFacts::default(),
+            level: Level::Octets,
+            danger: Vec::new(),
+            run: None,
+            settle: None,
+            timings: Vec::new(),
+        };
+        let report = report::collect(&journal, &facts).await.unwrap();
+        journal.release().await.unwrap();
+        report
+    }
+
+    /// The kinds of doubts in the report.
+    pub async fn doubts(&self) -> Vec<String> {
+        self.report().await.doubts.shown.into_iter().map(|d| d.kind).collect()
+    }
+
+    /// How many messages a target mailbox holds.
+    pub fn held(&self, mailbox: &str) -> usize {
+        self.target.snapshot()[mailbox.as_bytes()].messages.len()
+    }
+}
+
+fn without_uidplus(knobs: &mut Knobs) {
+    knobs.tells_places = false;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_confirmed_and_not_stored_is_absent_with_and_without_uidplus() {
+    for uidplus in [true, false] {
+        for multi in [true, false] {
+            let world = World::new(12);
+            world.target.set(|k| {
+                (k.tells_places, k.multi) = (uidplus, multi);
+                k.fates = [Fate::Well, Fate::OkNotStored].into();
+            });
+            world.migrate().await;
+            let lost = if multi { 4 } else { 3 };
+            let states = BTreeMap::from([(State::Verified, 12 - lost), (State::Exception, lost)]);
+            assert_eq!(world.states().await, states, "uidplus {uidplus}, multi {multi}");
+            assert_eq!(world.exceptions().await, BTreeMap::from([("absent".to_owned(), lost)]));
+            assert_eq!(world.report().await.exit_code(), 4);
+            // It is not sent a second time by itself, and stays so.
+            let appended = world.target.appended();
+            world.migrate().await;
+            world.verify().await;
+            assert_eq!(world.target.appended(), appended);
+            assert_eq!(world.states().await, states);
+            assert_eq!(world.report().await.exit_code(), 4);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_appears_within_the_settle_time_of_the_last_listing_is_not_absent() {
+    let world = World::new(8);
+    world.target.set(without_uidplus);
+    // The last batch is confirmed at once and becomes visible after five seconds.
+    world.target.set(|k| k.fates = [Fate::Well, Fate::OkStoredLate(Duration::from_secs(5))].into());
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 8)]));
+    assert_eq!(world.report().await.exit_code(), 0);
+}
