@@ -2,6 +2,7 @@
 //! (law 9). Runs beside the transfer and once more at its end; at last one complete UID listing of each mailbox
 //! says what is there (law 7).
 
+mod ghosts;
 mod presence;
 
 pub use presence::presence;

@@ -8,7 +8,7 @@ mod image;
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, Unstored,
 };
 use crate::message::Key;
 use image::{Image, unknown};
@@ -375,6 +375,15 @@ impl Journal for MemoryJournal {
             })
             .collect()
         })
+    }
+
+    async fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Unstored>> {
+        self.read(|image| image.unstored(mailbox, after).take(limit).collect())
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {

@@ -445,6 +445,20 @@ pub enum BatchEnd {
     Resolved,
 }
 
+/// Appends that were concluded not to have stored their messages: the server said NO, or a scan after the settle time
+/// did not find them. One that shows up later is a ghost (integrity.md 6.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unstored {
+    /// The closed batch.
+    pub batch: BatchId,
+    /// Its target epoch.
+    pub epoch: EpochId,
+    /// See [`Intent::uid_next`].
+    pub uid_next: Key,
+    /// What was sent and not stored, in order.
+    pub sent: Vec<Fingerprint>,
+}
+
 /// How many items of a mailbox are where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -634,6 +648,15 @@ pub trait Journal: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = JournalResult<()>> + Send;
     /// Batches that are not closed, oldest first.
     fn open_batches(&self, mailbox: MailboxId) -> impl Future<Output = JournalResult<Vec<OpenBatch>>> + Send;
+
+    /// What closed batches of a mailbox sent and did not store, by batch, oldest first: those after `after`, at most
+    /// `limit` batches. A batch whose gate was never opened is not among them.
+    fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> impl Future<Output = JournalResult<Vec<Unstored>>> + Send;
 
     /// Writes a remark.
     fn note(&self, note: Note) -> impl Future<Output = JournalResult<()>> + Send;

@@ -211,6 +211,11 @@ fn ranges(keys: &[Key]) -> String {
     set
 }
 
+/// The highest UID of a set that [`ranges`] wrote.
+pub fn highest(set: &str) -> Option<Key> {
+    set.rsplit([',', ':']).next()?.parse().ok().map(Key)
+}
+
 async fn passes<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -459,5 +464,8 @@ mod tests {
         let set = |keys: &[i64]| ranges(&keys.iter().map(|k| Key(*k)).collect::<Vec<_>>());
         assert_eq!(set(&[]), "");
         assert_eq!(set(&[1, 2, 3, 7, 9, 10]), "1:3,7,9:10");
+        assert_eq!(highest(&set(&[1, 2, 3, 7, 9, 10])), Some(Key(10)));
+        assert_eq!(highest(&set(&[7])), Some(Key(7)));
+        assert_eq!(highest(""), None);
     }
 }

@@ -31,6 +31,11 @@ impl Job {
     pub fn place(&self, uid: Key) -> Place {
         Place { epoch: self.target_epoch.id, uid }
     }
+
+    /// The least UID of the target epoch that a message of this migration can have.
+    pub fn baseline_start(&self) -> Key {
+        if self.baseline.epoch == self.target_epoch.id { self.baseline.uid_next } else { Key(1) }
+    }
 }
 
 /// The connections of one worker. A lost one is `None` until it is needed again.

@@ -195,8 +195,7 @@ fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
 /// UID, whose batch is closed, the baseline.
 fn window(job: &Job, doubt: &Doubt) -> Key {
     let batches = doubt.batches.iter().filter(|b| b.epoch == job.target_epoch.id).map(|b| b.uid_next);
-    let base = (!doubt.unplaced.is_empty())
-        .then(|| if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) });
+    let base = (!doubt.unplaced.is_empty()).then(|| job.baseline_start());
     batches.chain(base).min().unwrap_or(Key(1))
 }
 

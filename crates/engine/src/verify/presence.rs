@@ -1,6 +1,7 @@
 //! What is at the target after the last write: one complete UID listing against the claims (law 7), and what that says
 //! of messages that are not in it.
 
+use super::ghosts;
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Opened, Source, Target, TargetSession};
@@ -46,7 +47,7 @@ pub async fn presence<S: Source, T: Target, J: Journal>(
         let Some(listing) = list_target(ctx, sessions, job).await? else { return Ok(None) };
         let (missing, claimed) = missing_claims(ctx, job, &listing.keys).await?;
         if listing.complete && (settled || (missing.is_empty() && unplaced.is_empty())) {
-            return conclude(ctx, job, &listing, Absent { missing, unplaced, claimed }).await;
+            return conclude(ctx, sessions, job, &listing, Absent { missing, unplaced, claimed }).await;
         }
         if settled {
             return Ok(None);
@@ -70,6 +71,7 @@ struct Absent {
 /// Writes what the last listing says. The sighting comes last: a run that ends before it has proven nothing.
 async fn conclude<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
     job: &Job,
     listing: &Listing,
     absent: Absent,
@@ -79,6 +81,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     let limit = ctx.settings.limits.missing_messages_guard;
     let question = guard(missing.len() as u64, claimed, limit, &job.target.text);
     conclude_missing(ctx, job, &missing, question.is_some()).await?;
+    ghosts::sweep(ctx, sessions, job, &listing.keys).await?;
     save_sighting(ctx, job, Side::Target, job.target_epoch.id, &listing.facts, &listing.keys).await?;
     Ok(question)
 }

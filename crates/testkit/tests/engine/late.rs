@@ -2,13 +2,13 @@
 //! other people delete or move, identical copies of somebody else, UIDNEXT that lies.
 
 use mailhaul_engine::config::{Level, Settings};
-use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
 use mailhaul_engine::run::{Migration, RunEnd};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Two accounts, a journal that survives runs, and the folder of its spool.
@@ -159,4 +159,76 @@ async fn a_message_that_appears_within_the_settle_time_of_the_last_listing_is_no
     world.migrate().await;
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 8)]));
     assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_later_than_the_settle_time_is_reported_as_a_ghost_once_and_never_removed() {
+    for multi in [true, false] {
+        let world = World::new(12);
+        world.target.set(|k| {
+            k.multi = multi;
+            k.fates = [Fate::Well, Fate::LostStoredLate(Duration::from_secs(3600))].into();
+        });
+        world.migrate().await;
+        assert_eq!(world.held("INBOX"), 12);
+        assert_eq!(world.doubts().await, ["doubt:resent"]);
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let late = if multi { 4 } else { 3 };
+        assert_eq!(world.held("INBOX"), 12 + late, "the late commit came");
+        for _ in 0..2 {
+            world.migrate().await;
+            world.verify().await;
+            let ghosts = world.doubts().await.iter().filter(|k| *k == "ghost").count();
+            assert_eq!(ghosts, late, "each is named once, multi {multi}");
+            assert_eq!(world.held("INBOX"), 12 + late);
+            assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
+            assert_eq!(world.report().await.exit_code(), 0, "a doubt alone is no failure");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_no_that_was_a_lie_is_reported_as_a_ghost_in_the_same_run() {
+    let world = World::new(8);
+    world.target.set(|k| k.fates = [Fate::Well, Fate::RefusedStoredLate(Duration::ZERO)].into());
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 8)]));
+    let claimed: BTreeSet<i64> = world.items().await.iter().map(|i| i.place.unwrap().uid.0).collect();
+    let there = world.target.snapshot()[&b"INBOX"[..]].messages.keys().copied().collect::<BTreeSet<i64>>();
+    let surplus: Vec<String> = there.difference(&claimed).map(|uid| format!("UID {uid} of INBOX ")).collect();
+    assert!(!surplus.is_empty());
+    let report = world.report().await;
+    let ghosts: Vec<_> = report.doubts.shown.iter().filter(|d| d.kind == "ghost").collect();
+    assert_eq!(ghosts.len(), surplus.len(), "{ghosts:?}");
+    for (ghost, start) in ghosts.iter().zip(surplus) {
+        assert_eq!(ghost.mailbox.as_deref(), Some("INBOX"));
+        assert!(
+            ghost.text.starts_with(&start) && ghost.text.contains("possible duplicate"),
+            "{}",
+            ghost.text
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_other_people_after_a_refusal_is_no_ghost() {
+    let world = World::new(8);
+    world.target.set(|k| k.fates = [Fate::Well, Fate::Refuse(RefusalClass::Unknown)].into());
+    world.target.deliver("Other", "Subject: x\r\n\r\n", "", DATE);
+    world.migrate().await;
+    world.target.deliver("INBOX", "Subject: new mail\r\n\r\n", "", DATE);
+    world.migrate().await;
+    assert_eq!(world.doubts().await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absent_message_that_appears_after_all_is_reported() {
+    let world = World::new(8);
+    world.target.set(without_uidplus);
+    world.target.set(|k| k.fates = [Fate::Well, Fate::OkStoredLate(Duration::from_secs(7200))].into());
+    world.migrate().await;
+    assert_eq!(world.exceptions().await, BTreeMap::from([("absent".to_owned(), 4)]));
+    tokio::time::sleep(Duration::from_secs(7200)).await;
+    world.migrate().await;
+    assert_eq!(world.doubts().await.iter().filter(|k| *k == "ghost").count(), 4);
 }

@@ -4,9 +4,9 @@ use crate::journal::state::{State, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
     JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, NoteRecord, Origin, Place, Reason,
-    RunId, RunRecord, Sighting,
+    RunId, RunRecord, Sighting, Unstored,
 };
-use crate::message::Key;
+use crate::message::{Fingerprint, Key};
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -18,6 +18,8 @@ pub(super) struct Batch {
     pub(super) form: Form,
     pub(super) committed_at: SystemTime,
     pub(super) items: Vec<ItemId>,
+    /// What was sent, in the order of `items`; once it is closed, what it sent and did not store.
+    pub(super) sent: Vec<Fingerprint>,
     pub(super) open: bool,
 }
 
@@ -142,6 +144,7 @@ impl Image {
             form: intent.form,
             committed_at: now,
             items: intent.items.iter().map(|(id, _)| *id).collect(),
+            sent: intent.items.iter().map(|(_, sent)| sent.sent).collect(),
             open: true,
         };
         self.batches.insert(id, batch);
@@ -159,10 +162,32 @@ impl Image {
         let undecided = |id: &&ItemId| {
             self.items.get(id).is_some_and(|i| matches!(i.state, State::Committed | State::InDoubt))
         };
-        match closed.items.iter().find(undecided) {
-            Some(id) => Err(unknown(&format!("batch {} leaves {id:?} undecided", batch.0))),
-            None => Ok(()),
+        if let Some(id) = closed.items.iter().find(undecided) {
+            return Err(unknown(&format!("batch {} leaves {id:?} undecided", batch.0)));
         }
+        let stored = |id: &ItemId| self.items.get(id).is_some_and(|i| i.state.is_stored());
+        let unstored = |(id, _): &(&ItemId, &Fingerprint)| end != BatchEnd::Void && !stored(id);
+        let kept = closed.items.iter().zip(&closed.sent).filter(unstored).map(|(_, sent)| *sent).collect();
+        if let Some(closed) = self.batches.get_mut(&batch) {
+            closed.sent = kept;
+        }
+        Ok(())
+    }
+
+    pub(super) fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+    ) -> impl Iterator<Item = Unstored> {
+        let closed = self.batches.iter().filter(move |(id, b)| {
+            b.mailbox == mailbox && !b.open && !b.sent.is_empty() && after.is_none_or(|a| **id > a)
+        });
+        closed.map(|(id, b)| Unstored {
+            batch: *id,
+            epoch: b.epoch,
+            uid_next: b.uid_next,
+            sent: b.sent.clone(),
+        })
     }
 }
 

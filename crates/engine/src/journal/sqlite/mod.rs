@@ -18,7 +18,7 @@ mod worker;
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, Unstored,
 };
 use crate::clock::wall_now;
 use crate::message::Key;
@@ -310,6 +310,15 @@ impl Journal for SqliteJournal {
 
     async fn open_batches(&self, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         self.read(move |c| batches::open_batches(c, mailbox)).await
+    }
+
+    async fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Unstored>> {
+        self.read(move |c| batches::unstored(c, mailbox, after, limit)).await
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {

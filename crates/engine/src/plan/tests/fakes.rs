@@ -8,7 +8,7 @@ use crate::error::{EndError, Refusal, RefusalClass};
 use crate::journal::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side as JournalSide, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side as JournalSide, Sighting, Unstored,
 };
 use crate::message::{Key, UidValidity};
 use crate::names;
@@ -340,6 +340,9 @@ impl Journal for FakeJournal {
         absent()
     }
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
+        absent()
+    }
+    async fn unstored(&self, _: MailboxId, _: Option<BatchId>, _: usize) -> JournalResult<Vec<Unstored>> {
         absent()
     }
     async fn note(&self, note: Note) -> JournalResult<()> {
