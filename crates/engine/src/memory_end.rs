@@ -215,6 +215,13 @@ impl MemoryMail {
         self.account().renumber(mailbox.as_bytes(), true);
     }
 
+    /// Puts messages back under their UIDs, as a restored backup would.
+    pub fn restore(&self, mailbox: &str, messages: impl IntoIterator<Item = (i64, MemoryMessage)>) {
+        if let Some(m) = self.account().mailboxes.get_mut(mailbox.as_bytes()) {
+            m.messages.extend(messages);
+        }
+    }
+
     /// Moves a message as another client would. Returns its new UID; 0 if it is not there.
     pub fn relocate(&self, from: &str, uid: i64, to: &str) -> i64 {
         let mut account = self.account();

@@ -196,10 +196,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let jobs = jobs(ctx).await?;
-        let left = self.transfer(ctx, &in_plan(&jobs, &plan), sessions).await?;
+        let left = self.transfer(ctx, &in_plan(&jobs(ctx).await?, &plan), sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
-        let questions = self.prove(ctx, &jobs, Scope::New, self.settings.level).await?;
+        // Anew: a target mailbox may have got another epoch meanwhile.
+        let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 

@@ -3,6 +3,8 @@
 //! says what is there (law 7).
 
 mod ghosts;
+mod hold;
+mod moved;
 mod presence;
 
 pub use presence::presence;

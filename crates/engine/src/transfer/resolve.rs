@@ -199,20 +199,25 @@ fn window(job: &Job, doubt: &Doubt) -> Key {
     batches.chain(base).min().unwrap_or(Key(1))
 }
 
-/// The claimed UIDs of the target's epoch from `from` on.
+/// The claimed UIDs of the target's epoch from `from` on: of this mailbox, and of messages of others that somebody
+/// moved here.
 pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     from: Key,
 ) -> Result<BTreeSet<Key>, Error> {
     let limit = ctx.settings.limits.journal_page_rows;
-    let (mut claimed, mut next) = (BTreeSet::new(), from);
-    loop {
-        let page = ctx.journal.claims(job.record.id, job.target_epoch.id, next, limit).await?;
-        let Some((last, _)) = page.last() else { return Ok(claimed) };
-        next = Key(last.0 + 1);
-        claimed.extend(page.iter().map(|(uid, _)| *uid));
+    let mut claimed = BTreeSet::new();
+    for record in ctx.journal.mailboxes().await? {
+        let mut next = from;
+        loop {
+            let page = ctx.journal.claims(record.id, job.target_epoch.id, next, limit).await?;
+            let Some((last, _)) = page.last() else { break };
+            next = Key(last.0 + 1);
+            claimed.extend(page.iter().map(|(uid, _)| *uid));
+        }
     }
+    Ok(claimed)
 }
 
 /// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim; `None` in another epoch.

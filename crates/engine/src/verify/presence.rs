@@ -1,15 +1,16 @@
 //! What is at the target after the last write: one complete UID listing against the claims (law 7), and what that says
 //! of messages that are not in it.
 
-use super::ghosts;
+use super::moved::{self, Moved};
+use super::{ghosts, hold};
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Opened, Source, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
-use crate::journal::{Change, EpochFacts, Item, ItemId, Journal, Reason, Side, State};
+use crate::journal::{Change, EpochFacts, Item, ItemId, Journal, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
-use crate::transfer::copy::{guard, save_sighting};
+use crate::transfer::copy::save_sighting;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::place_stored;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,10 +77,12 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     listing: &Listing,
     absent: Absent,
 ) -> Result<Option<Question>, Error> {
-    let Absent { missing, unplaced, claimed } = absent;
+    let Absent { mut missing, unplaced, claimed } = absent;
     conclude_unplaced(ctx, job, &unplaced).await?;
-    let limit = ctx.settings.limits.missing_messages_guard;
-    let question = guard(missing.len() as u64, claimed, limit, &job.target.text);
+    let moved = moved::find(ctx, sessions, job, &missing).await?;
+    conclude_moved(ctx, job, &moved).await?;
+    missing.retain(|id| !moved.contains_key(id));
+    let question = hold::question(ctx, job, missing.len() as u64, claimed).await?;
     conclude_missing(ctx, job, &missing, question.is_some()).await?;
     ghosts::sweep(ctx, sessions, job, &listing.keys).await?;
     save_sighting(ctx, job, Side::Target, job.target_epoch.id, &listing.facts, &listing.keys).await?;
@@ -177,6 +180,43 @@ async fn still_there<S: Source, T: Target, J: Journal>(
         expected.extend(page.iter().map(|i| i.id).filter(|id| missing.contains(id)));
     }
     Ok(expected)
+}
+
+/// Found in other mailboxes: moved by somebody. What the server merged with one of them went with it.
+async fn conclude_moved<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    moved: &BTreeMap<ItemId, Moved>,
+) -> Result<(), Error> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let change = |item: &Item, to: &Moved, origin| {
+        let (uid, mailbox) = (to.place.uid, &to.mailbox);
+        let text = format!("somebody moved it from {} to {mailbox}, where it is UID {uid}", job.target.text);
+        Change::to(item.id, State::MovedAtTarget).at(to.place, origin).because(Reason::new("moved", text))
+    };
+    let mut by_uid: BTreeMap<Key, &Moved> = BTreeMap::new();
+    let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
+    while let Some(page) = pages.next().await? {
+        let mut changes = Vec::new();
+        for item in &page {
+            let Some(to) = moved.get(&item.id) else { continue };
+            by_uid.extend(item.place.map(|p| (p.uid, to)));
+            changes.push(change(item, to, Origin::Found));
+        }
+        ctx.journal.change(&changes).await?;
+    }
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Merged]);
+    while let Some(page) = pages.next().await? {
+        let shared = |i: &Item| {
+            let place = i.place.filter(|p| p.epoch == job.target_epoch.id)?;
+            Some(change(i, by_uid.get(&place.uid)?, Origin::Shared))
+        };
+        let changes: Vec<Change> = page.iter().filter_map(shared).collect();
+        ctx.journal.change(&changes).await?;
+    }
+    Ok(())
 }
 
 /// Missing and never read back: absent, an exception. Read back or adopted before and now missing: removed by

@@ -16,6 +16,8 @@ pub struct World {
     pub source: MemoryMail,
     pub target: MemoryMail,
     pub store: MemoryStore,
+    /// `Limits::missing_messages_guard`
+    pub guard: u64,
     folder: tempfile::TempDir,
 }
 
@@ -32,7 +34,7 @@ impl World {
     pub fn new(messages: i64) -> Self {
         let (source, target) = (MemoryMail::new(), MemoryMail::new());
         (0..messages).for_each(|n| _ = source.deliver("INBOX", message(n), "\\Seen", DATE));
-        Self { source, target, store: MemoryStore::new(), folder: tempfile::tempdir().unwrap() }
+        Self { source, target, store: MemoryStore::new(), guard: 20, folder: tempfile::tempdir().unwrap() }
     }
 
     fn journal(&self) -> MemoryJournal {
@@ -43,6 +45,7 @@ impl World {
         let mut settings = Settings::new(self.folder.path());
         settings.limits.batch_messages_max = 4;
         settings.limits.group_messages_max = 3;
+        settings.limits.missing_messages_guard = self.guard;
         let (source, target) = (MemorySource(self.source.clone()), MemoryTarget(self.target.clone()));
         Migration::new(source, target, self.journal(), settings)
     }
@@ -231,4 +234,122 @@ async fn an_absent_message_that_appears_after_all_is_reported() {
     tokio::time::sleep(Duration::from_secs(7200)).await;
     world.migrate().await;
     assert_eq!(world.doubts().await.iter().filter(|k| *k == "ghost").count(), 4);
+}
+
+/// Two mailboxes of so many messages each; the names of the second one's differ.
+fn two_mailboxes(messages: i64) -> World {
+    let world = World::new(messages);
+    world.source.create("Archive");
+    (0..messages).for_each(|n| _ = world.source.deliver("Archive", message(1000 + n), "", DATE));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_moved_at_the_target_is_found_by_octets_where_it_is_and_one_deleted_is_gone() {
+    let world = two_mailboxes(10);
+    world.migrate().await;
+    let (three, five) =
+        (world.target.relocate("INBOX", 3, "Archive"), world.target.relocate("INBOX", 5, "Archive"));
+    world.target.expunge("INBOX", 7);
+    // Mail of other people, some of the same size.
+    world.target.deliver("Archive", message(6).replace("body", "BODY"), "", DATE);
+    for _ in 0..2 {
+        world.migrate().await;
+        let states =
+            BTreeMap::from([(State::Verified, 17), (State::GoneAtTarget, 1), (State::MovedAtTarget, 2)]);
+        assert_eq!(world.states().await, states);
+    }
+    assert_eq!(world.target.appended(), 20, "nothing is sent again");
+    let items = world.items().await;
+    let moved: Vec<_> = items.iter().filter(|i| i.state == State::MovedAtTarget).collect();
+    assert_eq!(moved.iter().map(|i| i.place.unwrap().uid.0).collect::<Vec<_>>(), [three, five]);
+    let words = &moved[0].reason.as_ref().unwrap().text;
+    assert!(words.contains("from INBOX to Archive") && words.contains(&format!("UID {three}")), "{words}");
+    let report = world.report().await;
+    assert_eq!((report.exit_code(), report.outcome.missing_at_target), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_moved_copy_answers_for_one_of_two_equal_messages_and_is_not_found_twice() {
+    let world = two_mailboxes(10);
+    world.source.deliver("INBOX", message(0), "", DATE);
+    world.migrate().await;
+    // Two equal messages: one is moved, one deleted; in the next run a third mailbox's twin is deleted, too.
+    world.target.relocate("INBOX", 1, "Archive");
+    world.target.expunge("INBOX", 11);
+    world.migrate().await;
+    let expected =
+        BTreeMap::from([(State::Verified, 19), (State::GoneAtTarget, 1), (State::MovedAtTarget, 1)]);
+    assert_eq!(world.states().await, expected);
+    // The moved copy is somebody's: a message in doubt there must not take it.
+    world.source.deliver("Archive", message(0), "", DATE);
+    world.target.set(|k| k.fates = [Fate::LostNotStored].into());
+    world.migrate().await;
+    assert_eq!(world.target.snapshot()[&b"Archive"[..]].messages.len(), 12);
+    assert_eq!(world.states().await[&State::Verified], 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_and_moved_messages_are_never_sent_again_in_any_later_run() {
+    let world = two_mailboxes(10);
+    world.migrate().await;
+    world.target.expunge("INBOX", 2);
+    world.target.relocate("INBOX", 4, "Archive");
+    for n in 0..4 {
+        world.source.deliver("INBOX", message(100 + n), "", DATE);
+        world.migrate().await;
+        world.verify().await;
+        assert_eq!(world.target.appended(), 21 + n as u64, "only what is new");
+    }
+    // Not even when the UIDs at the target change: what is gone is not looked for.
+    world.target.renumber("INBOX");
+    world.migrate().await;
+    assert_eq!(world.target.appended(), 24);
+    let states = world.states().await;
+    assert_eq!(
+        (states[&State::GoneAtTarget], states[&State::MovedAtTarget], states[&State::Verified]),
+        (1, 1, 22)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_a_whole_mailbox_is_seen_as_moving_and_emptying_it_stops_at_the_guard() {
+    let world = two_mailboxes(30);
+    world.migrate().await;
+    (1..=30).for_each(|uid| _ = world.target.relocate("INBOX", uid, "Archive"));
+    let end = world.migrate().await;
+    assert_eq!(end.questions, []);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 30), (State::MovedAtTarget, 30)]));
+    (1..=30).for_each(|uid| world.target.expunge("Archive", uid));
+    assert_eq!(world.migrate().await.questions.len(), 1);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 30), (State::MovedAtTarget, 30)]));
+    assert_eq!(world.report().await.exit_code(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_of_the_guard_stays_until_the_messages_are_there_again() {
+    let world = World { guard: 2, ..World::new(60) };
+    world.migrate().await;
+    let before = world.target.snapshot()[&b"INBOX"[..]].messages.clone();
+    (1..=3).for_each(|uid| world.target.expunge("INBOX", uid));
+    assert_eq!(world.migrate().await.questions.len(), 1);
+    assert_eq!(world.report().await.exit_code(), 4);
+    // So much new mail that 3 are less than one in a hundred.
+    (1000..1300).for_each(|n| _ = world.source.deliver("INBOX", message(n), "", DATE));
+    for _ in 0..2 {
+        assert_eq!(world.migrate().await.questions.len(), 1, "still to be answered");
+        assert_eq!(world.report().await.exit_code(), 4);
+        assert_eq!(world.verify().await.questions.len(), 1);
+        assert_eq!(world.report().await.exit_code(), 4);
+    }
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 360)]), "nothing is concluded");
+    // All but one come back: still held. Then all: released, and one message deleted later is a plain remark.
+    world.target.restore("INBOX", before.iter().filter(|(uid, _)| **uid > 1).map(|(u, m)| (*u, m.clone())));
+    assert_eq!(world.migrate().await.questions.len(), 1);
+    world.target.restore("INBOX", before);
+    assert_eq!(world.migrate().await.questions, []);
+    world.target.expunge("INBOX", 9);
+    assert_eq!(world.migrate().await.questions, []);
+    assert_eq!(world.states().await[&State::GoneAtTarget], 1);
+    assert_eq!(world.report().await.exit_code(), 0);
 }
