@@ -109,6 +109,8 @@ pub struct Knobs {
     pub sizes_times: u64,
     /// After so many bodies fetched the mailbox gets another UIDVALIDITY.
     pub renumber_after: Option<u32>,
+    /// When the target loses the connection of a batch past its gate, the mailbox gets another UIDVALIDITY.
+    pub renumber_on_loss: bool,
     /// Added to every UIDNEXT told.
     pub uid_next_lie: i64,
     /// An equal message already there is not stored twice.
@@ -133,6 +135,7 @@ impl Default for Knobs {
             cut: BTreeMap::new(),
             sizes_times: 1,
             renumber_after: None,
+            renumber_on_loss: false,
             uid_next_lie: 0,
             merges: false,
         }
@@ -220,6 +223,11 @@ impl MemoryMail {
         if let Some(m) = self.account().mailboxes.get_mut(mailbox.as_bytes()) {
             m.messages.extend(messages);
         }
+    }
+
+    /// Puts a whole mailbox in the place of what is there, UIDVALIDITY and all.
+    pub fn replace(&self, name: &str, mailbox: MemoryMailbox) {
+        self.account().mailboxes.insert(Bytes::copy_from_slice(name.as_bytes()), mailbox);
     }
 
     /// Moves a message as another client would. Returns its new UID; 0 if it is not there.

@@ -341,6 +341,11 @@ impl Journal for MemoryJournal {
         self.write("change", false, |image, _| changes.iter().try_for_each(|c| image.apply(c))).await
     }
 
+    async fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        self.write("rekey", false, |image, _| pairs.iter().try_for_each(|(from, to)| image.rekey(*from, *to)))
+            .await
+    }
+
     async fn claims(
         &self,
         mailbox: MailboxId,

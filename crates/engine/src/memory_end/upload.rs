@@ -63,6 +63,11 @@ impl Upload for MemoryUpload {
 impl MemoryUpload {
     fn lose(&self) -> Verdict {
         self.alive.store(false, Ordering::Relaxed);
+        let mut account = self.mail.account();
+        if std::mem::take(&mut account.knobs.renumber_on_loss) {
+            account.renumber(&self.mailbox, false);
+        }
+        drop(account);
         Verdict::Lost("cut".into())
     }
 

@@ -372,6 +372,9 @@ impl Journal for PlainJournal {
     async fn end_batch(&self, _: BatchId, _: BatchEnd, _: &[Change]) -> JournalResult<()> {
         read_only()
     }
+    async fn rekey(&self, _: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        read_only()
+    }
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         Ok(Vec::new())
     }

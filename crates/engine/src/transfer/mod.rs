@@ -8,6 +8,7 @@ mod epochs;
 mod feed;
 pub mod job;
 pub mod ladder;
+mod rekey;
 pub mod resolve;
 mod shell;
 pub mod spool;

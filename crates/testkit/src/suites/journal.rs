@@ -28,6 +28,8 @@ macro_rules! journal_suite {
             moves: a_return_to_listed_forgets_everything_but_the_listing,
             moves: only_the_first_read_back_is_kept,
             moves: counts_follow_every_move,
+            moves: a_new_number_at_the_source_leaves_everything_else_as_it_was,
+            moves: a_new_number_that_may_not_be_given_changes_nothing,
             promises: a_batch_lives_from_its_intent_to_its_end,
             promises: a_batch_is_closed_once_and_only_when_its_items_are_decided,
             promises: a_closed_batch_keeps_what_it_sent_and_did_not_store,

@@ -6,10 +6,14 @@ use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
+use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
 use mailhaul_engine::run::{Migration, RunEnd};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Two accounts, a journal that survives runs, and the folder of its spool.
 pub struct World {
@@ -41,7 +45,7 @@ impl World {
         self.store.open(&AccountPair { source: "a".into(), target: "b".into() }).unwrap()
     }
 
-    fn migration(&self) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
+    pub fn migration(&self) -> Migration<MemorySource, MemoryTarget, MemoryJournal> {
         let mut settings = Settings::new(self.folder.path());
         settings.limits.batch_messages_max = 4;
         settings.limits.group_messages_max = 3;
@@ -61,6 +65,33 @@ impl World {
         let end = migration.migrate().await;
         migration.journal.release().await.unwrap();
         end
+    }
+
+    /// One run of `migrate` that is stopped dead at this step (each action, each journal write before and after it took
+    /// effect), as by a crash. Returns the steps that were passed.
+    pub async fn stopped_at(&self, at: u64) -> u64 {
+        let (count, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+        let step = {
+            let (count, stopped) = (count.clone(), stopped.clone());
+            move || {
+                let stop = count.fetch_add(1, Ordering::SeqCst) + 1 == at;
+                if stop {
+                    stopped.notify_one();
+                }
+                stop
+            }
+        };
+        let mut migration = self.migration();
+        let hook = step.clone();
+        self.store.set_hook(Some(Arc::new(move |_| hook())));
+        migration.probe = Probe::new(Arc::new(move |_| step()));
+        tokio::select! {
+            end = migration.migrate() => drop(end.unwrap()),
+            () = stopped.notified() => {}
+        }
+        self.store.set_hook(None);
+        self.store.crash();
+        count.load(Ordering::SeqCst)
     }
 
     /// One run of `verify`.

@@ -96,6 +96,26 @@ impl Image {
         }
     }
 
+    pub(super) fn rekey(&mut self, from: ItemId, to: ItemId) -> JournalResult<()> {
+        let open = |id| self.batches.values().any(|b| b.open && b.items.contains(&id));
+        if from.mailbox != to.mailbox || open(from) {
+            return Err(unknown(&format!("message {from:?} cannot become {to:?}")));
+        }
+        let listed = self.items.get(&to).filter(|i| matches!(i.state, State::Listed | State::Excluded));
+        let (Some(listed), true) = (listed.cloned(), from != to) else {
+            return Err(unknown(&format!("message {to:?} is not as it was listed")));
+        };
+        let Some(item) = self.items.remove(&from) else { return Err(unknown(&format!("message {from:?}"))) };
+        if let Some(owner) = item.place.and_then(|p| self.claims.get_mut(&(from.mailbox, p.epoch, p.uid))) {
+            if *owner == from {
+                *owner = to;
+            }
+        }
+        let Item { octets, flags, internal_date, lineage, .. } = listed;
+        self.items.insert(to, Item { id: to, octets, flags, internal_date, lineage, ..item });
+        Ok(())
+    }
+
     pub(super) fn list(
         &mut self,
         mailbox: MailboxId,

@@ -11,6 +11,7 @@ mod items;
 mod lock;
 mod moves;
 mod open;
+mod rekey;
 mod rows;
 mod tally;
 mod worker;
@@ -286,6 +287,11 @@ impl Journal for SqliteJournal {
         }
         let changes = changes.to_vec();
         self.write(move |c| moves::change(c, &changes)).await
+    }
+
+    async fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        let pairs = pairs.to_vec();
+        self.write(move |c| rekey::rekey(c, &pairs)).await
     }
 
     async fn claims(

@@ -339,6 +339,9 @@ impl Journal for FakeJournal {
     async fn end_batch(&self, _: BatchId, _: BatchEnd, _: &[Change]) -> JournalResult<()> {
         absent()
     }
+    async fn rekey(&self, _: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        absent()
+    }
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         absent()
     }
