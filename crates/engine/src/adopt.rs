@@ -2,11 +2,15 @@
 //! sides are read; nothing is sent, and no gate opens in the mailbox before the matching is complete (law 5).
 
 use crate::context::Context;
-use crate::end::{Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted};
+use crate::end::{
+    Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way,
+};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, Grade, pair_up};
-use crate::journal::{Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, State};
-use crate::message::{Fingerprint, Key};
+use crate::journal::{
+    Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
+};
+use crate::message::{Fingerprint, Key, UidValidity};
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
 use crate::transfer::{memory_units, split};
@@ -116,8 +120,9 @@ async fn listed<S: Source, T: Target, J: Journal>(
     Ok(all)
 }
 
-/// Reads source messages and keeps what they are; their octets are dropped. What the source does not give is not in
-/// the result.
+/// Reads source messages of one epoch and keeps what they are; their octets are dropped. What the source does not give
+/// is not in the result: what it leaves out, what breaks the connection each time it is asked for, and everything once
+/// the mailbox has another epoch.
 pub async fn read_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -126,26 +131,60 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
     memory: &Arc<Semaphore>,
 ) -> Result<BTreeMap<ItemId, Sent>, Error> {
     let mut sent: BTreeMap<ItemId, Sent> = BTreeMap::new();
+    let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
+    let of_items = epochs.iter().find(|e| items.first().is_some_and(|i| i.id.epoch == e.id));
+    let Some(validity) = of_items.map(|e| e.facts.uid_validity) else { return Ok(sent) };
     let mut losses = Losses::new(ctx);
+    let mut blamed: BTreeMap<ItemId, u32> = BTreeMap::new();
+    let mut alone = false;
     loop {
-        let todo: Vec<Item> = items.iter().filter(|i| !sent.contains_key(&i.id)).cloned().collect();
-        match read_once(ctx, sessions.source(ctx).await?, job, &todo, memory, &mut sent).await {
+        let given_up =
+            |id: &ItemId| blamed.get(id).is_some_and(|n| *n >= ctx.settings.limits.read_attempts_max);
+        let open = |i: &&Item| !sent.contains_key(&i.id) && !given_up(&i.id);
+        let todo: Vec<Item> = items.iter().filter(open).cloned().collect();
+        let ask = Asked { todo: &todo, validity, alone };
+        let before = sent.len();
+        match read_once(ctx, sessions.source(ctx).await?, job, ask, memory, &mut sent).await {
             Ok(()) => return Ok(sent),
-            Err(error) => losses.at_source(ctx, sessions, error).await?,
+            Err(error) => {
+                if sent.len() > before {
+                    losses.reset();
+                }
+                // The first unanswered one is at fault where each is asked for alone, or where others were answered.
+                if let Some(first) = todo.iter().find(|i| !sent.contains_key(&i.id))
+                    && (alone || sent.len() > before)
+                {
+                    *blamed.entry(first.id).or_default() += 1;
+                }
+                alone = true;
+                losses.at_source(ctx, sessions, error).await?;
+            }
         }
     }
+}
+
+/// What one attempt asks for.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    todo: &'a [Item],
+    validity: UidValidity,
+    /// Each message by a FETCH of its own.
+    alone: bool,
 }
 
 async fn read_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
     job: &Job,
-    todo: &[Item],
+    asked: Asked<'_>,
     memory: &Arc<Semaphore>,
     sent: &mut BTreeMap<ItemId, Sent>,
 ) -> Result<(), EndError> {
-    let by_key: BTreeMap<Key, &Item> = todo.iter().map(|i| (i.id.key, i)).collect();
-    session.open(&job.record.source.wire).await?;
+    let by_key: BTreeMap<Key, &Item> = asked.todo.iter().map(|i| (i.id.key, i)).collect();
+    let opened = session.open(&job.record.source.wire).await?;
+    if opened.facts.uid_validity != asked.validity {
+        return Ok(());
+    }
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (event_tx, mut event_rx) = mpsc::channel(16);
     let keep = async {
@@ -163,7 +202,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
             sent.insert(item.id, facts);
         }
     };
-    let asking = ask_for(ctx, todo, memory, range_tx);
+    let asking = ask_for(ctx, asked, memory, range_tx);
     let ((), fetched, ()) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
     fetched
 }
@@ -171,18 +210,18 @@ async fn read_once<S: Source, T: Target, J: Journal>(
 /// Asks for messages in ranges, within the memory share.
 async fn ask_for<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    items: &[Item],
+    asked: Asked<'_>,
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
 ) {
-    for (id, items) in (0..).zip(split(items, &ctx.settings.limits, false)) {
+    for (id, items) in (0..).zip(split(asked.todo, &ctx.settings.limits, asked.alone)) {
         let mut wanted = Vec::with_capacity(items.len());
         for item in items {
             let units = memory_units(&ctx.settings.limits, item.octets);
             let Ok(permit) = memory.clone().acquire_many_owned(units).await else { return };
             wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
         }
-        if ranges.send(FetchRange { id, wanted }).await.is_err() {
+        if ranges.send(FetchRange { id, way: Way::Whole, wanted }).await.is_err() {
             return;
         }
     }

@@ -230,11 +230,23 @@ pub struct Wanted {
     pub memory: Option<OwnedSemaphorePermit>,
 }
 
-/// One request for bodies; becomes one command.
+/// How the octets of a message are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// In one piece.
+    #[default]
+    Whole,
+    /// Its header, then its text (RFC 9051, 6.4.5): what some servers give of a message whose whole they do not.
+    Parts,
+}
+
+/// One request for bodies; becomes one command, or one for each part.
 #[derive(Debug)]
 pub struct FetchRange {
     /// Given back in [`FetchEvent::RangeDone`].
     pub id: u64,
+    /// How to ask.
+    pub way: Way,
     /// Ascending by key.
     pub wanted: Vec<Wanted>,
 }

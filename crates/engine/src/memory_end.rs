@@ -1,17 +1,20 @@
 //! Both ends in memory: for tests of everything that decides, and as the plainest statement of what an end
 //! promises.
 
+mod upload;
+
+pub use upload::MemoryUpload;
+
 use crate::end::{
-    Abilities, Answer, Depth, FetchEvent, FetchRange, Fetched, Listed, MailboxCounts, MailboxInfo, NewUids,
-    Opened, Outgoing, Prefix, Role, Room, Seen, Source, SourceSession, Space, Target, TargetSession, Upload,
-    Uploaded, Verdict,
+    Abilities, Depth, FetchEvent, FetchRange, Fetched, Listed, MailboxCounts, MailboxInfo, Opened, Outgoing,
+    Prefix, Role, Room, Seen, Source, SourceSession, Space, Target, TargetSession, Wanted, Way,
 };
 use crate::error::{EndError, Refusal, RefusalClass};
 use crate::identity::Meter;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
 use crate::transfer::spool::Intake;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +64,16 @@ pub enum Fate {
     LostAfter(usize),
     /// The server says NO with this class.
     Refuse(RefusalClass),
+    /// The server says NO, and stores everything after this time all the same.
+    RefusedStoredLate(Duration),
+    /// The server says OK, with UIDs where it tells them, and stores nothing.
+    OkNotStored,
+    /// The server says OK without UIDs, and what it stored shows only after this time.
+    OkStoredLate(Duration),
+    /// The gate is passed and the connection ends; nothing of it is stored, and somebody else stores the same octets.
+    LostTwinStored,
+    /// The connection ends while the batch stands at its gate.
+    ByeAtGate,
 }
 
 /// How the account behaves.
@@ -80,10 +93,26 @@ pub struct Knobs {
     pub fates: VecDeque<Fate>,
     /// The next so many body FETCHes end the connection after one message.
     pub fetches_lost: u32,
-    /// The UIDs whose octets the source does not give.
+    /// The UIDs for which the source answers without octets.
     pub unreadable: Vec<i64>,
-    /// The UID whose FETCH ends the connection, every time.
-    pub poison: Option<i64>,
+    /// What is unreadable can be read as header and text.
+    pub parts: bool,
+    /// The UIDs for which the source does not answer.
+    pub left_out: Vec<i64>,
+    /// The UIDs whose FETCH ends the connection, every time.
+    pub poison: Vec<i64>,
+    /// A FETCH of a range that holds poison ends the connection before its first answer.
+    pub poisons_ranges: bool,
+    /// Of these UIDs the source gives so many octets, and no more.
+    pub cut: BTreeMap<i64, usize>,
+    /// The size that the source lists is the true one times this.
+    pub sizes_times: u64,
+    /// After so many bodies fetched the mailbox gets another UIDVALIDITY.
+    pub renumber_after: Option<u32>,
+    /// When the target loses the connection of a batch past its gate, the mailbox gets another UIDVALIDITY.
+    pub renumber_on_loss: bool,
+    /// Added to every UIDNEXT told.
+    pub uid_next_lie: i64,
     /// An equal message already there is not stored twice.
     pub merges: bool,
 }
@@ -99,7 +128,15 @@ impl Default for Knobs {
             fates: VecDeque::new(),
             fetches_lost: 0,
             unreadable: Vec::new(),
-            poison: None,
+            parts: false,
+            left_out: Vec::new(),
+            poison: Vec::new(),
+            poisons_ranges: false,
+            cut: BTreeMap::new(),
+            sizes_times: 1,
+            renumber_after: None,
+            renumber_on_loss: false,
+            uid_next_lie: 0,
             merges: false,
         }
     }
@@ -173,14 +210,31 @@ impl MemoryMail {
 
     /// Gives a mailbox another UIDVALIDITY and new UIDs.
     pub fn renumber(&self, mailbox: &str) {
-        let mut account = self.account();
-        account.next_validity += 1000;
-        let validity = account.next_validity;
-        if let Some(m) = account.mailboxes.get_mut(mailbox.as_bytes()) {
-            m.uid_validity = validity;
-            m.messages = (500..).zip(std::mem::take(&mut m.messages).into_values()).collect();
-            m.uid_next = m.messages.keys().last().map_or(500, |l| l + 1);
+        self.account().renumber(mailbox.as_bytes(), false);
+    }
+
+    /// As [`MemoryMail::renumber`], and the messages change their order.
+    pub fn renumber_backwards(&self, mailbox: &str) {
+        self.account().renumber(mailbox.as_bytes(), true);
+    }
+
+    /// Puts messages back under their UIDs, as a restored backup would.
+    pub fn restore(&self, mailbox: &str, messages: impl IntoIterator<Item = (i64, MemoryMessage)>) {
+        if let Some(m) = self.account().mailboxes.get_mut(mailbox.as_bytes()) {
+            m.messages.extend(messages);
         }
+    }
+
+    /// Puts a whole mailbox in the place of what is there, UIDVALIDITY and all.
+    pub fn replace(&self, name: &str, mailbox: MemoryMailbox) {
+        self.account().mailboxes.insert(Bytes::copy_from_slice(name.as_bytes()), mailbox);
+    }
+
+    /// Moves a message as another client would. Returns its new UID; 0 if it is not there.
+    pub fn relocate(&self, from: &str, uid: i64, to: &str) -> i64 {
+        let mut account = self.account();
+        let found = account.mailboxes.get_mut(from.as_bytes()).and_then(|m| m.messages.remove(&uid));
+        found.map_or(0, |message| account.store(&Bytes::copy_from_slice(to.as_bytes()), message))
     }
 
     /// Everything, for checkers.
@@ -213,6 +267,18 @@ impl Account {
             role: None,
         };
         self.mailboxes.insert(name.clone(), mailbox);
+    }
+
+    fn renumber(&mut self, name: &[u8], backwards: bool) {
+        self.next_validity += 1000;
+        let Some(m) = self.mailboxes.get_mut(name) else { return };
+        m.uid_validity = self.next_validity;
+        let mut messages: Vec<MemoryMessage> = std::mem::take(&mut m.messages).into_values().collect();
+        if backwards {
+            messages.reverse();
+        }
+        m.messages = (500..).zip(messages).collect();
+        m.uid_next = m.messages.keys().last().map_or(500, |l| l + 1);
     }
 
     fn store(&mut self, name: &Bytes, message: MemoryMessage) -> i64 {
@@ -332,10 +398,11 @@ impl MemorySession {
     fn examine(&mut self, name: &Bytes) -> Result<Opened, EndError> {
         self.opened = name.clone();
         let mailbox = self.mailbox("EXAMINE")?;
+        let lie = self.mail.account().knobs.uid_next_lie;
         Ok(Opened {
             facts: EpochFacts {
                 uid_validity: UidValidity(mailbox.uid_validity),
-                uid_next: Some(Key(mailbox.uid_next)),
+                uid_next: Some(Key((mailbox.uid_next + lie).max(1))),
                 exists: mailbox.messages.len() as u64,
                 highest_mod_seq: None,
                 mailbox_id: None,
@@ -351,6 +418,63 @@ impl MemorySession {
         let keys: Vec<Key> = mailbox.messages.keys().map(|k| Key(*k)).collect();
         let exists = keys.len() as u64;
         Ok((keys, exists))
+    }
+}
+
+/// What a source in memory does with a FETCH.
+impl MemorySession {
+    fn lose(&self) -> EndError {
+        self.alive.store(false, Ordering::Relaxed);
+        lost("UID FETCH")
+    }
+
+    /// Ends the connection where poison is asked for.
+    fn break_on(&self, keys: impl IntoIterator<Item = Key>, whole_range: bool) -> Result<(), EndError> {
+        let account = self.mail.account();
+        let knobs = &account.knobs;
+        let hit = keys.into_iter().any(|k| knobs.poison.contains(&k.0));
+        let breaks = hit && knobs.poisons_ranges == whole_range;
+        drop(account);
+        if breaks { Err(self.lose()) } else { Ok(()) }
+    }
+
+    /// The answer for one message; `None` where there is none.
+    async fn answer(
+        &self,
+        mailbox: &MemoryMailbox,
+        wanted: Wanted,
+        way: Way,
+        intake: &Intake,
+    ) -> Result<Option<FetchEvent>, EndError> {
+        let uid = wanted.key.0;
+        let (unreadable, left_out, cut) = {
+            let account = self.mail.account();
+            let knobs = &account.knobs;
+            let unreadable = knobs.unreadable.contains(&uid) && !(way == Way::Parts && knobs.parts);
+            (unreadable, knobs.left_out.contains(&uid), knobs.cut.get(&uid).copied())
+        };
+        let Some(message) = mailbox.messages.get(&uid).filter(|_| !left_out) else { return Ok(None) };
+        if unreadable {
+            return Ok(Some(FetchEvent::NoBody { key: wanted.key }));
+        }
+        let octets = message.octets.slice(..cut.unwrap_or(usize::MAX).min(message.octets.len()));
+        let mut builder = intake.begin(wanted.memory);
+        builder.push(&octets).await?;
+        let (key, flags) = (wanted.key, Some(message.flags.without_recent()));
+        Ok(Some(FetchEvent::Fetched(Fetched { key, flags, body: builder.finish().await? })))
+    }
+
+    fn after_a_body(&self) -> Result<(), EndError> {
+        let mut account = self.mail.account();
+        let left = account.knobs.renumber_after;
+        account.knobs.renumber_after = left.map(|n| n.saturating_sub(1)).filter(|n| *n > 0);
+        if left.is_some() && account.knobs.renumber_after.is_none() {
+            account.renumber(&self.opened.clone(), false);
+        }
+        let cut = account.knobs.fetches_lost > 0;
+        account.knobs.fetches_lost = account.knobs.fetches_lost.saturating_sub(1);
+        drop(account);
+        if cut { Err(self.lose()) } else { Ok(()) }
     }
 }
 
@@ -401,9 +525,10 @@ impl SourceSession for MemorySession {
     }
     async fn list(&mut self, from: Key, out: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
         let mailbox = self.mailbox("UID FETCH")?;
+        let times = self.mail.account().knobs.sizes_times;
         let listed = |(uid, m): (&i64, &MemoryMessage)| Listed {
             key: Key(*uid),
-            octets: m.octets.len() as u64,
+            octets: m.octets.len() as u64 * times,
             flags: m.flags.without_recent(),
             internal_date: m.internal_date.clone(),
             mod_seq: None,
@@ -429,42 +554,19 @@ impl SourceSession for MemorySession {
     ) -> Result<(), EndError> {
         while let Some(range) = ranges.recv().await {
             let mailbox = self.mailbox("UID FETCH")?;
+            self.break_on(range.wanted.iter().map(|w| w.key), true)?;
             let mut missing = Vec::new();
             for wanted in range.wanted {
-                let (poison, unreadable) = {
-                    let knobs = &self.mail.account().knobs;
-                    (knobs.poison == Some(wanted.key.0), knobs.unreadable.contains(&wanted.key.0))
-                };
-                if poison {
-                    self.alive.store(false, Ordering::Relaxed);
-                    return Err(lost("UID FETCH"));
-                }
-                let event = match mailbox.messages.get(&wanted.key.0) {
-                    Some(_) if unreadable => FetchEvent::NoBody { key: wanted.key },
-                    Some(message) => {
-                        let mut builder = intake.begin(wanted.memory);
-                        builder.push(&message.octets).await?;
-                        let (key, flags) = (wanted.key, Some(message.flags.without_recent()));
-                        FetchEvent::Fetched(Fetched { key, flags, body: builder.finish().await? })
-                    }
-                    None => {
-                        missing.push(wanted.key);
-                        continue;
-                    }
+                self.break_on([wanted.key], false)?;
+                let key = wanted.key;
+                let Some(event) = self.answer(&mailbox, wanted, range.way, intake).await? else {
+                    missing.push(key);
+                    continue;
                 };
                 if out.send(event).await.is_err() {
                     return Ok(());
                 }
-                let cut = {
-                    let knobs = &mut self.mail.account().knobs;
-                    let cut = knobs.fetches_lost > 0;
-                    knobs.fetches_lost = knobs.fetches_lost.saturating_sub(1);
-                    cut
-                };
-                if cut {
-                    self.alive.store(false, Ordering::Relaxed);
-                    return Err(lost("UID FETCH"));
-                }
+                self.after_a_body()?;
             }
             let done = FetchEvent::RangeDone { id: range.id, missing, refused: None };
             if out.send(done).await.is_err() {
@@ -572,119 +674,5 @@ impl TargetSession for MemorySession {
     async fn close(self) {}
     fn abort(self) {
         self.alive.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A batch on its way to an account in memory.
-#[derive(Debug)]
-pub struct MemoryUpload {
-    mail: MemoryMail,
-    mailbox: Bytes,
-    batch: Vec<Outgoing>,
-    messages: Vec<MemoryMessage>,
-    fate: Fate,
-    multi: bool,
-    tells_places: bool,
-    alive: Arc<AtomicBool>,
-    finished: bool,
-}
-
-impl Upload for MemoryUpload {
-    async fn uploaded(&mut self) -> Uploaded {
-        for outgoing in std::mem::take(&mut self.batch) {
-            let mut octets = BytesMut::new();
-            while (octets.len() as u64) < outgoing.body.octets() {
-                match outgoing.body.piece(octets.len() as u64).await {
-                    Ok(piece) => octets.extend_from_slice(&piece),
-                    Err(error) => return Uploaded::Lost(error.to_string()),
-                }
-            }
-            let (flags, internal_date) = (outgoing.flags, outgoing.internal_date);
-            self.messages.push(MemoryMessage { octets: octets.freeze(), flags, internal_date });
-        }
-        tokio::task::yield_now().await;
-        if self.fate == Fate::LostInUpload {
-            self.alive.store(false, Ordering::Relaxed);
-        }
-        if self.alive.load(Ordering::Relaxed) { Uploaded::AtGate } else { Uploaded::Lost("cut".into()) }
-    }
-
-    async fn finish(mut self) -> Vec<Answer> {
-        self.finished = true;
-        let messages = std::mem::take(&mut self.messages);
-        let total = messages.len();
-        if !self.alive.load(Ordering::Relaxed) {
-            return vec![Answer { messages: total, verdict: Verdict::Lost("cut before the gate".into()) }];
-        }
-        let answers = if self.multi { vec![self.store_all(messages)] } else { self.store_each(messages) };
-        tokio::task::yield_now().await;
-        answers
-    }
-}
-
-impl MemoryUpload {
-    fn lose(&self) -> Verdict {
-        self.alive.store(false, Ordering::Relaxed);
-        Verdict::Lost("cut".into())
-    }
-
-    fn store_all(&self, messages: Vec<MemoryMessage>) -> Answer {
-        let total = messages.len();
-        let verdict = match self.fate {
-            Fate::LostNotStored => self.lose(),
-            Fate::LostStoredLate(after) => {
-                let at = tokio::time::Instant::now() + after;
-                let mut account = self.mail.account();
-                account.appended += total as u64;
-                account.late.push((at, self.mailbox.clone(), messages));
-                drop(account);
-                self.lose()
-            }
-            Fate::LostStored | Fate::LostAfter(_) => {
-                self.store(messages);
-                self.lose()
-            }
-            Fate::Refuse(class) => {
-                Verdict::Refused(Refusal { class, bad: false, code: None, text: "no".into() })
-            }
-            Fate::Well | Fate::LostInUpload => self.store(messages),
-        };
-        Answer { messages: total, verdict }
-    }
-
-    fn store_each(&self, messages: Vec<MemoryMessage>) -> Vec<Answer> {
-        let mut answers = Vec::new();
-        for (i, message) in messages.into_iter().enumerate() {
-            let verdict = match self.fate {
-                Fate::LostAfter(n) if i == n => {
-                    self.store(vec![message]);
-                    self.lose()
-                }
-                Fate::LostAfter(n) if i > n => self.lose(),
-                Fate::LostAfter(_) => self.store(vec![message]),
-                _ => self.store_all(vec![message]).verdict,
-            };
-            answers.push(Answer { messages: 1, verdict });
-        }
-        answers
-    }
-
-    fn store(&self, messages: Vec<MemoryMessage>) -> Verdict {
-        let mut account = self.mail.account();
-        if let Some(refusal) = account.objection(&messages) {
-            return Verdict::Refused(refusal);
-        }
-        account.appended += messages.len() as u64;
-        let uids: Vec<Key> = messages.into_iter().map(|m| Key(account.store(&self.mailbox, m))).collect();
-        let validity = account.mailboxes.get(&self.mailbox).map_or(0, |m| m.uid_validity);
-        Verdict::Stored(self.tells_places.then_some(NewUids { uid_validity: UidValidity(validity), uids }))
-    }
-}
-
-impl Drop for MemoryUpload {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.alive.store(false, Ordering::Relaxed);
-        }
     }
 }

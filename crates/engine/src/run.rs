@@ -6,16 +6,16 @@ use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question, Refusal};
-use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
-use crate::message::Key;
+use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::survey::Survey;
-use crate::transfer::copy::{CopyEnd, copy, refresh_target};
-use crate::transfer::job::{Job, Sessions, target_name};
+use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::epochs::refresh_target;
+use crate::transfer::job::{Job, Sessions, jobs};
 use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::undo::{self, Undone};
@@ -210,10 +210,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let jobs = jobs(ctx).await?;
-        let left = self.transfer(ctx, &in_plan(&jobs, &plan), sessions).await?;
+        let left = self.transfer(ctx, &in_plan(&jobs(ctx).await?, &plan), sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
-        let questions = self.prove(ctx, &jobs, Scope::New, self.settings.level).await?;
+        // Anew: a target mailbox may have got another epoch meanwhile.
+        let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -275,6 +275,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
                 }
                 Err(error) => return Err(error),
             }
+            // What was found by content only now is read back like the rest.
+            verify::sweep(ctx, &mut sessions, job, Scope::New, level).await?;
             ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
         }
         sessions.close().await;
@@ -293,8 +295,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         }
         for job in &mut jobs {
             // Claims of another epoch mean nothing by number (law 6): they are found by content first, or doubted.
-            if let Some(CopyEnd::Left(why)) = refresh_target(ctx, &mut sessions, job).await? {
-                left.push((job.record.id, why));
+            if let Err(refusal) = refresh_target(ctx, &mut sessions, job).await? {
+                left.push((job.record.id, format!("{} cannot be opened: {refusal}", job.target.text)));
             }
             if look == SourceLook::Octets {
                 crate::reread::reread(ctx, &mut sessions, job).await?;
@@ -446,17 +448,4 @@ fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) 
     let source = sessions.source.as_ref().map(|s| server(s.abilities()));
     let target = sessions.target.as_ref().map(|t| server(t.abilities()));
     (source.unwrap_or_default(), target.unwrap_or_default())
-}
-
-/// The mailboxes that move, as the journal knows them.
-async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<Vec<Job>, Error> {
-    let mut jobs = Vec::new();
-    for record in ctx.journal.mailboxes().await? {
-        let Some(target) = target_name(&record).cloned() else { continue };
-        let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
-        let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
-        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
-    }
-    Ok(jobs)
 }

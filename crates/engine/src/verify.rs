@@ -2,17 +2,22 @@
 //! (law 9). Runs beside the transfer and once more at its end; at last one complete UID listing of each mailbox
 //! says what is there (law 7).
 
+mod ghosts;
+mod hold;
+mod moved;
+mod presence;
+
+pub use presence::presence;
+
 use crate::adopt::read_back;
 use crate::config::Level;
 use crate::context::{Context, at};
-use crate::diff::{Step, walk};
-use crate::end::{Depth, Opened, Seen, Source, Target, TargetSession};
-use crate::error::{EndError, Error, Question};
+use crate::end::{Depth, Seen, Source, Target, TargetSession};
+use crate::error::{EndError, Error};
 use crate::identity::Grade;
 use crate::journal::{Change, Item, ItemId, Journal, Ladder, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
-use crate::transfer::copy::{guard, save_sighting};
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::open_and_read;
 use std::collections::{BTreeMap, BTreeSet};
@@ -287,169 +292,5 @@ async fn damaged<S: Source, T: Target, J: Journal>(
     ctx.journal.change(&[change]).await?;
     let (mailbox, key, kind) = (item.id.mailbox.0, item.id.key.0, "damaged".to_owned());
     ctx.bus.tell(Progress::Exception { mailbox, key, kind, text });
-    Ok(())
-}
-
-/// Compares the claims of a mailbox with one complete UID listing made after the last write. Returns a question when so much is missing that a person must look.
-pub async fn presence<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-) -> Result<Option<Question>, Error> {
-    let began = ctx.clock.now();
-    let mut wait = Duration::from_millis(250);
-    loop {
-        let Some((there, complete)) = list_target(ctx, sessions, job).await? else { return Ok(None) };
-        let (missing, claimed) = missing_claims(ctx, job, &there).await?;
-        if missing.is_empty() && complete {
-            return Ok(None);
-        }
-        // Absence is not evidence (law 7): NOOP and EXAMINE came before this listing, a new connection comes
-        // before the next, and the last one starts after the settle time.
-        if ctx.clock.at_least_since(began) >= ctx.settle() {
-            if !complete {
-                return Ok(None);
-            }
-            let question = guard(
-                missing.len() as u64,
-                claimed,
-                ctx.settings.limits.missing_messages_guard,
-                &job.target.text,
-            );
-            conclude_missing(ctx, job, &missing, question.is_some()).await?;
-            return Ok(question);
-        }
-        sessions.abort_target();
-        ctx.sleep(wait).await?;
-        wait = (wait * 2).min(ctx.settle());
-    }
-}
-
-/// The UIDs in the target mailbox and whether their number is EXISTS; `None` when its epoch is another one.
-async fn list_target<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-) -> Result<Option<(Vec<Key>, bool)>, Error> {
-    ctx.probe.pass("list the target").await;
-    let mut losses = Losses::new(ctx);
-    let (opened, keys, exists) = loop {
-        match open_and_list(sessions.target(ctx).await?, job).await {
-            Ok(listing) => break listing,
-            Err(error) => losses.at_target(ctx, sessions, error).await?,
-        }
-    };
-    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
-        return Ok(None);
-    }
-    let complete = keys.len() as u64 == exists;
-    if complete {
-        save_sighting(ctx, job, Side::Target, job.target_epoch.id, &opened.facts, &keys).await?;
-    }
-    Ok(Some((keys, complete)))
-}
-
-async fn open_and_list<S: TargetSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.target.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
-}
-
-/// Claims that are not in the listing, and the number of claims. Both walk ascending, page by page.
-async fn missing_claims<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    there: &[Key],
-) -> Result<(BTreeSet<ItemId>, u64), Error> {
-    let limit = ctx.settings.limits.journal_page_rows;
-    let (mut next, mut missing, mut claimed, mut rest) = (Key(1), BTreeSet::new(), 0, there);
-    loop {
-        let page = ctx.journal.claims(job.record.id, job.target_epoch.id, next, limit).await?;
-        let Some((last, _)) = page.last() else { break };
-        next = Key(last.0 + 1);
-        let here = rest.partition_point(|k| *k < next);
-        let owners: BTreeMap<Key, ItemId> = page.iter().copied().collect();
-        let steps = walk(owners.keys().copied(), rest[..here].iter().copied());
-        missing.extend(steps.filter_map(|s| match s {
-            Step::OnlyExpected(uid) => owners.get(&uid).copied(),
-            Step::OnlyFound(_) | Step::Both(_) => None,
-        }));
-        claimed += owners.len() as u64;
-        rest = &rest[here..];
-    }
-    Ok((still_there(ctx, job, missing).await?, claimed))
-}
-
-/// The states that say: it is at the target.
-const CLAIMING: &[State] = &[State::Stored, State::Verified, State::AlreadyThere];
-
-/// Only those whose state says that they should be there.
-async fn still_there<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    missing: BTreeSet<ItemId>,
-) -> Result<BTreeSet<ItemId>, Error> {
-    if missing.is_empty() {
-        return Ok(missing);
-    }
-    let mut expected = BTreeSet::new();
-    let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
-    while let Some(page) = pages.next().await? {
-        expected.extend(page.iter().map(|i| i.id).filter(|id| missing.contains(id)));
-    }
-    Ok(expected)
-}
-
-/// Missing and never read back: absent, an exception. Read back or adopted before and now missing: removed by
-/// somebody since, a remark; past the guard it stays as it is until a person has looked.
-async fn conclude_missing<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    missing: &BTreeSet<ItemId>,
-    guarded: bool,
-) -> Result<(), Error> {
-    let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
-    let mut removed = BTreeSet::new();
-    while let Some(page) = pages.next().await? {
-        let mut changes = Vec::new();
-        for item in page.iter().filter(|i| missing.contains(&i.id)) {
-            let read = item.state != State::Stored || item.read_back.is_some();
-            if !read {
-                let text = format!("the new server confirmed it, and it is not in {}", job.target.text);
-                changes.push(Change::to(item.id, State::Exception).because(Reason::new("absent", text)));
-            } else if !guarded {
-                removed.extend(item.place.map(|p| p.uid));
-                changes.push(gone(item));
-            }
-        }
-        ctx.journal.change(&changes).await?;
-    }
-    conclude_merged(ctx, job, &removed).await
-}
-
-fn gone(item: &Item) -> Change {
-    let text = "it was there, and is not any more".to_owned();
-    Change::to(item.id, State::GoneAtTarget).because(Reason::new("removed", text))
-}
-
-/// Messages that the server merged went with the one they share a UID with.
-async fn conclude_merged<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    removed: &BTreeSet<Key>,
-) -> Result<(), Error> {
-    if removed.is_empty() {
-        return Ok(());
-    }
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Merged]);
-    while let Some(page) = pages.next().await? {
-        let shared =
-            |i: &&Item| i.place.is_some_and(|p| p.epoch == job.target_epoch.id && removed.contains(&p.uid));
-        let changes: Vec<Change> = page.iter().filter(shared).map(gone).collect();
-        ctx.journal.change(&changes).await?;
-    }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //! each program would compile the engine for its ends again.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[path = "engine/epochs.rs"]
+mod epochs;
 #[path = "engine/interrupt.rs"]
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
@@ -9,6 +11,8 @@ mod interrupt_imap;
 #[cfg(unix)]
 #[path = "engine/killed.rs"]
 mod killed;
+#[path = "engine/late.rs"]
+mod late;
 #[path = "engine/migration.rs"]
 mod migration;
 #[path = "engine/real_servers.rs"]

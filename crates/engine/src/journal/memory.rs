@@ -3,15 +3,15 @@
 //! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch` and
 //! `set_baseline` make everything before them durable, in order, as a write-ahead log does.
 
-use super::state::{State, moves_of_rules};
+mod image;
+
 use super::{
-    AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Form, Intent, Item,
+    AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Place, Query, Reason, RunId, RunRecord, Side, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, Unstored,
 };
-use crate::journal::Origin;
 use crate::message::Key;
-use std::collections::BTreeMap;
+use image::{Image, unknown};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -27,33 +27,6 @@ pub struct Write {
 
 /// Asked around every write; `true` stops the engine there for ever, as a crash would.
 pub type Hook = Arc<dyn Fn(Write) -> bool + Send + Sync>;
-
-#[derive(Clone, Debug)]
-struct Batch {
-    mailbox: MailboxId,
-    epoch: EpochId,
-    uid_next: Key,
-    form: Form,
-    committed_at: SystemTime,
-    items: Vec<ItemId>,
-    open: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Image {
-    settings: BTreeMap<String, String>,
-    runs: Vec<RunRecord>,
-    mailboxes: Vec<MailboxRecord>,
-    epochs: Vec<Epoch>,
-    /// Epochs in the order in which they became current.
-    current: Vec<EpochId>,
-    baselines: BTreeMap<MailboxId, Baseline>,
-    items: BTreeMap<ItemId, Item>,
-    claims: BTreeMap<(MailboxId, EpochId, Key), ItemId>,
-    batches: BTreeMap<BatchId, Batch>,
-    notes: Vec<NoteRecord>,
-    sightings: Vec<(RunId, Sighting)>,
-}
 
 #[derive(Default)]
 struct Inner {
@@ -174,157 +147,6 @@ impl MemoryJournal {
     fn read<R>(&self, look: impl FnOnce(&Image) -> R) -> JournalResult<R> {
         Ok(look(&self.store.inner().current))
     }
-}
-
-impl Image {
-    fn apply(&mut self, change: &Change) -> JournalResult<()> {
-        let Some(item) = self.items.get_mut(&change.item) else {
-            return Err(unknown(&format!("message {:?}", change.item)));
-        };
-        if !item.state.may_become(change.to) {
-            return Err(JournalError::Illegal { item: change.item, from: item.state, to: change.to });
-        }
-        item.state = change.to;
-        if change.to == State::Listed {
-            item.sent = None;
-            item.origin = None;
-            item.read_back = None;
-            item.grade = None;
-            item.reason = None;
-            if let Some(place) = item.place.take() {
-                self.release(change.item, place);
-            }
-            return Ok(());
-        }
-        item.sent = change.sent.clone().or(item.sent.take());
-        item.read_back = item.read_back.take().or(change.read_back.clone());
-        item.grade = change.grade.or(item.grade);
-        item.reason = change.reason.clone().or(item.reason.take());
-        match change.place {
-            Some((place, origin)) => self.claim(change.item, place, origin),
-            None => Ok(()),
-        }
-    }
-
-    fn claim(&mut self, id: ItemId, place: Place, origin: Origin) -> JournalResult<()> {
-        let old = self.items.get(&id).and_then(|i| i.place);
-        if let Some(old) = old {
-            self.release(id, old);
-        }
-        if origin != Origin::Shared {
-            let key = (id.mailbox, place.epoch, place.uid);
-            if let Some(by) = self.claims.get(&key).filter(|by| **by != id) {
-                return Err(JournalError::ClaimTaken { mailbox: id.mailbox, uid: place.uid, by: *by });
-            }
-            self.claims.insert(key, id);
-        }
-        if let Some(item) = self.items.get_mut(&id) {
-            item.place = Some(place);
-            item.origin = Some(origin);
-        }
-        Ok(())
-    }
-
-    /// Frees a claim, if it is this item's: a shared place belongs to another one.
-    fn release(&mut self, id: ItemId, place: Place) {
-        let key = (id.mailbox, place.epoch, place.uid);
-        if self.claims.get(&key) == Some(&id) {
-            self.claims.remove(&key);
-        }
-    }
-
-    fn list(
-        &mut self,
-        mailbox: MailboxId,
-        epoch: EpochId,
-        listed: &[ListedItem],
-    ) -> JournalResult<ListingChange> {
-        let mut change = ListingChange::default();
-        for new in listed {
-            let id = ItemId { mailbox, epoch, key: new.key };
-            let Some(item) = self.items.get_mut(&id) else {
-                change.new += 1;
-                self.items.insert(id, item_of(id, new));
-                continue;
-            };
-            if item.flags != new.flags {
-                change.flags_changed += 1;
-                item.flags = new.flags.clone();
-            }
-            let known = item.reason.as_ref().map(|r| r.kind.as_str());
-            let moves = moves_of_rules(id, item.state, known, new.excluded.as_deref());
-            moves.iter().try_for_each(|change| self.apply(change))?;
-        }
-        Ok(change)
-    }
-
-    fn commit(&mut self, intent: &Intent, now: SystemTime) -> JournalResult<BatchId> {
-        for (id, sent) in &intent.items {
-            if id.mailbox != intent.mailbox {
-                return Err(unknown(&format!("message {id:?} is not of mailbox {}", intent.mailbox.0)));
-            }
-            let Some(item) = self.items.get_mut(id) else { return Err(unknown(&format!("message {id:?}"))) };
-            if item.state != State::Fetched && !item.state.may_become(State::Fetched) {
-                return Err(JournalError::Illegal { item: *id, from: item.state, to: State::Committed });
-            }
-            if self.batches.values().any(|b| b.open && b.items.contains(id)) {
-                return Err(unknown(&format!("message {id:?} is in an open batch")));
-            }
-            item.state = State::Committed;
-            item.sent = Some(sent.clone());
-        }
-        let id = BatchId(self.batches.len() as i64 + 1);
-        let batch = Batch {
-            mailbox: intent.mailbox,
-            epoch: intent.epoch,
-            uid_next: intent.uid_next,
-            form: intent.form,
-            committed_at: now,
-            items: intent.items.iter().map(|(id, _)| *id).collect(),
-            open: true,
-        };
-        self.batches.insert(id, batch);
-        Ok(id)
-    }
-
-    fn end(&mut self, batch: BatchId, end: BatchEnd, changes: &[Change]) -> JournalResult<()> {
-        let Some(known) = self.batches.get_mut(&batch).filter(|b| b.open) else {
-            return Err(unknown(&format!("batch {} is not open", batch.0)));
-        };
-        known.open = end == BatchEnd::Lost;
-        changes.iter().try_for_each(|c| self.apply(c))?;
-        let Some(closed) = self.batches.get(&batch).filter(|b| !b.open) else { return Ok(()) };
-        // Without its batch nobody would ever look for such an item.
-        let undecided = |id: &&ItemId| {
-            self.items.get(id).is_some_and(|i| matches!(i.state, State::Committed | State::InDoubt))
-        };
-        match closed.items.iter().find(undecided) {
-            Some(id) => Err(unknown(&format!("batch {} leaves {id:?} undecided", batch.0))),
-            None => Ok(()),
-        }
-    }
-}
-
-fn item_of(id: ItemId, listed: &ListedItem) -> Item {
-    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
-    Item {
-        id,
-        state: if excluded.is_some() { State::Excluded } else { State::Listed },
-        octets: listed.octets,
-        flags: listed.flags.clone(),
-        internal_date: listed.internal_date.clone(),
-        lineage: listed.lineage.clone(),
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
-        reason: excluded,
-    }
-}
-
-fn unknown(what: &str) -> JournalError {
-    JournalError::Store { place: "memory".into(), doing: "change", what: what.to_owned() }
 }
 
 impl Journal for MemoryJournal {
@@ -519,6 +341,11 @@ impl Journal for MemoryJournal {
         self.write("change", false, |image, _| changes.iter().try_for_each(|c| image.apply(c))).await
     }
 
+    async fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        self.write("rekey", false, |image, _| pairs.iter().try_for_each(|(from, to)| image.rekey(*from, *to)))
+            .await
+    }
+
     async fn claims(
         &self,
         mailbox: MailboxId,
@@ -553,6 +380,15 @@ impl Journal for MemoryJournal {
             })
             .collect()
         })
+    }
+
+    async fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Unstored>> {
+        self.read(|image| image.unstored(mailbox, after).take(limit).collect())
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {

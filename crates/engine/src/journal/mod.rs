@@ -9,6 +9,7 @@
 //! done after the last durable commit with it, but never in another order. The engine is right either way:
 //! a forgotten answer only makes a batch doubtful, and it is then found by content.
 
+mod error;
 pub mod memory;
 pub mod sqlite;
 pub mod state;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use std::future::Future;
 use std::time::SystemTime;
 
+pub use error::{JournalError, JournalResult};
 pub use state::State;
 
 /// A source mailbox and the target mailbox it goes to.
@@ -443,6 +445,20 @@ pub enum BatchEnd {
     Resolved,
 }
 
+/// Appends that were concluded not to have stored their messages: the server said NO, or a scan after the settle time
+/// did not find them. One that shows up later is a ghost (integrity.md 6.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unstored {
+    /// The closed batch.
+    pub batch: BatchId,
+    /// Its target epoch.
+    pub epoch: EpochId,
+    /// See [`Intent::uid_next`].
+    pub uid_next: Key,
+    /// What was sent and not stored, in order.
+    pub sent: Vec<Fingerprint>,
+}
+
 /// How many items of a mailbox are where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
@@ -538,91 +554,6 @@ pub struct Lease {
     pub expires: Option<SystemTime>,
 }
 
-/// Why a journal could not do what was asked. The gate stays shut after each of them.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// There is no journal where one was expected.
-    #[error("no journal at {place}")]
-    NotFound {
-        /// Path or address, without secrets.
-        place: String,
-    },
-    /// The file is not a journal, or its contents contradict themselves.
-    #[error("the journal at {place} is damaged: {what}")]
-    Damaged {
-        /// Path or address.
-        place: String,
-        /// What was found.
-        what: String,
-    },
-    /// Written by a newer Mailhaul.
-    #[error(
-        "the journal at {place} has format {found}, this Mailhaul knows up to {known}: use the newer one"
-    )]
-    Newer {
-        /// Path or address.
-        place: String,
-        /// Its format.
-        found: i64,
-        /// The newest format known here.
-        known: i64,
-    },
-    /// Another process holds it.
-    #[error("another process holds this migration ({holder})")]
-    Held {
-        /// Who, as it said.
-        holder: String,
-    },
-    /// Our lease was taken over: nothing was written.
-    #[error("this process no longer holds the migration; nothing was written")]
-    Fenced,
-    /// The disk is full.
-    #[error("the disk that holds the journal at {place} is full")]
-    DiskFull {
-        /// Path or address.
-        place: String,
-    },
-    /// Any other failure of the store below.
-    #[error("the journal at {place} could not {doing}: {what}")]
-    Store {
-        /// Path or address.
-        place: String,
-        /// What was being done.
-        doing: &'static str,
-        /// The store's words.
-        what: String,
-    },
-    /// A move that the table of states does not allow: a defect of the engine, stopped before it did harm.
-    #[error("illegal move of message {item:?} from {} to {}", from.as_str(), to.as_str())]
-    Illegal {
-        /// Which item.
-        item: ItemId,
-        /// Where it was.
-        from: State,
-        /// Where it was to go.
-        to: State,
-    },
-    /// A target UID that another item already owns (law 5).
-    #[error("target UID {uid} in mailbox {mailbox:?} is already claimed by {by:?}")]
-    ClaimTaken {
-        /// The mailbox.
-        mailbox: MailboxId,
-        /// The UID.
-        uid: Key,
-        /// The owner.
-        by: ItemId,
-    },
-    /// The journal was made with other settings (another mapping, other accounts).
-    #[error("this journal was made with other settings: {what}")]
-    OtherSettings {
-        /// The difference.
-        what: String,
-    },
-}
-
-/// Result of a journal verb.
-pub type JournalResult<T> = Result<T, JournalError>;
-
 /// One migration in a journal, opened by the one process that may write to it.
 ///
 /// Cheap to clone; clones share the lease. Every write carries the fencing token. A failed verb has changed
@@ -695,6 +626,11 @@ pub trait Journal: Clone + Send + Sync + 'static {
     fn counts(&self) -> impl Future<Output = JournalResult<Vec<Count>>> + Send;
     /// Moves items, all or none.
     fn change(&self, changes: &[Change]) -> impl Future<Output = JournalResult<()>> + Send;
+    /// Gives items the numbers they have in another source epoch, all or none: `(from, to)`. Each keeps its state, its
+    /// claim and all that is known of it. `to` must stand as a listing left it, `listed` or `excluded`: its row goes, and
+    /// what the listing said (size, date, flags, MODSEQ, lineage) is said of the item from now on. An item of another
+    /// mailbox, or in an open batch, is refused.
+    fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> impl Future<Output = JournalResult<()>> + Send;
     /// Claimed UIDs of a target epoch from `from` on, ascending, one page, with their owners.
     fn claims(
         &self,
@@ -717,6 +653,15 @@ pub trait Journal: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = JournalResult<()>> + Send;
     /// Batches that are not closed, oldest first.
     fn open_batches(&self, mailbox: MailboxId) -> impl Future<Output = JournalResult<Vec<OpenBatch>>> + Send;
+
+    /// What closed batches of a mailbox sent and did not store, by batch, oldest first: those after `after`, at most
+    /// `limit` batches. A batch whose gate was never opened is not among them.
+    fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> impl Future<Output = JournalResult<Vec<Unstored>>> + Send;
 
     /// Writes a remark.
     fn note(&self, note: Note) -> impl Future<Output = JournalResult<()>> + Send;

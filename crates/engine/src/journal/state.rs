@@ -120,6 +120,11 @@ impl State {
         matches!(self, Listed | Fetched | Committed | InDoubt | Refused | Unreadable | Suspect)
     }
 
+    /// True for the states in which a batch that is closed leaves a message it stored.
+    pub(super) fn is_stored(self) -> bool {
+        matches!(self, Self::Stored | Self::Verified | Self::Merged)
+    }
+
     /// True for the states that own a place at the target.
     pub fn holds_claim(self) -> bool {
         use State::*;

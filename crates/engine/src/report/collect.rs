@@ -2,7 +2,7 @@
 
 use super::differences::Differs;
 use super::mailbox::{Context, MailboxEntry, sides};
-use super::manifest::{self, ManifestWriter};
+use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
 use super::{
     DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
@@ -11,6 +11,7 @@ use super::{
 use crate::error::Error;
 use crate::journal::{
     Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunRecord,
+    Side,
 };
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,7 @@ struct Walker<'a, J> {
     run: Option<RunRecord>,
     runs: Vec<RunRecord>,
     notes: Notes,
+    places: Places,
     manifest: ManifestWriter,
     exceptions: Excerpt<ExceptionEntry>,
     examples: Excerpt<DifferenceEntry>,
@@ -79,7 +81,8 @@ impl<'a, J: Journal> Walker<'a, J> {
         let notes = Notes::read(journal, run.as_ref(), &mailboxes).await?;
         let manifest = ManifestWriter::new(folder)?;
         let (exceptions, examples) = (Excerpt::default(), Excerpt::default());
-        Ok(Self { journal, facts, folder, run, runs, notes, manifest, exceptions, examples })
+        let places = places(journal, &mailboxes).await?;
+        Ok(Self { journal, facts, folder, run, runs, notes, places, manifest, exceptions, examples })
     }
 
     async fn run(mut self) -> Result<(Report, Option<NamedTempFile>), Error> {
@@ -103,10 +106,6 @@ impl<'a, J: Journal> Walker<'a, J> {
     async fn mailbox(&mut self, context: Context) -> Result<MailboxEntry, Error> {
         let record = context.mailbox.clone();
         let mut walk = sides(self.journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
-        let target_name = match &record.decision {
-            Decision::Move(name) => Some(name.text.clone()),
-            Decision::Exclude(_) | Decision::Refuse(_) => None,
-        };
         let mut after: Option<ItemId> = None;
         loop {
             let query = Query { mailbox: Some(record.id), states: &[], after, limit: PAGE_ROWS };
@@ -118,8 +117,8 @@ impl<'a, J: Journal> Walker<'a, J> {
                 }
                 after = Some(item.id);
                 let (bucket, differs) = walk.item(item);
-                let (source, target) = (&walk.source.epochs, &walk.target.epochs);
-                lines.push(manifest::line(&record, target_name.as_deref(), source, target, item, &differs)?);
+                let source = &walk.source.epochs;
+                lines.push(manifest::line(&record, source, &self.places, item, &differs)?);
                 let uid_validity = source.get(&item.id.epoch).copied();
                 self.show(&record, uid_validity, item, &bucket, &differs).await;
             }
@@ -200,6 +199,20 @@ impl<'a, J: Journal> Walker<'a, J> {
         };
         (report, file)
     }
+}
+
+/// The target mailboxes by their epochs.
+async fn places<J: Journal>(journal: &J, mailboxes: &[MailboxRecord]) -> Result<Places, Error> {
+    let mut places = Places::new();
+    for record in mailboxes {
+        let name = match &record.decision {
+            Decision::Move(name) => Some(name.text.clone()),
+            Decision::Exclude(_) | Decision::Refuse(_) => None,
+        };
+        let epochs = journal.epochs(record.id, Side::Target).await?;
+        places.extend(epochs.into_iter().map(|e| (e.id, (name.clone(), e.facts.uid_validity.0))));
+    }
+    Ok(places)
 }
 
 fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: bool) -> Outcome {

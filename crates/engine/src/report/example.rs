@@ -8,7 +8,7 @@ use crate::journal::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Decision, Epoch, EpochFacts, EpochId, Existing,
     Intent, Item, ItemId, Journal, JournalError, JournalResult, Ladder, Lease, ListedItem, ListingChange,
     MailboxId, MailboxRecord, Name, Note, NoteRecord, OpenBatch, Origin, Place, Query, ReadBack, Reason,
-    RunId, RunRecord, Sent, Side, Sighting, State,
+    RunId, RunRecord, Sent, Side, Sighting, State, Unstored,
 };
 use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key, UidValidity};
 use sha2::{Digest as _, Sha256};
@@ -372,7 +372,13 @@ impl Journal for PlainJournal {
     async fn end_batch(&self, _: BatchId, _: BatchEnd, _: &[Change]) -> JournalResult<()> {
         read_only()
     }
+    async fn rekey(&self, _: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        read_only()
+    }
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
+        Ok(Vec::new())
+    }
+    async fn unstored(&self, _: MailboxId, _: Option<BatchId>, _: usize) -> JournalResult<Vec<Unstored>> {
         Ok(Vec::new())
     }
     async fn note(&self, _: Note) -> JournalResult<()> {

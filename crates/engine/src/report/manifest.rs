@@ -16,6 +16,8 @@ pub const MANIFEST: &str = "manifest.ndjson";
 
 /// UIDVALIDITY by epoch, of one mailbox on one side.
 pub(super) type Epochs = BTreeMap<EpochId, u32>;
+/// Target mailbox and UIDVALIDITY by epoch, of all mailboxes: a moved message lies in another one than its own.
+pub(super) type Places = BTreeMap<EpochId, (Option<String>, u32)>;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -112,9 +114,8 @@ fn words(flags: &Flags) -> Vec<String> {
 /// One line, with its newline.
 pub(super) fn line(
     record: &MailboxRecord,
-    target_name: Option<&str>,
     source: &Epochs,
-    target: &Epochs,
+    places: &Places,
     item: &Item,
     differs: &Differs,
 ) -> Result<Vec<u8>, Error> {
@@ -136,10 +137,13 @@ pub(super) fn line(
         sha256: sent.map(|s| s.fetched.exact.to_string()),
         normal_sha256: sent.map(|s| s.fetched.normal.to_string()),
         sent_sha256: sent.filter(|s| s.sent.exact != s.fetched.exact).map(|s| s.sent.exact.to_string()),
-        target: item.place.map(|place| TargetPart {
-            mailbox: target_name,
-            uidvalidity: target.get(&place.epoch).copied(),
-            uid: place.uid.0,
+        target: item.place.map(|place| {
+            let known = places.get(&place.epoch);
+            TargetPart {
+                mailbox: known.and_then(|(name, _)| name.as_deref()),
+                uidvalidity: known.map(|(_, validity)| *validity),
+                uid: place.uid.0,
+            }
         }),
         target_sha256: target_digest(item).map(|d| d.to_string()),
         grade: item.grade.map(Grade::as_str),

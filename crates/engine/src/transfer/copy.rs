@@ -1,17 +1,19 @@
 //! Copies one mailbox: lists the source, resolves what an earlier run left open, then passes over what is
 //! `listed` until nothing is left or nothing moves any more.
 
+use super::epochs::refresh_target;
 use super::feed::Wish;
-use super::job::{Job, Losses, Pages, Sessions, open_target};
-use super::resolve::{open_and_read, rebind, resolve};
+use super::job::{Job, Losses, Pages, Sessions};
+use super::rekey::recognise;
+use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query, Reason, Side,
-    Sighting, State,
+    Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Reason, Side, Sighting,
+    State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -21,6 +23,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Passes that settle nothing before a mailbox is left for the next run.
 const FRUITLESS_PASSES_MAX: u32 = 3;
+/// Epochs of the source mailbox that one run follows.
+const SOURCE_EPOCHS_MAX: u32 = 3;
 
 /// How the work on a mailbox ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +44,36 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     job: &mut Job,
     memory: &Arc<Semaphore>,
 ) -> Result<CopyEnd, Error> {
-    if let Some(end) = refresh_target(ctx, sessions, job).await? {
-        return Ok(end);
+    if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
+        return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text)));
     }
     release_refused(ctx, job).await?;
-    let listing = match list_source(ctx, sessions, job).await? {
-        Ok(listing) => listing,
-        Err(why) => return Ok(CopyEnd::Left(why)),
-    };
+    for _ in 0..SOURCE_EPOCHS_MAX {
+        let listing = match list_source(ctx, sessions, job).await? {
+            Ok(listing) => listing,
+            Err(why) => return Ok(CopyEnd::Left(why)),
+        };
+        if let Err(why) = recognise(ctx, sessions, job, memory, &listing.epoch).await? {
+            return Ok(CopyEnd::Left(why));
+        }
+        tell_listed(ctx, job, &listing).await?;
+        resolve(ctx, sessions, job, None).await?;
+        if job.baseline.existing == crate::journal::Existing::Adopt && !job.baseline.matched {
+            crate::adopt::adopt(ctx, sessions, job, memory).await?;
+        }
+        if let Some(end) = passes(ctx, sessions, job, memory, listing.epoch.id).await? {
+            return Ok(end);
+        }
+    }
+    let text = &job.record.source.text;
+    Ok(CopyEnd::Left(format!("the old server gives {text} another UIDVALIDITY again and again")))
+}
+
+async fn tell_listed<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    listing: &Listing,
+) -> Result<(), Error> {
     let to_copy = ctx.journal.counts().await?.into_iter().filter(|c| {
         c.mailbox == job.record.id && matches!(c.state, State::Listed | State::Committed | State::InDoubt)
     });
@@ -57,60 +83,6 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         new: to_copy.map(|c| c.items).sum(),
         octets: listing.octets,
     });
-    resolve(ctx, sessions, job, None).await?;
-    if job.baseline.existing == crate::journal::Existing::Adopt && !job.baseline.matched {
-        crate::adopt::adopt(ctx, sessions, job, memory).await?;
-    }
-    passes(ctx, sessions, job, memory).await
-}
-
-/// Opens the target mailbox: its epoch must be the one our claims belong to, else they are looked for by content.
-/// `Some`: it cannot be opened.
-pub async fn refresh_target<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &mut Job,
-) -> Result<Option<CopyEnd>, Error> {
-    let target = job.target.clone();
-    let opened = match open_target(ctx, sessions, &target).await {
-        Ok(opened) => opened,
-        Err(Error::Target(EndError::Refused { refusal, .. })) => {
-            return Ok(Some(CopyEnd::Left(format!("{} cannot be opened: {refusal}", target.text))));
-        }
-        Err(error) => return Err(error),
-    };
-    let before = job.target_epoch.id;
-    job.target_epoch = ctx.journal.open_epoch(job.record.id, Side::Target, &opened.facts).await?;
-    job.uid_next = opened.facts.uid_next.unwrap_or(job.uid_next);
-    if job.target_epoch.id == before {
-        rebind(ctx, sessions, job).await?;
-        return Ok(None);
-    }
-    let text = format!(
-        "the new server gave {} another UIDVALIDITY ({}): what was stored there must be found again",
-        target.text, opened.facts.uid_validity
-    );
-    suspect_claims(ctx, job, before).await?;
-    let note = Note { kind: "epoch_changed".into(), mailbox: Some(job.record.id), key: None, text };
-    ctx.journal.note(note).await?;
-    rebind(ctx, sessions, job).await?;
-    Ok(None)
-}
-
-/// Claims of another epoch mean nothing by number (law 6): their items are `suspect` until found by content.
-async fn suspect_claims<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    epoch: EpochId,
-) -> Result<(), Error> {
-    let states = &[State::Stored, State::Verified, State::AlreadyThere, State::Merged];
-    let mut pages = Pages::new(ctx, job.record.id, states);
-    while let Some(page) = pages.next().await? {
-        let old = |i: &&Item| i.place.is_some_and(|p| p.epoch == epoch);
-        let changes: Vec<Change> =
-            page.iter().filter(old).map(|i| Change::to(i.id, State::Suspect)).collect();
-        ctx.journal.change(&changes).await?;
-    }
     Ok(())
 }
 
@@ -139,6 +111,7 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
 
 /// A complete listing of the source mailbox.
 struct Listing {
+    epoch: Epoch,
     messages: u64,
     octets: u64,
 }
@@ -214,7 +187,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     if messages == facts.exists {
         save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { messages, octets }, facts.exists)))
+    Ok(Ok((Listing { epoch, messages, octets }, facts.exists)))
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {
@@ -260,31 +233,40 @@ fn ranges(keys: &[Key]) -> String {
     set
 }
 
+/// The highest UID of a set that [`ranges`] wrote.
+pub fn highest(set: &str) -> Option<Key> {
+    set.rsplit([',', ':']).next()?.parse().ok().map(Key)
+}
+
+/// Passes over what is listed in `epoch` until nothing is left; `None` when the source mailbox got another epoch.
 async fn passes<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     memory: &Arc<Semaphore>,
-) -> Result<CopyEnd, Error> {
-    let mut wish = Wish::default();
+    epoch: EpochId,
+) -> Result<Option<CopyEnd>, Error> {
+    let mut wish = Wish::new(epoch);
     let mut losses = Losses::new(ctx);
     let mut fruitless = 0;
     loop {
         ctx.check_cancel()?;
-        if !anything_listed(ctx, job).await? {
-            return Ok(CopyEnd::Done);
+        if !anything_listed(ctx, job, epoch).await? {
+            return Ok(Some(CopyEnd::Done));
         }
-        open_source(ctx, sessions, job).await?;
+        if !open_source(ctx, sessions, job, epoch).await? {
+            return Ok(None);
+        }
         let end = run_pass(ctx, sessions, job, &wish, memory).await?;
         after_pass(ctx, sessions, job, &end).await?;
         if end.interrupted {
             return Err(Error::Interrupted);
         }
         if let Some(refusal) = end.held {
-            return Ok(match refusal.class {
+            return Ok(Some(match refusal.class {
                 RefusalClass::Quota => CopyEnd::Full(refusal),
                 _ => CopyEnd::Left(format!("the new server refuses {}: {refusal}", job.target.text)),
-            });
+            }));
         }
         fruitless = if end.settled > 0 { 0 } else { fruitless + 1 };
         blame(&mut wish, &end);
@@ -295,7 +277,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
             }
             losses.another(ctx, Side::Source, error).await?;
         } else if fruitless >= FRUITLESS_PASSES_MAX && wish.without.is_empty() {
-            return Ok(CopyEnd::Left(format!("{} makes no progress", job.record.source.text)));
+            return Ok(Some(CopyEnd::Left(format!("{} makes no progress", job.record.source.text))));
         }
         // Suspects are tried alone once nothing else is left.
         wish.only = match next_to_try(ctx, job, &wish).await? {
@@ -327,27 +309,37 @@ async fn next_to_try<S: Source, T: Target, J: Journal>(
     let mut first = None;
     let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
     while let Some(page) = pages.next().await? {
-        if page.iter().any(|i| !wish.without.contains_key(&i.id.key)) {
+        let page = || page.iter().filter(|i| i.id.epoch == wish.epoch).map(|i| i.id.key);
+        if page().any(|key| !wish.without.contains_key(&key)) {
             return Ok(None);
         }
-        first = first.or(page.first().map(|i| i.id.key));
+        first = first.or(page().next());
     }
     Ok(first)
 }
 
+/// Whether anything of the epoch is listed. Items of former epochs are none of a pass's: their numbers mean nothing now.
 async fn anything_listed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
+    epoch: EpochId,
 ) -> Result<bool, Error> {
-    let query = Query { mailbox: Some(job.record.id), states: &[State::Listed], after: None, limit: 1 };
-    Ok(!ctx.journal.items(query).await?.is_empty())
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
+    while let Some(page) = pages.next().await? {
+        if page.iter().any(|i| i.id.epoch == epoch) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
+/// Opens the source mailbox; false when it has another epoch now.
 async fn open_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
-) -> Result<(), Error> {
+    epoch: EpochId,
+) -> Result<bool, Error> {
     let mut losses = Losses::new(ctx);
     let opened = loop {
         match sessions.source(ctx).await?.open(&job.record.source.wire).await {
@@ -356,14 +348,7 @@ async fn open_source<S: Source, T: Target, J: Journal>(
         }
     };
     let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    match known.last() {
-        Some(epoch) if epoch.facts.uid_validity == opened.facts.uid_validity => Ok(()),
-        _ => Err(Error::Source(EndError::Protocol {
-            server: "the old server".into(),
-            doing: "EXAMINE",
-            what: format!("the UIDVALIDITY of {} changed during the run; run again", job.record.source.text),
-        })),
-    }
+    Ok(known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
 }
 
 /// What a pass found out beside copying.
@@ -374,7 +359,7 @@ async fn after_pass<S: Source, T: Target, J: Journal>(
     end: &PassEnd,
 ) -> Result<(), Error> {
     if end.epoch_changed {
-        refresh_target(ctx, sessions, job).await?;
+        let _ = refresh_target(ctx, sessions, job).await?;
     }
     if !end.merged.is_empty() {
         check_merged(ctx, sessions, job, &end.merged).await?;
@@ -432,17 +417,16 @@ async fn give_up_unreadable<S: Source, T: Target, J: Journal>(
     if exhausted.is_empty() {
         return Ok(());
     }
-    let gone = prove_gone(ctx, sessions, job, &exhausted).await?;
+    let Some(gone) = prove_gone(ctx, sessions, job, wish.epoch, &exhausted).await? else { return Ok(()) };
     let why = |key: &Key| {
         end.unread
             .get(key)
             .cloned()
             .unwrap_or_else(|| "the connection broke each time it was asked for".into())
     };
-    let Some(epoch) = ctx.journal.epochs(job.record.id, Side::Source).await?.pop() else { return Ok(()) };
     for key in exhausted {
         wish.without.remove(&key);
-        let item = ItemId { mailbox: job.record.id, epoch: epoch.id, key };
+        let item = ItemId { mailbox: job.record.id, epoch: wish.epoch, key };
         if gone.contains(&key) {
             let reason = Reason::new("gone", "missing in two complete listings of the old server");
             ctx.journal.change(&[Change::to(item, State::GoneAtSource).because(reason)]).await?;
@@ -460,37 +444,48 @@ async fn give_up_unreadable<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
-/// Which of these messages are missing from two complete listings on two connections (law 7).
+/// Which of these messages are missing from two complete listings on two connections (law 7); `None` when the
+/// mailbox has another epoch, which says nothing of them.
 async fn prove_gone<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
+    epoch: EpochId,
     keys: &[Key],
-) -> Result<BTreeSet<Key>, Error> {
+) -> Result<Option<BTreeSet<Key>>, Error> {
+    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
+    let Some(epoch) = known.iter().find(|e| e.id == epoch) else { return Ok(None) };
     let mut gone: BTreeSet<Key> = keys.iter().copied().collect();
     for _ in 0..2 {
         sessions.source = None;
         let mut losses = Losses::new(ctx);
-        let (there, exists) = loop {
+        let (opened, there, exists) = loop {
             match open_and_list(sessions.source(ctx).await?, job).await {
                 Ok(listing) => break listing,
                 Err(error) => losses.at_source(ctx, sessions, error).await?,
             }
         };
+        if opened.facts.uid_validity != epoch.facts.uid_validity {
+            return Ok(None);
+        }
         if there.len() as u64 != exists {
-            return Ok(BTreeSet::new());
+            return Ok(Some(BTreeSet::new()));
         }
         let missing: BTreeSet<Key> = walk(gone.iter().copied(), there)
             .filter_map(|s| if let Step::OnlyExpected(k) = s { Some(k) } else { None })
             .collect();
         gone = missing;
     }
-    Ok(gone)
+    Ok(Some(gone))
 }
 
-async fn open_and_list<S: SourceSession>(session: &mut S, job: &Job) -> Result<(Vec<Key>, u64), EndError> {
-    session.open(&job.record.source.wire).await?;
-    session.keys().await
+async fn open_and_list<S: SourceSession>(
+    session: &mut S,
+    job: &Job,
+) -> Result<(Opened, Vec<Key>, u64), EndError> {
+    let opened = session.open(&job.record.source.wire).await?;
+    let (keys, exists) = session.keys().await?;
+    Ok((opened, keys, exists))
 }
 
 /// True when so many claimed messages are missing that a person must look (integrity.md 6.7).
@@ -508,5 +503,8 @@ mod tests {
         let set = |keys: &[i64]| ranges(&keys.iter().map(|k| Key(*k)).collect::<Vec<_>>());
         assert_eq!(set(&[]), "");
         assert_eq!(set(&[1, 2, 3, 7, 9, 10]), "1:3,7,9:10");
+        assert_eq!(highest(&set(&[1, 2, 3, 7, 9, 10])), Some(Key(10)));
+        assert_eq!(highest(&set(&[7])), Some(Key(7)));
+        assert_eq!(highest(""), None);
     }
 }

@@ -1,9 +1,9 @@
 //! Asks the source for the octets of listed messages, in ranges, ahead of need and within the memory reserved.
 
 use crate::context::Context;
-use crate::end::{FetchRange, Source, Target, Wanted};
+use crate::end::{FetchRange, Source, Target, Wanted, Way};
 use crate::error::Error;
-use crate::journal::{Item, ItemId, Journal, MailboxId, Query, State};
+use crate::journal::{EpochId, Item, ItemId, Journal, MailboxId, Query, State};
 use crate::limits::Limits;
 use crate::message::Key;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -44,12 +44,29 @@ pub enum Fed {
 }
 
 /// Which messages a pass asks for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Wish {
+    /// Only messages of this source epoch: numbers of others mean nothing.
+    pub epoch: EpochId,
     /// Asked for alone, one after the other, because an earlier FETCH of them failed; nothing else is, if any.
     pub only: BTreeSet<Key>,
     /// Not asked for in this pass.
     pub without: BTreeMap<Key, u32>,
+}
+
+impl Wish {
+    /// Everything that is listed in `epoch`.
+    pub fn new(epoch: EpochId) -> Self {
+        Self { epoch, only: BTreeSet::new(), without: BTreeMap::new() }
+    }
+
+    fn holds(&self, id: ItemId) -> bool {
+        let asked = match self.only.is_empty() {
+            true => !self.without.contains_key(&id.key),
+            false => self.only.contains(&id.key),
+        };
+        asked && id.epoch == self.epoch
+    }
 }
 
 /// Walks the listed messages of a mailbox in order and asks for them. Ends when all are asked for, or when the
@@ -71,7 +88,7 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
         let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        let page: Vec<Item> = page.into_iter().filter(|i| wanted(wish, i.id.key)).collect();
+        let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id)).collect();
         for items in split(&page, limits, !wish.only.is_empty()) {
             range_id += 1;
             let Some(range) = reserve(items, range_id, limits, memory, &fed).await else { return Ok(()) };
@@ -83,10 +100,6 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
     // The shell may be gone; then nobody needs to know.
     let _ = fed.send(Fed::Done).await;
     Ok(())
-}
-
-fn wanted(wish: &Wish, key: Key) -> bool {
-    if wish.only.is_empty() { !wish.without.contains_key(&key) } else { wish.only.contains(&key) }
 }
 
 /// Cuts a page into ranges by number and size, so that the memory for one range can always be had: what counts is
@@ -132,7 +145,7 @@ async fn reserve(
         };
         wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
     }
-    Some(FetchRange { id, wanted })
+    Some(FetchRange { id, way: Way::Whole, wanted })
 }
 
 /// Messages asked for and not yet answered.
@@ -171,7 +184,6 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::EpochId;
     use crate::message::Flags;
 
     fn item(key: i64, octets: u64) -> Item {

@@ -31,6 +31,11 @@ impl Job {
     pub fn place(&self, uid: Key) -> Place {
         Place { epoch: self.target_epoch.id, uid }
     }
+
+    /// The least UID of the target epoch that a message of this migration can have.
+    pub fn baseline_start(&self) -> Key {
+        if self.baseline.epoch == self.target_epoch.id { self.baseline.uid_next } else { Key(1) }
+    }
 }
 
 /// The connections of one worker. A lost one is `None` until it is needed again.
@@ -235,4 +240,17 @@ pub async fn uid_next<S: TargetSession>(session: &mut S, facts: &EpochFacts) -> 
         Some(next) => Ok(next),
         None => Ok(session.keys().await?.0.last().map_or(Key(1), |last| Key(last.0 + 1))),
     }
+}
+
+/// The mailboxes that move, as the journal knows them.
+pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Result<Vec<Job>, Error> {
+    let mut jobs = Vec::new();
+    for record in ctx.journal.mailboxes().await? {
+        let Some(target) = target_name(&record).cloned() else { continue };
+        let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
+        let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
+        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
+    }
+    Ok(jobs)
 }

@@ -4,9 +4,11 @@
 pub mod brain;
 mod commits;
 pub mod copy;
+pub mod epochs;
 mod feed;
 pub mod job;
 pub mod ladder;
+mod rekey;
 pub mod resolve;
 mod shell;
 pub mod spool;

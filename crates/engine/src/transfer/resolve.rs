@@ -4,6 +4,7 @@
 //! All of a mailbox's doubt is one multiset, together with its stored messages of unknown UID, which are served
 //! first. "Not stored" is concluded only from a scan that began after the settle time.
 
+use super::epochs::refresh_target;
 use super::job::{Job, Losses, Pages, Sessions};
 use crate::clock::Stamp;
 use crate::context::Context;
@@ -68,7 +69,14 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
     loop {
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
-        let found = scan(ctx, sessions, job, &doubt).await?;
+        let Some(found) = scan(ctx, sessions, job, &doubt).await? else {
+            // Another epoch began meanwhile. What is certainly there is found again first.
+            if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
+                let (server, doing) = ("the new server".to_owned(), "EXAMINE");
+                return Err(Error::Target(EndError::Refused { server, doing, refusal }));
+            }
+            continue;
+        };
         let all = found.len() == doubt.unplaced.len() + doubt.doubtful.len();
         if all || settled {
             return conclude(ctx, job, &doubt, &found).await;
@@ -85,11 +93,7 @@ async fn gather<S: Source, T: Target, J: Journal>(
     mailbox: MailboxId,
 ) -> Result<Doubt, Error> {
     let batches = ctx.journal.open_batches(mailbox).await?;
-    let mut doubt = Doubt::default();
-    let mut pages = Pages::new(ctx, mailbox, &[State::Committed, State::InDoubt, State::Stored]);
-    while let Some(page) = pages.next().await? {
-        page.iter().for_each(|item| sort_in(&mut doubt, item));
-    }
+    let mut doubt = unsettled(ctx, mailbox).await?;
     for batch in &batches {
         let doubtful = batch.items.iter().filter(|id| doubt.doubtful.contains_key(id));
         let changes: Vec<Change> = doubtful.map(|id| Change::to(*id, State::InDoubt)).collect();
@@ -97,6 +101,41 @@ async fn gather<S: Source, T: Target, J: Journal>(
     }
     doubt.batches = batches;
     Ok(doubt)
+}
+
+/// What the journal does not know of a mailbox, without its batches.
+async fn unsettled<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    mailbox: MailboxId,
+) -> Result<Doubt, Error> {
+    let mut doubt = Doubt::default();
+    let mut pages = Pages::new(ctx, mailbox, &[State::Committed, State::InDoubt, State::Stored]);
+    while let Some(page) = pages.next().await? {
+        page.iter().for_each(|item| sort_in(&mut doubt, item));
+    }
+    Ok(doubt)
+}
+
+/// Claims by content the stored messages of unknown UID, when no writer is at work any more. Returns those that were
+/// not found. Of a mailbox in doubt, or of another epoch, nothing is claimed and nothing told: its next writer
+/// resolves all of it together.
+pub async fn place_stored<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<BTreeSet<ItemId>, Error> {
+    let doubt = unsettled(ctx, job.record.id).await?;
+    if doubt.unplaced.is_empty() || !doubt.doubtful.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let Some(found) = scan(ctx, sessions, job, &doubt).await? else { return Ok(BTreeSet::new()) };
+    let placed: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
+    ctx.journal.change(&placed).await?;
+    Ok(doubt.unplaced.into_keys().filter(|id| !found.contains_key(id)).collect())
+}
+
+fn found_at(job: &Job, id: ItemId, uid: Key) -> Change {
+    Change::to(id, State::Stored).at(job.place(uid), Origin::Found)
 }
 
 fn sort_in(doubt: &mut Doubt, item: &Item) {
@@ -112,19 +151,21 @@ fn sort_in(doubt: &mut Doubt, item: &Item) {
     }
 }
 
-/// Reads the window and pairs. The result maps items to UIDs.
+/// Reads the window and pairs. The result maps items to UIDs; `None` when the mailbox has another epoch than the
+/// job says.
 async fn scan<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     doubt: &Doubt,
-) -> Result<HashMap<ItemId, Key>, Error> {
+) -> Result<Option<HashMap<ItemId, Key>>, Error> {
     let from = window(job, doubt);
     let claimed = claimed_from(ctx, job, from).await?;
     let mut losses = Losses::new(ctx);
     let seen = loop {
         match read_unclaimed(sessions.target(ctx).await?, job, from, &claimed).await {
-            Ok(seen) => break seen,
+            Ok(Some(seen)) => break seen,
+            Ok(None) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
@@ -132,7 +173,7 @@ async fn scan<S: Source, T: Target, J: Journal>(
         .iter()
         .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
         .collect();
-    Ok(pair(doubt, &found))
+    Ok(Some(pair(doubt, &found)))
 }
 
 /// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
@@ -154,38 +195,45 @@ fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
 /// UID, whose batch is closed, the baseline.
 fn window(job: &Job, doubt: &Doubt) -> Key {
     let batches = doubt.batches.iter().filter(|b| b.epoch == job.target_epoch.id).map(|b| b.uid_next);
-    let base = (!doubt.unplaced.is_empty())
-        .then(|| if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) });
+    let base = (!doubt.unplaced.is_empty()).then(|| job.baseline_start());
     batches.chain(base).min().unwrap_or(Key(1))
 }
 
-/// The claimed UIDs of the target's epoch from `from` on.
+/// The claimed UIDs of the target's epoch from `from` on: of this mailbox, and of messages of others that somebody
+/// moved here.
 pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     from: Key,
 ) -> Result<BTreeSet<Key>, Error> {
     let limit = ctx.settings.limits.journal_page_rows;
-    let (mut claimed, mut next) = (BTreeSet::new(), from);
-    loop {
-        let page = ctx.journal.claims(job.record.id, job.target_epoch.id, next, limit).await?;
-        let Some((last, _)) = page.last() else { return Ok(claimed) };
-        next = Key(last.0 + 1);
-        claimed.extend(page.iter().map(|(uid, _)| *uid));
+    let mut claimed = BTreeSet::new();
+    for record in ctx.journal.mailboxes().await? {
+        let mut next = from;
+        loop {
+            let page = ctx.journal.claims(record.id, job.target_epoch.id, next, limit).await?;
+            let Some((last, _)) = page.last() else { break };
+            next = Key(last.0 + 1);
+            claimed.extend(page.iter().map(|(uid, _)| *uid));
+        }
     }
+    Ok(claimed)
 }
 
-/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim.
+/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim; `None` in another epoch.
 async fn read_unclaimed<S: TargetSession>(
     session: &mut S,
     job: &Job,
     from: Key,
     claimed: &BTreeSet<Key>,
-) -> Result<Vec<Seen>, EndError> {
-    session.open(&job.target.wire).await?;
+) -> Result<Option<Vec<Seen>>, EndError> {
+    let opened = session.open(&job.target.wire).await?;
+    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
+        return Ok(None);
+    }
     let (keys, _) = session.keys().await?;
     let wanted: Vec<Key> = keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
-    read_all(session, &wanted, Depth::Octets).await
+    read_all(session, &wanted, Depth::Octets).await.map(Some)
 }
 
 /// Opens a mailbox, reads messages and collects what was seen, ascending by UID.
@@ -229,7 +277,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     found: &HashMap<ItemId, Key>,
 ) -> Result<Resolved, Error> {
     ctx.probe.pass("resolve: conclude").await;
-    let stored = |id: &ItemId, uid: &Key| Change::to(*id, State::Stored).at(job.place(*uid), Origin::Found);
+    let stored = |id: &ItemId, uid: &Key| found_at(job, *id, *uid);
     let placed: Vec<Change> =
         doubt.unplaced.keys().filter_map(|id| found.get(id).map(|uid| stored(id, uid))).collect();
     ctx.journal.change(&placed).await?;
@@ -309,12 +357,8 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     if suspects.doubtful.is_empty() {
         return Ok(());
     }
-    let found = scan(ctx, sessions, job, &suspects).await?;
-    let changes: Vec<Change> = suspects
-        .doubtful
-        .keys()
-        .filter_map(|id| Some(Change::to(*id, State::Stored).at(job.place(*found.get(id)?), Origin::Found)))
-        .collect();
+    let Some(found) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
+    let changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&changes).await?;
     Ok(())
 }

@@ -24,7 +24,7 @@ pub fn check(job: &Job, uid_next: Key, messages: usize, uids: &NewUids) -> Check
     if uids.uids.len() != messages {
         return Checked::Unknown;
     }
-    let first_new = if job.baseline.epoch == job.target_epoch.id { job.baseline.uid_next } else { Key(1) };
+    let first_new = job.baseline_start();
     let mut named = BTreeSet::new();
     // Below UIDNEXT and above the baseline, unclaimed: UIDNEXT lied, the claim is plain. The journal refuses a
     // UID that is claimed.

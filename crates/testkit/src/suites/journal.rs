@@ -28,8 +28,11 @@ macro_rules! journal_suite {
             moves: a_return_to_listed_forgets_everything_but_the_listing,
             moves: only_the_first_read_back_is_kept,
             moves: counts_follow_every_move,
+            moves: a_new_number_at_the_source_leaves_everything_else_as_it_was,
+            moves: a_new_number_that_may_not_be_given_changes_nothing,
             promises: a_batch_lives_from_its_intent_to_its_end,
             promises: a_batch_is_closed_once_and_only_when_its_items_are_decided,
+            promises: a_closed_batch_keeps_what_it_sent_and_did_not_store,
             promises: an_item_is_in_one_open_batch_at_most,
             promises: a_refused_intent_leaves_nothing,
             promises: listing_again_changes_nothing,
@@ -89,6 +92,8 @@ async fn dump_mailbox<J: Journal>(journal: &J, mailbox: MailboxId) -> Vec<String
         let (id, epoch, uid_next, form) = (batch.id, batch.epoch, batch.uid_next, batch.form);
         lines.push(format!("open {id:?} {epoch:?} {uid_next:?} {form:?} {:?}", batch.items));
     }
+    let unstored = journal.unstored(mailbox, None, DUMPED_MAX).await.unwrap();
+    lines.extend(unstored.iter().map(|u| format!("{u:?}")));
     lines
 }
 

@@ -257,7 +257,7 @@ async fn a_source_that_breaks_connections_is_read_to_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_message_that_breaks_the_connection_every_time_becomes_one_exception() {
     let world = World::new(30);
-    world.source.set(|k| k.poison = Some(7));
+    world.source.set(|k| k.poison = vec![7]);
     assert_eq!(world.run(Probe::default()).await, CopyEnd::Done);
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 29), (State::Exception, 1)]));
 }

@@ -22,6 +22,7 @@ enum Op {
     End(i64, u8, Vec<Move>),
     /// Answers the oldest open batch of a mailbox as a server would.
     Answer(i64, u8),
+    Rekey(Vec<(Id, Id)>),
     Pin(u8, u8),
     Run(bool),
     Note(u8),
@@ -101,6 +102,7 @@ fn ops() -> impl Strategy<Value = Op> {
         6 => (1i64..2, 2i64..3, proptest::collection::vec(ids(), 0..4)).prop_map(|(m, e, i)| Op::Commit(m, e, i)),
         2 => (1i64..6, 0u8..4, many(3)).prop_map(|(b, e, m)| Op::End(b, e, m)),
         5 => (1i64..3, any::<u8>()).prop_map(|(m, how)| Op::Answer(m, how)),
+        3 => proptest::collection::vec((ids(), ids()), 0..3).prop_map(Op::Rekey),
         1 => (0u8..2, 0u8..2).prop_map(|(n, v)| Op::Pin(n, v)),
         1 => any::<bool>().prop_map(Op::Run),
         1 => any::<u8>().prop_map(Op::Note),
@@ -152,6 +154,10 @@ async fn run<J: Journal>(journal: &J, op: &Op) -> String {
             told(journal.end_batch(BatchId(*batch), end_of(*end), &changes).await)
         }
         Op::Answer(mailbox, how) => answer(journal, MailboxId(*mailbox), *how).await,
+        Op::Rekey(pairs) => {
+            let pairs: Vec<_> = pairs.iter().map(|(from, to)| (from.item(), to.item())).collect();
+            told(journal.rekey(&pairs).await)
+        }
         Op::Pin(name, value) => told(journal.pin_setting(&name.to_string(), &value.to_string()).await),
         Op::Run(true) => told(journal.begin_run("x").await),
         Op::Run(false) => told(journal.end_run(RunId(1), "done").await),

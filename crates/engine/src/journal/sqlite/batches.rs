@@ -5,9 +5,9 @@ use super::open::MIGRATION;
 use super::rows::{self, failed, millis, print, unknown};
 use super::tally::Tally;
 use crate::journal::{
-    BatchEnd, BatchId, Change, EpochId, Intent, ItemId, JournalResult, MailboxId, OpenBatch,
+    BatchEnd, BatchId, Change, EpochId, Intent, ItemId, JournalResult, MailboxId, OpenBatch, Unstored,
 };
-use crate::message::Key;
+use crate::message::{Fingerprint, Key};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::time::SystemTime;
 
@@ -75,8 +75,60 @@ pub(super) fn end_batch(
             let what = format!("batch {} leaves message {key} of epoch {epoch} undecided", batch.0);
             Err(unknown(what))
         }
-        None => Ok(()),
+        None => keep_unstored(c, batch, end),
     }
+}
+
+/// Of a closed batch only what it sent and did not store is kept.
+fn keep_unstored(c: &Connection, batch: BatchId, end: BatchEnd) -> JournalResult<()> {
+    let all = "DELETE FROM batch_item WHERE migration_id = ?1 AND batch_id = ?2";
+    // `State::is_stored`
+    let stored = "DELETE FROM batch_item WHERE migration_id = ?1 AND batch_id = ?2 AND EXISTS (
+                    SELECT 1 FROM batch b JOIN item i ON i.migration_id = b.migration_id AND i.mailbox_id = b.mailbox_id
+                    WHERE b.migration_id = ?1 AND b.batch_id = ?2 AND i.epoch_id = batch_item.item_epoch
+                      AND i.key = batch_item.item_key AND i.state IN ('stored', 'verified', 'merged'))";
+    let sql = if end == BatchEnd::Void { all } else { stored };
+    c.prepare_cached(sql).and_then(|mut s| s.execute(params![MIGRATION, batch.0])).map_err(failed)?;
+    Ok(())
+}
+
+/// What closed batches sent and did not store, one page of batches.
+pub(super) fn unstored(
+    c: &Connection,
+    mailbox: MailboxId,
+    after: Option<BatchId>,
+    limit: usize,
+) -> JournalResult<Vec<Unstored>> {
+    let sql = "SELECT batch_id, epoch_id, uid_next FROM batch b
+               WHERE migration_id = ?1 AND mailbox_id = ?2 AND batch_id > ?3 AND state IN ('answered', 'resolved')
+                 AND EXISTS (SELECT 1 FROM batch_item p WHERE p.migration_id = b.migration_id AND p.batch_id = b.batch_id)
+               ORDER BY batch_id LIMIT ?4";
+    let mut statement = c.prepare_cached(sql).map_err(failed)?;
+    let after = after.map_or(i64::MIN, |b| b.0);
+    let values = params![MIGRATION, mailbox.0, after, rows::number(limit as u64)];
+    let mut found = statement.query(values).map_err(failed)?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        let batch: i64 = row.get(0).map_err(failed)?;
+        all.push(Unstored {
+            batch: BatchId(batch),
+            epoch: EpochId(row.get(1).map_err(failed)?),
+            uid_next: Key(row.get(2).map_err(failed)?),
+            sent: prints(c, batch)?,
+        });
+    }
+    Ok(all)
+}
+
+fn prints(c: &Connection, batch: i64) -> JournalResult<Vec<Fingerprint>> {
+    let sql = "SELECT sent FROM batch_item WHERE migration_id = ?1 AND batch_id = ?2 ORDER BY position";
+    let mut statement = c.prepare_cached(sql).map_err(failed)?;
+    let mut found = statement.query(params![MIGRATION, batch]).map_err(failed)?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        all.push(rows::fingerprint(&row.get::<_, Vec<u8>>(0).map_err(failed)?)?);
+    }
+    Ok(all)
 }
 
 /// An item of the batch that is still committed or in doubt: without its batch nobody would ever look for it.

@@ -11,6 +11,7 @@ mod items;
 mod lock;
 mod moves;
 mod open;
+mod rekey;
 mod rows;
 mod tally;
 mod worker;
@@ -18,7 +19,7 @@ mod worker;
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, Unstored,
 };
 use crate::clock::wall_now;
 use crate::message::Key;
@@ -288,6 +289,11 @@ impl Journal for SqliteJournal {
         self.write(move |c| moves::change(c, &changes)).await
     }
 
+    async fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        let pairs = pairs.to_vec();
+        self.write(move |c| rekey::rekey(c, &pairs)).await
+    }
+
     async fn claims(
         &self,
         mailbox: MailboxId,
@@ -310,6 +316,15 @@ impl Journal for SqliteJournal {
 
     async fn open_batches(&self, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         self.read(move |c| batches::open_batches(c, mailbox)).await
+    }
+
+    async fn unstored(
+        &self,
+        mailbox: MailboxId,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Unstored>> {
+        self.read(move |c| batches::unstored(c, mailbox, after, limit)).await
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {

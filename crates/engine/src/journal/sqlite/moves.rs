@@ -18,17 +18,17 @@ pub(super) fn change(c: &Connection, changes: &[Change]) -> JournalResult<()> {
 }
 
 /// What a move must know of an item.
-struct Known {
-    state: State,
+pub(super) struct Known {
+    pub(super) state: State,
     grade: Option<Grade>,
     kind: Option<String>,
-    listed_octets: i64,
+    pub(super) listed_octets: i64,
     fetched: Option<Vec<u8>>,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 impl Known {
-    fn read(c: &Connection, id: ItemId) -> JournalResult<Self> {
+    pub(super) fn read(c: &Connection, id: ItemId) -> JournalResult<Self> {
         let sql = "SELECT state, grade, kind, octets, fetched, place_epoch, place_uid FROM item
                    WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
         let row = |r: &Row<'_>| {
@@ -52,14 +52,14 @@ impl Known {
         })
     }
 
-    fn octets(&self) -> JournalResult<i64> {
+    pub(super) fn octets(&self) -> JournalResult<i64> {
         match &self.fetched {
             Some(raw) => Ok(number(rows::fingerprint(raw)?.octets)),
             None => Ok(self.listed_octets),
         }
     }
 
-    fn cell(&self, mailbox: MailboxId) -> Cell {
+    pub(super) fn cell(&self, mailbox: MailboxId) -> Cell {
         Cell { mailbox, state: self.state, grade: self.grade, kind: self.kind.clone() }
     }
 }

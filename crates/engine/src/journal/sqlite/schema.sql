@@ -151,7 +151,7 @@ CREATE TABLE batch (
   PRIMARY KEY (migration_id, batch_id)
 );
 CREATE INDEX batch_open ON batch (migration_id, mailbox_id) WHERE state IN ('open', 'lost');
--- Kept after the batch is closed: a late commit (a ghost) is recognised by these digests.
+-- Of a closed batch only what it sent and did not store is kept: a late commit (a ghost) is recognised by these digests.
 CREATE TABLE batch_item (
   migration_id INTEGER NOT NULL,
   batch_id BIGINT NOT NULL,

@@ -8,7 +8,7 @@ use crate::error::{EndError, Refusal, RefusalClass};
 use crate::journal::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side as JournalSide, Sighting,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side as JournalSide, Sighting, Unstored,
 };
 use crate::message::{Key, UidValidity};
 use crate::names;
@@ -339,7 +339,13 @@ impl Journal for FakeJournal {
     async fn end_batch(&self, _: BatchId, _: BatchEnd, _: &[Change]) -> JournalResult<()> {
         absent()
     }
+    async fn rekey(&self, _: &[(ItemId, ItemId)]) -> JournalResult<()> {
+        absent()
+    }
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
+        absent()
+    }
+    async fn unstored(&self, _: MailboxId, _: Option<BatchId>, _: usize) -> JournalResult<Vec<Unstored>> {
         absent()
     }
     async fn note(&self, note: Note) -> JournalResult<()> {

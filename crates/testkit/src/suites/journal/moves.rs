@@ -4,7 +4,7 @@ use super::fixtures::{commit, item, prepare, reason, sent, store};
 use super::{Shelf, check_consistency, dump};
 use mailhaul_engine::identity::Grade;
 use mailhaul_engine::journal::{
-    BatchEnd, Change, Item, Journal, JournalError, ListedItem, Origin, ReadBack, State,
+    BatchEnd, Change, Item, ItemId, Journal, JournalError, ListedItem, Origin, Query, ReadBack, Side, State,
 };
 use mailhaul_engine::message::{Flags, InternalDate, Key};
 use std::collections::BTreeMap;
@@ -66,7 +66,7 @@ pub async fn a_verb_that_fails_at_its_last_change_leaves_none_of_the_others(shel
     let good = [p.stored(0, 41), Change::to(p.items[1], State::InDoubt), p.stored(2, 43)];
     let illegal = Change::to(p.items[3], State::Verified);
     let taken = p.stored(1, 41);
-    let nowhere = Change::to(mailhaul_engine::journal::ItemId { key: Key(99), ..p.items[0] }, State::Fetched);
+    let nowhere = Change::to(ItemId { key: Key(99), ..p.items[0] }, State::Fetched);
     for bad in [illegal, taken, nowhere] {
         let with_bad: Vec<Change> =
             good.iter().filter(|c| c.item != bad.item).cloned().chain([bad.clone()]).collect();
@@ -207,4 +207,75 @@ pub async fn counts_follow_every_move(shelf: &impl Shelf) {
     check_consistency(&journal).await;
     let told: u64 = journal.counts().await.unwrap().iter().map(|c| c.items).sum();
     assert_eq!(told, 8);
+}
+
+/// Lists three messages in a second source epoch: as the first one's, with other flags and sizes.
+async fn list_anew<J: Journal>(journal: &J, p: &super::fixtures::Prepared) -> Vec<ItemId> {
+    let epoch = journal.open_epoch(p.mailbox, Side::Source, &super::fixtures::facts(77)).await.unwrap().id;
+    let flagged = |key| ListedItem {
+        flags: Flags::from_octets("\\Flagged"),
+        excluded: (key == 53).then(|| "since".to_owned()),
+        ..super::fixtures::listed(key)
+    };
+    journal.record_listing(p.mailbox, epoch, &[flagged(51), flagged(52), flagged(53)]).await.unwrap();
+    (51..=53).map(|key| ItemId { mailbox: p.mailbox, epoch, key: Key(key) }).collect()
+}
+
+pub async fn a_new_number_at_the_source_leaves_everything_else_as_it_was(shelf: &impl Shelf) {
+    let journal = shelf.open().await.unwrap();
+    let p = prepare(&journal, 4).await;
+    store(&journal, &p, 0, 41).await;
+    let mut verified = Change::to(p.items[0], State::Verified);
+    (verified.grade, verified.read_back) = (Some(Grade::Newline), Some(read_back("\\Seen")));
+    journal.change(&[verified]).await.unwrap();
+    let batch = commit(&journal, &p, &p.items[1..2]).await.unwrap();
+    let merged = Change::to(p.items[1], State::Merged).at(p.place(41), Origin::Shared);
+    journal.end_batch(batch, BatchEnd::Answered, &[merged]).await.unwrap();
+    let new = list_anew(&journal, &p).await;
+    let before = [item(&journal, p.items[0]).await, item(&journal, p.items[1]).await];
+    let listed = [item(&journal, new[0]).await, item(&journal, new[2]).await];
+    journal.rekey(&[(p.items[0], new[0]), (p.items[1], new[2])]).await.unwrap();
+    for ((old, listed), id) in before.into_iter().zip(listed).zip([new[0], new[2]]) {
+        let Item { octets, flags, internal_date, lineage, .. } = listed;
+        let expected = Item { id, octets, flags, internal_date, lineage, ..old };
+        assert_eq!(item(&journal, id).await, expected);
+    }
+    let all = Query { mailbox: Some(p.mailbox), states: &[], after: None, limit: 10 };
+    let ids: Vec<ItemId> = journal.items(all).await.unwrap().iter().map(|i| i.id).collect();
+    assert_eq!(ids, [p.items[2], p.items[3], new[0], new[1], new[2]]);
+    let claims = journal.claims(p.mailbox, p.target, Key(0), 10).await.unwrap();
+    assert_eq!(claims, [(Key(41), new[0])]);
+    check_consistency(&journal).await;
+    // What is not copied goes on from its new number.
+    journal.rekey(&[(p.items[2], new[1])]).await.unwrap();
+    let batch = commit(&journal, &p, &new[1..2]).await.unwrap();
+    let stored = Change::to(new[1], State::Stored).at(p.place(42), Origin::Appended);
+    journal.end_batch(batch, BatchEnd::Answered, &[stored]).await.unwrap();
+    check_consistency(&journal).await;
+}
+
+pub async fn a_new_number_that_may_not_be_given_changes_nothing(shelf: &impl Shelf) {
+    let journal = shelf.open().await.unwrap();
+    let p = prepare(&journal, 4).await;
+    let other = super::fixtures::prepare_named(&journal, "Other", 1).await;
+    let new = list_anew(&journal, &p).await;
+    store(&journal, &p, 0, 41).await;
+    commit(&journal, &p, &p.items[1..2]).await.unwrap();
+    journal.change(&[Change::to(new[1], State::Fetched)]).await.unwrap();
+    let before = dump(&journal).await;
+    let nowhere = ItemId { key: Key(99), ..new[0] };
+    for (what, bad) in [
+        ("in an open batch", (p.items[1], new[2])),
+        ("begun with", (p.items[2], new[1])),
+        ("already copied", (p.items[2], p.items[0])),
+        ("another mailbox", (other.items[0], new[2])),
+        ("not listed", (p.items[2], nowhere)),
+        ("unknown", (nowhere, new[2])),
+        ("itself", (p.items[2], p.items[2])),
+        ("given twice", (p.items[2], new[0])),
+    ] {
+        assert!(journal.rekey(&[(p.items[0], new[0]), bad]).await.is_err(), "{what}");
+        assert_eq!(dump(&journal).await, before, "{what}");
+    }
+    check_consistency(&journal).await;
 }

@@ -60,6 +60,38 @@ pub async fn a_batch_is_closed_once_and_only_when_its_items_are_decided(shelf: &
     assert_eq!(dump(&journal).await, before);
 }
 
+pub async fn a_closed_batch_keeps_what_it_sent_and_did_not_store(shelf: &impl Shelf) {
+    let journal = shelf.open().await.unwrap();
+    let p = prepare(&journal, 4).await;
+    let other = prepare_named(&journal, "Other", 1).await;
+    let listed = |id: &ItemId| Change::to(*id, State::Listed);
+    let unstored = async |after| {
+        let all = journal.unstored(p.mailbox, after, 10).await.unwrap();
+        all.into_iter().map(|u| (u.batch, u.epoch, u.uid_next, u.sent)).collect::<Vec<_>>()
+    };
+    // Refused, all but one message.
+    let refused = commit(&journal, &p, &p.items[..3]).await.unwrap();
+    assert_eq!(unstored(None).await, [], "an open batch has decided nothing");
+    let changes =
+        [Change::to(p.items[0], State::Refused), p.stored(1, 41), Change::to(p.items[2], State::Refused)];
+    journal.end_batch(refused, BatchEnd::Answered, &changes).await.unwrap();
+    // Not found after the settle time; then a gate that never opened; then all stored.
+    let resolved = commit(&journal, &p, &[p.items[2], p.items[3]]).await.unwrap();
+    journal.end_batch(resolved, BatchEnd::Resolved, &[listed(&p.items[2]), p.stored(3, 42)]).await.unwrap();
+    let void = commit(&journal, &p, &p.items[2..3]).await.unwrap();
+    journal.end_batch(void, BatchEnd::Void, &[listed(&p.items[2])]).await.unwrap();
+    store(&journal, &p, 2, 43).await;
+    let elsewhere = commit(&journal, &other, &other.items).await.unwrap();
+    journal.end_batch(elsewhere, BatchEnd::Resolved, &[listed(&other.items[0])]).await.unwrap();
+    let first = (refused, p.target, Key(40), vec![sent(1).sent, sent(3).sent]);
+    let second = (resolved, p.target, Key(40), vec![sent(3).sent]);
+    assert_eq!(unstored(None).await, [first.clone(), second.clone()]);
+    assert_eq!(unstored(Some(refused)).await, [second], "pages of batches");
+    assert_eq!(journal.unstored(p.mailbox, None, 1).await.unwrap().len(), 1);
+    journal.change(&[Change::to(p.items[0], State::Exception)]).await.unwrap();
+    assert_eq!(unstored(None).await[0], first, "and what happens later changes nothing of it");
+}
+
 pub async fn an_item_is_in_one_open_batch_at_most(shelf: &impl Shelf) {
     let journal = shelf.open().await.unwrap();
     let p = prepare(&journal, 4).await;

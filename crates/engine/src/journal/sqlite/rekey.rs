@@ -1,0 +1,71 @@
+//! Items that get a number of another source epoch.
+
+use super::batches::open_batches;
+use super::moves::Known;
+use super::open::MIGRATION;
+use super::rows::{failed, unknown};
+use super::tally::Tally;
+use crate::journal::{ItemId, JournalResult, MailboxId, State};
+use rusqlite::{Connection, params};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Moves rows to their new numbers; see [`crate::journal::Journal::rekey`].
+pub(super) fn rekey(c: &Connection, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
+    let mut open: BTreeMap<MailboxId, BTreeSet<ItemId>> = BTreeMap::new();
+    let mut tally = Tally::default();
+    for (from, to) in pairs {
+        if !open.contains_key(&from.mailbox) {
+            let batches = open_batches(c, from.mailbox)?;
+            open.insert(from.mailbox, batches.into_iter().flat_map(|b| b.items).collect());
+        }
+        let in_batch = open.get(&from.mailbox).is_some_and(|items| items.contains(from));
+        if from.mailbox != to.mailbox || from == to || in_batch {
+            return Err(unknown(format!("message {from:?} cannot become {to:?}")));
+        }
+        one(c, *from, *to, &mut tally)?;
+    }
+    tally.write(c)
+}
+
+fn one(c: &Connection, from: ItemId, to: ItemId, tally: &mut Tally) -> JournalResult<()> {
+    let listed = Known::read(c, to)?;
+    if !matches!(listed.state, State::Listed | State::Excluded) {
+        return Err(unknown(format!("message {to:?} is not as it was listed")));
+    }
+    let mut item = Known::read(c, from)?;
+    tally.leave(listed.cell(to.mailbox), listed.octets()?);
+    tally.leave(item.cell(from.mailbox), item.octets()?);
+    item.listed_octets = listed.listed_octets;
+    tally.enter(item.cell(from.mailbox), item.octets()?);
+    let keys = params![MIGRATION, from.mailbox.0, from.epoch.0, from.key.0, to.epoch.0, to.key.0];
+    let of_listed = "WHERE l.migration_id = ?1 AND l.mailbox_id = ?2 AND l.epoch_id = ?5 AND l.key = ?6";
+    let take = format!(
+        "UPDATE item SET (octets, flags, internal_date, mod_seq, lineage) =
+           (SELECT octets, flags, internal_date, mod_seq, lineage FROM item l {of_listed})
+         WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4"
+    );
+    c.prepare_cached(&take).and_then(|mut s| s.execute(keys)).map_err(failed)?;
+    let drop = "DELETE FROM item WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
+    let target = params![MIGRATION, to.mailbox.0, to.epoch.0, to.key.0];
+    c.prepare_cached(drop).and_then(|mut s| s.execute(target)).map_err(failed)?;
+    let rename = "UPDATE item SET epoch_id = ?5, key = ?6
+                  WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
+    c.prepare_cached(rename).and_then(|mut s| s.execute(keys)).map_err(failed)?;
+    let Some(place) = item.place else { return Ok(()) };
+    // A shared place belongs to another item, which keeps it.
+    let own = "UPDATE claim SET item_epoch = ?5, item_key = ?6
+               WHERE migration_id = ?1 AND mailbox_id = ?2 AND item_epoch = ?3 AND item_key = ?4
+                 AND epoch_id = ?7 AND uid = ?8";
+    let claim = params![
+        MIGRATION,
+        from.mailbox.0,
+        from.epoch.0,
+        from.key.0,
+        to.epoch.0,
+        to.key.0,
+        place.epoch.0,
+        place.uid.0
+    ];
+    c.prepare_cached(own).and_then(|mut s| s.execute(claim)).map_err(failed)?;
+    Ok(())
+}

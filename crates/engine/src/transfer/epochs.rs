@@ -1,0 +1,55 @@
+//! Another UIDVALIDITY at the target: what was claimed by number must be found again by content (law 6,
+//! integrity.md 6.7).
+
+use super::job::{Job, Pages, Sessions, open_target};
+use super::resolve::rebind;
+use crate::context::Context;
+use crate::end::{Source, Target};
+use crate::error::{EndError, Error, Refusal};
+use crate::journal::{Change, EpochId, Item, Journal, Note, Side, State};
+
+/// Opens the target mailbox. Where its epoch is not the one that the claims belong to, their items are looked for
+/// by content. `Err` inside: the server refuses to open it.
+pub async fn refresh_target<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+) -> Result<Result<(), Refusal>, Error> {
+    let target = job.target.clone();
+    let opened = match open_target(ctx, sessions, &target).await {
+        Ok(opened) => opened,
+        Err(Error::Target(EndError::Refused { refusal, .. })) => return Ok(Err(refusal)),
+        Err(error) => return Err(error),
+    };
+    let before = job.target_epoch.id;
+    job.target_epoch = ctx.journal.open_epoch(job.record.id, Side::Target, &opened.facts).await?;
+    if job.target_epoch.id != before {
+        let text = format!(
+            "the new server gave {} another UIDVALIDITY ({}): what was stored there must be found again",
+            target.text, opened.facts.uid_validity
+        );
+        suspect_claims(ctx, job, before).await?;
+        let note = Note { kind: "epoch_changed".into(), mailbox: Some(job.record.id), key: None, text };
+        ctx.journal.note(note).await?;
+    }
+    job.uid_next = opened.facts.uid_next.unwrap_or(job.uid_next);
+    rebind(ctx, sessions, job).await?;
+    Ok(Ok(()))
+}
+
+/// Claims of another epoch mean nothing by number: their items are `suspect` until found by content.
+async fn suspect_claims<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    epoch: EpochId,
+) -> Result<(), Error> {
+    let states = &[State::Stored, State::Verified, State::AlreadyThere, State::Merged];
+    let mut pages = Pages::new(ctx, job.record.id, states);
+    while let Some(page) = pages.next().await? {
+        let old = |i: &&Item| i.place.is_some_and(|p| p.epoch == epoch);
+        let changes: Vec<Change> =
+            page.iter().filter(old).map(|i| Change::to(i.id, State::Suspect)).collect();
+        ctx.journal.change(&changes).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,353 @@
+//! Another UIDVALIDITY at the source: numbers mean nothing across it (law 6, integrity.md 6.7). What is known is
+//! recognised by content among what the new epoch lists, and takes the new numbers; nothing is copied twice, and
+//! nothing that somebody removed at the target comes back.
+
+use super::job::{Job, Losses, Pages, Sessions};
+use super::resolve::resolve;
+use crate::adopt::read_source;
+use crate::context::Context;
+use crate::end::{Source, SourceSession, Target};
+use crate::error::{EndError, Error};
+use crate::journal::{Change, Epoch, Item, ItemId, Journal, Note, Reason, Side, State};
+use crate::message::{Digest, Fingerprint};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Kinds of the notes about recognised epochs begin with this; the number of the epoch follows.
+const RECOGNISED: &str = "source_epoch:";
+
+/// One message of either epoch, as far as recognising it needs.
+#[derive(Clone, Debug)]
+struct Known {
+    id: ItemId,
+    state: State,
+    /// The rule that excludes it.
+    rule: Option<Reason>,
+    /// Its octets, where they were read.
+    fingerprint: Option<Fingerprint>,
+    /// Size and date.
+    looks: u64,
+    flags: u64,
+}
+
+/// Recognises the messages of former epochs among those that the `current` one lists. `Err` inside: what is gone could
+/// not be told from what is not shown, and why; then nothing may be copied.
+///
+/// Must run after the listing of the current epoch is recorded and before anything of it is copied. It may be stopped
+/// anywhere: the pairs found so far are in the journal, the rest is found by the next run.
+pub async fn recognise<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+    memory: &Arc<Semaphore>,
+    current: &Epoch,
+) -> Result<Result<(), String>, Error> {
+    if ctx.journal.epochs(job.record.id, Side::Source).await?.len() < 2 {
+        return Ok(Ok(()));
+    }
+    // Once this epoch was recognised, what is of a former one and has returned to `listed` (an undo) is not shown here.
+    let done = last_recognised(ctx, job).await? == Some(word(current));
+    if done {
+        let gone = uncopied(ctx, job, current).await?;
+        return conclude_gone(ctx, sessions, job, current, &gone).await;
+    }
+    // An item in an open batch keeps its number until its fate is known.
+    resolve(ctx, sessions, job, None).await?;
+    let mut former = former(ctx, job, current).await?;
+    let mut listed = listed(ctx, job, current).await?;
+    if former.iter().any(|f| f.fingerprint.is_some()) {
+        read(ctx, sessions, job, memory, &mut listed).await?;
+    }
+    let pairs = pair(&former, &listed);
+    rekey(ctx, &former, &listed, &pairs).await?;
+    let paired: HashSet<ItemId> = pairs.iter().map(|(from, _)| *from).collect();
+    let (all, new) = (former.len(), listed.len() - pairs.len());
+    former.retain(|f| !paired.contains(&f.id));
+    let gone: Vec<ItemId> = former.iter().filter(|f| f.state == State::Listed).map(|f| f.id).collect();
+    if let Err(why) = conclude_gone(ctx, sessions, job, current, &gone).await? {
+        return Ok(Err(why));
+    }
+    let text = format!(
+        "the old server gave {} another UIDVALIDITY ({}): of {all} known messages {} were recognised by their content, \
+         {} are not there any more; {new} are new",
+        job.record.source.text,
+        current.facts.uid_validity,
+        pairs.len(),
+        former.len()
+    );
+    let note = Note { kind: word(current), mailbox: Some(job.record.id), key: None, text };
+    ctx.journal.note(note).await?;
+    Ok(Ok(()))
+}
+
+/// The kind of the note that says that an epoch was recognised. The last one of a mailbox counts: a server may return to
+/// an epoch it had before.
+fn word(epoch: &Epoch) -> String {
+    format!("{RECOGNISED}{}", epoch.id.0)
+}
+
+async fn last_recognised<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<Option<String>, Error> {
+    let (mut last, mut after) = (None, i64::MIN);
+    loop {
+        let page = ctx.journal.notes(RECOGNISED, after, ctx.settings.limits.journal_page_rows).await?;
+        let Some(end) = page.last() else { return Ok(last) };
+        after = end.id;
+        let ours = page.iter().rfind(|n| n.note.mailbox == Some(job.record.id));
+        last = ours.map(|n| n.note.kind.clone()).or(last);
+    }
+}
+
+/// What of a former epoch is still to be copied.
+async fn uncopied<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    current: &Epoch,
+) -> Result<Vec<ItemId>, Error> {
+    let mut all = Vec::new();
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
+    while let Some(page) = pages.next().await? {
+        all.extend(page.iter().map(|i| i.id).filter(|id| id.epoch != current.id));
+    }
+    Ok(all)
+}
+
+/// Everything of former epochs that was not gone before.
+async fn former<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    current: &Epoch,
+) -> Result<Vec<Known>, Error> {
+    let states: Vec<State> = State::ALL.into_iter().filter(|s| *s != State::GoneAtSource).collect();
+    let mut all = Vec::new();
+    let mut pages = Pages::new(ctx, job.record.id, &states);
+    while let Some(page) = pages.next().await? {
+        all.extend(page.iter().filter(|i| i.id.epoch != current.id).map(known));
+    }
+    Ok(all)
+}
+
+/// What the current epoch lists and nothing has begun with.
+async fn listed<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    current: &Epoch,
+) -> Result<Vec<Known>, Error> {
+    let mut all = Vec::new();
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed, State::Excluded]);
+    while let Some(page) = pages.next().await? {
+        all.extend(page.iter().filter(|i| i.id.epoch == current.id).map(known));
+    }
+    Ok(all)
+}
+
+fn known(item: &Item) -> Known {
+    let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+        let mut hasher = DefaultHasher::new();
+        value(&mut hasher);
+        hasher.finish()
+    };
+    let date = item.internal_date.as_ref();
+    let flag = |atom: &[u8]| hash(&|h| atom.to_ascii_lowercase().hash(h));
+    Known {
+        id: item.id,
+        state: item.state,
+        rule: item.reason.clone().filter(|_| item.state == State::Excluded),
+        fingerprint: item.sent.as_ref().map(|s| s.fetched),
+        looks: hash(&|h| {
+            (item.octets, date.and_then(|d| d.instant()), date.map(|d| d.as_octets())).hash(h);
+        }),
+        // A set: the order does not matter.
+        flags: item.flags.iter().fold(0, |sum, atom| sum.wrapping_add(flag(atom))),
+    }
+}
+
+/// Reads the octets of what is listed, page by page, and keeps their digests. What the server does not give stays
+/// without.
+async fn read<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    memory: &Arc<Semaphore>,
+    listed: &mut [Known],
+) -> Result<(), Error> {
+    let mut places: HashMap<ItemId, &mut Known> = listed.iter_mut().map(|k| (k.id, k)).collect();
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed, State::Excluded]);
+    while let Some(page) = pages.next().await? {
+        ctx.check_cancel()?;
+        ctx.probe.pass("recognise").await;
+        let page: Vec<Item> = page.into_iter().filter(|i| places.contains_key(&i.id)).collect();
+        if page.is_empty() {
+            continue;
+        }
+        for (id, sent) in read_source(ctx, sessions, job, &page, memory).await? {
+            if let Some(known) = places.get_mut(&id) {
+                known.fingerprint = Some(sent.fetched);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Pairs former messages with listed ones, each with one at most. Where the octets are known they decide: size, date
+/// and flags only say which of equal messages is which. Where nothing was read before, nothing was copied either, and
+/// size and date are enough.
+fn pair(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
+    type Likeness = fn(&Known) -> Option<(Option<Digest>, u64, u64)>;
+    let exact = |k: &Known| k.fingerprint.map(|f| f.exact);
+    let by_content: [Likeness; 4] = [
+        |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, k.flags)),
+        |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, 0)),
+        |k| k.fingerprint.map(|f| (Some(f.exact), 0, 0)),
+        |k| k.fingerprint.map(|f| (Some(f.normal), 0, 0)),
+    ];
+    let by_looks: [Likeness; 2] = [|k| Some((None, k.looks, k.flags)), |k| Some((None, k.looks, 0))];
+    let (read, unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| exact(k).is_some());
+    let mut pairs = Vec::new();
+    let mut free: HashSet<ItemId> = listed.iter().map(|k| k.id).collect();
+    for (mut open, ways) in [(read, &by_content[..]), (unread, &by_looks[..])] {
+        for alike in ways {
+            let mut found: HashMap<_, VecDeque<ItemId>> = HashMap::new();
+            for known in listed.iter().filter(|k| free.contains(&k.id)) {
+                if let Some(likeness) = alike(known) {
+                    found.entry(likeness).or_default().push_back(known.id);
+                }
+            }
+            open.retain(|k| {
+                let of = alike(k).and_then(|likeness| found.get_mut(&likeness)?.pop_front());
+                let Some(id) = of else { return true };
+                free.remove(&id);
+                pairs.push((k.id, id));
+                false
+            });
+        }
+    }
+    pairs
+}
+
+async fn rekey<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    former: &[Known],
+    listed: &[Known],
+    pairs: &[(ItemId, ItemId)],
+) -> Result<(), Error> {
+    let old: HashMap<ItemId, &Known> = former.iter().map(|k| (k.id, k)).collect();
+    let new: HashMap<ItemId, &Known> = listed.iter().map(|k| (k.id, k)).collect();
+    for pairs in pairs.chunks(ctx.settings.limits.journal_page_rows) {
+        // What is not copied follows the rules that hold now.
+        let ruled = |(from, to): &(ItemId, ItemId)| {
+            let (from, to) = (old.get(from)?, new.get(to)?);
+            match (from.state, to.state) {
+                (State::Listed, State::Excluded) => {
+                    let change = Change::to(from.id, State::Excluded);
+                    Some(to.rule.iter().cloned().fold(change, Change::because))
+                }
+                (State::Excluded, State::Listed) => Some(Change::to(from.id, State::Listed)),
+                _ => None,
+            }
+        };
+        let changes: Vec<Change> = pairs.iter().filter_map(ruled).collect();
+        ctx.journal.change(&changes).await?;
+        ctx.journal.rekey(pairs).await?;
+    }
+    Ok(())
+}
+
+/// What was not copied and is not in the new epoch is gone: the listing that was recorded is one witness, a complete
+/// one on another connection the second (law 7).
+async fn conclude_gone<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    current: &Epoch,
+    gone: &[ItemId],
+) -> Result<Result<(), String>, Error> {
+    if gone.is_empty() {
+        return Ok(Ok(()));
+    }
+    sessions.source = None;
+    let mut losses = Losses::new(ctx);
+    let complete = loop {
+        match is_complete(sessions.source(ctx).await?, job, current).await {
+            Ok(complete) => break complete,
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    };
+    if !complete {
+        let text = &job.record.source.text;
+        return Ok(Err(format!(
+            "the old server does not list {text} completely twice after it got another UIDVALIDITY"
+        )));
+    }
+    for gone in gone.chunks(ctx.settings.limits.journal_page_rows) {
+        let reason =
+            || Reason::new("gone", "not in the mailbox since the old server gave it another UIDVALIDITY");
+        let changes: Vec<Change> =
+            gone.iter().map(|id| Change::to(*id, State::GoneAtSource).because(reason())).collect();
+        ctx.journal.change(&changes).await?;
+    }
+    Ok(Ok(()))
+}
+
+async fn is_complete<S: SourceSession>(
+    session: &mut S,
+    job: &Job,
+    current: &Epoch,
+) -> Result<bool, EndError> {
+    let opened = session.open(&job.record.source.wire).await?;
+    let (keys, exists) = session.keys().await?;
+    Ok(opened.facts.uid_validity == current.facts.uid_validity && keys.len() as u64 == exists)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{EpochId, MailboxId};
+    use crate::message::Key;
+
+    fn print(n: u8) -> Fingerprint {
+        Fingerprint { octets: 1, exact: Digest([n; 32]), normal: Digest([n / 10; 32]) }
+    }
+
+    fn of(epoch: i64, key: i64, content: Option<u8>, looks: u64, flags: u64) -> Known {
+        let id = ItemId { mailbox: MailboxId(1), epoch: EpochId(epoch), key: Key(key) };
+        Known { id, state: State::Listed, rule: None, fingerprint: content.map(print), looks, flags }
+    }
+
+    fn pairs(former: &[Known], listed: &[Known]) -> Vec<(i64, i64)> {
+        let mut pairs: Vec<_> = pair(former, listed).into_iter().map(|(a, b)| (a.key.0, b.key.0)).collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    #[test]
+    fn octets_decide_and_date_and_flags_only_tell_equal_messages_apart() {
+        let former = [of(1, 1, Some(11), 7, 1), of(1, 2, Some(11), 7, 2), of(1, 3, Some(11), 8, 2)];
+        let listed = [of(2, 51, Some(11), 8, 2), of(2, 52, Some(11), 7, 2), of(2, 53, Some(11), 7, 1)];
+        assert_eq!(pairs(&former, &listed), [(1, 53), (2, 52), (3, 51)]);
+        // Same size and date, other octets: another message.
+        assert_eq!(pairs(&former[..1], &[of(2, 51, Some(22), 7, 1)]), []);
+        // Other date, same octets: the same one; other line ends, too.
+        assert_eq!(pairs(&former[..1], &[of(2, 51, Some(11), 9, 9)]), [(1, 51)]);
+        assert_eq!(pairs(&former[..1], &[of(2, 51, Some(12), 9, 9)]), [(1, 51)]);
+    }
+
+    #[test]
+    fn what_was_never_read_is_paired_last_and_by_size_and_date() {
+        let former = [of(1, 1, None, 7, 1), of(1, 2, Some(11), 7, 1), of(1, 3, None, 8, 1)];
+        let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, Some(33), 7, 1)];
+        assert_eq!(pairs(&former, &listed), [(1, 52), (2, 51)]);
+    }
+
+    #[test]
+    fn equal_messages_stay_a_multiset() {
+        let former = [of(1, 1, Some(11), 7, 1), of(1, 2, Some(11), 7, 1), of(1, 3, Some(11), 7, 1)];
+        let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, Some(11), 7, 1)];
+        assert_eq!(pairs(&former, &listed), [(1, 51), (2, 52)]);
+        assert_eq!(pairs(&listed, &former), [(51, 1), (52, 2)]);
+    }
+}

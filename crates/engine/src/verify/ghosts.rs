@@ -1,0 +1,128 @@
+//! Ghosts (integrity.md 6.6): messages that the server stored after all, later than the settle time or against its own
+//! NO. They are reported as possible duplicates and never removed.
+
+use crate::context::Context;
+use crate::end::{Depth, Source, Target};
+use crate::error::Error;
+use crate::identity::{Candidate, pair_up};
+use crate::journal::{BatchId, Journal, Note, Side, State};
+use crate::message::{Fingerprint, Key};
+use crate::transfer::copy::highest;
+use crate::transfer::job::{Job, Losses, Pages, Sessions};
+use crate::transfer::resolve::{claimed_from, open_and_read};
+
+/// Kind of the note that names a ghost.
+pub const GHOST: &str = "ghost";
+
+/// What an APPEND of this migration may still bring to light in a mailbox.
+#[derive(Debug, Default)]
+struct Expected {
+    /// The least UID that one of them can have.
+    from: Option<Key>,
+    sent: Vec<Fingerprint>,
+}
+
+/// Compares what nobody claims among the UIDs `there`, a complete listing, with what was sent and concluded not to be
+/// stored. UIDs up to the highest of the sighting before were looked at then: numbers only grow (RFC 9051, 2.3.1.1).
+pub(super) async fn sweep<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    there: &[Key],
+) -> Result<(), Error> {
+    let expected = expected(ctx, job).await?;
+    let Some(from) = expected.from else { return Ok(()) };
+    let from = from.max(unseen_from(ctx, job).await?);
+    let claimed = claimed_from(ctx, job, from).await?;
+    let uids: Vec<Key> = there.iter().filter(|k| **k >= from && !claimed.contains(k)).copied().collect();
+    if uids.is_empty() {
+        return Ok(());
+    }
+    let mut losses = Losses::new(ctx);
+    let seen = loop {
+        match open_and_read(sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
+            Ok(seen) => break seen,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
+    let found: Vec<Candidate<Key>> = seen
+        .iter()
+        .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
+        .collect();
+    let wanted: Vec<Candidate<()>> =
+        expected.sent.iter().map(|f| Candidate { id: (), fingerprint: *f }).collect();
+    let mut ghosts: Vec<Key> = pair_up(&wanted, &found).into_iter().map(|(_, uid)| uid).collect();
+    ghosts.sort_unstable();
+    for uid in ghosts {
+        tell(ctx, job, uid).await?;
+    }
+    Ok(())
+}
+
+/// The first UID that no earlier sweep has seen.
+async fn unseen_from<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<Key, Error> {
+    let seen = ctx.journal.last_sighting(job.record.id, Side::Target).await?;
+    let seen = seen.filter(|(_, s)| s.epoch == job.target_epoch.id).and_then(|(_, s)| highest(&s.uids));
+    Ok(seen.map_or(Key(1), |last| Key(last.0 + 1)))
+}
+
+async fn expected<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<Expected, Error> {
+    let limit = ctx.settings.limits.journal_page_rows;
+    let (mut expected, mut after): (Expected, Option<BatchId>) = (Expected::default(), None);
+    loop {
+        let page = ctx.journal.unstored(job.record.id, after, limit).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.batch);
+        for batch in page.iter().filter(|b| b.epoch == job.target_epoch.id) {
+            expected.add(batch.uid_next, batch.sent.iter().copied());
+        }
+    }
+    // What was confirmed without a UID and is absent may still appear.
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Exception]);
+    while let Some(page) = pages.next().await? {
+        let absent = page.iter().filter(|i| i.place.is_none());
+        let absent = absent.filter(|i| i.reason.as_ref().is_some_and(|r| r.kind == "absent"));
+        expected.add(job.baseline_start(), absent.filter_map(|i| Some(i.sent.as_ref()?.sent)));
+    }
+    Ok(expected)
+}
+
+impl Expected {
+    fn add(&mut self, from: Key, sent: impl Iterator<Item = Fingerprint>) {
+        let before = self.sent.len();
+        self.sent.extend(sent);
+        if self.sent.len() > before {
+            self.from = Some(self.from.map_or(from, |f| f.min(from)));
+        }
+    }
+}
+
+async fn tell<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    uid: Key,
+) -> Result<(), Error> {
+    let text = format!(
+        "UID {uid} of {} on the new server is a possible duplicate: its octets are those of a message that this server \
+         had refused, or did not have after the settle time. It is left where it is",
+        job.target.text
+    );
+    let note = Note { kind: GHOST.into(), mailbox: Some(job.record.id), key: None, text };
+    // A run that was stopped before its sighting said so already.
+    let mut after = i64::MIN;
+    loop {
+        let page = ctx.journal.notes(GHOST, after, ctx.settings.limits.journal_page_rows).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        if page.iter().any(|known| known.note == note) {
+            return Ok(());
+        }
+    }
+    Ok(ctx.journal.note(note).await?)
+}
