@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Persistence};
-use crate::journal::{ItemId, Journal, MailboxRecord, RunId, Side};
+use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side};
 use crate::pace::BackOff;
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress};
@@ -77,6 +77,20 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
     ) -> Result<(), Error> {
         let Some(folder) = &self.exceptions else { return Ok(()) };
         crate::report::save_exception(folder, &record.source.text, item, body).await
+    }
+
+    /// Writes a remark that the journal does not hold yet.
+    pub async fn note_once(&self, note: Note) -> Result<(), Error> {
+        let mut after = i64::MIN;
+        loop {
+            let page = self.journal.notes(&note.kind, after, self.settings.limits.journal_page_rows).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            if page.iter().any(|known| known.note == note) {
+                return Ok(());
+            }
+        }
+        Ok(self.journal.note(note).await?)
     }
 
     /// Sleeps, or is interrupted.

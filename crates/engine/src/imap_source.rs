@@ -3,7 +3,7 @@
 
 use crate::end::{
     Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession,
-    UidListing, Wanted,
+    UidListing, Wanted, Way,
 };
 use crate::error::EndError;
 use crate::imap_session::{Item, Link, Opener, flags, open};
@@ -79,6 +79,80 @@ impl ImapSourceSession {
         }
     }
 
+    /// Reads messages as header and text, one after the other. Returns those that the server did not answer for.
+    async fn read_parts(
+        &mut self,
+        range: FetchRange,
+        intake: &Intake,
+        out: &mpsc::Sender<FetchEvent>,
+    ) -> Result<Vec<Key>, EndError> {
+        let mut missing = Vec::new();
+        for wanted in range.wanted {
+            let (key, mut builder) = (wanted.key, intake.begin(wanted.memory));
+            let (mut flags, mut answers) = (None, Vec::new());
+            for items in PARTS {
+                answers.push(self.read_part(key, items, &mut builder, &mut flags).await?);
+            }
+            let event = match answers.as_slice() {
+                [Part::Octets, Part::Octets] if builder.octets() > 0 => {
+                    FetchEvent::Fetched(Fetched { key, flags, body: builder.finish().await? })
+                }
+                [Part::Unanswered, _] | [_, Part::Unanswered] => {
+                    missing.push(key);
+                    continue;
+                }
+                _ => FetchEvent::NoBody { key },
+            };
+            // A caller that is gone wants nothing more.
+            let _ = out.send(event).await;
+        }
+        Ok(missing)
+    }
+
+    /// Reads one part of a message onto what is there of it. Octets that are not this message's spoil what is there: the
+    /// answer is then that of a message without octets.
+    async fn read_part(
+        &mut self,
+        wanted: Key,
+        items: &str,
+        builder: &mut BodyBuilder,
+        flags_seen: &mut Option<crate::message::Flags>,
+    ) -> Result<Part, EndError> {
+        let (sink, mut answers) = mpsc::channel(ITEMS_QUEUED);
+        let silence = self.0.limits().silence;
+        let command = Command::uid_fetch(&uid_set([wanted]).to_string(), items);
+        self.0.send(command, "UID FETCH", silence, sink);
+        let (mut part, mut foreign) = (Part::Unanswered, false);
+        while let Some(item) = answers.recv().await {
+            match item {
+                Item::Chunk(octets) => builder.push(&octets).await?,
+                Item::Data(Untagged::Fetch(fetch)) => {
+                    let ours = fetch.uid.map(key) == Some(wanted);
+                    foreign |= !ours && matches!(fetch.body, WireBody::Literal(_));
+                    if ours {
+                        *flags_seen = fetch.flags.as_ref().map(|f| flags(f)).or(flags_seen.take());
+                    }
+                    match &fetch.body {
+                        WireBody::Literal(_) if ours => part = Part::Octets,
+                        WireBody::Quoted(octets) if ours => {
+                            builder.push(octets).await?;
+                            part = Part::Octets;
+                        }
+                        WireBody::Nil if ours => part = Part::Nothing,
+                        _ => {}
+                    }
+                }
+                Item::Done { status: Status::Ok, .. } => {
+                    return Ok(if foreign { Part::Nothing } else { part });
+                }
+                Item::Done { .. } => return Ok(Part::Nothing),
+                Item::Lost(error) => return Err(error),
+                _ => {}
+            }
+        }
+        Err(self.0.lost("UID FETCH"))
+    }
+
     fn refused(&self, doing: &'static str, status: Status, text: &mailhaul_imap::StatusText) -> EndError {
         EndError::Refused { server: self.0.server().into(), doing, refusal: quirks::refusal(status, text) }
     }
@@ -152,6 +226,11 @@ impl SourceSession for ImapSourceSession {
             let room = fetching.ranges.len() < self.0.limits().fetch_ranges_in_flight;
             tokio::select! {
                 range = ranges.recv(), if more && room => match range {
+                    Some(range) if range.way == Way::Parts => {
+                        let id = range.id;
+                        let missing = self.read_parts(range, intake, &fetching.out).await?;
+                        fetching.tell(FetchEvent::RangeDone { id, missing, refused: None }).await;
+                    }
                     Some(range) => {
                         let uids = uid_set(range.wanted.iter().map(|w| w.key));
                         let command = Command::uid_fetch(&uids.to_string(), "(UID FLAGS BODY.PEEK[])");
@@ -188,6 +267,20 @@ impl SourceSession for ImapSourceSession {
     async fn close(self) {
         self.0.close().await;
     }
+}
+
+/// The commands that read a message as header and text (RFC 9051, 6.4.5).
+const PARTS: [&str; 2] = ["(UID BODY.PEEK[HEADER])", "(UID FLAGS BODY.PEEK[TEXT])"];
+
+/// What came of one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Its octets, perhaps none.
+    Octets,
+    /// An answer without octets, or a refusal.
+    Nothing,
+    /// No answer.
+    Unanswered,
 }
 
 /// A range that was asked for.

@@ -68,6 +68,9 @@ pub struct Limits {
     pub give_up: Duration,
     /// Times one message may break its FETCH before it counts as unreadable.
     pub read_attempts_max: u32,
+    /// Messages given up one after the other because each breaks its FETCH, with none copied between; beyond, it is not the
+    /// messages, and the account is given up for this run.
+    pub broken_in_a_row_max: u32,
     /// Times one message may be refused without a known reason before it becomes an exception.
     pub refusals_max: u32,
     /// Claimed messages missing from one target mailbox beyond which the run stops and asks.
@@ -109,6 +112,7 @@ impl Default for Limits {
             back_off_max: Duration::from_secs(300),
             give_up: Duration::from_secs(1800),
             read_attempts_max: 3,
+            broken_in_a_row_max: 50,
             refusals_max: 3,
             missing_messages_guard: 20,
         }

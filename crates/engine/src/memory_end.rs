@@ -147,6 +147,7 @@ struct Account {
     mailboxes: BTreeMap<Bytes, MemoryMailbox>,
     knobs: Knobs,
     appended: u64,
+    fetched: u64,
     logins: u64,
     next_validity: u32,
     late: Vec<(tokio::time::Instant, Bytes, Vec<MemoryMessage>)>,
@@ -245,6 +246,11 @@ impl MemoryMail {
     /// Messages stored through APPEND so far.
     pub fn appended(&self) -> u64 {
         self.account().appended
+    }
+
+    /// Bodies given by FETCH of the source so far.
+    pub fn fetched(&self) -> u64 {
+        self.account().fetched
     }
 
     /// Sessions opened so far.
@@ -466,6 +472,7 @@ impl MemorySession {
 
     fn after_a_body(&self) -> Result<(), EndError> {
         let mut account = self.mail.account();
+        account.fetched += 1;
         let left = account.knobs.renumber_after;
         account.knobs.renumber_after = left.map(|n| n.saturating_sub(1)).filter(|n| *n > 0);
         if left.is_some() && account.knobs.renumber_after.is_none() {

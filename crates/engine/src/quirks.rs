@@ -1,6 +1,8 @@
 //! What servers mean by their refusals. Codes are trusted before texts (integrity.md part 9); texts are matched in
 //! lower case, one row for each spelling, with where it was seen.
 
+pub mod body;
+
 use crate::error::{Refusal, RefusalClass};
 use mailhaul_imap::{Status, StatusText};
 use std::time::Duration;

@@ -15,5 +15,7 @@ mod killed;
 mod late;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/poison.rs"]
+mod poison;
 #[path = "engine/real_servers.rs"]
 mod real_servers;

@@ -96,6 +96,7 @@ pub(crate) fn exception_kind(kind: &str) -> String {
         "refused" => "refused by the new server".into(),
         "too_big" => "too big for the new server".into(),
         "unreadable" => "not handed over by the old server".into(),
+        "source_stub" => "only a notice in its place at the old server".into(),
         DAMAGED => "came back with other octets than were sent".into(),
         ABSENT => "confirmed by the new server and not there".into(),
         other => printable(other),

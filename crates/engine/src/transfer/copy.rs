@@ -4,16 +4,16 @@
 use super::epochs::refresh_target;
 use super::feed::Wish;
 use super::job::{Job, Losses, Pages, Sessions};
+use super::reading::Reading;
 use super::rekey::recognise;
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
-use crate::context::Context;
-use crate::diff::{Step, walk};
+use super::unreadable::Suspects;
+use crate::context::{Context, at};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Reason, Side, Sighting,
-    State,
+    Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -150,7 +150,7 @@ async fn list_source<S: Source, T: Target, J: Journal>(
             Err(EndError::Refused { refusal, .. }) => {
                 return Ok(Err(format!("{} cannot be opened: {refusal}", job.record.source.text)));
             }
-            Err(error) => return Err(crate::context::at(Side::Source, error)),
+            Err(error) => return Err(at(Side::Source, error)),
         }
     }
 }
@@ -247,6 +247,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
     epoch: EpochId,
 ) -> Result<Option<CopyEnd>, Error> {
     let mut wish = Wish::new(epoch);
+    let (mut suspects, mut reading) = (Suspects::default(), Reading::default());
     let mut losses = Losses::new(ctx);
     let mut fruitless = 0;
     loop {
@@ -257,7 +258,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if !open_source(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
-        let end = run_pass(ctx, sessions, job, &wish, memory).await?;
+        let end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
         after_pass(ctx, sessions, job, &end).await?;
         if end.interrupted {
             return Err(Error::Interrupted);
@@ -269,53 +270,25 @@ async fn passes<S: Source, T: Target, J: Journal>(
             }));
         }
         fruitless = if end.settled > 0 { 0 } else { fruitless + 1 };
-        blame(&mut wish, &end);
-        give_up_unreadable(ctx, sessions, job, &mut wish, &end).await?;
-        if let Some((error, _)) = end.source_lost {
+        suspects.pass_ended(&end, wish.way, ctx.settings.limits.read_attempts_max);
+        if suspects.settle(ctx, sessions, job, epoch).await? {
+            fruitless = 0;
+        }
+        if let Some((error, blame)) = end.source_lost {
             if end.settled > 0 {
                 losses.reset();
+            } else if blame.sure {
+                losses.cause_is_known();
+            }
+            if suspects.broken_in_a_row() > ctx.settings.limits.broken_in_a_row_max {
+                return Err(at(Side::Source, error));
             }
             losses.another(ctx, Side::Source, error).await?;
-        } else if fruitless >= FRUITLESS_PASSES_MAX && wish.without.is_empty() {
+        } else if fruitless >= FRUITLESS_PASSES_MAX && suspects.is_empty() {
             return Ok(Some(CopyEnd::Left(format!("{} makes no progress", job.record.source.text))));
         }
-        // Suspects are tried alone once nothing else is left.
-        wish.only = match next_to_try(ctx, job, &wish).await? {
-            Some(key) => BTreeSet::from([key]),
-            None => BTreeSet::new(),
-        };
+        wish = suspects.next_wish(ctx, job, epoch).await?;
     }
-}
-
-/// Counts failures against the messages they are blamed on.
-fn blame(wish: &mut Wish, end: &PassEnd) {
-    if let Some((_, Some(key))) = &end.source_lost {
-        *wish.without.entry(*key).or_default() += 1;
-    }
-    for key in end.unread.keys() {
-        *wish.without.entry(*key).or_default() += 1;
-    }
-}
-
-/// The first suspect, if only suspects are left.
-async fn next_to_try<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    wish: &Wish,
-) -> Result<Option<Key>, Error> {
-    if wish.without.is_empty() {
-        return Ok(None);
-    }
-    let mut first = None;
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
-    while let Some(page) = pages.next().await? {
-        let page = || page.iter().filter(|i| i.id.epoch == wish.epoch).map(|i| i.id.key);
-        if page().any(|key| !wish.without.contains_key(&key)) {
-            return Ok(None);
-        }
-        first = first.or(page().next());
-    }
-    Ok(first)
 }
 
 /// Whether anything of the epoch is listed. Items of former epochs are none of a pass's: their numbers mean nothing now.
@@ -402,90 +375,6 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
         ctx.journal.change(&changes).await?;
     }
     Ok(())
-}
-
-/// Messages that could not be read often enough: gone with proof, or exceptions.
-async fn give_up_unreadable<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    wish: &mut Wish,
-    end: &PassEnd,
-) -> Result<(), Error> {
-    let limit = ctx.settings.limits.read_attempts_max;
-    let exhausted: Vec<Key> = wish.without.iter().filter(|(_, n)| **n >= limit).map(|(k, _)| *k).collect();
-    if exhausted.is_empty() {
-        return Ok(());
-    }
-    let Some(gone) = prove_gone(ctx, sessions, job, wish.epoch, &exhausted).await? else { return Ok(()) };
-    let why = |key: &Key| {
-        end.unread
-            .get(key)
-            .cloned()
-            .unwrap_or_else(|| "the connection broke each time it was asked for".into())
-    };
-    for key in exhausted {
-        wish.without.remove(&key);
-        let item = ItemId { mailbox: job.record.id, epoch: wish.epoch, key };
-        if gone.contains(&key) {
-            let reason = Reason::new("gone", "missing in two complete listings of the old server");
-            ctx.journal.change(&[Change::to(item, State::GoneAtSource).because(reason)]).await?;
-            continue;
-        }
-        let text = why(&key);
-        let moves = [
-            Change::to(item, State::Unreadable),
-            Change::to(item, State::Exception).because(Reason::new("unreadable", text.clone())),
-        ];
-        ctx.journal.change(&moves).await?;
-        let (mailbox, kind) = (job.record.id.0, "unreadable".to_owned());
-        ctx.bus.tell(Progress::Exception { mailbox, key: key.0, kind, text });
-    }
-    Ok(())
-}
-
-/// Which of these messages are missing from two complete listings on two connections (law 7); `None` when the
-/// mailbox has another epoch, which says nothing of them.
-async fn prove_gone<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    epoch: EpochId,
-    keys: &[Key],
-) -> Result<Option<BTreeSet<Key>>, Error> {
-    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    let Some(epoch) = known.iter().find(|e| e.id == epoch) else { return Ok(None) };
-    let mut gone: BTreeSet<Key> = keys.iter().copied().collect();
-    for _ in 0..2 {
-        sessions.source = None;
-        let mut losses = Losses::new(ctx);
-        let (opened, there, exists) = loop {
-            match open_and_list(sessions.source(ctx).await?, job).await {
-                Ok(listing) => break listing,
-                Err(error) => losses.at_source(ctx, sessions, error).await?,
-            }
-        };
-        if opened.facts.uid_validity != epoch.facts.uid_validity {
-            return Ok(None);
-        }
-        if there.len() as u64 != exists {
-            return Ok(Some(BTreeSet::new()));
-        }
-        let missing: BTreeSet<Key> = walk(gone.iter().copied(), there)
-            .filter_map(|s| if let Step::OnlyExpected(k) = s { Some(k) } else { None })
-            .collect();
-        gone = missing;
-    }
-    Ok(Some(gone))
-}
-
-async fn open_and_list<S: SourceSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.record.source.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
 }
 
 /// True when so many claimed messages are missing that a person must look (integrity.md 6.7).

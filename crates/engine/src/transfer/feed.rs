@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::journal::{EpochId, Item, ItemId, Journal, MailboxId, Query, State};
 use crate::limits::Limits;
 use crate::message::Key;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -50,19 +50,21 @@ pub struct Wish {
     pub epoch: EpochId,
     /// Asked for alone, one after the other, because an earlier FETCH of them failed; nothing else is, if any.
     pub only: BTreeSet<Key>,
-    /// Not asked for in this pass.
-    pub without: BTreeMap<Key, u32>,
+    /// Not asked for in this pass, unless they are in `only`.
+    pub without: BTreeSet<Key>,
+    /// How to ask.
+    pub way: Way,
 }
 
 impl Wish {
     /// Everything that is listed in `epoch`.
     pub fn new(epoch: EpochId) -> Self {
-        Self { epoch, only: BTreeSet::new(), without: BTreeMap::new() }
+        Self { epoch, only: BTreeSet::new(), without: BTreeSet::new(), way: Way::Whole }
     }
 
     fn holds(&self, id: ItemId) -> bool {
         let asked = match self.only.is_empty() {
-            true => !self.without.contains_key(&id.key),
+            true => !self.without.contains(&id.key),
             false => self.only.contains(&id.key),
         };
         asked && id.epoch == self.epoch
@@ -91,7 +93,9 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
         let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id)).collect();
         for items in split(&page, limits, !wish.only.is_empty()) {
             range_id += 1;
-            let Some(range) = reserve(items, range_id, limits, memory, &fed).await else { return Ok(()) };
+            let Some(range) = reserve(items, (range_id, wish.way), limits, memory, &fed).await else {
+                return Ok(());
+            };
             if fed.send(Fed::Asked(items.to_vec())).await.is_err() || ranges.send(range).await.is_err() {
                 return Ok(());
             }
@@ -126,7 +130,7 @@ pub fn split<'a>(page: &'a [Item], limits: &Limits, alone: bool) -> Vec<&'a [Ite
 /// Reserves memory for each message of a range before it is asked for. `None` when the shell is gone.
 async fn reserve(
     items: &[Item],
-    id: u64,
+    (id, way): (u64, Way),
     limits: &Limits,
     memory: &Arc<Semaphore>,
     fed: &mpsc::Sender<Fed>,
@@ -145,7 +149,16 @@ async fn reserve(
         };
         wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
     }
-    Some(FetchRange { id, way: Way::Whole, wanted })
+    Some(FetchRange { id, way, wanted })
+}
+
+/// Whom a broken connection is blamed on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blame {
+    /// The messages, ascending.
+    pub keys: Vec<Key>,
+    /// There is no doubt: others of the same command were answered before it, or it was asked for alone.
+    pub sure: bool,
 }
 
 /// Messages asked for and not yet answered.
@@ -153,11 +166,17 @@ async fn reserve(
 pub struct Outstanding {
     asked: HashMap<Key, Item>,
     order: BTreeSet<Key>,
+    /// The commands on their way, first one first.
+    ranges: VecDeque<Vec<Key>>,
 }
 
 impl Outstanding {
-    /// Adds what was asked for.
+    /// Adds what one command asks for.
     pub fn add(&mut self, items: Vec<Item>) {
+        while self.ranges.front().is_some_and(|r| r.iter().all(|k| !self.order.contains(k))) {
+            self.ranges.pop_front();
+        }
+        self.ranges.push_back(items.iter().map(|i| i.id.key).collect());
         for item in items {
             self.order.insert(item.id.key);
             self.asked.insert(item.id.key, item);
@@ -175,9 +194,16 @@ impl Outstanding {
         self.asked.is_empty()
     }
 
-    /// The first message not answered: the one a broken connection is blamed on.
-    pub fn first(&self) -> Option<Key> {
-        self.order.first().copied()
+    /// Whom to blame when the connection breaks now: the first message not answered of the first command that is not
+    /// done. A server may break before the first answer of a command for the sake of its last message: then it can be
+    /// any of them.
+    pub fn blame(&self) -> Blame {
+        let open = |range: &&Vec<Key>| range.iter().any(|k| self.order.contains(k));
+        let Some(range) = self.ranges.iter().find(open) else { return Blame::default() };
+        let left: Vec<Key> = range.iter().filter(|k| self.order.contains(k)).copied().collect();
+        let sure = left.len() < range.len() || range.len() == 1;
+        let keys = if sure { left.into_iter().take(1).collect() } else { left };
+        Blame { keys, sure }
     }
 }
 
@@ -220,5 +246,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_broken_connection_is_blamed_on_one_message_only_where_that_is_certain() {
+        let items = |keys: std::ops::RangeInclusive<i64>| keys.map(|k| item(k, 1)).collect::<Vec<_>>();
+        let blame = |keys: &[i64], sure| Blame { keys: keys.iter().map(|k| Key(*k)).collect(), sure };
+        let mut asked = Outstanding::default();
+        assert_eq!(asked.blame(), Blame::default());
+        asked.add(items(1..=3));
+        asked.add(items(4..=6));
+        assert_eq!(asked.blame(), blame(&[1, 2, 3], false), "nothing was answered");
+        asked.take(Key(1));
+        assert_eq!(asked.blame(), blame(&[2], true));
+        asked.take(Key(2));
+        asked.take(Key(3));
+        assert_eq!(asked.blame(), blame(&[4, 5, 6], false), "the next command");
+        (4..=6).for_each(|k| _ = asked.take(Key(k)));
+        asked.add(items(7..=7));
+        assert_eq!(asked.blame(), blame(&[7], true), "asked for alone");
     }
 }

@@ -166,6 +166,11 @@ impl Losses {
         self.back_off.reset();
     }
 
+    /// It is known what broke the connection: the next wait is a first one, the time without progress goes on.
+    pub fn cause_is_known(&mut self) {
+        self.back_off.reset();
+    }
+
     /// One more: waits, or gives up with `error` when nothing worked for too long.
     pub async fn another<S: Source, T: Target, J: Journal>(
         &mut self,

@@ -8,10 +8,12 @@ pub mod epochs;
 mod feed;
 pub mod job;
 pub mod ladder;
+mod reading;
 mod rekey;
 pub mod resolve;
 mod shell;
 pub mod spool;
 pub mod uids;
+mod unreadable;
 
 pub use feed::{memory_share, memory_units, split};

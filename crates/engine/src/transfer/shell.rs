@@ -1,24 +1,25 @@
 //! Does what the [`brain`](super::brain) says, for one pass over the listed messages of one mailbox: fetches
 //! ahead, uploads up to the gate while COMMIT runs, opens gates, writes what became of it.
 
+mod hand;
+
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
 use super::commits::Commits;
-use super::feed::{Fed, Outstanding, Wish, feed};
+use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::job::{Job, Losses, Sessions};
-use super::ladder;
+use super::reading::Reading;
 use super::resolve::resolve;
 use super::spool::Body;
 use super::uids::{Checked, check};
 use crate::clock::Stamp;
 use crate::context::{Context, at};
 use crate::end::{
-    Answer, FetchEvent, Fetched, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload,
-    Uploaded,
+    Answer, FetchEvent, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload, Uploaded,
+    Way,
 };
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
-    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, JournalError, Ladder, Note, Origin,
-    Reason, Sent, Side, State,
+    BatchEnd, BatchId, Change, Form, Intent, ItemId, Journal, JournalError, Note, Origin, Sent, Side, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -39,8 +40,8 @@ const EVENTS_QUEUED: usize = 64;
 pub struct PassEnd {
     /// Messages stored or given up: progress.
     pub settled: u64,
-    /// The source connection was lost; the first unanswered message, if one was asked for.
-    pub source_lost: Option<(EndError, Option<Key>)>,
+    /// The source connection was lost, and which messages may be the cause.
+    pub source_lost: Option<(EndError, Blame)>,
     /// Messages the source answered for without octets, or not at all, with its words.
     pub unread: BTreeMap<Key, String>,
     /// The target holds this mailbox up.
@@ -96,6 +97,8 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     work: Work<UploadOf<T>>,
     commits: Commits,
     outstanding: Outstanding,
+    reading: &'a mut Reading,
+    way: Way,
     losses: Losses,
     lost_at: Option<Stamp>,
     /// More of the source is waiting to be taken in.
@@ -110,6 +113,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     wish: &Wish,
+    reading: &mut Reading,
     memory: &Arc<Semaphore>,
 ) -> Result<PassEnd, Error> {
     sessions.source(ctx).await?;
@@ -132,6 +136,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         work: FuturesUnordered::new(),
         commits: Commits::default(),
         outstanding: Outstanding::default(),
+        reading,
+        way: wish.way,
         losses: Losses::new(ctx),
         lost_at: None,
         in_burst: false,
@@ -149,7 +155,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let Shell { mut end, outstanding, sessions, .. } = shell;
     match fetched {
         Ok(()) => sessions.source = Some(source),
-        Err(error) if error.is_connection() => end.source_lost = Some((error, outstanding.first())),
+        Err(error) if error.is_connection() => end.source_lost = Some((error, outstanding.blame())),
         Err(error) => return Err(at(Side::Source, error)),
     }
     Ok(end)
@@ -244,44 +250,6 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
         }
         Ok(())
-    }
-
-    async fn take_in_hand(&mut self, item: Item, fetched: Fetched) -> Result<(), Error> {
-        self.ctx.probe.pass("fetched").await;
-        let measured = *fetched.body.measured();
-        // The flags seen with the octets are the ones sent, and the base for later merges.
-        let flags = fetched.flags.unwrap_or(item.flags).sendable();
-        let sent = Sent {
-            fetched: measured.fingerprint,
-            sent: measured.fingerprint,
-            flags,
-            internal_date: item.internal_date,
-            ladder: Ladder::default(),
-        };
-        let ready = Ready {
-            item: item.id,
-            octets: measured.fingerprint.octets,
-            lone_lf: measured.lone_lf,
-            keywords: sent.flags.has_keywords(),
-            date: sent.internal_date.is_some(),
-            ladder: Ladder::default(),
-            refusals: 0,
-        };
-        let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
-        self.hand.insert(item.id, InHand { body: fetched.body, sent, refused: false });
-        match limit.filter(|limit| ready.octets > *limit) {
-            Some(limit) => self.too_big(ready, limit).await,
-            None if self.in_burst => self.act(Event::ReadyInBurst(ready)).await,
-            None => self.act(Event::Ready(ready)).await,
-        }
-    }
-
-    /// The server announced that it will not take the message (APPENDLIMIT, RFC 7889): it is not sent.
-    async fn too_big(&mut self, ready: Ready, limit: u64) -> Result<(), Error> {
-        let moves = [Change::to(ready.item, State::Fetched), Change::to(ready.item, State::Refused)];
-        self.ctx.journal.change(&moves).await?;
-        let text = format!("{} octets, the new server takes at most {limit} (APPENDLIMIT)", ready.octets);
-        self.give_up(ready.item, Reason::new("too_big", text)).await
     }
 
     /// Gives an event to the brain and does what it says.
@@ -533,44 +501,6 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             self.ctx.bus.tell(Progress::stored(self.job.record.id, stored.len() as u64, octets));
             self.ctx.stored.notify_one();
         }
-        Ok(())
-    }
-
-    async fn climb(&mut self, ready: Ready, step: Ladder) -> Result<Event, Error> {
-        self.ctx.probe.pass("ladder").await;
-        let mut ready = Ready { ladder: ready.ladder.with(step), ..ready };
-        if let Some(hand) = self.hand.get_mut(&ready.item) {
-            if step == Ladder::LINE_ENDS {
-                hand.body =
-                    ladder::line_ends(&hand.body, &self.ctx.intake).await.map_err(|e| at(Side::Target, e))?;
-                hand.sent.sent = hand.body.measured().fingerprint;
-                ready.octets = hand.sent.sent.octets;
-                ready.lone_lf = false;
-            } else if step == Ladder::NO_KEYWORDS {
-                hand.sent.flags = hand.sent.flags.without_keywords();
-                ready.keywords = false;
-            } else {
-                hand.sent.internal_date = None;
-                ready.date = false;
-            }
-            hand.sent.ladder = ready.ladder;
-        }
-        Ok(Event::Laddered(ready))
-    }
-
-    async fn give_up(&mut self, item: ItemId, reason: Reason) -> Result<(), Error> {
-        if let Some(hand) = self.hand.remove(&item) {
-            self.ctx.keep_original(&self.job.record, item, &hand.body).await?;
-        }
-        self.end.settled += 1;
-        let told = Progress::Exception {
-            mailbox: item.mailbox.0,
-            key: item.key.0,
-            kind: reason.kind.clone(),
-            text: reason.text.clone(),
-        };
-        self.ctx.journal.change(&[Change::to(item, State::Exception).because(reason)]).await?;
-        self.ctx.bus.tell(told);
         Ok(())
     }
 

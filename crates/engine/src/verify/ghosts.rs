@@ -115,14 +115,5 @@ async fn tell<S: Source, T: Target, J: Journal>(
     );
     let note = Note { kind: GHOST.into(), mailbox: Some(job.record.id), key: None, text };
     // A run that was stopped before its sighting said so already.
-    let mut after = i64::MIN;
-    loop {
-        let page = ctx.journal.notes(GHOST, after, ctx.settings.limits.journal_page_rows).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        if page.iter().any(|known| known.note == note) {
-            return Ok(());
-        }
-    }
-    Ok(ctx.journal.note(note).await?)
+    ctx.note_once(note).await
 }

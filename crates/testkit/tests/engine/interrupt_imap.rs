@@ -20,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-const USER: &str = "ann";
-const PASSWORD: &str = "secret of ann";
+pub const USER: &str = "ann";
+pub const PASSWORD: &str = "secret of ann";
 /// Octets a pipe holds.
 const PIPE_OCTETS: usize = 64 * 1024;
 
@@ -132,7 +132,7 @@ fn held(server: &Sandbox) -> Held {
     all
 }
 
-fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
+pub fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
     let server = server.clone();
     let dial = move || {
         let (ours, theirs) = tokio::io::duplex(PIPE_OCTETS);

@@ -8,8 +8,9 @@ use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
-use mailhaul_engine::run::{Migration, RunEnd};
+use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -51,7 +52,14 @@ impl World {
         settings.limits.group_messages_max = 3;
         settings.limits.missing_messages_guard = self.guard;
         let (source, target) = (MemorySource(self.source.clone()), MemoryTarget(self.target.clone()));
-        Migration::new(source, target, self.journal(), settings)
+        let mut migration = Migration::new(source, target, self.journal(), settings);
+        migration.exceptions = Some(self.exceptions_folder());
+        migration
+    }
+
+    /// Where originals of exceptions are saved.
+    pub fn exceptions_folder(&self) -> PathBuf {
+        self.folder.path().join("exceptions")
     }
 
     /// One run of `migrate`, which must come to its end.
@@ -97,7 +105,7 @@ impl World {
     /// One run of `verify`.
     pub async fn verify(&self) -> RunEnd {
         let migration = self.migration();
-        let end = migration.verify(Level::Octets, false).await.unwrap();
+        let end = migration.verify(Level::Octets, SourceLook::Nothing).await.unwrap();
         migration.journal.release().await.unwrap();
         end
     }
