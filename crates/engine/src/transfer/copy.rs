@@ -10,8 +10,8 @@ use crate::diff::{Step, walk};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query,
-    Reason, Side, Sighting, State,
+    Change, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Note, Origin, Query, Reason, Side,
+    Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
