@@ -2,6 +2,12 @@
 //! each program would compile the engine for its ends again.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[cfg(unix)]
+#[path = "engine/client.rs"]
+mod client;
+#[cfg(unix)]
+#[path = "engine/fire.rs"]
+mod fire;
 #[path = "engine/interrupt.rs"]
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
@@ -11,5 +17,7 @@ mod interrupt_imap;
 mod killed;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/peers.rs"]
+mod peers;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
