@@ -17,7 +17,11 @@ mod interrupt_imap;
 mod killed;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/on_disk.rs"]
+mod on_disk;
 #[path = "engine/peers.rs"]
 mod peers;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
+#[path = "engine/refusals.rs"]
+mod refusals;

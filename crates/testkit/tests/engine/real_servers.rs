@@ -141,23 +141,6 @@ async fn without_literal_plus_uidplus_and_multiappend_it_is_still_identical() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_target_stops_the_run_and_the_same_run_completes_when_there_is_room() {
-    let Some(a) = dovecot(&DovecotOptions::default()) else { return };
-    let from = a.account("ann").unwrap();
-    filled(&from, small(8)).await;
-    let before = image(&from).await;
-    let tight = DovecotOptions { quota_kib: Some(200), ..Default::default() };
-    let Some(b) = dovecot(&tight) else { return };
-    let to = b.account("ann").unwrap();
-    let journey = Move::new((a.imap(), &from), (b.imap(), &to));
-    let error = journey.run().await.unwrap_err();
-    assert!(matches!(&error, Error::Full { .. }), "{error}");
-    let moved = image(&to).await.message_count();
-    assert!(moved < before.message_count(), "{moved} of {}", before.message_count());
-    assert!(!journey.states().await.contains_key(&State::Exception), "nothing is skipped");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_copied_by_another_tool_is_adopted_once_and_the_rest_is_copied() {
     let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
     else {
