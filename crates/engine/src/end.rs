@@ -207,7 +207,7 @@ impl UidListing {
 pub struct Listed {
     /// Its UID.
     pub key: Key,
-    /// RFC822.SIZE.
+    /// RFC822.SIZE, no more than [`LISTED_OCTETS_MAX`](crate::limits::LISTED_OCTETS_MAX).
     pub octets: u64,
     /// Flags without `\Recent`.
     pub flags: Flags,

@@ -7,6 +7,7 @@ use crate::end::{
 };
 use crate::error::EndError;
 use crate::imap_session::{Item, Link, Opener, flags, open};
+use crate::limits::LISTED_OCTETS_MAX;
 use crate::message::{InternalDate, Key};
 use crate::quirks;
 use crate::transfer::spool::{Body, BodyBuilder, Intake};
@@ -60,7 +61,7 @@ fn lineage(fetch: &Fetch) -> Option<String> {
 fn listed(fetch: &Fetch) -> Option<Listed> {
     Some(Listed {
         key: key(fetch.uid?),
-        octets: fetch.size?,
+        octets: fetch.size?.min(LISTED_OCTETS_MAX),
         flags: flags(fetch.flags.as_ref()?),
         internal_date: date(fetch),
         mod_seq: fetch.mod_seq,
@@ -368,5 +369,22 @@ impl Fetching<'_> {
     async fn tell(&self, event: FetchEvent) {
         // A caller that is gone wants nothing more; the ranges on their way are drained.
         let _ = self.out.send(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailhaul_imap::{Response, Segment};
+
+    #[test]
+    fn the_sizes_a_server_makes_up_can_be_added_up() {
+        let line = format!("* 1 FETCH (UID 7 FLAGS () RFC822.SIZE {})", u64::MAX);
+        let parsed = mailhaul_imap::response::parse(&[Segment::Text(line.into())]);
+        let Some(Response::Untagged(Untagged::Fetch(fetch))) = parsed else { panic!("{parsed:?}") };
+        let listed = listed(&fetch).unwrap();
+        assert_eq!((listed.key, listed.octets), (Key(7), LISTED_OCTETS_MAX));
+        // a whole mailbox of them fits where the journal counts octets
+        assert!(listed.octets.checked_mul(1_000_000).is_some_and(|sum| i64::try_from(sum).is_ok()));
     }
 }

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+/// The largest RFC822.SIZE that is believed, in octets (1 TiB). It may lie, and nothing is concluded from it; but sums of
+/// sizes have to stay within 63 bits in the journal.
+pub const LISTED_OCTETS_MAX: u64 = 1 << 40;
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

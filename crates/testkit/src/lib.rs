@@ -7,6 +7,7 @@ pub mod account;
 pub mod checker;
 pub mod corpus;
 pub mod date;
+pub mod fuzz;
 pub mod image;
 pub mod mutf7;
 pub mod proxy;

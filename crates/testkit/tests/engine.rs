@@ -2,8 +2,14 @@
 //! each program would compile the engine for its ends again.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[cfg(unix)]
+#[path = "engine/client.rs"]
+mod client;
 #[path = "engine/epochs.rs"]
 mod epochs;
+#[cfg(unix)]
+#[path = "engine/fire.rs"]
+mod fire;
 #[path = "engine/interrupt.rs"]
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
@@ -15,7 +21,13 @@ mod killed;
 mod late;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/on_disk.rs"]
+mod on_disk;
+#[path = "engine/peers.rs"]
+mod peers;
 #[path = "engine/poison.rs"]
 mod poison;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
+#[path = "engine/refusals.rs"]
+mod refusals;

@@ -2,68 +2,25 @@
 //!
 //! It runs on a thread and runtime of its own, so that blocking and async tests use it alike and a paused tokio
 //! clock does not reach it. Octets are counted where they leave for the receiver: a cut after n octets lets the
-//! receiver read exactly n.
+//! receiver read exactly n. `fault-proxy` is the same as a program of its own.
 
+mod fault;
+mod filter;
+mod framing;
 mod pump;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::corpus::Random;
 
-/// Which way octets go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// From the client to the server.
-    ToServer,
-    /// From the server to the client.
-    ToClient,
-}
-
-/// How a connection ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// In order: both sides read an end of file.
-    Fin,
-    /// Abruptly: both sides get a reset.
-    Rst,
-}
-
-/// Something that happens to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Ends the connection, both ways, when this many octets went this way.
-    CutAfter {
-        /// The way that counts.
-        direction: Direction,
-        /// Octets that still arrive.
-        octets: u64,
-        /// How both sides see it end.
-        how: How,
-    },
-    /// Octets arrive this much later, either way.
-    Delay(Duration),
-    /// Octets a second, at most, in each direction.
-    Bandwidth(u64),
-    /// Octets handed over at once, at most, in each direction.
-    Slice(usize),
-    /// Nothing more goes this way after this many octets; the connection stays open and the other way works.
-    Stall {
-        /// The way that falls silent.
-        direction: Direction,
-        /// Octets that still arrive.
-        octets: u64,
-    },
-}
-
-/// All that happens to one connection; empty: nothing.
-pub type Plan = Vec<Fault>;
+pub use fault::{Direction, Fault, How, NoFault, Plan};
+pub use filter::Watch;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +29,10 @@ pub enum Ended {
     ByPeers,
     /// One of them went away without; the other was sent a reset.
     Broken,
-    /// The plan's [`Fault::CutAfter`] did.
+    /// The plan cut it.
     Cut(How),
+    /// The client was gone, and then the octets of [`Fault::Late`] reached the server.
+    Late,
     /// The server could not be reached.
     NoServer,
 }
@@ -87,7 +46,7 @@ pub struct Record {
     pub to_server_octets: u64,
     /// Octets handed to the client.
     pub to_client_octets: u64,
-    /// A [`Fault::Stall`] holds octets back.
+    /// A [`Fault::Stall`] or [`Fault::HalfOpen`] holds octets back.
     pub stalled: bool,
     /// Its end, if it came.
     pub ended: Option<Ended>,
@@ -132,12 +91,25 @@ impl FaultProxy {
     /// # Errors
     /// If no port can be bound or no thread started.
     pub fn start(server: SocketAddr, plan: impl Fn(usize) -> Plan + Send + 'static) -> io::Result<Self> {
+        Self::on(0, server, plan, None)
+    }
+
+    /// As [`FaultProxy::start`], on this port (0: a free one) and with somebody who is told of commands.
+    ///
+    /// # Errors
+    /// As [`FaultProxy::start`].
+    pub fn on(
+        port: u16,
+        server: SocketAddr,
+        plan: impl Fn(usize) -> Plan + Send + 'static,
+        watch: Option<Watch>,
+    ) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)))?;
         let address = listener.local_addr()?;
         let records = Records::default();
         let (stop, stopped) = oneshot::channel();
-        let serving = serve(listener, server, plan, records.clone());
+        let serving = serve(listener, server, plan, watch, records.clone());
         let thread = std::thread::Builder::new().name("fault-proxy".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -199,26 +171,42 @@ pub fn seeded_cuts(seed: u64, cuts: usize, within_octets: u64) -> Vec<Plan> {
     (0..cuts).map(|_| cut()).collect()
 }
 
-async fn serve(listener: TcpListener, server: SocketAddr, plan: impl Fn(usize) -> Plan, records: Records) {
+async fn serve(
+    listener: TcpListener,
+    server: SocketAddr,
+    plan: impl Fn(usize) -> Plan,
+    watch: Option<Watch>,
+    records: Records,
+) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             Ok((client, _)) = listener.accept() => {
-                let (records, ordinal) = (records.clone(), records.open(&plan));
-                connections.spawn(async move { connection(client, server, &records, ordinal).await });
+                let (records, ordinal, watch) = (records.clone(), records.open(&plan), watch.clone());
+                connections.spawn(async move {
+                    connection(client, server, watch.as_ref(), &records, ordinal).await;
+                });
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
 }
 
-async fn connection(client: TcpStream, server: SocketAddr, records: &Records, ordinal: usize) {
+async fn connection(
+    client: TcpStream,
+    server: SocketAddr,
+    watch: Option<&Watch>,
+    records: &Records,
+    ordinal: usize,
+) {
     let ended = match pump::connect(server, &client).await {
-        Ok(server) => pump::run(client, server, records, ordinal).await,
+        Ok(server) => pump::run(client, server, watch, records, ordinal).await,
         Err(_) => Ended::NoServer,
     };
     records.with(ordinal, |record| record.ended = Some(ended));
 }
 
+#[cfg(test)]
+mod protocol_tests;
 #[cfg(test)]
 mod tests;

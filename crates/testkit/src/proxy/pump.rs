@@ -13,7 +13,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Direction, Ended, Fault, How, Plan, Records};
+use super::filter::{End, Filters, LateDelivery};
+use super::{Direction, Ended, Fault, How, Plan, Records, Watch};
 
 /// Octets read at once.
 const CHUNK_OCTETS: usize = 64 << 10;
@@ -34,39 +35,57 @@ enum Way {
     Failed,
     /// Its cut came.
     Cut(How),
+    /// Nothing goes either way any more.
+    HalfOpen,
+    /// Octets are held for later.
+    Late(LateDelivery),
+}
+
+/// What happens when a number of octets went.
+#[derive(Clone, Copy, Debug)]
+enum Stop {
+    Cut(How),
+    Stall,
+    HalfOpen,
 }
 
 /// One direction's part of a plan.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Lane {
     direction: Direction,
     delay: Duration,
     octets_per_second: Option<u64>,
     slice_octets: usize,
-    cut: Option<(u64, How)>,
-    stall_octets: Option<u64>,
+    stops: Vec<(u64, Stop)>,
+    filters: Filters,
 }
 
 impl Lane {
-    fn of(plan: &Plan, way: Direction) -> Self {
+    fn of(plan: &Plan, way: Direction, filters: Filters) -> Self {
         let mut lane = Self {
             direction: way,
             delay: Duration::ZERO,
             octets_per_second: None,
             slice_octets: CHUNK_OCTETS,
-            cut: None,
-            stall_octets: None,
+            stops: Vec::new(),
+            filters,
         };
         for fault in plan {
             match *fault {
                 Fault::CutAfter { direction, octets, how } if direction == way => {
-                    lane.cut = Some((octets, how))
+                    lane.stops.push((octets, Stop::Cut(how)));
                 }
-                Fault::Stall { direction, octets } if direction == way => lane.stall_octets = Some(octets),
+                Fault::Stall { direction, octets } if direction == way => {
+                    lane.stops.push((octets, Stop::Stall));
+                }
+                Fault::HalfOpen { direction, octets } if direction == way => {
+                    lane.stops.push((octets, Stop::HalfOpen));
+                }
                 Fault::Delay(delay) => lane.delay = delay,
                 Fault::Bandwidth(rate) => lane.octets_per_second = Some(rate.max(1)),
                 Fault::Slice(octets) => lane.slice_octets = octets.max(1),
-                Fault::CutAfter { .. } | Fault::Stall { .. } => {}
+                // of the other way, or a filter's
+                _ => {}
             }
         }
         lane
@@ -76,18 +95,13 @@ impl Lane {
     fn next_write(&self, sent: u64, waiting: usize) -> usize {
         let paced =
             self.octets_per_second.map_or(usize::MAX, |rate| (rate / PACED_WRITES_A_SECOND).max(1) as usize);
-        let limits = [self.cut.map(|(octets, _)| octets), self.stall_octets];
-        let left = limits.into_iter().flatten().map(|octets| octets.saturating_sub(sent)).min();
+        let left = self.stops.iter().map(|(octets, _)| octets.saturating_sub(sent)).min();
         let left = left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
         waiting.min(self.slice_octets).min(paced).min(left)
     }
 
-    fn cut_now(&self, sent: u64) -> Option<How> {
-        self.cut.filter(|(octets, _)| *octets == sent).map(|(_, how)| how)
-    }
-
-    fn stalls_now(&self, sent: u64) -> bool {
-        self.stall_octets == Some(sent)
+    fn stop_now(&self, sent: u64) -> Option<Stop> {
+        self.stops.iter().find(|(octets, _)| *octets == sent).map(|(_, stop)| *stop)
     }
 }
 
@@ -107,11 +121,17 @@ pub(super) async fn connect(address: SocketAddr, client: &TcpStream) -> io::Resu
 pub(super) async fn run(
     mut client: TcpStream,
     mut server: TcpStream,
+    watch: Option<&Watch>,
     records: &Records,
     ordinal: usize,
 ) -> Ended {
     let plan = records.with(ordinal, |record| record.plan.clone());
-    let ended = both_ways(&mut client, &mut server, &plan, records, ordinal).await;
+    let (up, down) = Filters::of(&plan, watch, ordinal);
+    let lanes = (Lane::of(&plan, Direction::ToServer, up), Lane::of(&plan, Direction::ToClient, down));
+    let ended = match both_ways(&mut client, &mut server, lanes, records, ordinal).await {
+        Closed::Ended(ended) => ended,
+        Closed::Late(late) => return deliver_late(client, server, late, records, ordinal).await,
+    };
     match ended {
         Ended::Cut(How::Rst) => {
             await_sent(&client).await;
@@ -126,22 +146,26 @@ pub(super) async fn run(
                 let _ = abort_when_closed(socket, false);
             }
         }
-        Ended::Broken | Ended::NoServer => {}
+        Ended::Broken | Ended::NoServer | Ended::Late => {}
     }
     ended
+}
+
+/// How the common part of a connection ended.
+enum Closed {
+    Ended(Ended),
+    Late(LateDelivery),
 }
 
 async fn both_ways(
     client: &mut TcpStream,
     server: &mut TcpStream,
-    plan: &Plan,
+    (up, down): (Lane, Lane),
     records: &Records,
     ordinal: usize,
-) -> Ended {
+) -> Closed {
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let up = Lane::of(plan, Direction::ToServer);
-    let down = Lane::of(plan, Direction::ToClient);
     let up = one_way(from_client, to_server, up, records, ordinal);
     let down = one_way(from_server, to_client, down, records, ordinal);
     tokio::pin!(up, down);
@@ -152,14 +176,47 @@ async fn both_ways(
             way = &mut down, if down_open => { down_open = false; way }
         };
         match way {
-            Way::Cut(how) => return Ended::Cut(how),
-            Way::Failed => return Ended::Broken,
+            Way::Cut(how) => return Closed::Ended(Ended::Cut(how)),
+            Way::Failed => return Closed::Ended(Ended::Broken),
+            Way::Late(late) => return Closed::Late(late),
+            Way::HalfOpen => {
+                records.with(ordinal, |record| record.stalled = true);
+                return pending().await;
+            }
             // the silent direction never ends by itself: its receiver's going ends the connection
-            Way::Closed if records.with(ordinal, |record| record.stalled) => return Ended::Broken,
+            Way::Closed if records.with(ordinal, |record| record.stalled) => {
+                return Closed::Ended(Ended::Broken);
+            }
             Way::Closed => {}
         }
     }
-    Ended::ByPeers
+    Closed::Ended(Ended::ByPeers)
+}
+
+/// Waits until the client is gone, or sends it away, and hands the server what was held.
+async fn deliver_late(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    late: LateDelivery,
+    records: &Records,
+    ordinal: usize,
+) -> Ended {
+    match late.hang_up {
+        Some(How::Rst) => drop(client),
+        Some(How::Fin) => close_in_order(client).await,
+        None => {
+            let mut ignored = tokio::io::sink();
+            // a reset is an end, too
+            let _ = tokio::io::copy(&mut client, &mut ignored).await;
+        }
+    }
+    sleep(late.after).await;
+    if server.write_all(&late.octets).await.is_err() {
+        return Ended::Broken;
+    }
+    records.with(ordinal, |record| record.to_server_octets += late.octets.len() as u64);
+    close_in_order(server).await;
+    Ended::Late
 }
 
 async fn one_way(
@@ -203,26 +260,41 @@ async fn read(from: ReadHalf<'_>, put: mpsc::Sender<(Instant, Bytes)>, delay: Du
 async fn write(
     mut to: WriteHalf<'_>,
     mut take: mpsc::Receiver<(Instant, Bytes)>,
-    lane: Lane,
+    mut lane: Lane,
     records: &Records,
     ordinal: usize,
 ) -> Way {
     let mut sent = 0;
     let mut waiting = Bytes::new();
+    let mut end = None;
+    let mut open = true;
     loop {
-        if let Some(how) = lane.cut_now(sent) {
-            return Way::Cut(how);
-        }
-        if lane.stalls_now(sent) {
-            records.with(ordinal, |record| record.stalled = true);
-            return pending().await;
+        match lane.stop_now(sent) {
+            Some(Stop::Cut(how)) => return Way::Cut(how),
+            Some(Stop::HalfOpen) => return Way::HalfOpen,
+            Some(Stop::Stall) => {
+                records.with(ordinal, |record| record.stalled = true);
+                return pending().await;
+            }
+            None => {}
         }
         if waiting.is_empty() {
-            let Some((due, chunk)) = take.recv().await else {
-                return if to.shutdown().await.is_ok() { Way::Closed } else { Way::Failed };
-            };
-            sleep_until(due).await;
-            waiting = chunk;
+            match end.take() {
+                Some(End::Cut(how)) => return Way::Cut(how),
+                Some(End::Late(late)) => return Way::Late(late),
+                None if !open => {
+                    return if to.shutdown().await.is_ok() { Way::Closed } else { Way::Failed };
+                }
+                None => {}
+            }
+            if let Some((due, chunk)) = take.recv().await {
+                sleep_until(due).await;
+                (waiting, end) = lane.filters.pass(chunk);
+            } else {
+                open = false;
+                waiting = lane.filters.rest();
+            }
+            continue;
         }
         let piece = &waiting[..lane.next_write(sent, waiting.len())];
         let Ok(written) = write_some(&to, piece, &lane, records, ordinal).await else { return Way::Failed };

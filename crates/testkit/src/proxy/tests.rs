@@ -1,19 +1,19 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener as StdListener, TcpStream as StdStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client and a server that met through a proxy with this plan.
-struct Meeting {
-    proxy: FaultProxy,
-    client: StdStream,
-    server: StdStream,
+pub(super) struct Meeting {
+    pub(super) proxy: FaultProxy,
+    pub(super) client: StdStream,
+    pub(super) server: StdStream,
 }
 
-fn meet(plan: Plan) -> Meeting {
+pub(super) fn meet(plan: Plan) -> Meeting {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let proxy = FaultProxy::start(listener.local_addr().unwrap(), move |_| plan.clone()).unwrap();
     let client = StdStream::connect(proxy.address()).unwrap();
@@ -35,7 +35,7 @@ impl Meeting {
     }
 
     /// The record, once the connection's end is in it.
-    fn ended(&self) -> Record {
+    pub(super) fn ended(&self) -> Record {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let record = self.proxy.records().remove(0);
@@ -52,7 +52,7 @@ fn numbers(count: usize) -> Vec<u8> {
 }
 
 /// What can be read, and how it ended.
-fn read_all(mut socket: StdStream) -> (Vec<u8>, Option<ErrorKind>) {
+pub(super) fn read_all(mut socket: StdStream) -> (Vec<u8>, Option<ErrorKind>) {
     let mut octets = Vec::new();
     let end = socket.read_to_end(&mut octets).err().map(|error| error.kind());
     (octets, end)

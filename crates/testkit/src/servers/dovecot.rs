@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certs::Certificates;
@@ -247,11 +247,49 @@ impl Dovecot {
         self.launch()
     }
 
+    /// Kills (SIGKILL) the whole server and starts it again with other options, on the same ports and mail. Format,
+    /// names and certificate stay what they are.
+    ///
+    /// # Errors
+    /// If it does not start again.
+    pub fn restart_with(&mut self, options: &DovecotOptions) -> io::Result<()> {
+        drop(self.process.take());
+        let config = configuration(options, &self.folders, &self.identity, self.ports)?;
+        write(&self.folders.base("dovecot.conf"), &config, &self.identity, false)?;
+        self.launch()
+    }
+
+    /// The file of a message, by its X-GUID: Dovecot's own item of FETCH, which in a maildir is the file's name up to its
+    /// flags.
+    ///
+    /// # Errors
+    /// If a folder cannot be read, or no file or more than one has the name.
+    pub fn maildir_file(&self, guid: &str) -> io::Result<PathBuf> {
+        let mut files = Vec::new();
+        files_named(self.folders.mail.path(), guid, &mut files)?;
+        match files.as_slice() {
+            [file] => Ok(file.clone()),
+            files => Err(io::Error::other(format!("{guid}: {} files", files.len()))),
+        }
+    }
+
     /// The server's log so far.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folders.base("dovecot.log")).unwrap_or_default()
     }
+}
+
+fn files_named(folder: &Path, guid: &str, into: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files_named(&entry.path(), guid, into)?;
+        } else if entry.file_name().to_string_lossy().split(':').next() == Some(guid) {
+            into.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 /// The configuration, for a server that runs as an ordinary user: no chroot, all internal users the same.

@@ -10,6 +10,7 @@ mod types;
 
 use std::collections::BTreeSet;
 use std::io::{BufReader, BufWriter, Write};
+use std::time::Duration;
 
 use crate::image::Flags;
 
@@ -19,6 +20,8 @@ use stream::Stream;
 pub use stream::client_tls;
 pub use types::*;
 
+/// A checker that hears nothing for this long fails rather than hangs.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// Octets of the write buffer: a batch of small messages goes out in few writes.
 const WRITE_BUFFER_OCTETS: usize = 256 << 10;
 
@@ -71,7 +74,20 @@ impl Wire {
     /// # Errors
     /// If the server is not there, its certificate is not trusted, or it refuses the login.
     pub fn login(endpoint: &Endpoint, user: &str, password: &str) -> Result<Self, WireError> {
-        let mut wire = Self::connect(endpoint)?;
+        Self::login_within(SILENCE_LIMIT, endpoint, user, password)
+    }
+
+    /// As [`Wire::login`], of a server whose processes may be killed: a silence of this length fails.
+    ///
+    /// # Errors
+    /// As [`Wire::login`].
+    pub fn login_within(
+        silence_limit: Duration,
+        endpoint: &Endpoint,
+        user: &str,
+        password: &str,
+    ) -> Result<Self, WireError> {
+        let mut wire = Self::connect_within(silence_limit, endpoint)?;
         wire.command(&format!("LOGIN {} {}", quote(user), quote(password)))?;
         wire.read_capabilities()?;
         Ok(wire)
@@ -82,9 +98,14 @@ impl Wire {
     /// # Errors
     /// As [`Wire::login`].
     pub fn connect(endpoint: &Endpoint) -> Result<Self, WireError> {
+        Self::connect_within(SILENCE_LIMIT, endpoint)
+    }
+
+    fn connect_within(silence_limit: Duration, endpoint: &Endpoint) -> Result<Self, WireError> {
+        let stream = Stream::connect(endpoint.address, silence_limit)?;
         let stream = match &endpoint.security {
-            Security::Tls(config) => Stream::connect(endpoint.address)?.secure(config)?,
-            Security::Clear | Security::StartTls(_) => Stream::connect(endpoint.address)?,
+            Security::Tls(config) => stream.secure(config)?,
+            Security::Clear | Security::StartTls(_) => stream,
         };
         let mut wire = Self::over(stream);
         let greeting = wire.read(true)?.head();

@@ -8,9 +8,6 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-/// A checker that hears nothing for this long fails rather than hangs.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
-
 /// The two handles take turns: this client never reads and writes at once.
 #[derive(Clone)]
 pub(super) enum Stream {
@@ -19,11 +16,12 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    pub(super) fn connect(address: SocketAddr) -> io::Result<Self> {
+    /// A read or write that gets nowhere for `silence_limit` fails.
+    pub(super) fn connect(address: SocketAddr, silence_limit: Duration) -> io::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(SILENCE_LIMIT))?;
-        socket.set_write_timeout(Some(SILENCE_LIMIT))?;
+        socket.set_read_timeout(Some(silence_limit))?;
+        socket.set_write_timeout(Some(silence_limit))?;
         Ok(Self::Clear(Arc::new(socket)))
     }
 

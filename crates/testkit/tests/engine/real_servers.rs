@@ -1,117 +1,17 @@
 //! Whole migrations between real servers, judged by a checker that shares no code with the engine.
 
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Security, Settings, Trust};
+use crate::peers::{Move, Side, asked, cyrus, dovecot, filled, image, opener, order_may_differ, small};
+use mailhaul_engine::config::{Level, Security};
 use mailhaul_engine::error::{EndError, Error};
-use mailhaul_engine::imap_session::Opener;
-use mailhaul_engine::imap_source::ImapSource;
-use mailhaul_engine::imap_target::ImapTarget;
-use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{AccountPair, Existing, Journal, State};
+use mailhaul_engine::journal::{Existing, State};
 use mailhaul_engine::limits::Limits;
-use mailhaul_engine::net::Dialer;
-use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
-use mailhaul_testkit::account::Account;
-use mailhaul_testkit::checker::{PathMap, assert_same};
+use mailhaul_engine::run::SourceLook;
+use mailhaul_testkit::checker::{PathMap, assert_same, judge};
 use mailhaul_testkit::corpus::{CorpusOptions, generate};
-use mailhaul_testkit::image::AccountImage;
 use mailhaul_testkit::proxy::FaultProxy;
-use mailhaul_testkit::servers::{Cyrus, CyrusOptions, Dovecot, DovecotOptions};
+use mailhaul_testkit::servers::DovecotOptions;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-fn dovecot(options: &DovecotOptions) -> Option<Dovecot> {
-    Dovecot::start(options).unwrap().or_not_run()
-}
-
-fn cyrus() -> Option<Cyrus> {
-    Cyrus::start(&CyrusOptions::default()).unwrap().or_not_run()
-}
-
-fn opener(address: SocketAddr, account: &Account, limits: &Limits) -> Opener {
-    Opener {
-        account: ImapAccount {
-            endpoint: Endpoint {
-                host: address.ip().to_string(),
-                port: address.port(),
-                security: Security::Clear,
-            },
-            user: account.user.clone(),
-            auth_user: None,
-            trust: Trust::default(),
-            credentials: Arc::new(FixedPassword::new(account.password.clone())),
-        },
-        limits: limits.clone(),
-        dialer: Dialer::Tcp,
-        without: Vec::new(),
-    }
-}
-
-struct Move<'a> {
-    from: (SocketAddr, &'a Account),
-    to: (SocketAddr, &'a Account),
-    folder: tempfile::TempDir,
-    settings: Settings,
-    without: Vec<String>,
-}
-
-impl<'a> Move<'a> {
-    fn new(from: (SocketAddr, &'a Account), to: (SocketAddr, &'a Account)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::new(folder.path());
-        settings.limits.settle_min = Duration::from_secs(2);
-        settings.limits.settle_unmeasured = Duration::from_secs(2);
-        settings.limits.back_off_min = Duration::from_millis(20);
-        settings.limits.back_off_max = Duration::from_millis(200);
-        Self { from, to, folder, settings, without: Vec::new() }
-    }
-
-    async fn run(&self) -> Result<RunEnd, Error> {
-        self.with(async |migration| migration.migrate().await).await
-    }
-
-    async fn with<R>(
-        &self,
-        work: impl AsyncFnOnce(&Migration<ImapSource, ImapTarget, SqliteJournal>) -> R,
-    ) -> R {
-        let pair = AccountPair { source: "old".into(), target: "new".into() };
-        let journal = SqliteJournal::open(self.journal(), &pair, "test").unwrap();
-        let source = ImapSource(opener(self.from.0, self.from.1, &self.settings.limits));
-        let mut target = opener(self.to.0, self.to.1, &self.settings.limits);
-        target.without = self.without.clone();
-        let migration = Migration::new(source, ImapTarget(target), journal, self.settings.clone());
-        let result = work(&migration).await;
-        migration.journal.release().await.unwrap();
-        result
-    }
-
-    fn journal(&self) -> std::path::PathBuf {
-        self.folder.path().join("journal.sqlite")
-    }
-
-    async fn states(&self) -> BTreeMap<State, u64> {
-        let journal = SqliteJournal::open_read_only(self.journal()).unwrap();
-        let mut states = BTreeMap::new();
-        for count in journal.counts().await.unwrap() {
-            *states.entry(count.state).or_insert(0) += count.items;
-        }
-        states
-    }
-}
-
-async fn image(account: &Account) -> AccountImage {
-    let account = account.clone();
-    tokio::task::spawn_blocking(move || account.image().unwrap()).await.unwrap()
-}
-
-async fn filled(account: &Account, options: CorpusOptions) -> u64 {
-    let (account, corpus) = (account.clone(), generate(&options));
-    let count = corpus.message_count() as u64;
-    tokio::task::spawn_blocking(move || account.fill(&corpus).unwrap()).await.unwrap();
-    count
-}
 
 /// 20 nested mailboxes with names of many scripts, 1,000 messages, keywords, dates over 15 years, copies.
 fn account_of_a_thousand(seed: u64) -> CorpusOptions {
@@ -125,7 +25,7 @@ fn account_of_a_thousand(seed: u64) -> CorpusOptions {
     }
 }
 
-async fn moves_whole(from: (SocketAddr, &Account), to: (SocketAddr, &Account), seed: u64) {
+async fn moves_whole(from: Side<'_>, to: Side<'_>, seed: u64) {
     let messages = filled(from.1, account_of_a_thousand(seed)).await;
     let before = image(from.1).await;
     let journey = Move::new(from, to);
@@ -162,12 +62,7 @@ async fn cyrus_to_dovecot_is_identical() {
 }
 
 /// Cuts connections of both sides at seeded octets; runs until done; nothing may be lost or doubled.
-async fn survives_cuts(
-    from: (SocketAddr, &Account),
-    to: (SocketAddr, &Account),
-    seed: u64,
-    without: &[&str],
-) {
+async fn survives_cuts(from: Side<'_>, to: Side<'_>, seed: u64, without: &[&str]) {
     let before = image(from.1).await;
     let (at, there) = (from.0, to.0);
     let proxies = tokio::task::spawn_blocking(move || {
@@ -186,23 +81,15 @@ async fn survives_cuts(
     }
     let states = journey.states().await;
     assert_eq!(states, BTreeMap::from([(State::Verified, before.message_count() as u64)]), "seed {seed}");
-    let allowed = [mailhaul_testkit::checker::Allowance::new(
-        mailhaul_testkit::checker::DifferenceKind::Order,
-        "what is sent again comes later",
-    )];
     // A proxy waits for its thread when it is dropped: not on a thread of this runtime.
     tokio::task::spawn_blocking(move || drop((old, new))).await.unwrap();
-    let verdict = mailhaul_testkit::checker::judge(&before, &image(to.1).await, &PathMap::same(), &allowed);
+    let verdict = judge(&before, &image(to.1).await, &PathMap::same(), &order_may_differ());
     assert!(verdict.differences.is_empty(), "seed {seed}: {verdict:?}");
-}
-
-fn small(seed: u64) -> CorpusOptions {
-    CorpusOptions { seed, mailboxes: 4, empty_mailboxes: 1, messages: 150, copies: 25, ..Default::default() }
 }
 
 /// The number of seeds: 10 points in CI, more by `MAILHAUL_CUT_SEEDS`.
 fn seeds(default: u64) -> u64 {
-    std::env::var("MAILHAUL_CUT_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(default)
+    asked("MAILHAUL_CUT_SEEDS").unwrap_or(default)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,23 +142,6 @@ async fn without_literal_plus_uidplus_and_multiappend_it_is_still_identical() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_target_stops_the_run_and_the_same_run_completes_when_there_is_room() {
-    let Some(a) = dovecot(&DovecotOptions::default()) else { return };
-    let from = a.account("ann").unwrap();
-    filled(&from, small(8)).await;
-    let before = image(&from).await;
-    let tight = DovecotOptions { quota_kib: Some(200), ..Default::default() };
-    let Some(b) = dovecot(&tight) else { return };
-    let to = b.account("ann").unwrap();
-    let journey = Move::new((a.imap(), &from), (b.imap(), &to));
-    let error = journey.run().await.unwrap_err();
-    assert!(matches!(&error, Error::Full { .. }), "{error}");
-    let moved = image(&to).await.message_count();
-    assert!(moved < before.message_count(), "{moved} of {}", before.message_count());
-    assert!(!journey.states().await.contains_key(&State::Exception), "nothing is skipped");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_copied_by_another_tool_is_adopted_once_and_the_rest_is_copied() {
     let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&DovecotOptions::default()))
     else {
@@ -320,11 +190,10 @@ async fn a_wrong_password_is_tried_once_and_an_unknown_certificate_is_not_believ
     let Some(a) = dovecot(&DovecotOptions::default()) else { return };
     let account = a.account("ann").unwrap();
     let limits = Limits::default();
-    let mut wrong = opener(a.imap(), &account, &limits);
-    wrong.account.credentials = Arc::new(FixedPassword::new("wrong"));
+    let wrong = opener(a.imap(), &account.user, "wrong", &limits);
     let error = mailhaul_engine::imap_session::open(&wrong).await.unwrap_err();
     assert!(matches!(error, EndError::LoginRefused { .. }), "{error}");
-    let mut tls = opener(a.imaps(), &account, &limits);
+    let mut tls = opener(a.imaps(), &account.user, &account.password, &limits);
     tls.account.endpoint.security = Security::Tls;
     let error = mailhaul_engine::imap_session::open(&tls).await.unwrap_err();
     let EndError::Untrusted { hint, .. } = &error else { panic!("{error}") };
@@ -333,7 +202,7 @@ async fn a_wrong_password_is_tried_once_and_an_unknown_certificate_is_not_believ
     std::fs::write(ca.path(), a.ca_pem()).unwrap();
     for security in [Security::Tls, Security::StartTls] {
         let address = if security == Security::Tls { a.imaps() } else { a.imap() };
-        let mut good = opener(address, &account, &limits);
+        let mut good = opener(address, &account.user, &account.password, &limits);
         good.account.endpoint.security = security;
         good.account.trust.ca_files = vec![Path::to_owned(ca.path())];
         let link = mailhaul_engine::imap_session::open(&good).await.unwrap();
