@@ -20,7 +20,7 @@ use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::undo::{self, Undone};
 use crate::verify::{self, Scope};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -253,7 +253,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         Ok(left)
     }
 
-    /// Reads back what is not read yet, then lists every target mailbox completely.
+    /// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time.
     async fn prove(
         &self,
         ctx: &Ctx<S, T, J>,
@@ -261,26 +261,28 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         scope: Scope,
         level: Level,
     ) -> Result<Vec<Question>, Error> {
-        let mut sessions = Sessions::<S, T>::default();
-        let mut questions = Vec::new();
-        for job in jobs {
-            ctx.check_cancel()?;
-            verify::sweep(ctx, &mut sessions, job, scope, level).await?;
-            match verify::presence(ctx, &mut sessions, job).await {
-                Ok(question) => questions.extend(question),
-                // One mailbox that cannot be opened any more keeps the others from nothing.
-                Err(Error::Target(EndError::Refused { refusal, .. })) => {
-                    let why = format!("{} cannot be opened: {refusal}", job.target.text);
-                    note_left(ctx, &[(job.record.id, why)]).await?;
+        let queue = Arc::new(Mutex::new(jobs.iter().cloned().enumerate().collect::<VecDeque<_>>()));
+        let asked = Arc::new(Mutex::new(BTreeMap::new()));
+        let mut proving = JoinSet::new();
+        for _ in 0..self.settings.connections.clamp(1, jobs.len().max(1)) {
+            let (ctx, queue, asked) = (ctx.clone(), queue.clone(), asked.clone());
+            proving.spawn(async move {
+                let mut sessions = Sessions::<S, T>::default();
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((at, job)) = next else { break };
+                    ctx.check_cancel()?;
+                    if let Some(question) = prove_one(&ctx, &mut sessions, &job, scope, level).await? {
+                        asked.lock().unwrap_or_else(PoisonError::into_inner).insert(at, question);
+                    }
                 }
-                Err(error) => return Err(error),
-            }
-            // What was found by content only now is read back like the rest.
-            verify::sweep(ctx, &mut sessions, job, Scope::New, level).await?;
-            ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+                sessions.close().await;
+                Ok(())
+            });
         }
-        sessions.close().await;
-        Ok(questions)
+        join(ctx, &mut proving).await?;
+        let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(asked.into_values().collect())
     }
 
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
@@ -390,6 +392,31 @@ async fn work<S: Source, T: Target, J: Journal>(
     // Connections are given back as soon as there is nothing more to do.
     sessions.close().await;
     Ok(())
+}
+
+/// Proves one mailbox: what is there, octet by octet where it was not read yet, and that all of it is there.
+async fn prove_one<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    scope: Scope,
+    level: Level,
+) -> Result<Option<Question>, Error> {
+    verify::sweep(ctx, sessions, job, scope, level).await?;
+    let question = match verify::presence(ctx, sessions, job).await {
+        Ok(question) => question,
+        // One mailbox that cannot be opened any more keeps the others from nothing.
+        Err(Error::Target(EndError::Refused { refusal, .. })) => {
+            let why = format!("{} cannot be opened: {refusal}", job.target.text);
+            note_left(ctx, &[(job.record.id, why)]).await?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    // What was found by content only now is read back like the rest.
+    verify::sweep(ctx, sessions, job, Scope::New, level).await?;
+    ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+    Ok(question)
 }
 
 /// Keeps for the report why mailboxes could not be finished.

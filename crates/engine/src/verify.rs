@@ -47,12 +47,15 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     done: &CancellationToken,
 ) -> Result<(), Error> {
     let mut sessions = Sessions::<S, T>::default();
+    // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
+    // sweep at the end, else each round would walk over everything stored so far.
+    let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
     loop {
         let last_round = done.is_cancelled();
         let mut read = 0;
-        for job in jobs {
+        for (job, mark) in jobs.iter().zip(&mut marks) {
             ctx.check_cancel()?;
-            read += sweep(ctx, &mut sessions, job, Scope::New, ctx.settings.level).await?;
+            read += sweep_from(ctx, &mut sessions, job, Scope::New, ctx.settings.level, mark).await?;
         }
         if last_round {
             break;
@@ -77,6 +80,18 @@ pub async fn sweep<S: Source, T: Target, J: Journal>(
     scope: Scope,
     level: Level,
 ) -> Result<u64, Error> {
+    sweep_from(ctx, sessions, job, scope, level, &mut None).await
+}
+
+/// As [`sweep`], behind `mark`, which moves on to the last item looked at.
+async fn sweep_from<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    scope: Scope,
+    level: Level,
+    mark: &mut Option<ItemId>,
+) -> Result<u64, Error> {
     if level == Level::Counts {
         return Ok(0);
     }
@@ -84,10 +99,11 @@ pub async fn sweep<S: Source, T: Target, J: Journal>(
         Scope::New => &[State::Stored],
         Scope::All => &[State::Stored, State::Verified, State::AlreadyThere, State::Merged],
     };
-    let mut pages = Pages::new(ctx, job.record.id, states);
+    let mut pages = Pages::behind(ctx, job.record.id, states, *mark);
     let mut read = 0;
     while let Some(page) = pages.next().await? {
         ctx.check_cancel()?;
+        *mark = page.last().map(|item| item.id);
         for (depth, items) in by_depth(page, job, scope, level) {
             read += read_items(ctx, sessions, job, &items, depth).await?;
         }

@@ -129,7 +129,17 @@ pub struct Pages<'a, S, T, J> {
 impl<'a, S: Source, T: Target, J: Journal> Pages<'a, S, T, J> {
     /// From the first one on.
     pub fn new(ctx: &'a Context<S, T, J>, mailbox: MailboxId, states: &'a [State]) -> Self {
-        Self { ctx, mailbox, states, after: None }
+        Self::behind(ctx, mailbox, states, None)
+    }
+
+    /// From behind `after` on.
+    pub fn behind(
+        ctx: &'a Context<S, T, J>,
+        mailbox: MailboxId,
+        states: &'a [State],
+        after: Option<ItemId>,
+    ) -> Self {
+        Self { ctx, mailbox, states, after }
     }
 
     /// The next page; empty pages do not occur.

@@ -6,8 +6,8 @@ use super::job::{Job, Losses, Pages, Sessions};
 use super::shell::PassEnd;
 use crate::context::Context;
 use crate::diff::{Step, walk};
-use crate::end::{Opened, Source, SourceSession, Target, Way};
-use crate::error::{EndError, Error};
+use crate::end::{Source, SourceSession, Target, Way};
+use crate::error::Error;
 use crate::journal::{Change, EpochId, ItemId, Journal, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
@@ -190,31 +190,22 @@ async fn prove_gone<S: Source, T: Target, J: Journal>(
     for _ in 0..2 {
         sessions.source = None;
         let mut losses = Losses::new(ctx);
-        let (opened, there, exists) = loop {
-            match open_and_list(sessions.source(ctx).await?, job).await {
+        let listing = loop {
+            match sessions.source(ctx).await?.open_and_list(&job.record.source.wire).await {
                 Ok(listing) => break listing,
                 Err(error) => losses.at_source(ctx, sessions, error).await?,
             }
         };
-        if opened.facts.uid_validity != epoch.facts.uid_validity {
+        if listing.opened.facts.uid_validity != epoch.facts.uid_validity {
             return Ok(None);
         }
-        if there.len() as u64 != exists {
+        if !listing.is_complete() {
             return Ok(Some(BTreeSet::new()));
         }
-        let missing: BTreeSet<Key> = walk(gone.iter().copied(), there)
+        let missing: BTreeSet<Key> = walk(gone.iter().copied(), listing.keys)
             .filter_map(|s| if let Step::OnlyExpected(k) = s { Some(k) } else { None })
             .collect();
         gone = missing;
     }
     Ok(Some(gone))
-}
-
-async fn open_and_list<S: SourceSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.record.source.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
 }

@@ -5,9 +5,9 @@ use super::moved::{self, Moved};
 use super::{ghosts, hold};
 use crate::context::Context;
 use crate::diff::{Step, walk};
-use crate::end::{Opened, Source, Target, TargetSession};
-use crate::error::{EndError, Error, Question};
-use crate::journal::{Change, EpochFacts, Item, ItemId, Journal, Origin, Reason, Side, State};
+use crate::end::{Source, Target, TargetSession, UidListing};
+use crate::error::{Error, Question};
+use crate::journal::{Change, Item, ItemId, Journal, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::copy::save_sighting;
@@ -18,15 +18,6 @@ use std::time::Duration;
 
 /// First wait between two listings; it doubles up to the settle time.
 const LIST_WAIT_MIN: Duration = Duration::from_millis(250);
-
-/// What a target mailbox holds.
-struct Listing {
-    facts: EpochFacts,
-    /// Ascending.
-    keys: Vec<Key>,
-    /// Their number is EXISTS.
-    complete: bool,
-}
 
 /// Compares the claims of a mailbox with one complete UID listing made after the last write, and looks by content
 /// for stored messages whose UID the server never told. Returns a question when so much is missing that a person must
@@ -47,7 +38,7 @@ pub async fn presence<S: Source, T: Target, J: Journal>(
         let unplaced = place_stored(ctx, sessions, job).await?;
         let Some(listing) = list_target(ctx, sessions, job).await? else { return Ok(None) };
         let (missing, claimed) = missing_claims(ctx, job, &listing.keys).await?;
-        if listing.complete && (settled || (missing.is_empty() && unplaced.is_empty())) {
+        if listing.is_complete() && (settled || (missing.is_empty() && unplaced.is_empty())) {
             return conclude(ctx, sessions, job, &listing, Absent { missing, unplaced, claimed }).await;
         }
         if settled {
@@ -74,7 +65,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
-    listing: &Listing,
+    listing: &UidListing,
     absent: Absent,
 ) -> Result<Option<Question>, Error> {
     let Absent { mut missing, unplaced, claimed } = absent;
@@ -85,7 +76,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     let question = hold::question(ctx, job, missing.len() as u64, claimed).await?;
     conclude_missing(ctx, job, &missing, question.is_some()).await?;
     ghosts::sweep(ctx, sessions, job, &listing.keys).await?;
-    save_sighting(ctx, job, Side::Target, job.target_epoch.id, &listing.facts, &listing.keys).await?;
+    save_sighting(ctx, job, Side::Target, job.target_epoch.id, &listing.opened.facts, &listing.keys).await?;
     Ok(question)
 }
 
@@ -112,29 +103,17 @@ async fn list_target<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
-) -> Result<Option<Listing>, Error> {
+) -> Result<Option<UidListing>, Error> {
     ctx.probe.pass("list the target").await;
     let mut losses = Losses::new(ctx);
-    let (opened, keys, exists) = loop {
-        match open_and_list(sessions.target(ctx).await?, job).await {
+    let listing = loop {
+        match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
             Ok(listing) => break listing,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
-    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
-        return Ok(None);
-    }
-    let complete = keys.len() as u64 == exists;
-    Ok(Some(Listing { facts: opened.facts, keys, complete }))
-}
-
-async fn open_and_list<S: TargetSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.target.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
+    let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
+    Ok(same_epoch.then_some(listing))
 }
 
 /// Claims that are not in the listing, and the number of claims. Both walk ascending, page by page.
