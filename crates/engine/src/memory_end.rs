@@ -70,8 +70,12 @@ pub enum Fate {
     OkNotStored,
     /// The server says OK without UIDs, and what it stored shows only after this time.
     OkStoredLate(Duration),
-    /// The gate is passed and the connection ends; nothing of it is stored, and somebody else stores the same octets.
-    LostTwinStored,
+    /// The gate is passed and the connection ends; somebody else stores the same octets, in that moment. `ours`: the batch
+    /// is stored, too, else nothing of it.
+    LostTwinStored {
+        /// The batch is stored.
+        ours: bool,
+    },
     /// The connection ends while the batch stands at its gate.
     ByeAtGate,
 }

@@ -22,7 +22,7 @@ pub struct Job {
     pub baseline: Baseline,
     /// The target's current epoch.
     pub target_epoch: Epoch,
-    /// A UIDNEXT of the target epoch seen before the next batch.
+    /// Every message of the next batch will have this UID or a higher one.
     pub uid_next: Key,
 }
 
@@ -242,7 +242,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(target) = target_name(&record).cloned() else { continue };
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
-        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
+        let uid_next = Key(1);
         jobs.push(Job { record, target, baseline, target_epoch, uid_next });
     }
     Ok(jobs)
