@@ -4,8 +4,8 @@ use crate::context::{Context, at};
 use crate::end::{Opened, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::journal::{
-    Baseline, Decision, Epoch, EpochFacts, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place,
-    Query, Side, State,
+    Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
+    State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -224,14 +224,6 @@ pub fn target_name(record: &MailboxRecord) -> Option<&Name> {
     match &record.decision {
         Decision::Move(name) => Some(name),
         Decision::Exclude(_) | Decision::Refuse(_) => None,
-    }
-}
-
-/// UIDNEXT from facts; a mailbox that gives none counts from its highest UID, found by listing.
-pub async fn uid_next<S: TargetSession>(session: &mut S, facts: &EpochFacts) -> Result<Key, EndError> {
-    match facts.uid_next {
-        Some(next) => Ok(next),
-        None => Ok(session.keys().await?.0.last().map_or(Key(1), |last| Key(last.0 + 1))),
     }
 }
 
