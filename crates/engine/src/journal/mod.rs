@@ -175,7 +175,7 @@ impl Existing {
 pub struct Baseline {
     /// The target's epoch then.
     pub epoch: EpochId,
-    /// Its UIDNEXT then.
+    /// One more than the highest UID it held then; 1 for an empty one.
     pub uid_next: Key,
     /// The decision.
     pub existing: Existing,
@@ -407,7 +407,8 @@ pub struct Intent {
     pub mailbox: MailboxId,
     /// The target's epoch.
     pub epoch: EpochId,
-    /// A UIDNEXT of that epoch seen before the batch; an older one is as good.
+    /// No message of the batch can have a lower UID: one more than the highest seen in that epoch before it, now or
+    /// earlier.
     pub uid_next: Key,
     /// One command or many.
     pub form: Form,

@@ -87,10 +87,14 @@ impl MemoryUpload {
                 self.store_late(after, messages);
                 Verdict::Stored(None)
             }
-            Fate::LostTwinStored => {
+            Fate::LostTwinStored { ours } => {
                 let mut account = self.mail.account();
                 for message in messages {
-                    account.store(&self.mailbox, message);
+                    account.store(&self.mailbox, message.clone());
+                    if ours {
+                        account.appended += 1;
+                        account.store(&self.mailbox, message);
+                    }
                 }
                 drop(account);
                 self.lose()

@@ -54,13 +54,15 @@ struct Task<'a> {
     step: &'a MailboxStep,
     record: &'a MailboxRecord,
     facts: Option<EpochFacts>,
+    /// Nothing below is ours.
+    start: Key,
 }
 
 fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>>, Error> {
     let records: HashMap<_, _> = records.iter().map(|record| (key(&record.source), record)).collect();
     let task = |step: &'a MailboxStep| {
         let record = *records.get(&key(&step.record.source))?;
-        (record.decision == step.record.decision).then_some(Task { step, record, facts: None })
+        (record.decision == step.record.decision).then_some(Task { step, record, facts: None, start: Key(1) })
     };
     let missing = |step: &MailboxStep| Error::Settings {
         what: format!(
@@ -113,8 +115,25 @@ async fn keep_facts<T: TargetSession, J: Journal>(
             }
         };
     }
+    if facts.exists > 0 {
+        let told = facts.uid_next.unwrap_or(Key(1));
+        match or_refusal(after_the_last(target).await)? {
+            Ok(after) => task.start = after.unwrap_or(told),
+            Err(words) => {
+                return refuse(journal, task, format!("the new server does not list it: {words}")).await;
+            }
+        }
+    }
     task.facts = Some(facts);
     Ok(())
+}
+
+/// One more than the highest UID there is; `None` without a complete listing. What a mailbox holds is known by this, not by
+/// its UIDNEXT, which some servers tell too high or too low.
+async fn after_the_last<T: TargetSession>(target: &mut T) -> Result<Option<Key>, EndError> {
+    let (keys, exists) = target.keys().await?;
+    let complete = keys.len() as u64 == exists;
+    Ok(keys.last().filter(|_| complete).map(|last| Key(last.0.saturating_add(1))))
 }
 
 /// UIDNEXT where EXAMINE gave none: by STATUS, else one more than the highest UID of a complete listing, which
@@ -224,12 +243,8 @@ async fn set_baseline<J: Journal>(journal: &J, plan: &Plan, task: &Task<'_>) -> 
         Some(answer) if facts.exists > 0 => answer,
         _ => Existing::New,
     };
-    let baseline = Baseline {
-        epoch: epoch.id,
-        uid_next: facts.uid_next.unwrap_or(Key(1)),
-        existing,
-        matched: existing != Existing::Adopt,
-    };
+    let baseline =
+        Baseline { epoch: epoch.id, uid_next: task.start, existing, matched: existing != Existing::Adopt };
     Ok(journal.set_baseline(task.record.id, baseline).await?)
 }
 

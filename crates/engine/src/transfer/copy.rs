@@ -10,7 +10,7 @@ use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
 use crate::context::{Context, at};
-use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
+use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
     Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting, State,
@@ -255,6 +255,9 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if !anything_listed(ctx, job, epoch).await? {
             return Ok(Some(CopyEnd::Done));
         }
+        if job.uid_next == job.baseline_start() {
+            see_uid_next(ctx, sessions, job).await?;
+        }
         if !open_source(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
@@ -289,6 +292,37 @@ async fn passes<S: Source, T: Target, J: Journal>(
         }
         wish = suspects.next_wish(ctx, job, epoch).await?;
     }
+}
+
+/// What COMMIT says that every new message lies at or above: one more than the highest UID there is. A UIDNEXT as told is
+/// not used: too high, it would hide our own messages from the search for them. Without a complete listing the
+/// baseline stays, which is as right and only makes the search longer.
+async fn see_uid_next<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+) -> Result<(), Error> {
+    let mut losses = Losses::new(ctx);
+    let (opened, keys, exists) = loop {
+        match list_target(sessions.target(ctx).await?, job).await {
+            Ok(listing) => break listing,
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    };
+    let same_epoch = opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
+    if let Some(last) = keys.last().filter(|_| same_epoch && keys.len() as u64 == exists) {
+        job.uid_next = job.uid_next.max(Key(last.0 + 1));
+    }
+    Ok(())
+}
+
+async fn list_target<S: TargetSession>(
+    session: &mut S,
+    job: &Job,
+) -> Result<(Opened, Vec<Key>, u64), EndError> {
+    let opened = session.open(&job.target.wire).await?;
+    let (keys, exists) = session.keys().await?;
+    Ok((opened, keys, exists))
 }
 
 /// Whether anything of the epoch is listed. Items of former epochs are none of a pass's: their numbers mean nothing now.

@@ -32,7 +32,7 @@ pub async fn refresh_target<S: Source, T: Target, J: Journal>(
         let note = Note { kind: "epoch_changed".into(), mailbox: Some(job.record.id), key: None, text };
         ctx.journal.note(note).await?;
     }
-    job.uid_next = opened.facts.uid_next.unwrap_or(job.uid_next);
+    job.uid_next = job.baseline_start();
     rebind(ctx, sessions, job).await?;
     Ok(Ok(()))
 }

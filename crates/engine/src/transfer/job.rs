@@ -4,8 +4,8 @@ use crate::context::{Context, at};
 use crate::end::{Opened, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::journal::{
-    Baseline, Decision, Epoch, EpochFacts, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place,
-    Query, Side, State,
+    Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
+    State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ pub struct Job {
     pub baseline: Baseline,
     /// The target's current epoch.
     pub target_epoch: Epoch,
-    /// A UIDNEXT of the target epoch seen before the next batch.
+    /// Every message of the next batch will have this UID or a higher one.
     pub uid_next: Key,
 }
 
@@ -249,14 +249,6 @@ pub fn target_name(record: &MailboxRecord) -> Option<&Name> {
     }
 }
 
-/// UIDNEXT from facts; a mailbox that gives none counts from its highest UID, found by listing.
-pub async fn uid_next<S: TargetSession>(session: &mut S, facts: &EpochFacts) -> Result<Key, EndError> {
-    match facts.uid_next {
-        Some(next) => Ok(next),
-        None => Ok(session.keys().await?.0.last().map_or(Key(1), |last| Key(last.0 + 1))),
-    }
-}
-
 /// The mailboxes that move, as the journal knows them.
 pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Result<Vec<Job>, Error> {
     let mut jobs = Vec::new();
@@ -264,7 +256,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(target) = target_name(&record).cloned() else { continue };
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
-        let uid_next = target_epoch.facts.uid_next.unwrap_or(Key(1));
+        let uid_next = Key(1);
         jobs.push(Job { record, target, baseline, target_epoch, uid_next });
     }
     Ok(jobs)

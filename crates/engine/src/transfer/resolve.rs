@@ -192,11 +192,11 @@ fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
 }
 
 /// The first UID that can be one of ours: the least UIDNEXT of the open batches; for stored messages of unknown
-/// UID, whose batch is closed, the baseline.
+/// UID, whose batch is closed, the baseline. Never below it: what was there before is not ours.
 fn window(job: &Job, doubt: &Doubt) -> Key {
     let batches = doubt.batches.iter().filter(|b| b.epoch == job.target_epoch.id).map(|b| b.uid_next);
     let base = (!doubt.unplaced.is_empty()).then(|| job.baseline_start());
-    batches.chain(base).min().unwrap_or(Key(1))
+    batches.chain(base).min().unwrap_or(Key(1)).max(job.baseline_start())
 }
 
 /// The claimed UIDs of the target's epoch from `from` on: of this mailbox, and of messages of others that somebody

@@ -4,7 +4,7 @@
 use mailhaul_engine::config::{Level, Settings};
 use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
-use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
+use mailhaul_engine::journal::{AccountPair, Existing, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
@@ -23,6 +23,8 @@ pub struct World {
     pub store: MemoryStore,
     /// `Limits::missing_messages_guard`
     pub guard: u64,
+    /// `Settings::existing`
+    pub existing: Option<Existing>,
     folder: tempfile::TempDir,
 }
 
@@ -39,7 +41,14 @@ impl World {
     pub fn new(messages: i64) -> Self {
         let (source, target) = (MemoryMail::new(), MemoryMail::new());
         (0..messages).for_each(|n| _ = source.deliver("INBOX", message(n), "\\Seen", DATE));
-        Self { source, target, store: MemoryStore::new(), guard: 20, folder: tempfile::tempdir().unwrap() }
+        Self {
+            source,
+            target,
+            store: MemoryStore::new(),
+            guard: 20,
+            existing: None,
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn journal(&self) -> MemoryJournal {
@@ -51,6 +60,7 @@ impl World {
         settings.limits.batch_messages_max = 4;
         settings.limits.group_messages_max = 3;
         settings.limits.missing_messages_guard = self.guard;
+        settings.existing = self.existing;
         let (source, target) = (MemorySource(self.source.clone()), MemoryTarget(self.target.clone()));
         let mut migration = Migration::new(source, target, self.journal(), settings);
         migration.exceptions = Some(self.exceptions_folder());
@@ -391,4 +401,92 @@ async fn the_verdict_of_the_guard_stays_until_the_messages_are_there_again() {
     assert_eq!(world.migrate().await.questions, []);
     assert_eq!(world.states().await[&State::GoneAtTarget], 1);
     assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn identical_copies_of_somebody_else_in_the_moment_of_doubt_are_a_doubt_and_nothing_is_lost() {
+    // One message in a batch of its own: theirs is taken for ours, and that is said.
+    let world = World::new(1);
+    world.target.set(|k| k.fates = [Fate::LostTwinStored { ours: false }].into());
+    world.migrate().await;
+    assert_eq!((world.held("INBOX"), world.states().await), (1, BTreeMap::from([(State::Verified, 1)])));
+    assert_eq!(world.doubts().await, ["doubt:claimed_by_content"]);
+    assert_eq!(world.report().await.exit_code(), 0);
+    // Both stored: one is claimed, one is theirs; nothing is sent again.
+    for multi in [true, false] {
+        let world = World::new(12);
+        world.target.set(|k| {
+            k.multi = multi;
+            k.fates = [Fate::Well, Fate::LostTwinStored { ours: true }].into();
+        });
+        world.migrate().await;
+        let twins = if multi { 4 } else { 3 };
+        assert_eq!(world.held("INBOX"), 12 + twins);
+        assert_eq!(world.target.appended(), 12);
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
+        assert_eq!(world.doubts().await, ["doubt:claimed_by_content"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_lies_about_uidnext_loses_and_doubles_nothing() {
+    for lie in [1000, 1, -1, -1000] {
+        for (uidplus, multi) in [(true, true), (true, false), (false, true), (false, false)] {
+            let fates = [Fate::Well, Fate::LostStored, Fate::LostNotStored, Fate::LostAfter(1)];
+            for (first, fate) in
+                [Fate::Well, Fate::LostStored].into_iter().flat_map(|a| fates.map(|b| (a, b)))
+            {
+                let world = World::new(12);
+                world.target.set(|k| {
+                    (k.uid_next_lie, k.tells_places, k.multi) = (lie, uidplus, multi);
+                    k.fates = [first, fate].into();
+                });
+                world.migrate().await;
+                world.migrate().await;
+                let case = format!("{lie}, uidplus {uidplus}, multi {multi}, {first:?} {fate:?}");
+                assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]), "{case}");
+                assert_eq!(world.held("INBOX"), 12, "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_was_there_before_is_never_taken_for_ours_whatever_uidnext_says() {
+    for lie in [1000, -1000, 0] {
+        for fate in [Fate::Well, Fate::LostNotStored] {
+            let world = World { existing: Some(Existing::AppendAnyway), ..World::new(4) };
+            (0..4).for_each(|n| _ = world.target.deliver("INBOX", message(n), "", DATE));
+            world.target.set(|k| (k.uid_next_lie, k.fates) = (lie, [fate].into()));
+            world.migrate().await;
+            assert_eq!(world.held("INBOX"), 8, "{lie} {fate:?}");
+            let places: Vec<i64> = world.items().await.iter().map(|i| i.place.unwrap().uid.0).collect();
+            assert!(places.iter().all(|uid| *uid > 4), "{lie} {fate:?}: {places:?}");
+        }
+        // And what was there before is recognised, all of it.
+        let world = World { existing: Some(Existing::Adopt), ..World::new(6) };
+        (0..4).for_each(|n| _ = world.target.deliver("INBOX", message(n), "", DATE));
+        world.target.set(|k| k.uid_next_lie = lie);
+        world.migrate().await;
+        assert_eq!(world.held("INBOX"), 6, "{lie}");
+        assert_eq!(world.states().await, BTreeMap::from([(State::AlreadyThere, 4), (State::Verified, 2)]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_up_while_a_batch_stands_at_its_gate_costs_time_and_nothing_else() {
+    for (multi, overlap) in [(true, true), (true, false), (false, true), (false, false)] {
+        let world = World::new(12);
+        world.target.set(|k| {
+            (k.multi, k.overlap) = (multi, overlap);
+            k.fates = [Fate::ByeAtGate, Fate::Well, Fate::ByeAtGate].into();
+        });
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
+        assert_eq!(
+            (world.held("INBOX"), world.target.appended()),
+            (12, 12),
+            "multi {multi}, overlap {overlap}"
+        );
+    }
 }

@@ -106,10 +106,10 @@ impl Image {
             return Err(unknown(&format!("message {to:?} is not as it was listed")));
         };
         let Some(item) = self.items.remove(&from) else { return Err(unknown(&format!("message {from:?}"))) };
-        if let Some(owner) = item.place.and_then(|p| self.claims.get_mut(&(from.mailbox, p.epoch, p.uid))) {
-            if *owner == from {
-                *owner = to;
-            }
+        let owner = item.place.and_then(|p| self.claims.get_mut(&(from.mailbox, p.epoch, p.uid)));
+        // A shared place belongs to another item, which keeps it.
+        if let Some(owner) = owner.filter(|owner| **owner == from) {
+            *owner = to;
         }
         let Item { octets, flags, internal_date, lineage, .. } = listed;
         self.items.insert(to, Item { id: to, octets, flags, internal_date, lineage, ..item });

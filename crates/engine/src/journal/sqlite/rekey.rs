@@ -7,6 +7,7 @@ use super::rows::{failed, unknown};
 use super::tally::Tally;
 use crate::journal::{ItemId, JournalResult, MailboxId, State};
 use rusqlite::{Connection, params};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Moves rows to their new numbers; see [`crate::journal::Journal::rekey`].
@@ -14,11 +15,14 @@ pub(super) fn rekey(c: &Connection, pairs: &[(ItemId, ItemId)]) -> JournalResult
     let mut open: BTreeMap<MailboxId, BTreeSet<ItemId>> = BTreeMap::new();
     let mut tally = Tally::default();
     for (from, to) in pairs {
-        if !open.contains_key(&from.mailbox) {
-            let batches = open_batches(c, from.mailbox)?;
-            open.insert(from.mailbox, batches.into_iter().flat_map(|b| b.items).collect());
-        }
-        let in_batch = open.get(&from.mailbox).is_some_and(|items| items.contains(from));
+        let held = match open.entry(from.mailbox) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let batches = open_batches(c, from.mailbox)?;
+                new.insert(batches.into_iter().flat_map(|b| b.items).collect())
+            }
+        };
+        let in_batch = held.contains(from);
         if from.mailbox != to.mailbox || from == to || in_batch {
             return Err(unknown(format!("message {from:?} cannot become {to:?}")));
         }
