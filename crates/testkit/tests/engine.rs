@@ -5,6 +5,8 @@
 #[cfg(unix)]
 #[path = "engine/client.rs"]
 mod client;
+#[path = "engine/faults.rs"]
+mod faults;
 #[cfg(unix)]
 #[path = "engine/fire.rs"]
 mod fire;
