@@ -10,8 +10,9 @@ use std::time::Duration;
 const LATE: Duration = Duration::from_secs(1);
 /// Octets of a connection within which it is cut: about a third of the account.
 const CUT_WITHIN_OCTETS: u64 = 400_000;
-/// The same of an APPEND while server processes are killed. QUIRK: Dovecot (maildir) leaves `dovecot-uidlist.lock`
-/// behind then, the next session waits 120 s for it and stores what it was sent, whether or not its client waits.
+/// How long a client waits for the answer of an APPEND while server processes are killed. QUIRK: Dovecot (maildir) leaves
+/// `dovecot-uidlist.lock` behind then; the next session waits up to 120 s for it (MAILDIR_UIDLIST_LOCK_STALE_TIMEOUT; its
+/// log says "APPEND … 79.177 in locks") and stores what it was sent, whether or not its client still waits.
 const APPEND_ANSWER: Duration = Duration::from_secs(600);
 /// The longest wait before a server process is killed, from the last octet of a batch.
 const KILL_WITHIN: Duration = Duration::from_millis(400);
