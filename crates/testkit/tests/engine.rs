@@ -7,6 +7,8 @@
 mod client;
 #[path = "engine/epochs.rs"]
 mod epochs;
+#[path = "engine/faults.rs"]
+mod faults;
 #[cfg(unix)]
 #[path = "engine/fire.rs"]
 mod fire;

@@ -18,6 +18,7 @@ use mailhaul_imap::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendError;
 
 pub(crate) use driver::{Bodies, Item, Request};
 
@@ -94,8 +95,11 @@ impl Link {
         self.next_id += 1;
         let id = self.next_id;
         let request = Request::Command { id, command, bodies, doing, limit, sink };
-        // A driver that is gone dropped the sink: whoever listens sees its end.
-        let _ = self.requests.send(request);
+        if let Err(SendError(Request::Command { sink, .. })) = self.requests.send(request) {
+            // The driver is gone, and who listens may hold a sender of his own: without a word he would wait for ever.
+            let lost = Item::Lost(self.lost(doing));
+            tokio::spawn(async move { sink.send(lost).await });
+        }
         id
     }
 
@@ -457,4 +461,57 @@ pub(crate) fn personal(namespaces: Option<&Namespaces>, delimiter: Option<u8>) -
 /// Flags as the engine keeps them.
 pub(crate) fn flags(atoms: &[Bytes]) -> Flags {
     Flags::from_atoms(atoms.iter().map(|a| &a[..])).without_recent()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Endpoint, FixedPassword, ImapAccount, Security, Trust};
+    use crate::net::Dialer;
+    use std::sync::{Arc, Mutex};
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+
+    /// Answers commands until EXAMINE, and is gone.
+    async fn leaves_after_examine(stream: DuplexStream) {
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"* PREAUTH [CAPABILITY IMAP4rev1] hello\r\n").await.unwrap();
+        let mut line = String::new();
+        while stream.read_line(&mut line).await.unwrap() > 0 {
+            let (tag, command) = line.split_once(' ').unwrap();
+            let last = command.starts_with("EXAMINE");
+            let data = if last { "* 1 EXISTS\r\n* OK [UIDVALIDITY 1] x\r\n" } else { "" };
+            stream.write_all(format!("{data}{tag} OK done\r\n").as_bytes()).await.unwrap();
+            if last {
+                return;
+            }
+            line.clear();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_on_a_connection_that_has_just_ended_is_told_so() {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(leaves_after_examine(theirs));
+        let ours = Mutex::new(Some(ours));
+        let opener = Opener {
+            account: ImapAccount {
+                endpoint: Endpoint { host: "old.example".into(), port: 143, security: Security::Clear },
+                user: "ann".into(),
+                auth_user: None,
+                trust: Trust::default(),
+                credentials: Arc::new(FixedPassword::new("")),
+            },
+            limits: Limits::default(),
+            dialer: Dialer::InProcess(Arc::new(move || ours.lock().unwrap().take().unwrap())),
+            without: Vec::new(),
+        };
+        let mut link = open(&opener).await.unwrap();
+        link.examine(&Bytes::from_static(b"INBOX")).await.unwrap();
+        link.requests.closed().await;
+        // The caller goes on asking, and keeps a sender for what it asks next.
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        link.send(Command::noop(), "NOOP", Duration::from_secs(1), sink.clone());
+        let told = tokio::time::timeout(Duration::from_secs(3600), items.recv()).await;
+        assert!(matches!(told, Ok(Some(Item::Lost(_)))), "{told:?}");
+    }
 }

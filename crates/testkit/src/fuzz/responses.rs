@@ -212,3 +212,32 @@ fn flags_agree(ours: &[Bytes], theirs: impl Iterator<Item = String>) -> Result<(
 fn expect<T: PartialEq + std::fmt::Debug>(what: &str, ours: &T, theirs: &T) -> Result<(), String> {
     if ours == theirs { Ok(()) } else { Err(format!("{what}: {ours:?}, imap-codec has {theirs:?}")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parser_that_understands_something_else_is_noticed() {
+        let pairs: [(&[u8], &[u8]); 9] = [
+            (b"* 3 EXISTS\r\n", b"* 4 EXISTS\r\n"),
+            (b"* 3 EXISTS\r\n", b"* 3 RECENT\r\n"),
+            (b"a OK x\r\n", b"b OK x\r\n"),
+            (b"a OK x\r\n", b"a NO x\r\n"),
+            (b"* LIST () \"/\" a\r\n", b"* LIST () \".\" a\r\n"),
+            (b"* 1 FETCH (UID 3)\r\n", b"* 1 FETCH (UID 4)\r\n"),
+            (b"* 1 FETCH (FLAGS (\\Seen))\r\n", b"* 1 FETCH (FLAGS (\\Seen a))\r\n"),
+            (b"* 1 FETCH (BODY[] {3}\r\nabc)\r\n", b"* 1 FETCH (BODY[] {3}\r\nabd)\r\n"),
+            (
+                b"* 1 FETCH (INTERNALDATE \"03-Mar-2020 10:11:12 +0100\")\r\n",
+                b"* 1 FETCH (INTERNALDATE \"03-Mar-2020 10:11:12 +0000\")\r\n",
+            ),
+        ];
+        for (ours, theirs) in pairs {
+            let (_, same) = ResponseCodec::new().decode(ours).unwrap();
+            agree(ours, &same).unwrap();
+            let (_, other) = ResponseCodec::new().decode(theirs).unwrap();
+            assert!(agree(ours, &other).is_err(), "{other:?}");
+        }
+    }
+}

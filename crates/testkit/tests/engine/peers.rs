@@ -19,7 +19,7 @@ use mailhaul_testkit::image::AccountImage;
 use mailhaul_testkit::servers::{Cyrus, CyrusOptions, Dovecot, DovecotOptions};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,8 @@ pub struct Move<'a> {
     pub settings: Settings,
     /// Capabilities of the target that the engine does not see.
     pub without: Vec<String>,
+    /// TLS from the first octet on both sides, and whom to trust; clear text without.
+    pub ca_files: Vec<PathBuf>,
 }
 
 impl<'a> Move<'a> {
@@ -72,7 +74,7 @@ impl<'a> Move<'a> {
         settings.limits.settle_unmeasured = Duration::from_secs(2);
         settings.limits.back_off_min = Duration::from_millis(20);
         settings.limits.back_off_max = Duration::from_millis(200);
-        Self { from, to, folder, settings, without: Vec::new() }
+        Self { from, to, folder, settings, without: Vec::new(), ca_files: Vec::new() }
     }
 
     pub async fn run(&self) -> Result<RunEnd, Error> {
@@ -86,7 +88,14 @@ impl<'a> Move<'a> {
         let pair = AccountPair { source: "old".into(), target: "new".into() };
         let journal = SqliteJournal::open(self.journal(), &pair, "test").unwrap();
         let limits = &self.settings.limits;
-        let end = |side: Side<'_>| opener(side.0, &side.1.user, &side.1.password, limits);
+        let end = |side: Side<'_>| {
+            let mut opener = opener(side.0, &side.1.user, &side.1.password, limits);
+            if !self.ca_files.is_empty() {
+                opener.account.endpoint.security = Security::Tls;
+                opener.account.trust.ca_files = self.ca_files.clone();
+            }
+            opener
+        };
         let mut target = end(self.to);
         target.without = self.without.clone();
         let (source, target) = (ImapSource(end(self.from)), ImapTarget(target));
@@ -97,7 +106,7 @@ impl<'a> Move<'a> {
         result
     }
 
-    pub fn journal(&self) -> std::path::PathBuf {
+    pub fn journal(&self) -> PathBuf {
         self.folder.path().join(JOURNAL)
     }
 
@@ -131,6 +140,13 @@ pub async fn states(folder: &Path) -> BTreeMap<State, u64> {
         *states.entry(count.state).or_insert(0) += count.items;
     }
     states
+}
+
+/// Rows of the journal in a folder: `batch WHERE state = 'resolved'`. Read without the engine.
+pub fn counted(folder: &Path, what: &str) -> u64 {
+    let journal = rusqlite::Connection::open(folder.join(JOURNAL)).unwrap();
+    let count = journal.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get::<_, i64>(0));
+    count.unwrap().unsigned_abs()
 }
 
 pub async fn image(account: &Account) -> AccountImage {

@@ -1,0 +1,146 @@
+//! What became of a seed, and what is wrong with it.
+
+use super::MESSAGES;
+use crate::peers::{counted, order_may_differ};
+use mailhaul_engine::report::Report;
+use mailhaul_testkit::checker::{Difference, DifferenceKind, PathMap, judge};
+use mailhaul_testkit::image::{AccountImage, Flags};
+use mailhaul_testkit::proxy::{Ended, FaultProxy};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+/// What became of a seed.
+#[derive(Default)]
+pub struct Outcome {
+    pub runs: usize,
+    pub client_kills: usize,
+    pub cuts: usize,
+    pub late: usize,
+    pub server_kills: usize,
+    pub delivered: usize,
+    /// Batches whose fate had to be found out by content, and messages claimed that way.
+    pub resolved: u64,
+    pub found: u64,
+    pub lost: usize,
+    pub extra: usize,
+    /// Messages with other flags or another date.
+    pub differ: u64,
+    /// Seeds in which the server rebuilt its storage, and copies it made of messages then. QUIRK: Dovecot 2.3.19 (mdbox)
+    /// takes its map for inconsistent after a process was killed, and at times under load, rebuilds it, and shows
+    /// messages twice, the restored copy without flags: also those that another session delivered once.
+    pub rebuilt: usize,
+    pub restored: usize,
+    /// Whatever is wrong, in words.
+    pub wrong: Vec<String>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} runs, {} clients killed, {} cuts, {} late, {} server processes killed, {} delivered beside, {} \
+             batches resolved ({} messages found): {} lost, {} extra, {} with other flags and told so; {} rebuilt \
+             by the server, {} copies restored",
+            self.runs,
+            self.client_kills,
+            self.cuts,
+            self.late,
+            self.server_kills,
+            self.delivered,
+            self.resolved,
+            self.found,
+            self.lost,
+            self.extra,
+            self.differ,
+            self.rebuilt,
+            self.restored
+        )
+    }
+}
+
+impl Outcome {
+    pub fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.client_kills += other.client_kills;
+        self.cuts += other.cuts;
+        self.late += other.late;
+        self.server_kills += other.server_kills;
+        self.delivered += other.delivered;
+        self.resolved += other.resolved;
+        self.found += other.found;
+        self.lost += other.lost;
+        self.extra += other.extra;
+        self.differ += other.differ;
+        self.rebuilt += other.rebuilt;
+        self.restored += other.restored;
+        self.wrong.extend(other.wrong.iter().cloned());
+    }
+
+    pub fn count_ends(&mut self, proxy: &FaultProxy) {
+        for record in proxy.records() {
+            match record.ended {
+                Some(Ended::Cut(_)) => self.cuts += 1,
+                Some(Ended::Late) => self.late += 1,
+                _ => {}
+            }
+        }
+    }
+
+    /// What the journal in `folder` tells of doubts. Read without the engine.
+    pub fn count_doubts(&mut self, folder: &Path) {
+        let count = |what| counted(folder, what);
+        self.resolved = count("batch WHERE state = 'resolved'");
+        self.found = count("item WHERE origin = 'found'");
+        let unverified = count("item WHERE state <> 'verified'");
+        let all = count("item");
+        if (all, unverified) != (MESSAGES as u64, 0) {
+            self.wrong.push(format!("{unverified} of {all} messages are not verified"));
+        }
+    }
+
+    pub fn judge(&mut self, before: &AccountImage, after: &AccountImage) {
+        let verdict = judge(before, after, &PathMap::same(), &order_may_differ());
+        let (mut differ, mut other) = (BTreeSet::new(), 0);
+        for difference in &verdict.differences {
+            match difference.kind {
+                DifferenceKind::MessageExtra if self.rebuilt > 0 && is_flagless(after, difference) => {
+                    self.restored += 1;
+                    continue;
+                }
+                DifferenceKind::Flags | DifferenceKind::Date => {
+                    differ.insert((&difference.mailbox, difference.uid));
+                    continue;
+                }
+                DifferenceKind::MessageMissing => self.lost += 1,
+                DifferenceKind::MessageExtra => self.extra += 1,
+                _ => {}
+            }
+            other += 1;
+        }
+        self.differ = differ.len() as u64;
+        if other > 0 {
+            self.wrong.push(verdict.to_string());
+        }
+    }
+
+    /// The report tells what was seen, no less and no more. QUIRK: Dovecot (maildir) forgets a keyword's name when it is
+    /// killed between giving it to a message and writing `dovecot-keywords`: it shows `unknown-1`.
+    pub fn compare_with(&mut self, report: &Report) {
+        let (told, code) = (report.difference_examples.total, report.exit_code());
+        let due = if told > 0 { 3 } else { 0 };
+        // of a message and its restored copy either may be the one that was claimed
+        let agree = if self.rebuilt > 0 { told >= self.differ } else { told == self.differ };
+        if !agree || code != due {
+            self.wrong
+                .push(format!("{} messages differ in flags or date, told {told}, exit {code}", self.differ));
+        }
+    }
+}
+
+/// The message that is too many was given no flags.
+fn is_flagless(image: &AccountImage, extra: &Difference) -> bool {
+    let mailbox = image.mailbox(&extra.mailbox);
+    let found = mailbox.and_then(|m| m.messages.iter().find(|message| Some(message.uid) == extra.uid));
+    found.is_some_and(|message| message.flags == Flags::default())
+}
