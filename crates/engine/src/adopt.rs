@@ -83,13 +83,22 @@ async fn read_target<S: Source, T: Target, J: Journal>(
     let claimed = claimed_from(ctx, job, Key(1)).await?;
     let below = job.baseline.uid_next;
     let mut losses = Losses::new(ctx);
-    let seen = loop {
+    let (mut read, mut attempts) = (BTreeMap::new(), 0);
+    loop {
         match read_below(sessions.target(ctx).await?, job, below, &claimed).await {
-            Ok(seen) => break seen,
+            Ok((seen, asked)) => {
+                read.extend(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))));
+                attempts += 1;
+                // What is there and was not read may be what is looked for (law 7).
+                let unread = asked.iter().any(|uid| !read.contains_key(uid));
+                if !unread || attempts >= ctx.settings.limits.read_attempts_max {
+                    return Ok(read);
+                }
+                sessions.abort_target();
+            }
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
-    };
-    Ok(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))).collect())
+    }
 }
 
 async fn read_below<S: TargetSession>(
@@ -97,11 +106,11 @@ async fn read_below<S: TargetSession>(
     job: &Job,
     below: Key,
     claimed: &BTreeSet<Key>,
-) -> Result<Vec<Seen>, EndError> {
+) -> Result<(Vec<Seen>, Vec<Key>), EndError> {
     session.open(&job.target.wire).await?;
     let (keys, _) = session.keys().await?;
     let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
-    read_all(session, &uids, Depth::Octets).await
+    Ok((read_all(session, &uids, Depth::Octets).await?, uids))
 }
 
 async fn listed<S: Source, T: Target, J: Journal>(
@@ -116,8 +125,8 @@ async fn listed<S: Source, T: Target, J: Journal>(
     Ok(all)
 }
 
-/// Reads source messages and keeps what they are; their octets are dropped. What the source does not give is not in
-/// the result.
+/// Reads source messages and keeps what they are; their octets are dropped. What the source does not give, asked often
+/// enough, is not in the result.
 pub async fn read_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -126,11 +135,20 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
     memory: &Arc<Semaphore>,
 ) -> Result<BTreeMap<ItemId, Sent>, Error> {
     let mut sent: BTreeMap<ItemId, Sent> = BTreeMap::new();
-    let mut losses = Losses::new(ctx);
+    let (mut losses, mut attempts) = (Losses::new(ctx), 0);
     loop {
         let todo: Vec<Item> = items.iter().filter(|i| !sent.contains_key(&i.id)).cloned().collect();
+        if todo.is_empty() || attempts >= ctx.settings.limits.read_attempts_max {
+            return Ok(sent);
+        }
         match read_once(ctx, sessions.source(ctx).await?, job, &todo, memory, &mut sent).await {
-            Ok(()) => return Ok(sent),
+            Ok(()) => {
+                attempts += 1;
+                if items.iter().any(|i| !sent.contains_key(&i.id)) {
+                    // Requested minus received is asked for again, on another connection (law 7).
+                    sessions.source = None;
+                }
+            }
             Err(error) => losses.at_source(ctx, sessions, error).await?,
         }
     }

@@ -10,7 +10,9 @@ use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, is_one_run, pair_up};
-use crate::journal::{BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State};
+use crate::journal::{
+    BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State,
+};
 use crate::message::{Fingerprint, Key};
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -64,13 +66,18 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
     sessions.target(ctx).await?;
     let since = lost.unwrap_or_else(|| ctx.clock.now());
     let settle = ctx.settle();
-    let mut wait = SCAN_WAIT_MIN;
+    let (mut wait, mut unread_scans) = (SCAN_WAIT_MIN, 0);
     loop {
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
-        let found = scan(ctx, sessions, job, &doubt).await?;
+        let Scan { found, unread } = scan(ctx, sessions, job, &doubt).await?;
         let all = found.len() == doubt.unplaced.len() + doubt.doubtful.len();
-        if all || settled {
+        if settled && unread > 0 {
+            // What is there and was not read may be ours (law 7): it is asked for again on another connection.
+            unread_scans += 1;
+            sessions.abort_target();
+        }
+        if all || (settled && (unread == 0 || unread_scans >= ctx.settings.limits.read_attempts_max)) {
             return conclude(ctx, job, &doubt, &found).await;
         }
         let left = settle.saturating_sub(ctx.clock.at_least_since(since));
@@ -112,27 +119,36 @@ fn sort_in(doubt: &mut Doubt, item: &Item) {
     }
 }
 
-/// Reads the window and pairs. The result maps items to UIDs.
+/// What one reading of the window gave.
+struct Scan {
+    /// Items and the UIDs that answer to them.
+    found: HashMap<ItemId, Key>,
+    /// Messages that are listed in the window and came without octets, or not at all.
+    unread: usize,
+}
+
+/// Reads the window and pairs.
 async fn scan<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     doubt: &Doubt,
-) -> Result<HashMap<ItemId, Key>, Error> {
+) -> Result<Scan, Error> {
     let from = window(job, doubt);
     let claimed = claimed_from(ctx, job, from).await?;
     let mut losses = Losses::new(ctx);
-    let seen = loop {
+    let (seen, wanted) = loop {
         match read_unclaimed(sessions.target(ctx).await?, job, from, &claimed).await {
-            Ok(seen) => break seen,
+            Ok(read) => break read,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
     let found: Vec<Candidate<Key>> = seen
         .iter()
+        .filter(|s| wanted.contains(&s.uid))
         .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
         .collect();
-    Ok(pair(doubt, &found))
+    Ok(Scan { unread: wanted.len().saturating_sub(found.len()), found: pair(doubt, &found) })
 }
 
 /// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
@@ -175,17 +191,19 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     }
 }
 
-/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim.
+/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim: what came, and what was
+/// asked for.
 async fn read_unclaimed<S: TargetSession>(
     session: &mut S,
     job: &Job,
     from: Key,
     claimed: &BTreeSet<Key>,
-) -> Result<Vec<Seen>, EndError> {
+) -> Result<(Vec<Seen>, BTreeSet<Key>), EndError> {
     session.open(&job.target.wire).await?;
     let (keys, _) = session.keys().await?;
     let wanted: Vec<Key> = keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
-    read_all(session, &wanted, Depth::Octets).await
+    let seen = read_all(session, &wanted, Depth::Octets).await?;
+    Ok((seen, wanted.into_iter().collect()))
 }
 
 /// Opens a mailbox, reads messages and collects what was seen, ascending by UID.
@@ -272,7 +290,10 @@ async fn note_doubts<S: Source, T: Target, J: Journal>(
         key: keys.first().copied(),
         text,
     };
-    if !pairs.is_empty() && !is_one_run(&keys, &pairs) {
+    // Only one command is stored whole or not at all: of a group, one message can be missing and another's copy of it
+    // stand in its place.
+    let ours_for_sure = batch.form == Form::Multi && is_one_run(&keys, &pairs);
+    if !pairs.is_empty() && !ours_for_sure {
         let text = format!(
             "{} messages of {} were found on the new server by their content after the connection was lost; should \
              somebody else have stored identical copies in that moment, one of theirs may have been taken for ours",
@@ -309,7 +330,7 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     if suspects.doubtful.is_empty() {
         return Ok(());
     }
-    let found = scan(ctx, sessions, job, &suspects).await?;
+    let Scan { found, .. } = scan(ctx, sessions, job, &suspects).await?;
     let changes: Vec<Change> = suspects
         .doubtful
         .keys()

@@ -341,7 +341,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             items: sent,
         };
         let journal = self.ctx.journal.clone();
-        self.commits.start(no, async move { journal.commit_batch(&intent).await });
+        self.commits.start(no, async move {
+            journal.commit_batch(&intent).await
+        });
         let (changes, id, durable_at) = (Vec::new(), None, None);
         self.open.insert(no, Open { items, octets, uid_next, id, durable_at, changes, lost: false });
     }
@@ -503,7 +505,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 Ok(()) => break,
                 // The server named a UID that another message owns: it may have merged the two.
                 Err(JournalError::ClaimTaken { uid, by, mailbox }) => {
-                    let taken = open.changes.iter_mut().find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
+                    // Of two of this batch the first one is the owner.
+                    let mut later = open.changes.iter_mut().rev();
+                    let taken = later.find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
                     let Some(change) = taken else {
                         return Err(JournalError::ClaimTaken { uid, by, mailbox }.into());
                     };
