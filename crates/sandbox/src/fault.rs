@@ -53,8 +53,8 @@ pub enum Fault {
     Alter(Alteration),
     /// OK, with a wrong APPENDUID.
     AppendUid(UidLie),
-    /// Another client stores copies of the same octets just before.
-    Twins,
+    /// Another client stores a copy of the first message just before.
+    Twin,
 
     // FETCH of bodies.
     /// The connection ends after so many octets of the answer.

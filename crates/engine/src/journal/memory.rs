@@ -11,7 +11,7 @@ use super::{
 };
 use crate::journal::Origin;
 use crate::message::Key;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -64,6 +64,7 @@ struct Inner {
     held: bool,
     ticks: u64,
     disk_full: bool,
+    durable_times: VecDeque<Duration>,
     hook: Option<Hook>,
 }
 
@@ -122,6 +123,11 @@ impl MemoryStore {
         self.inner().disk_full = full;
     }
 
+    /// The next durable writes take these times before they take effect; those after them take none.
+    pub fn set_durable_times(&self, times: impl IntoIterator<Item = Duration>) {
+        self.inner().durable_times = times.into_iter().collect();
+    }
+
     /// Asks `hook` around every write.
     pub fn set_hook(&self, hook: Option<Hook>) {
         self.inner().hook = hook;
@@ -144,6 +150,10 @@ impl MemoryJournal {
         change: impl FnOnce(&mut Image, SystemTime) -> JournalResult<R>,
     ) -> JournalResult<R> {
         self.stop(Write { verb, done: false }).await;
+        let time = if durable { self.store.inner().durable_times.pop_front() } else { None };
+        if let Some(time) = time.filter(|t| !t.is_zero()) {
+            tokio::time::sleep(time).await;
+        }
         let result = {
             let mut inner = self.store.inner();
             inner.check(self.token)?;
@@ -213,7 +223,8 @@ impl Image {
         }
         if origin != Origin::Shared {
             let key = (id.mailbox, place.epoch, place.uid);
-            if let Some(by) = self.claims.get(&key).filter(|by| **by != id) {
+            let taken = self.claims.get(&key).filter(|by| **by != id);
+            if let Some(by) = taken {
                 return Err(JournalError::ClaimTaken { mailbox: id.mailbox, uid: place.uid, by: *by });
             }
             self.claims.insert(key, id);

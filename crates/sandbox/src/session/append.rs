@@ -21,11 +21,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let asked = Asked { mailbox: &name, uids: &[] };
         let strike = || self.sandbox.strike(Occasion::Append, &asked);
         let faults: Vec<Fault> = std::iter::from_fn(strike).collect();
-        if faults.contains(&Fault::Twins) {
-            for m in &messages {
-                self.sandbox
-                    .other(Some(user), &Deed::Deliver { mailbox: name.clone(), octets: m.octets.clone() });
-            }
+        if let Some(first) = messages.first().filter(|_| faults.contains(&Fault::Twin)) {
+            let twin = Deed::Deliver { mailbox: name.clone(), octets: first.octets.clone() };
+            self.sandbox.other(Some(user), &twin);
         }
         if faults.contains(&Fault::DropBeforeStore) {
             return None;
