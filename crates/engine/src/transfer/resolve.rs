@@ -14,6 +14,8 @@ use crate::journal::{
     BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State,
 };
 use crate::message::{Fingerprint, Key};
+#[cfg(mailhaul_mutants)]
+use crate::mutants::Mutant;
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -71,6 +73,8 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
         let Scan { found, unread } = scan(ctx, sessions, job, &doubt).await?;
+        #[cfg(mailhaul_mutants)]
+        let found = if Mutant::BlindResend.is_on() { HashMap::new() } else { found };
         let all = found.len() == doubt.unplaced.len() + doubt.doubtful.len();
         if settled && unread > 0 {
             // What is there and was not read may be ours (law 7): it is asked for again on another connection.
@@ -181,6 +185,10 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     job: &Job,
     from: Key,
 ) -> Result<BTreeSet<Key>, Error> {
+    #[cfg(mailhaul_mutants)]
+    if Mutant::SharedClaims.is_on() {
+        return Ok(BTreeSet::new());
+    }
     let limit = ctx.settings.limits.journal_page_rows;
     let (mut claimed, mut next) = (BTreeSet::new(), from);
     loop {

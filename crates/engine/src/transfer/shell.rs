@@ -342,6 +342,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         };
         let journal = self.ctx.journal.clone();
         self.commits.start(no, async move {
+            #[cfg(mailhaul_mutants)]
+            if crate::mutants::Mutant::LateCommit.is_on() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             journal.commit_batch(&intent).await
         });
         let (changes, id, durable_at) = (Vec::new(), None, None);
@@ -365,6 +369,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let limits = &self.ctx.settings.limits;
         let fresh = |at: Stamp| self.ctx.clock.at_most_since(at) <= limits.gate_after_commit_max;
         let durable = self.open.get(&no).and_then(|o| o.durable_at).is_some_and(fresh);
+        #[cfg(mailhaul_mutants)]
+        let durable = durable || crate::mutants::Mutant::LateCommit.is_on();
         let lease = self.ctx.journal.lease().expires.is_none_or(|expires| {
             expires.duration_since(self.ctx.clock.wall()).is_ok_and(|left| left >= limits.lease_margin)
         });
