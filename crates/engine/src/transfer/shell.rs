@@ -13,7 +13,7 @@ use crate::clock::Stamp;
 use crate::context::{Context, at};
 use crate::end::{
     Answer, FetchEvent, Fetched, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload,
-    Uploaded,
+    Uploaded, Verdict,
 };
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
@@ -97,6 +97,8 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     commits: Commits,
     outstanding: Outstanding,
     losses: Losses,
+    /// Connections lost since something was last answered or found.
+    lost_in_a_row: u32,
     lost_at: Option<Stamp>,
     end: PassEnd,
 }
@@ -131,6 +133,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         commits: Commits::default(),
         outstanding: Outstanding::default(),
         losses: Losses::new(ctx),
+        lost_in_a_row: 0,
         lost_at: None,
         end: PassEnd::default(),
     };
@@ -404,7 +407,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
             Done::Answered(no, answers, took) => {
                 self.ctx.probe.pass("after the answer").await;
-                if answers.iter().any(|a| matches!(a.verdict, crate::end::Verdict::Lost(_))) {
+                let has = |of: fn(&Verdict) -> bool| answers.iter().any(|a| of(&a.verdict));
+                if has(|v| !matches!(v, Verdict::Lost(_))) {
+                    self.lost_in_a_row = 0;
+                }
+                if has(|v| matches!(v, Verdict::Lost(_))) {
                     self.connection_lost();
                 } else {
                     self.ctx.commit_took(took);
@@ -574,13 +581,24 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         Ok(())
     }
 
-    /// Connects again and resolves all doubt of the mailbox before any gate opens.
+    /// Connects again and resolves all doubt of the mailbox before any gate opens. Losses without an answer in between
+    /// are waited out, and given up at last.
     async fn recover(&mut self) -> Result<Event, Error> {
-        let why = "the connection was lost".to_owned();
-        self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why });
+        let what = "the connection was lost".to_owned();
         self.sessions.abort_target();
         let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
-        resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
+        self.lost_in_a_row += 1;
+        if self.lost_in_a_row == 1 {
+            self.losses.reset();
+            self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why: what });
+        } else {
+            let error = EndError::Lost { server: "the new server".into(), doing: "APPEND", what };
+            self.losses.another(self.ctx, Side::Target, error).await?;
+        }
+        let resolved = resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
+        if resolved.found > 0 {
+            self.lost_in_a_row = 0;
+        }
         Ok(Event::Clear)
     }
 

@@ -2,7 +2,7 @@
 //! may change with the generator, this does not.
 
 use mailhaul_sandbox::{Fault, Planned, Trigger};
-use mailhaul_testkit::sim::{Letter, Planted, World, simulate};
+use mailhaul_testkit::sim::{Cut, Death, End, Letter, Planted, World, simulate};
 
 fn holds(world: &World) {
     let folder = tempfile::tempdir().unwrap();
@@ -74,4 +74,16 @@ fn a_message_that_is_not_given_while_adopting_is_asked_for_again() {
             holds(&world);
         }
     }
+}
+
+/// Found through the mutant `GroupGateLast`, which turned in circles. Every connection is lost while the message is uploaded:
+/// it was sent again at once, without end.
+#[test]
+fn a_connection_that_is_lost_each_time_is_waited_out_and_given_up() {
+    let long = Letter { octets: vec![b'x'; 20_000].into(), ..Letter::new("long") };
+    let mut world = World::calm(&[&long]);
+    let cut =
+        |connection| Cut { end: End::Target, connection, to_server: true, octets: 5_000, death: Death::Ends };
+    world.cuts = (1..2_000).map(cut).collect();
+    holds(&world);
 }
