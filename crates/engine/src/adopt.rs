@@ -87,13 +87,22 @@ async fn read_target<S: Source, T: Target, J: Journal>(
     let claimed = claimed_from(ctx, job, Key(1)).await?;
     let below = job.baseline.uid_next;
     let mut losses = Losses::new(ctx);
-    let seen = loop {
+    let (mut read, mut attempts) = (BTreeMap::new(), 0);
+    loop {
         match read_below(sessions.target(ctx).await?, job, below, &claimed).await {
-            Ok(seen) => break seen,
+            Ok((seen, asked)) => {
+                read.extend(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))));
+                attempts += 1;
+                // What is there and was not read may be what is looked for (law 7).
+                let unread = asked.iter().any(|uid| !read.contains_key(uid));
+                if !unread || attempts >= ctx.settings.limits.read_attempts_max {
+                    return Ok(read);
+                }
+                sessions.abort_target();
+            }
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
-    };
-    Ok(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))).collect())
+    }
 }
 
 async fn read_below<S: TargetSession>(
@@ -101,11 +110,11 @@ async fn read_below<S: TargetSession>(
     job: &Job,
     below: Key,
     claimed: &BTreeSet<Key>,
-) -> Result<Vec<Seen>, EndError> {
+) -> Result<(Vec<Seen>, Vec<Key>), EndError> {
     session.open(&job.target.wire).await?;
     let (keys, _) = session.keys().await?;
     let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
-    read_all(session, &uids, Depth::Octets).await
+    Ok((read_all(session, &uids, Depth::Octets).await?, uids))
 }
 
 async fn listed<S: Source, T: Target, J: Journal>(
@@ -120,9 +129,9 @@ async fn listed<S: Source, T: Target, J: Journal>(
     Ok(all)
 }
 
-/// Reads source messages of one epoch and keeps what they are; their octets are dropped. What the source does not give
-/// is not in the result: what it leaves out, what breaks the connection each time it is asked for, and everything once
-/// the mailbox has another epoch.
+/// Reads source messages of one epoch and keeps what they are; their octets are dropped. What the source does not give,
+/// asked often enough, is not in the result: what it leaves out, what breaks the connection each time it is asked for,
+/// and everything once the mailbox has another epoch.
 pub async fn read_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -136,7 +145,7 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
     let Some(validity) = of_items.map(|e| e.facts.uid_validity) else { return Ok(sent) };
     let mut losses = Losses::new(ctx);
     let mut blamed: BTreeMap<ItemId, u32> = BTreeMap::new();
-    let mut alone = false;
+    let (mut alone, mut attempts) = (false, 0);
     loop {
         let given_up =
             |id: &ItemId| blamed.get(id).is_some_and(|n| *n >= ctx.settings.limits.read_attempts_max);
@@ -145,7 +154,15 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
         let ask = Asked { todo: &todo, validity, alone };
         let before = sent.len();
         match read_once(ctx, sessions.source(ctx).await?, job, ask, memory, &mut sent).await {
-            Ok(()) => return Ok(sent),
+            Ok(()) => {
+                attempts += 1;
+                let missing = items.iter().any(|i| !sent.contains_key(&i.id) && !given_up(&i.id));
+                if !missing || attempts >= ctx.settings.limits.read_attempts_max {
+                    return Ok(sent);
+                }
+                // Requested minus received is asked for again, on another connection (law 7).
+                sessions.source = None;
+            }
             Err(error) => {
                 if sent.len() > before {
                     losses.reset();

@@ -23,6 +23,10 @@ pub enum Grade {
 impl Grade {
     /// Grades what was read back against what was fetched.
     pub fn of(fetched: &Fingerprint, read: &Fingerprint) -> Self {
+        #[cfg(mailhaul_mutants)]
+        if crate::mutants::Mutant::NoDigest.is_on() {
+            return Self::Exact;
+        }
         if fetched.exact == read.exact {
             Self::Exact
         } else if fetched.normal == read.normal {

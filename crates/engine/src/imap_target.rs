@@ -322,7 +322,10 @@ impl Upload for ImapUpload {
 
     async fn finish(mut self) -> Vec<Answer> {
         self.finished = true;
-        if let Some((first, _)) = self.waiting.first() {
+        let gated = self.waiting.first();
+        #[cfg(mailhaul_mutants)]
+        let gated = if crate::mutants::Mutant::GroupGateLast.is_on() { self.waiting.last() } else { gated };
+        if let Some((first, _)) = gated {
             let _ = self.gate.send(crate::imap_session::Request::OpenGate(*first));
         }
         let mut lost = None;

@@ -39,5 +39,8 @@ pub mod survey;
 #[cfg(test)]
 mod survey_testing;
 pub mod transfer;
+
+#[cfg(mailhaul_mutants)]
+pub use mailhaul_imap::mutants;
 pub mod undo;
 pub mod verify;

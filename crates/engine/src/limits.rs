@@ -126,6 +126,10 @@ impl Default for Limits {
 impl Limits {
     /// The settle time after a lost connection (law 4), given the longest commit measured on the target.
     pub fn settle(&self, longest_commit: Option<Duration>) -> Duration {
+        #[cfg(mailhaul_mutants)]
+        if crate::mutants::Mutant::NoSettle.is_on() {
+            return Duration::ZERO;
+        }
         match longest_commit {
             Some(seen) => self.settle_min.max(seen * self.settle_commits),
             None => self.settle_unmeasured,

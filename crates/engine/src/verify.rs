@@ -226,7 +226,14 @@ fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
         return Judged::Agrees(Box::new(change));
     }
     let Some(measured) = seen.measured else { return Judged::NothingRead };
-    match Grade::of(&sent.fetched, &measured.fingerprint) {
+    let grade = Grade::of(&sent.fetched, &measured.fingerprint);
+    #[cfg(mailhaul_mutants)]
+    let grade = if crate::mutants::Mutant::TrustSize.is_on() && seen.octets == sent.fetched.octets {
+        Grade::Exact
+    } else {
+        grade
+    };
+    match grade {
         Grade::Damaged => Judged::Disagrees,
         grade => {
             change.grade = Some(grade);

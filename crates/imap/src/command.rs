@@ -256,7 +256,14 @@ impl Command {
     /// Single APPENDs, one for each message, to be submitted together. The gate stands before the last octet of the
     /// *first* one, so that none is complete before it opens.
     pub fn append_group(mailbox: &[u8], messages: &[AppendMessage]) -> Vec<Self> {
-        let single = |(i, m)| Self::appending(mailbox, std::slice::from_ref(m), i == 0);
+        let gated = 0;
+        #[cfg(mailhaul_mutants)]
+        let gated = if crate::mutants::Mutant::GroupGateLast.is_on() {
+            messages.len().saturating_sub(1)
+        } else {
+            gated
+        };
+        let single = |(i, m)| Self::appending(mailbox, std::slice::from_ref(m), i == gated);
         messages.iter().enumerate().map(single).collect()
     }
 

@@ -36,6 +36,8 @@ pub mod error;
 pub mod framing;
 pub mod mailbox;
 pub mod message;
+#[cfg(mailhaul_mutants)]
+pub mod mutants;
 pub mod response;
 pub mod status;
 pub mod uid_set;

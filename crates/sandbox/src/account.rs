@@ -86,12 +86,31 @@ impl Account {
         self.mailboxes.get_mut(&canonical(name))
     }
 
+    /// Another UIDVALIDITY for a mailbox, and UIDs from 1 on: the old and new UIDs.
+    pub(crate) fn new_epoch(&mut self, name: &str) -> Option<(u32, Vec<(u32, u32)>)> {
+        self.next_validity += 1;
+        let validity = self.next_validity;
+        let mailbox = self.mailbox_mut(name)?;
+        mailbox.uid_validity = validity;
+        let mut renamed = Vec::new();
+        for (new, message) in (1..).zip(&mut mailbox.messages) {
+            renamed.push((message.uid, new));
+            message.uid = new;
+        }
+        mailbox.uid_next = mailbox.messages.last().map_or(1, |m| m.uid + 1);
+        Some((validity, renamed))
+    }
+
     pub(crate) fn octets(&self) -> u64 {
         self.mailboxes.values().flat_map(|m| &m.messages).map(|m| m.octets.len() as u64).sum()
     }
 }
 
 impl MailboxSnapshot {
+    pub(crate) fn uids(&self) -> Vec<u32> {
+        self.messages.iter().map(|m| m.uid).collect()
+    }
+
     pub(crate) fn store(&mut self, message: NewMessage) -> u32 {
         let uid = self.uid_next;
         self.uid_next += 1;

@@ -42,12 +42,21 @@ pub(crate) fn items(word: &Word, by_uid: bool) -> Option<Vec<String>> {
     Some(items)
 }
 
-/// One FETCH response. `nil`: the body is NIL. `None` for an item that is not known.
+/// How an answer departs from the truth.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape {
+    /// The body is NIL.
+    pub(crate) nil: bool,
+    /// RFC822.SIZE says so many octets more.
+    pub(crate) size_adds: u64,
+}
+
+/// One FETCH response. `None` for an item that is not known.
 pub(crate) fn response(
     sequence: usize,
     message: &MessageSnapshot,
     items: &[String],
-    nil: bool,
+    shape: Shape,
 ) -> Option<Vec<u8>> {
     let mut out = format!("* {sequence} FETCH (").into_bytes();
     for (i, item) in items.iter().enumerate() {
@@ -58,10 +67,13 @@ pub(crate) fn response(
             "UID" => out.extend(format!("UID {}", message.uid).bytes()),
             "FLAGS" => out.extend(format!("FLAGS ({})", message.flags.join(" ")).bytes()),
             "INTERNALDATE" => out.extend(format!("INTERNALDATE \"{}\"", message.internal_date).bytes()),
-            "RFC822.SIZE" => out.extend(format!("RFC822.SIZE {}", message.octets.len()).bytes()),
+            "RFC822.SIZE" => {
+                let size = message.octets.len() as u64 + shape.size_adds;
+                out.extend(format!("RFC822.SIZE {size}").bytes());
+            }
             section => {
                 let (name, octets) = body(section, &message.octets)?;
-                if nil {
+                if shape.nil {
                     out.extend(format!("{name} NIL").bytes());
                 } else {
                     out.extend(format!("{name} {{{}}}\r\n", octets.len()).bytes());

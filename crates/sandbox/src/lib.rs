@@ -2,15 +2,22 @@
 //!
 //! It is strict (a client's mistake is BAD), deterministic (no clock of its own), and stores a message only when its
 //! whole APPEND has been read: a connection that dies before stores nothing.
+//! What goes wrong is data ([`Planned`]); what happened to the mail is kept in a ledger ([`Entry`]).
 
 mod account;
 pub mod demo;
+mod fault;
 mod fetch;
+mod ledger;
 mod profile;
 mod reader;
 mod server;
 mod session;
+mod world;
 
 pub use account::{MailboxSnapshot, MessageSnapshot};
-pub use profile::{Fault, LoneLf, Profile};
-pub use server::{Counters, Listening, Sandbox};
+pub use fault::{Alteration, Deed, Fault, Planned, Trigger, UidLie};
+pub use ledger::{Entry, What, Who};
+pub use profile::{LoneLf, Profile};
+pub use server::{Listening, Sandbox};
+pub use world::{Counters, Struck};

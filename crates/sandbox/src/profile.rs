@@ -59,6 +59,12 @@ pub struct Profile {
     pub refuse: Option<Bytes>,
     /// An empty message is refused.
     pub refuse_empty: bool,
+    /// A message that contains NUL is refused, as Cyrus does.
+    pub refuse_nul: bool,
+    /// An equal message in the same mailbox is not stored again: APPENDUID names the one that is there, as Gmail does.
+    pub merges: bool,
+    /// RFC822.SIZE says so many octets more than there are, as Exchange does.
+    pub size_adds: u64,
     /// A command that stores takes this long; the store happens even if the client is gone by then.
     pub commit_delay: Duration,
 }
@@ -87,6 +93,9 @@ impl Default for Profile {
             refuse_bad_header: false,
             refuse: None,
             refuse_empty: true,
+            refuse_nul: false,
+            merges: false,
+            size_adds: 0,
             commit_delay: Duration::ZERO,
         }
     }
@@ -136,19 +145,4 @@ impl Profile {
         all.extend(self.extra_capabilities.iter().cloned());
         all.join(" ")
     }
-}
-
-/// One thing that goes wrong, once, in the order given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The next APPEND is read whole; the connection ends and nothing is stored.
-    DropBeforeStore,
-    /// The next APPEND is stored; the connection ends before the answer.
-    DropAfterStore,
-    /// The next APPEND is refused with this text.
-    RefuseAppend(String),
-    /// The next FETCH of bodies ends the connection after so many octets of its answer.
-    CutFetch(usize),
-    /// The next FETCH of bodies answers `BODY[] NIL`.
-    NilBody,
 }

@@ -75,11 +75,20 @@ impl Reader {
         }
     }
 
-    /// A whole command: its words, the first of which is the tag.
+    /// Reads and forgets until the client is gone.
+    pub(crate) async fn until_closed<S: AsyncRead + Unpin>(&mut self, stream: &mut S) {
+        while self.more(stream).await.is_ok() {
+            self.buffer.clear();
+        }
+    }
+
+    /// A whole command: its words, the first of which is the tag. `continues` says whether a literal that waits for
+    /// its continuation request gets it.
     pub(crate) async fn command<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         literal_plus: bool,
+        continues: impl Fn() -> bool,
     ) -> Result<Vec<Word>, Stop> {
         let mut pieces = Vec::new();
         loop {
@@ -89,6 +98,10 @@ impl Reader {
                 break;
             };
             if length > LITERAL_OCTETS_MAX || (plus && !literal_plus) {
+                return Err(Stop::Closed);
+            }
+            if !plus && !continues() {
+                self.until_closed(stream).await;
                 return Err(Stop::Closed);
             }
             if !plus && stream.write_all(b"+ go ahead\r\n").await.is_err() {

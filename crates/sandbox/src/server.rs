@@ -1,34 +1,15 @@
 //! The server and the handle that tests hold.
 
 use crate::account::{Account, MailboxSnapshot, NewMessage};
-use crate::profile::{Fault, Profile};
+use crate::fault::{Deed, Fault, Occasion, Planned, Trigger};
+use crate::ledger::{Entry, Who};
+use crate::profile::Profile;
 use crate::session::Session;
+use crate::world::{Asked, Counters, Stored, Struck, Taken, World};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// What happened so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Commands, by verb; `UID FETCH` counts as FETCH.
-    pub commands: BTreeMap<String, u64>,
-    /// Messages stored by APPEND.
-    pub appended: u64,
-    /// Successful logins.
-    pub logins: u64,
-    /// Refused logins.
-    pub refused_logins: u64,
-}
-
-#[derive(Debug)]
-struct World {
-    profile: Profile,
-    accounts: BTreeMap<String, Account>,
-    faults: VecDeque<Fault>,
-    counters: Counters,
-}
 
 /// A server. Clones are the same server.
 #[derive(Clone, Debug)]
@@ -37,8 +18,7 @@ pub struct Sandbox(Arc<Mutex<World>>);
 impl Sandbox {
     /// A server without accounts.
     pub fn new(profile: Profile) -> Self {
-        let (accounts, faults, counters) = (BTreeMap::new(), VecDeque::new(), Counters::default());
-        Self(Arc::new(Mutex::new(World { profile, accounts, faults, counters })))
+        Self(Arc::new(Mutex::new(World::new(profile))))
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -71,16 +51,12 @@ impl Sandbox {
     ) -> Option<u32> {
         let flags = flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect();
         let message = NewMessage { octets: octets.into(), flags, internal_date: date.into() };
-        self.with(user, |a| a.mailbox_mut(mailbox).map(|m| m.store(message))).flatten()
+        self.world().store(user, mailbox, message, Who::Other)
     }
 
     /// Removes a message as another client would.
     pub fn expunge(&self, user: &str, mailbox: &str, uid: u32) {
-        self.with(user, |a| {
-            if let Some(m) = a.mailbox_mut(mailbox) {
-                m.messages.retain(|m| m.uid != uid);
-            }
-        });
+        self.world().remove(user, mailbox, &[uid], Who::Other);
     }
 
     /// Replaces the octets of a message in place, as a failing disk or an administrator would.
@@ -96,9 +72,29 @@ impl Sandbox {
         change(&mut self.world().profile);
     }
 
-    /// Adds a fault at the end of the queue.
+    /// Adds a fault that strikes at the next occasion.
     pub fn inject(&self, fault: Fault) {
-        self.world().faults.push_back(fault);
+        self.plan(Planned::once(Trigger::Next, fault));
+    }
+
+    /// Adds a fault to the plan.
+    pub fn plan(&self, planned: Planned) {
+        self.world().plan.push(planned);
+    }
+
+    /// Forgets the faults that did not strike yet.
+    pub fn calm(&self) {
+        self.world().plan.clear();
+    }
+
+    /// The faults that struck, in order.
+    pub fn struck(&self) -> Vec<Struck> {
+        self.world().struck.clone()
+    }
+
+    /// What happened to the mail of all accounts, in order.
+    pub fn ledger(&self) -> Vec<Entry> {
+        self.world().ledger.clone()
     }
 
     /// Everything an account holds.
@@ -157,25 +153,36 @@ impl Sandbox {
     }
 
     pub(crate) fn count(&self, verb: &str) {
-        *self.world().counters.commands.entry(verb.to_owned()).or_default() += 1;
+        self.world().count(verb);
     }
 
-    /// Stores a batch, all or nothing: UIDVALIDITY, first and last UID.
+    /// The next fault of the plan that strikes here.
+    pub(crate) fn strike(&self, occasion: Occasion, asked: &Asked<'_>) -> Option<Fault> {
+        self.world().strike(occasion, asked)
+    }
+
+    /// Another client does something to the mail of `user`, or of the first account.
+    pub(crate) fn other(&self, user: Option<&str>, deed: &Deed) {
+        self.world().other(user, deed);
+    }
+
+    /// Stores a batch as the profile and the faults have it, all or nothing: UIDVALIDITY and UIDs.
     pub(crate) fn append(
         &self,
         user: &str,
         name: &str,
-        messages: Vec<NewMessage>,
-    ) -> Option<(u32, u32, u32)> {
-        let count = messages.len() as u64;
-        let stored = self.with(user, |account| {
-            let mailbox = account.mailbox_mut(name)?;
-            let uids: Vec<u32> = messages.into_iter().map(|m| mailbox.store(m)).collect();
-            Some((mailbox.uid_validity, *uids.first()?, *uids.last()?))
-        });
-        let stored = stored.flatten()?;
-        self.world().counters.appended += count;
-        Some(stored)
+        messages: &[Taken],
+        faults: &[Fault],
+    ) -> Option<Stored> {
+        self.world().append(user, name, messages, faults)
+    }
+
+    pub(crate) fn remove(&self, user: &str, mailbox: &str, uids: &[u32]) {
+        self.world().remove(user, mailbox, uids, Who::Client);
+    }
+
+    pub(crate) fn flagged(&self, user: &str, mailbox: &str, uids: &[u32]) {
+        self.world().flagged(user, mailbox, uids);
     }
 
     pub(crate) fn add_flag(&self, user: &str, mailbox: &str, uids: &[u32], flag: &str) {
@@ -187,19 +194,7 @@ impl Sandbox {
                 }
             }
         });
-    }
-
-    fn fault(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
-        let mut world = self.world();
-        if world.faults.front().is_some_and(wanted) { world.faults.pop_front() } else { None }
-    }
-
-    pub(crate) fn append_fault(&self) -> Option<Fault> {
-        self.fault(|f| matches!(f, Fault::DropBeforeStore | Fault::DropAfterStore | Fault::RefuseAppend(_)))
-    }
-
-    pub(crate) fn fetch_fault(&self) -> Option<Fault> {
-        self.fault(|f| matches!(f, Fault::CutFetch(_) | Fault::NilBody))
+        self.flagged(user, mailbox, uids);
     }
 }
 

@@ -12,6 +12,7 @@ pub mod image;
 pub mod mutf7;
 pub mod proxy;
 pub mod servers;
+pub mod sim;
 #[allow(clippy::unwrap_used, missing_docs, reason = "a suite is test code")]
 pub mod suites;
 pub mod wire;

@@ -108,6 +108,37 @@ fn a_file_can_be_read_in_one_sitting() {
     }
 }
 
+/// The lines of a file that speak of the switch that breaks rules, with the line before each.
+fn mutations(text: &str) -> Vec<(&str, &str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let speaks = |i: &usize| lines[*i].contains("utants::") || lines[*i].contains("Mutant::");
+    (1..lines.len()).filter(speaks).map(|i| (lines[i - 1].trim(), lines[i].trim())).collect()
+}
+
+#[test]
+fn no_broken_rule_can_ship() {
+    const CFG: &str = "#[cfg(mailhaul_mutants)]";
+    let manifests = ["imap", "engine", "sandbox", "cli", "testkit"].map(|name| {
+        let folder = root().join("crates").join(name);
+        assert!(!folder.join("build.rs").exists(), "{name}: a build script could set any cfg");
+        std::fs::read_to_string(folder.join("Cargo.toml")).unwrap()
+    });
+    assert!(manifests.iter().all(|m| !m.contains("mutants")), "no feature switches mutants on");
+    let workspace = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert_eq!(workspace.matches("mailhaul_mutants").count(), 1, "declared for check-cfg, and nothing else");
+    assert!(!std::fs::read_to_string(root().join(".ci/run")).unwrap().contains("--cfg"));
+    let mut points = 0;
+    for name in ["imap", "engine", "sandbox", "cli"] {
+        for (path, text) in of_crate(name).into_iter().filter(|(path, _)| !path.ends_with("mutants.rs")) {
+            for (before, line) in mutations(&text) {
+                points += 1;
+                assert_eq!(before, CFG, "{}: not under the cfg: {line}", path.display());
+            }
+        }
+    }
+    assert!(points >= 8, "{points} mutation points: the rule looks in the wrong place");
+}
+
 #[test]
 fn the_table_of_states_in_the_documents_is_the_one_in_the_code() {
     use mailhaul_engine::journal::State;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::message::Key;
 use image::{Image, unknown};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +38,7 @@ struct Inner {
     held: bool,
     ticks: u64,
     disk_full: bool,
+    durable_times: VecDeque<Duration>,
     hook: Option<Hook>,
 }
 
@@ -95,6 +97,11 @@ impl MemoryStore {
         self.inner().disk_full = full;
     }
 
+    /// The next durable writes take these times before they take effect; those after them take none.
+    pub fn set_durable_times(&self, times: impl IntoIterator<Item = Duration>) {
+        self.inner().durable_times = times.into_iter().collect();
+    }
+
     /// Asks `hook` around every write.
     pub fn set_hook(&self, hook: Option<Hook>) {
         self.inner().hook = hook;
@@ -117,6 +124,10 @@ impl MemoryJournal {
         change: impl FnOnce(&mut Image, SystemTime) -> JournalResult<R>,
     ) -> JournalResult<R> {
         self.stop(Write { verb, done: false }).await;
+        let time = if durable { self.store.inner().durable_times.pop_front() } else { None };
+        if let Some(time) = time.filter(|t| !t.is_zero()) {
+            tokio::time::sleep(time).await;
+        }
         let result = {
             let mut inner = self.store.inner();
             inner.check(self.token)?;

@@ -237,7 +237,10 @@ impl Brain {
         self.next_no += 1;
         actions.push(Action::Stage(no, items.clone()));
         actions.push(Action::Commit(no, self.form_of(&items), items.iter().map(|r| r.item).collect()));
-        Some(Batch { no, items, at_gate: false, durable: false, open: false })
+        let durable = false;
+        #[cfg(mailhaul_mutants)]
+        let durable = durable || crate::mutants::Mutant::LateCommit.is_on();
+        Some(Batch { no, items, at_gate: false, durable, open: false })
     }
 
     fn form_of(&self, items: &[Ready]) -> Form {

@@ -11,8 +11,12 @@ use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, is_one_run, pair_up};
-use crate::journal::{BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State};
+use crate::journal::{
+    BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State,
+};
 use crate::message::{Fingerprint, Key};
+#[cfg(mailhaul_mutants)]
+use crate::mutants::Mutant;
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -65,11 +69,11 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
     sessions.target(ctx).await?;
     let since = lost.unwrap_or_else(|| ctx.clock.now());
     let settle = ctx.settle();
-    let mut wait = SCAN_WAIT_MIN;
+    let (mut wait, mut unread_scans) = (SCAN_WAIT_MIN, 0);
     loop {
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
-        let Some(found) = scan(ctx, sessions, job, &doubt).await? else {
+        let Some(Scan { found, unread }) = scan(ctx, sessions, job, &doubt).await? else {
             // Another epoch began meanwhile. What is certainly there is found again first.
             if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
                 let (server, doing) = ("the new server".to_owned(), "EXAMINE");
@@ -77,8 +81,15 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
             }
             continue;
         };
+        #[cfg(mailhaul_mutants)]
+        let found = if Mutant::BlindResend.is_on() { HashMap::new() } else { found };
         let all = found.len() == doubt.unplaced.len() + doubt.doubtful.len();
-        if all || settled {
+        if settled && unread > 0 {
+            // What is there and was not read may be ours (law 7): it is asked for again on another connection.
+            unread_scans += 1;
+            sessions.abort_target();
+        }
+        if all || (settled && (unread == 0 || unread_scans >= ctx.settings.limits.read_attempts_max)) {
             return conclude(ctx, job, &doubt, &found).await;
         }
         let left = settle.saturating_sub(ctx.clock.at_least_since(since));
@@ -128,9 +139,14 @@ pub async fn place_stored<S: Source, T: Target, J: Journal>(
     if doubt.unplaced.is_empty() || !doubt.doubtful.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let Some(found) = scan(ctx, sessions, job, &doubt).await? else { return Ok(BTreeSet::new()) };
+    let scanned = scan(ctx, sessions, job, &doubt).await?;
+    let Some(Scan { found, unread }) = scanned else { return Ok(BTreeSet::new()) };
     let placed: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&placed).await?;
+    if unread > 0 {
+        // What is there and was not read may be one of them (law 7): of none of them absence is known.
+        return Ok(BTreeSet::new());
+    }
     Ok(doubt.unplaced.into_keys().filter(|id| !found.contains_key(id)).collect())
 }
 
@@ -151,29 +167,37 @@ fn sort_in(doubt: &mut Doubt, item: &Item) {
     }
 }
 
-/// Reads the window and pairs. The result maps items to UIDs; `None` when the mailbox has another epoch than the
-/// job says.
+/// What one reading of the window gave.
+struct Scan {
+    /// Items and the UIDs that answer to them.
+    found: HashMap<ItemId, Key>,
+    /// Messages that are listed in the window and came without octets, or not at all.
+    unread: usize,
+}
+
+/// Reads the window and pairs; `None` when the mailbox has another epoch than the job says.
 async fn scan<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     doubt: &Doubt,
-) -> Result<Option<HashMap<ItemId, Key>>, Error> {
+) -> Result<Option<Scan>, Error> {
     let from = window(job, doubt);
     let claimed = claimed_from(ctx, job, from).await?;
     let mut losses = Losses::new(ctx);
-    let seen = loop {
+    let (seen, wanted) = loop {
         match read_unclaimed(sessions.target(ctx).await?, job, from, &claimed).await {
-            Ok(Some(seen)) => break seen,
+            Ok(Some(read)) => break read,
             Ok(None) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
     let found: Vec<Candidate<Key>> = seen
         .iter()
+        .filter(|s| wanted.contains(&s.uid))
         .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
         .collect();
-    Ok(Some(pair(doubt, &found)))
+    Ok(Some(Scan { unread: wanted.len().saturating_sub(found.len()), found: pair(doubt, &found) }))
 }
 
 /// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
@@ -206,6 +230,10 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     job: &Job,
     from: Key,
 ) -> Result<BTreeSet<Key>, Error> {
+    #[cfg(mailhaul_mutants)]
+    if Mutant::SharedClaims.is_on() {
+        return Ok(BTreeSet::new());
+    }
     let limit = ctx.settings.limits.journal_page_rows;
     let mut claimed = BTreeSet::new();
     for record in ctx.journal.mailboxes().await? {
@@ -220,20 +248,21 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     Ok(claimed)
 }
 
-/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim; `None` in another epoch.
+/// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim: what came, and what was
+/// asked for; `None` in another epoch.
 async fn read_unclaimed<S: TargetSession>(
     session: &mut S,
     job: &Job,
     from: Key,
     claimed: &BTreeSet<Key>,
-) -> Result<Option<Vec<Seen>>, EndError> {
-    let opened = session.open(&job.target.wire).await?;
-    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
+) -> Result<Option<(Vec<Seen>, BTreeSet<Key>)>, EndError> {
+    let listing = session.open_and_list(&job.target.wire).await?;
+    if listing.opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
         return Ok(None);
     }
-    let (keys, _) = session.keys().await?;
-    let wanted: Vec<Key> = keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
-    read_all(session, &wanted, Depth::Octets).await.map(Some)
+    let wanted: Vec<Key> = listing.keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
+    let seen = read_all(session, &wanted, Depth::Octets).await?;
+    Ok(Some((seen, wanted.into_iter().collect())))
 }
 
 /// Opens a mailbox, reads messages and collects what was seen, ascending by UID.
@@ -320,7 +349,10 @@ async fn note_doubts<S: Source, T: Target, J: Journal>(
         key: keys.first().copied(),
         text,
     };
-    if !pairs.is_empty() && !is_one_run(&keys, &pairs) {
+    // Only one command is stored whole or not at all: of a group, one message can be missing and another's copy of it
+    // stand in its place.
+    let ours_for_sure = batch.form == Form::Multi && is_one_run(&keys, &pairs);
+    if !pairs.is_empty() && !ours_for_sure {
         let text = format!(
             "{} messages of {} were found on the new server by their content after the connection was lost; should \
              somebody else have stored identical copies in that moment, one of theirs may have been taken for ours",
@@ -357,7 +389,7 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     if suspects.doubtful.is_empty() {
         return Ok(());
     }
-    let Some(found) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
+    let Some(Scan { found, .. }) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
     let changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&changes).await?;
     Ok(())

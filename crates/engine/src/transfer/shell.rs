@@ -15,7 +15,7 @@ use crate::clock::Stamp;
 use crate::context::{Context, at};
 use crate::end::{
     Answer, FetchEvent, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload, Uploaded,
-    Way,
+    Verdict, Way,
 };
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
@@ -100,6 +100,8 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     reading: &'a mut Reading,
     way: Way,
     losses: Losses,
+    /// Connections lost since something was last answered or found.
+    lost_in_a_row: u32,
     lost_at: Option<Stamp>,
     /// More of the source is waiting to be taken in.
     in_burst: bool,
@@ -139,6 +141,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         reading,
         way: wish.way,
         losses: Losses::new(ctx),
+        lost_in_a_row: 0,
         lost_at: None,
         in_burst: false,
         end: PassEnd::default(),
@@ -319,7 +322,13 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             items: sent,
         };
         let journal = self.ctx.journal.clone();
-        self.commits.start(no, async move { journal.commit_batch(&intent).await });
+        self.commits.start(no, async move {
+            #[cfg(mailhaul_mutants)]
+            if crate::mutants::Mutant::LateCommit.is_on() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            journal.commit_batch(&intent).await
+        });
         let (changes, id, durable_at) = (Vec::new(), None, None);
         self.open.insert(no, Open { items, octets, uid_next, id, durable_at, changes, lost: false });
     }
@@ -341,6 +350,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let limits = &self.ctx.settings.limits;
         let fresh = |at: Stamp| self.ctx.clock.at_most_since(at) <= limits.gate_after_commit_max;
         let durable = self.open.get(&no).and_then(|o| o.durable_at).is_some_and(fresh);
+        #[cfg(mailhaul_mutants)]
+        let durable = durable || crate::mutants::Mutant::LateCommit.is_on();
         let lease = self.ctx.journal.lease().expires.is_none_or(|expires| {
             expires.duration_since(self.ctx.clock.wall()).is_ok_and(|left| left >= limits.lease_margin)
         });
@@ -374,7 +385,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
             Done::Answered(no, answers, took) => {
                 self.ctx.probe.pass("after the answer").await;
-                if answers.iter().any(|a| matches!(a.verdict, crate::end::Verdict::Lost(_))) {
+                let has = |of: fn(&Verdict) -> bool| answers.iter().any(|a| of(&a.verdict));
+                if has(|v| !matches!(v, Verdict::Lost(_))) {
+                    self.lost_in_a_row = 0;
+                }
+                if has(|v| matches!(v, Verdict::Lost(_))) {
                     self.connection_lost();
                 } else {
                     self.ctx.commit_took(took);
@@ -481,7 +496,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 Ok(()) => break,
                 // The server named a UID that another message owns: it may have merged the two.
                 Err(JournalError::ClaimTaken { uid, by, mailbox }) => {
-                    let taken = open.changes.iter_mut().find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
+                    // Of two of this batch the first one is the owner.
+                    let mut later = open.changes.iter_mut().rev();
+                    let taken = later.find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
                     let Some(change) = taken else {
                         return Err(JournalError::ClaimTaken { uid, by, mailbox }.into());
                     };
@@ -504,13 +521,24 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         Ok(())
     }
 
-    /// Connects again and resolves all doubt of the mailbox before any gate opens.
+    /// Connects again and resolves all doubt of the mailbox before any gate opens. Losses without an answer in between
+    /// are waited out, and given up at last.
     async fn recover(&mut self) -> Result<Event, Error> {
-        let why = "the connection was lost".to_owned();
-        self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why });
+        let what = "the connection was lost".to_owned();
         self.sessions.abort_target();
         let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
-        resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
+        self.lost_in_a_row += 1;
+        if self.lost_in_a_row == 1 {
+            self.losses.reset();
+            self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why: what });
+        } else {
+            let error = EndError::Lost { server: "the new server".into(), doing: "APPEND", what };
+            self.losses.another(self.ctx, Side::Target, error).await?;
+        }
+        let resolved = resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
+        if resolved.found > 0 {
+            self.lost_in_a_row = 0;
+        }
         Ok(Event::Clear)
     }
 

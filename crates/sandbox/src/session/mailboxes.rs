@@ -1,0 +1,121 @@
+//! LIST, LSUB, CREATE, STATUS, SELECT and EXAMINE.
+
+use super::{Done, Selected, Session, bad, no, ok};
+use crate::account::{MailboxSnapshot, canonical};
+use crate::fault::{Fault, Occasion};
+use crate::reader::Word;
+use crate::world::Asked;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    pub(super) fn list(&self, user: &str, subscribed_only: bool, words: &[Word]) -> Vec<u8> {
+        let texts: Vec<String> = words.iter().filter_map(Word::text).collect();
+        let returns = words.iter().any(|w| matches!(w, Word::List(_)));
+        let pattern = texts.get(1).cloned().unwrap_or_default();
+        let verb = if subscribed_only { "LSUB" } else { "LIST" };
+        let d = char::from(self.profile().delimiter);
+        if pattern.is_empty() {
+            return format!("* LIST (\\Noselect) \"{d}\" \"\"\r\n").into_bytes();
+        }
+        let special = self.profile().special_use;
+        let lines = self.sandbox.with(user, |account| {
+            let listed = account.mailboxes.values().filter(|m| matches(&pattern, &m.name, d));
+            let listed = listed.filter(|m| !subscribed_only || m.subscribed);
+            let line = |m: &MailboxSnapshot| {
+                let mut attributes = Vec::new();
+                attributes.extend(m.role.clone().filter(|_| special));
+                attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
+                format!("* {verb} ({}) \"{d}\" \"{}\"\r\n", attributes.join(" "), m.name.replace('"', "\\\""))
+            };
+            listed.map(line).collect::<String>()
+        });
+        lines.unwrap_or_default().into_bytes()
+    }
+
+    pub(super) fn create(&self, user: &str, words: &[Word]) -> Done {
+        let name = words.first().and_then(Word::text).unwrap_or_default();
+        let role = match words.get(1) {
+            Some(Word::List(list)) => match list.get(1) {
+                Some(Word::List(roles)) => roles.first().and_then(Word::text),
+                _ => return bad("CREATE takes USE"),
+            },
+            _ => None,
+        };
+        let profile = self.profile();
+        let d = char::from(profile.delimiter);
+        let allowed = name.starts_with(profile.prefix) || canonical(&name) == "INBOX";
+        if !allowed || name.is_empty() || name.split(d).any(str::is_empty) {
+            return no("[CANNOT] not with this name");
+        }
+        match self.sandbox.with(user, |a| a.create(&name, role)) {
+            Some(true) => ok("done"),
+            _ => no("[ALREADYEXISTS] it is there"),
+        }
+    }
+
+    pub(super) fn status(&self, user: &str, name: &str, items: Option<&Word>) -> Option<String> {
+        let Some(Word::List(items)) = items else { return None };
+        let m = self.looked_at(user, name)?;
+        let value = |item: &str| match item {
+            "MESSAGES" => Some(m.messages.len() as u64),
+            "UIDNEXT" => Some(m.uid_next.into()),
+            "UIDVALIDITY" => Some(m.uid_validity.into()),
+            "SIZE" => Some(m.messages.iter().map(|x| x.octets.len() as u64).sum()),
+            "UNSEEN" => {
+                Some(m.messages.iter().filter(|x| !x.flags.iter().any(|f| f == "\\Seen")).count() as u64)
+            }
+            _ => None,
+        };
+        let named = items.iter().filter_map(Word::text).map(|i| i.to_ascii_uppercase());
+        let values: Vec<String> = named.filter_map(|i| value(&i).map(|v| format!("{i} {v}"))).collect();
+        Some(format!("* STATUS \"{}\" ({})\r\n", m.name, values.join(" ")))
+    }
+
+    /// A mailbox as STATUS and SELECT show it.
+    fn looked_at(&self, user: &str, name: &str) -> Option<MailboxSnapshot> {
+        let mut m = self.sandbox.with(user, |a| a.mailbox(name).cloned()).flatten()?;
+        let asked = Asked { mailbox: &m.name, uids: &[] };
+        if let Some(Fault::UidNextLess(by)) = self.sandbox.strike(Occasion::Facts, &asked) {
+            m.uid_next = m.uid_next.saturating_sub(by).max(1);
+        }
+        Some(m)
+    }
+
+    pub(super) async fn select(&mut self, user: &str, name: &str, read_only: bool) -> Option<Done> {
+        self.selected = None;
+        let Some(m) = self.looked_at(user, name) else {
+            return Some(no("[NONEXISTENT] no such mailbox"));
+        };
+        let lines = format!(
+            "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\
+             * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] flags\r\n\
+             * {} EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY {}] epoch\r\n* OK [UIDNEXT {}] next\r\n",
+            m.messages.len(),
+            m.uid_validity,
+            m.uid_next
+        );
+        self.write(lines.as_bytes()).await?;
+        self.selected = Some(Selected { told: m.uids(), epoch: m.uid_validity, name: m.name, read_only });
+        Some(ok(if read_only { "[READ-ONLY] open" } else { "[READ-WRITE] open" }))
+    }
+}
+
+/// LIST patterns: `*` any run, `%` any run within a level.
+fn matches(pattern: &str, name: &str, delimiter: char) -> bool {
+    let mut chars = pattern.chars();
+    match chars.next() {
+        None => name.is_empty(),
+        Some(w @ ('*' | '%')) => {
+            let rest = chars.as_str();
+            let ends = name.char_indices().map(|(i, _)| i).chain([name.len()]);
+            ends.take_while(|i| w == '*' || !name[..*i].contains(delimiter))
+                .any(|i| matches(rest, &name[i..], delimiter))
+        }
+        Some(c) => {
+            let rest = chars.as_str();
+            let same =
+                |n: char| n == c || (c.eq_ignore_ascii_case(&n) && pattern.eq_ignore_ascii_case("INBOX"));
+            name.chars().next().is_some_and(|n| same(n) && matches(rest, &name[n.len_utf8()..], delimiter))
+        }
+    }
+}

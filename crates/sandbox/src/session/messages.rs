@@ -1,0 +1,109 @@
+//! FETCH, STORE and EXPUNGE.
+
+use super::{Done, Session, bad, no, ok};
+use crate::fault::{Fault, Occasion};
+use crate::fetch;
+use crate::reader::Word;
+use crate::world::Asked;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    pub(super) async fn fetch(
+        &mut self,
+        user: &str,
+        by_uid: bool,
+        set: &str,
+        items: Option<&Word>,
+    ) -> Option<Done> {
+        if by_uid {
+            // EXPUNGE may be told here, not in an answer that counts messages (RFC 9051, 7.5.1).
+            self.news().await?;
+        }
+        let Some(selected) = &self.selected else { return Some(bad("no mailbox is open")) };
+        let (name, read_only) = (selected.name.clone(), selected.read_only);
+        let Some(items) = items.and_then(|w| fetch::items(w, by_uid)) else { return Some(bad("what?")) };
+        let Some(m) = self.sandbox.with(user, |a| a.mailbox(&name).cloned()).flatten() else {
+            return Some(no("[NONEXISTENT] the mailbox is gone"));
+        };
+        let Some(mut positions) = fetch::select(&m, set, by_uid) else { return Some(bad("no set")) };
+        let uids: Vec<u32> = positions.iter().map(|i| m.messages[*i].uid).collect();
+        if !read_only && items.iter().any(|i| fetch::marks_seen(i)) {
+            self.sandbox.add_flag(user, &name, &uids, "\\Seen");
+        }
+        let bodies = items.iter().any(|i| fetch::is_body(i)) && !uids.is_empty();
+        let asked = Asked { mailbox: &name, uids: &uids };
+        let fault = if bodies { self.sandbox.strike(Occasion::Bodies, &asked) } else { None };
+        match fault {
+            Some(Fault::LeaveOut) => drop(positions.remove(0)),
+            Some(Fault::Backwards) => positions.reverse(),
+            Some(Fault::Foreign) => {
+                let foreign = (0..m.messages.len()).find(|i| !positions.contains(i));
+                positions.splice(0..0, foreign);
+            }
+            _ => {}
+        }
+        let shape = fetch::Shape { nil: fault == Some(Fault::NilBody), size_adds: self.profile().size_adds };
+        for position in positions {
+            let Some(response) = fetch::response(position + 1, &m.messages[position], &items, shape) else {
+                return Some(bad("unknown item"));
+            };
+            if let Some(Fault::CutFetch(octets)) = fault {
+                self.write(&response[..octets.min(response.len())]).await?;
+                return None;
+            }
+            self.write(&response).await?;
+        }
+        Some(ok("done"))
+    }
+
+    pub(super) fn store(&self, user: &str, by_uid: bool, words: &[Word]) -> Done {
+        let Some(selected) = self.selected.as_ref().filter(|s| !s.read_only) else {
+            return no("[READ-ONLY] nothing can be changed here");
+        };
+        let set = words.first().and_then(Word::text).unwrap_or_default();
+        let action = words.get(1).and_then(Word::text).unwrap_or_default().to_ascii_uppercase();
+        let Some(Word::List(flags)) = words.get(2) else { return bad("flags?") };
+        let flags: Vec<String> = flags.iter().filter_map(Word::text).collect();
+        let name = selected.name.clone();
+        let done = self.sandbox.with(user, |account| {
+            let mailbox = account.mailbox_mut(&name)?;
+            let mut uids = Vec::new();
+            for position in fetch::select(mailbox, &set, by_uid)? {
+                uids.push(mailbox.messages[position].uid);
+                let of = &mut mailbox.messages[position].flags;
+                match action.as_bytes().first() {
+                    Some(b'+') => {
+                        of.extend(flags.iter().filter(|f| !of.contains(f)).cloned().collect::<Vec<_>>())
+                    }
+                    Some(b'-') => of.retain(|f| !flags.contains(f)),
+                    _ => of.clone_from(&flags),
+                }
+            }
+            Some(uids)
+        });
+        let Some(uids) = done.flatten() else { return bad("no set") };
+        self.sandbox.flagged(user, &name, &uids);
+        ok("done")
+    }
+
+    pub(super) async fn expunge(&mut self, user: &str, uids: Option<String>) -> Option<Done> {
+        let Some(selected) = self.selected.as_ref().filter(|s| !s.read_only) else {
+            return Some(no("[READ-ONLY] nothing can be changed here"));
+        };
+        let name = selected.name.clone();
+        let gone = self.sandbox.with(user, |account| {
+            let mailbox = account.mailbox_mut(&name)?;
+            let named = match &uids {
+                Some(set) => fetch::select(mailbox, set, true)?,
+                None => (0..mailbox.messages.len()).collect(),
+            };
+            let deleted =
+                |i: &usize| mailbox.messages[*i].flags.iter().any(|f| f.eq_ignore_ascii_case("\\Deleted"));
+            Some(named.into_iter().filter(deleted).map(|i| mailbox.messages[i].uid).collect::<Vec<_>>())
+        });
+        let Some(gone) = gone.flatten() else { return Some(bad("no set")) };
+        self.sandbox.remove(user, &name, &gone);
+        self.news().await?;
+        Some(ok("done"))
+    }
+}

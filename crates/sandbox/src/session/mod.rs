@@ -1,0 +1,233 @@
+//! One connection: its state and its commands.
+
+mod append;
+mod login;
+mod mailboxes;
+mod messages;
+
+use crate::fault::{Fault, Occasion};
+use crate::profile::Profile;
+use crate::reader::{Reader, Stop, Word};
+use crate::server::Sandbox;
+use crate::world::Asked;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+/// The date of messages that come without one: the server has no clock.
+const NO_DATE: &str = "01-Jan-2026 00:00:00 +0000";
+
+pub(crate) struct Session<S> {
+    sandbox: Sandbox,
+    stream: S,
+    reader: Reader,
+    user: Option<String>,
+    selected: Option<Selected>,
+}
+
+struct Selected {
+    name: String,
+    read_only: bool,
+    /// Its UIDVALIDITY when it was opened.
+    epoch: u32,
+    /// The UIDs of the messages that the client knows of, in order.
+    told: Vec<u32>,
+}
+
+/// How a command ended. Without one the connection ends and nothing is answered.
+enum Done {
+    Ok(String),
+    No(String),
+    Bad(String),
+    /// A status and its text.
+    Status(String),
+}
+
+fn ok(text: &str) -> Done {
+    Done::Ok(text.to_owned())
+}
+
+fn bad(text: &str) -> Done {
+    Done::Bad(text.to_owned())
+}
+
+fn no(text: &str) -> Done {
+    Done::No(text.to_owned())
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
+    pub(crate) fn new(sandbox: Sandbox, stream: S) -> Self {
+        Self { sandbox, stream, reader: Reader::default(), user: None, selected: None }
+    }
+
+    /// Serves until the client leaves.
+    pub(crate) async fn run(mut self) {
+        let greeting = format!("* OK [CAPABILITY {}] Mailhaul sandbox\r\n", self.profile().capabilities());
+        if self.write(greeting.as_bytes()).await.is_none() {
+            return;
+        }
+        loop {
+            let literal_plus = self.profile().literal_plus;
+            let sandbox = self.sandbox.clone();
+            let continues = || sandbox.strike(Occasion::Continuation, &Asked::default()).is_none();
+            let words = match self.reader.command(&mut self.stream, literal_plus, continues).await {
+                Ok(words) => words,
+                Err(Stop::Closed) => return,
+                Err(Stop::Bad(tag)) => {
+                    if self.write(format!("{tag} BAD syntax\r\n").as_bytes()).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            if self.command(words).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn profile(&self) -> Profile {
+        self.sandbox.profile()
+    }
+
+    async fn write(&mut self, octets: &[u8]) -> Option<()> {
+        self.stream.write_all(octets).await.ok()?;
+        self.stream.flush().await.ok()
+    }
+
+    async fn command(&mut self, mut words: Vec<Word>) -> Option<()> {
+        let tag = words.remove(0).text()?;
+        let mut verb = words.remove(0).text()?.to_ascii_uppercase();
+        let by_uid = verb == "UID" && !words.is_empty();
+        if by_uid {
+            verb = words.remove(0).text()?.to_ascii_uppercase();
+        }
+        self.sandbox.count(&verb);
+        let done = match self.trouble().await? {
+            Some(done) => done,
+            None => self.dispatch(&verb, by_uid, &words).await?,
+        };
+        let line = match done {
+            Done::Ok(text) => format!("{tag} OK {text}\r\n"),
+            Done::No(text) => format!("{tag} NO {text}\r\n"),
+            Done::Bad(text) => format!("{tag} BAD {text}\r\n"),
+            Done::Status(text) => format!("{tag} {text}\r\n"),
+        };
+        self.write(line.as_bytes()).await?;
+        if verb == "LOGOUT" { None } else { Some(()) }
+    }
+
+    /// Lets the faults of any command strike. `Some`: this is the answer.
+    async fn trouble(&mut self) -> Option<Option<Done>> {
+        while let Some(fault) = self.sandbox.strike(Occasion::Command, &Asked::default()) {
+            match fault {
+                Fault::Bye(text) => {
+                    self.write(format!("* BYE {text}\r\n").as_bytes()).await?;
+                    return None;
+                }
+                Fault::Answer(text) => return Some(Some(Done::Status(text))),
+                Fault::Untagged(line) => self.write(format!("{line}\r\n").as_bytes()).await?,
+                Fault::Silence => {
+                    self.reader.until_closed(&mut self.stream).await;
+                    return None;
+                }
+                Fault::Other(deed) => self.sandbox.other(self.user.as_deref(), &deed),
+                _ => {}
+            }
+        }
+        Some(None)
+    }
+
+    async fn dispatch(&mut self, verb: &str, by_uid: bool, words: &[Word]) -> Option<Done> {
+        let text = |i: usize| words.get(i).and_then(Word::text).unwrap_or_default();
+        Some(match (verb, &self.user) {
+            ("CAPABILITY", _) => {
+                let line = format!("* CAPABILITY {}\r\n", self.profile().capabilities());
+                self.write(line.as_bytes()).await?;
+                ok("done")
+            }
+            ("NOOP" | "CHECK", _) => {
+                self.news().await?;
+                ok("done")
+            }
+            ("LOGOUT", _) => {
+                self.write(b"* BYE see you\r\n").await?;
+                ok("done")
+            }
+            ("ID", _) => {
+                self.write(b"* ID (\"name\" \"Mailhaul sandbox\")\r\n").await?;
+                ok("done")
+            }
+            ("STARTTLS", _) => no("not today"),
+            ("LOGIN", None) => self.login(&text(0), &text(1)),
+            ("AUTHENTICATE", None) => self.authenticate(words).await?,
+            (_, None) => bad("log in first"),
+            ("NAMESPACE", _) => {
+                let (prefix, d) = (self.profile().prefix, char::from(self.profile().delimiter));
+                self.write(format!("* NAMESPACE ((\"{prefix}\" \"{d}\")) NIL NIL\r\n").as_bytes()).await?;
+                ok("done")
+            }
+            ("LIST" | "LSUB", Some(user)) => {
+                let lines = self.list(&user.clone(), verb == "LSUB", words);
+                self.write(&lines).await?;
+                ok("done")
+            }
+            ("CREATE", Some(user)) => self.create(&user.clone(), words),
+            ("SUBSCRIBE", Some(user)) => {
+                let (user, name) = (user.clone(), text(0));
+                let done = self.sandbox.with(&user, |a| a.mailbox_mut(&name).map(|m| m.subscribed = true));
+                if done.flatten().is_some() { ok("done") } else { no("[NONEXISTENT] no such mailbox") }
+            }
+            ("STATUS", Some(user)) => match self.status(&user.clone(), &text(0), words.get(1)) {
+                Some(line) => {
+                    self.write(line.as_bytes()).await?;
+                    ok("done")
+                }
+                None => no("[NONEXISTENT] no such mailbox"),
+            },
+            ("SELECT" | "EXAMINE", Some(user)) => {
+                self.select(&user.clone(), &text(0), verb == "EXAMINE").await?
+            }
+            ("CLOSE" | "UNSELECT", _) => {
+                self.selected = None;
+                ok("done")
+            }
+            ("APPEND", Some(user)) => self.append(&user.clone(), words).await?,
+            ("GETQUOTAROOT", Some(_)) if self.profile().quota_octets.is_none() => {
+                self.write(b"* QUOTAROOT INBOX\r\n").await?;
+                ok("done")
+            }
+            ("GETQUOTAROOT", Some(user)) => {
+                let used = self.sandbox.with(&user.clone(), |a| a.octets()).unwrap_or(0) / 1024;
+                let limit = self.profile().quota_octets.unwrap_or(1 << 40) / 1024;
+                let lines = format!("* QUOTAROOT INBOX \"\"\r\n* QUOTA \"\" (STORAGE {used} {limit})\r\n");
+                self.write(lines.as_bytes()).await?;
+                ok("done")
+            }
+            ("FETCH", Some(user)) => self.fetch(&user.clone(), by_uid, &text(0), words.get(1)).await?,
+            ("STORE", Some(user)) => self.store(&user.clone(), by_uid, words),
+            ("EXPUNGE", Some(user)) => self.expunge(&user.clone(), by_uid.then(|| text(0))).await?,
+            _ => bad("unknown command"),
+        })
+    }
+
+    /// Tells of messages that came and went since.
+    async fn news(&mut self) -> Option<()> {
+        let (Some(user), Some(selected)) = (&self.user, &mut self.selected) else { return Some(()) };
+        let uids =
+            |a: &mut crate::account::Account| a.mailbox(&selected.name).map(|m| (m.uids(), m.uid_validity));
+        let (now, epoch) = self.sandbox.with(user, uids).flatten().unwrap_or_default();
+        if epoch != selected.epoch {
+            // Another mailbox in the place of the one that was opened: the session is worth nothing any more.
+            return None;
+        }
+        let mut lines = String::new();
+        // From the last on, so that each number is right when it is told.
+        for (i, _) in selected.told.iter().enumerate().rev().filter(|(_, uid)| !now.contains(uid)) {
+            lines += &format!("* {} EXPUNGE\r\n", i + 1);
+        }
+        if now.len() > selected.told.iter().filter(|uid| now.contains(uid)).count() {
+            lines += &format!("* {} EXISTS\r\n", now.len());
+        }
+        selected.told = now;
+        self.write(lines.as_bytes()).await
+    }
+}

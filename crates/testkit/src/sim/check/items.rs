@@ -1,0 +1,220 @@
+//! What the journal says of each message.
+
+use mailhaul_sandbox::{Fault, LoneLf, MessageSnapshot, Profile, UidLie, Who};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::facts::ItemFact;
+use super::super::truth::{Instance, class};
+use super::servers::{refusals, shown, there};
+use super::{Case, THERE};
+
+/// Law 10: every message that is at the source is in the journal, once, and the journal knows no other.
+pub(super) fn every_source_message_is_known(case: &Case<'_>) -> Vec<String> {
+    let known: BTreeSet<_> = case.facts.items.iter().map(|i| (i.mailbox.as_str(), i.at_source)).collect();
+    let mut wrong = Vec::new();
+    for instance in case.source.instances.iter().filter(|i| i.is_there()) {
+        if !known.contains(&(instance.mailbox.as_str(), instance.place)) {
+            wrong.push(format!("not listed: {:?} of {}", instance.place, instance.mailbox));
+        }
+    }
+    for item in &case.facts.items {
+        if case.source_of(item).is_none() {
+            wrong.push(format!("never was at the source: {item:?}"));
+        }
+    }
+    wrong
+}
+
+/// Each message is where the journal says, with the octets it says, or missing for a reason that holds.
+pub(super) fn every_state_is_true(case: &Case<'_>) -> Vec<String> {
+    let said = |item: &ItemFact| {
+        let source = case.source_of(item)?;
+        let why = match item.state {
+            "verified" | "already_there" => copied(case, item, source),
+            "merged" => merged(case, item, source),
+            "exception" => excepted(case, item, source),
+            "gone_at_source" => (source.removed != Some(Who::Other)).then(|| "nobody removed it".to_owned()),
+            "gone_at_target" => gone(case, item),
+            // A merging server that names no UID leaves one copy for two messages, and nobody can say which has it.
+            "stored" if case.world.target_profile.merges => None,
+            "stored" => unplaced(case, source),
+            other => Some(format!("it is not done: {other}")),
+        };
+        why.map(|why| format!("misreported: {why}: {item:?}: {}", shown(&source.kept)))
+    };
+    case.facts.items.iter().filter_map(said).collect()
+}
+
+/// `verified`, `already_there`: the claimed message is there and its octets agree to the grade.
+fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
+    let Some(copy) = case.copy_of(item) else { return Some("no message has its UID".into()) };
+    if !copy.is_there() && case.facts.report["totals"]["missing_at_target"].as_u64() == Some(0) {
+        return Some("its copy was removed".into());
+    }
+    let agrees = match item.grade {
+        Some("exact") => copy.kept == source.kept,
+        Some("newline") => copy.kept != source.kept && class(&copy.kept) == class(&source.kept),
+        _ => false,
+    };
+    if !agrees {
+        return Some(format!("its copy does not agree: {}", shown(&copy.kept)));
+    }
+    None
+}
+
+/// A copy that another client stored may stand for ours, which was never stored, only as a reported doubt. Which of two
+/// equal messages is ours does not matter, nor which of them somebody removed since; where the server keeps something else of ours beside an
+/// equal message of another, or merges the two, it is the server that puts the other one in the place of ours.
+pub(super) fn what_cannot_be_told_apart_is_said(case: &Case<'_>) -> Vec<String> {
+    if case.world.target_profile.merges {
+        return Vec::new();
+    }
+    let mut claims: BTreeMap<(&str, Vec<u8>), usize> = BTreeMap::new();
+    for item in case.facts.items.iter().filter(|i| i.state == "verified") {
+        if let Some(source) = case.source_of(item) {
+            *claims.entry((&item.mailbox, class(&source.kept))).or_default() += 1;
+        }
+    }
+    let ours =
+        |mailbox: &str, of: &[u8]| case.target.sent(mailbox, of).filter(|i| i.by == Who::Client).count();
+    let silent = |((mailbox, of), count): ((&str, Vec<u8>), usize)| {
+        let have = ours(mailbox, &of);
+        (have < count && !case.is_doubted("claimed_by_content", mailbox)).then(|| {
+            format!("in silence: {have} copies of ours are taken for {count} in {mailbox}: {}", shown(&of))
+        })
+    };
+    claims.into_iter().filter_map(silent).collect()
+}
+
+fn merged(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
+    let lied = case.struck_target(|f| *f == Fault::AppendUid(UidLie::Oldest)) > 0;
+    if !case.world.target_profile.merges && !lied {
+        return Some("this server does not merge".into());
+    }
+    match case.copy_of(item) {
+        Some(copy) if class(&copy.kept) == class(&source.kept) => None,
+        _ => Some("the message it shares has other octets".into()),
+    }
+}
+
+fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
+    let lies = || case.struck_target(|f| matches!(f, Fault::AppendUid(_)));
+    let holds = match item.reason.as_deref() {
+        Some("refused") => refused_by(&case.world.target_profile, &source.kept) || refusals(case) > 0,
+        Some("too_big") => {
+            case.world.target_profile.append_limit.is_some_and(|most| source.kept.len() as u64 > most)
+        }
+        // A server that says a message is not empty and gives no octets has not given it.
+        Some("unreadable") if source.kept.is_empty() && case.world.source_profile.size_adds > 0 => true,
+        Some("unreadable") => case.facts.source.struck.len() + case.facts.died.len() >= 3,
+        Some("damaged") => case.copy_of(item).is_some_and(|c| !c.is_whole()) || lies() > 0,
+        Some("absent") => {
+            case.copy_of(item).is_none_or(|c| !c.is_there()) && (case.copy_of(item).is_some() || lies() > 0)
+        }
+        _ => false,
+    };
+    (!holds).then(|| "nothing happened that would make it an exception".into())
+}
+
+/// What the target refuses by its profile, for good.
+fn refused_by(profile: &Profile, octets: &[u8]) -> bool {
+    let end = octets.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(octets.len());
+    let bad_header = octets[..end].split(|b| *b == b'\n').any(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        !line.is_empty() && !matches!(line[0], b' ' | b'\t') && !line.contains(&b':')
+    });
+    octets.is_empty() && profile.refuse_empty
+        || octets.contains(&0) && profile.refuse_nul
+        || bad_header && profile.refuse_bad_header
+}
+
+fn gone(case: &Case<'_>, item: &ItemFact) -> Option<String> {
+    let Some(copy) = case.copy_of(item) else { return Some("it never was there".into()) };
+    (copy.removed != Some(Who::Other)).then(|| "nobody removed it".into())
+}
+
+/// `stored` without having been read back: the server said OK and its copy cannot be found, since it is not as it was sent,
+/// or was removed.
+fn unplaced(case: &Case<'_>, source: &Instance) -> Option<String> {
+    let of = class(&source.kept);
+    let mut ours = case.target.sent(&source.mailbox, &of).filter(|i| i.by == Who::Client);
+    let promised = case.target.promised.iter().any(|p| p.mailbox == source.mailbox && class(&p.sent) == of);
+    (!promised && !ours.any(|i| !i.is_there() || !i.is_whole()))
+        .then(|| "its copy is there and whole, and was not read".into())
+}
+
+/// Law 5, at the end: n equal messages have n copies.
+pub(super) fn no_two_messages_share_a_copy(case: &Case<'_>) -> Vec<String> {
+    let mut owners: BTreeMap<_, &ItemFact> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let mut wanted: BTreeMap<(&str, Vec<u8>), usize> = BTreeMap::new();
+    for item in case.facts.items.iter().filter(|i| THERE.contains(&i.state) && i.state != "merged") {
+        if let Some(place) = item.at_target
+            && let Some(other) = owners.insert((item.mailbox.as_str(), place), item)
+        {
+            wrong.push(format!("two messages are said to be one: {other:?} and {item:?}"));
+        }
+        if let Some(source) = case.source_of(item) {
+            *wanted.entry((&item.mailbox, class(&source.kept))).or_default() += 1;
+        }
+    }
+    let missing = case.facts.report["totals"]["missing_at_target"].as_u64().unwrap_or(0);
+    for ((mailbox, of), count) in wanted {
+        let have = there(case, mailbox).get(&of).copied().unwrap_or(0);
+        if have < count && missing == 0 {
+            wrong.push(format!("lost: {mailbox} holds {have} of {count} copies of {}", shown(&of)));
+        }
+    }
+    wrong
+}
+
+/// Flags and dates of copies of ours are those of the source, unless a step of the ladder says that they could not be.
+/// Equal messages are a multiset: which copy is whose does not matter.
+pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut classes: BTreeMap<(&str, Vec<u8>), Vec<&ItemFact>> = BTreeMap::new();
+    for item in case.facts.items.iter().filter(|i| i.state == "verified") {
+        if item.ladder != 0 && !ladder_is_explained(case, item) {
+            wrong.push(format!("changed without need: {item:?}"));
+        }
+        if let Some(source) = case.source_of(item) {
+            classes.entry((&item.mailbox, class(&source.kept))).or_default().push(item);
+        }
+    }
+    for ((mailbox, of), items) in classes {
+        // Where one of them is not as it was sent, or not ours, nobody can say which should have what.
+        let sides: Option<(Vec<_>, Vec<_>)> =
+            items.iter().map(|i| Some((seen_at_source(case, i)?, seen_at_target(case, i)?))).collect();
+        let Some((mut sent, mut there)) = sides else { continue };
+        sent.sort();
+        there.sort();
+        if sent != there {
+            wrong.push(format!("other flags or dates in {mailbox}: {there:?} for {sent:?}: {}", shown(&of)));
+        }
+    }
+    wrong
+}
+
+/// Date and flags of a message.
+type Facets = (String, BTreeSet<String>);
+
+fn facets(message: &MessageSnapshot) -> Facets {
+    let flags = message.flags.iter().map(|f| f.to_ascii_lowercase()).collect();
+    (message.internal_date.clone(), flags)
+}
+
+fn seen_at_source(case: &Case<'_>, item: &ItemFact) -> Option<Facets> {
+    let mailbox = case.facts.source.holds.iter().find(|m| m.name == item.mailbox)?;
+    mailbox.messages.iter().find(|m| m.uid == item.at_source.1).map(facets)
+}
+
+fn seen_at_target(case: &Case<'_>, item: &ItemFact) -> Option<Facets> {
+    let ours = case.copy_of(item).is_some_and(|c| c.by == Who::Client) && item.ladder == 0;
+    let there = case.at_target(&item.mailbox, item.at_target?)?;
+    ours.then(|| facets(there))
+}
+
+fn ladder_is_explained(case: &Case<'_>, item: &ItemFact) -> bool {
+    let lone_lf = case.world.target_profile.lone_lf == LoneLf::Refuse;
+    (lone_lf && item.ladder == 1) || refusals(case) > 0
+}

@@ -1,0 +1,123 @@
+//! What happened at the servers.
+
+use mailhaul_sandbox::{Fault, Who};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::truth::class;
+use super::super::world::Existing;
+use super::Case;
+
+/// Verbs that change something.
+const WRITES: [&str; 7] = ["SELECT", "APPEND", "STORE", "EXPUNGE", "CREATE", "SUBSCRIBE", "COPY"];
+
+/// Law 1: nothing at the source is changed by us, by any command.
+pub(super) fn the_source_is_untouched(case: &Case<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for verb in WRITES.iter().filter(|verb| case.facts.source.commands.contains_key(**verb)) {
+        wrong.push(format!("the source was asked to {verb}"));
+    }
+    for entry in &case.facts.source.ledger {
+        if entry.who == Who::Client {
+            wrong.push(format!("the source was changed: UID {} of {}", entry.uid, entry.mailbox));
+        }
+    }
+    // Whatever another client did not do to a planted message is as it was planted.
+    for planted in &case.world.source {
+        let holds = case.facts.source.holds.iter().find(|m| m.name == planted.name);
+        let Some(holds) = holds else {
+            wrong.push(format!("the source lost {}", planted.name));
+            continue;
+        };
+        let there = case.source.instances.iter().filter(|i| i.mailbox == planted.name && i.is_there());
+        if there.count() != holds.messages.len() {
+            wrong.push(format!("the source holds other mail in {} than was put there", planted.name));
+        }
+        for message in &holds.messages {
+            let known = case.source.at(planted.name, (holds.uid_validity, message.uid));
+            if known.is_none_or(|k| k.kept != message.octets) {
+                wrong.push(format!("UID {} of {} is not as it was at the source", message.uid, planted.name));
+            }
+        }
+    }
+    wrong
+}
+
+/// Law 8: a migration adds, and does nothing else.
+pub(super) fn nothing_at_the_target_is_changed_or_removed(case: &Case<'_>) -> Vec<String> {
+    let touched = case.target.touched.iter();
+    touched.map(|e| format!("UID {} of {} at the target was {:?} by us", e.uid, e.mailbox, e.what)).collect()
+}
+
+/// The target is given no message more often than the source has it. Where another client took a copy of ours away, or the
+/// server kept something else, before we could see it, a second one is right, and the report says that it was sent.
+pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    let ours = case.target.instances.iter().filter(|i| i.by == Who::Client);
+    for instance in ours {
+        let of = class(&instance.sent);
+        if !seen.insert((instance.mailbox.clone(), of.clone())) {
+            continue;
+        }
+        let copies: Vec<_> =
+            case.target.sent(&instance.mailbox, &of).filter(|i| i.by == Who::Client).collect();
+        let wanted = case.source.sent(&instance.mailbox, &of).count();
+        let surplus = copies.len().saturating_sub(wanted);
+        let unseen = copies.iter().filter(|i| !i.is_there() || !i.is_whole()).count();
+        let excused = surplus <= unseen && case.is_doubted("resent", &instance.mailbox);
+        if surplus > 0 && !excused {
+            wrong.push(format!(
+                "doubled: {} holds {} copies of a message that the source has {wanted} times: {}",
+                instance.mailbox,
+                copies.len(),
+                shown(&instance.sent)
+            ));
+        }
+    }
+    wrong
+}
+
+/// Where mail found at the target is adopted, a message that was there before is not sent beside it.
+pub(super) fn nothing_is_sent_beside_what_was_adopted(case: &Case<'_>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for planted in case.world.target.iter().filter(|_| case.world.tuning.existing == Existing::Adopt) {
+        let mut counts: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        planted.letters.iter().for_each(|l| *counts.entry(class(&l.octets)).or_default() += 1);
+        for (of, before) in counts {
+            let all = || case.target.sent(planted.name, &of);
+            // What another client removed cannot be adopted.
+            let left = before.saturating_sub(all().filter(|i| i.removed == Some(Who::Other)).count());
+            let wanted = case.source.sent(planted.name, &of).count();
+            let ours = all().filter(|i| i.by == Who::Client).count();
+            let doubted = case.is_doubted("resent", planted.name);
+            if ours > wanted.saturating_sub(left) && !doubted {
+                wrong.push(format!(
+                    "doubled: {ours} copies sent to {} beside {left} that were there, and the source has {wanted}: {}",
+                    planted.name,
+                    shown(&of)
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// The beginning of a message, for people.
+pub(super) fn shown(octets: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(octets).chars().take(120).collect();
+    format!("{text:?} ({} octets)", octets.len())
+}
+
+/// How often messages of a mailbox were refused by a fault.
+pub(super) fn refusals(case: &Case<'_>) -> usize {
+    case.struck_target(|f| matches!(f, Fault::RefuseAppend(_) | Fault::Answer(_)))
+}
+
+/// Copies by class, of those that are there.
+pub(super) fn there(case: &Case<'_>, mailbox: &str) -> BTreeMap<Vec<u8>, usize> {
+    let mut counts = BTreeMap::new();
+    for instance in case.target.instances.iter().filter(|i| i.mailbox == mailbox && i.is_there()) {
+        *counts.entry(class(&instance.kept)).or_default() += 1;
+    }
+    counts
+}

@@ -1,0 +1,143 @@
+//! The truth about one server, replayed from its ledger: every message that was ever there, and what became of it.
+
+use bytes::Bytes;
+use mailhaul_sandbox::{Entry, What, Who};
+use std::collections::BTreeMap;
+
+/// A message that is or was on a server.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub(super) mailbox: String,
+    /// UIDVALIDITY and UID now, or when it was removed.
+    pub(super) place: (u32, u32),
+    /// The octets given.
+    pub(super) sent: Bytes,
+    /// The octets kept.
+    pub(super) kept: Bytes,
+    /// Who stored it.
+    pub(super) by: Who,
+    /// Who removed it.
+    pub(super) removed: Option<Who>,
+}
+
+impl Instance {
+    pub(super) fn is_there(&self) -> bool {
+        self.removed.is_none()
+    }
+
+    /// It was stored as it was given, but for line ends.
+    pub(super) fn is_whole(&self) -> bool {
+        class(&self.sent) == class(&self.kept)
+    }
+}
+
+/// A row about a message of which nothing was stored.
+#[derive(Clone, Debug)]
+pub(super) struct Unstored {
+    pub(super) mailbox: String,
+    pub(super) sent: Bytes,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) instances: Vec<Instance>,
+    /// By every place it ever had.
+    places: BTreeMap<(String, u32, u32), usize>,
+    /// Confirmed and not stored.
+    pub(super) promised: Vec<Unstored>,
+    /// Changed or removed by a client over a connection.
+    pub(super) touched: Vec<Entry>,
+}
+
+impl Truth {
+    pub(super) fn of(ledger: &[Entry]) -> Self {
+        let mut truth = Self::default();
+        for entry in ledger {
+            truth.replay(entry);
+        }
+        truth
+    }
+
+    fn replay(&mut self, entry: &Entry) {
+        let key = (entry.mailbox.clone(), entry.uid_validity, entry.uid);
+        if entry.who == Who::Client && matches!(entry.what, What::Removed | What::Flagged) {
+            self.touched.push(entry.clone());
+        }
+        match &entry.what {
+            What::Stored { sent, kept } => {
+                self.places.insert(key, self.instances.len());
+                self.instances.push(Instance {
+                    mailbox: entry.mailbox.clone(),
+                    place: (entry.uid_validity, entry.uid),
+                    sent: sent.clone(),
+                    kept: kept.clone(),
+                    by: entry.who,
+                    removed: None,
+                });
+            }
+            What::Removed => {
+                if let Some(instance) = self.places.get(&key).and_then(|i| self.instances.get_mut(*i)) {
+                    instance.removed = Some(entry.who);
+                }
+            }
+            What::Renumbered { uid_validity, uid } => {
+                let Some(index) = self.places.get(&key).copied() else { return };
+                self.places.insert((entry.mailbox.clone(), *uid_validity, *uid), index);
+                if let Some(instance) = self.instances.get_mut(index) {
+                    instance.place = (*uid_validity, *uid);
+                }
+            }
+            What::Promised { sent } => {
+                self.promised.push(Unstored { mailbox: entry.mailbox.clone(), sent: sent.clone() });
+            }
+            What::Merged { .. } | What::Flagged => {}
+        }
+    }
+
+    /// The message that has or had this place.
+    pub(super) fn at(&self, mailbox: &str, place: (u32, u32)) -> Option<&Instance> {
+        self.places.get(&(mailbox.to_owned(), place.0, place.1)).and_then(|i| self.instances.get(*i))
+    }
+
+    /// Messages of a mailbox whose octets, as given, are of this class.
+    pub(super) fn sent<'a>(&'a self, mailbox: &'a str, of: &'a [u8]) -> impl Iterator<Item = &'a Instance> {
+        self.instances.iter().filter(move |i| i.mailbox == mailbox && class(&i.sent) == of)
+    }
+}
+
+/// Octets with every `CR* LF` and lone CR as CRLF, and without newlines at the end: two messages of one class differ in
+/// their line ends at most.
+pub(super) fn class(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(octets.len());
+    let mut rest = octets;
+    while let [first, others @ ..] = rest {
+        rest = others;
+        match first {
+            b'\r' => {
+                let more = rest.iter().take_while(|b| **b == b'\r').count();
+                if rest.get(more) == Some(&b'\n') {
+                    rest = &rest[more + 1..];
+                }
+                out.extend(b"\r\n");
+            }
+            b'\n' => out.extend(b"\r\n"),
+            octet => out.push(*octet),
+        }
+    }
+    while out.ends_with(b"\r\n") {
+        out.truncate(out.len() - 2);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::class;
+
+    #[test]
+    fn a_class_forgets_line_ends_and_nothing_else() {
+        assert_eq!(class(b"a\nb\r\r\nc\rd\r\n\r\n"), b"a\r\nb\r\nc\r\nd");
+        assert_eq!(class(b"a\r\rb"), b"a\r\n\r\nb");
+        assert_ne!(class(b"a b"), class(b"a  b"));
+    }
+}

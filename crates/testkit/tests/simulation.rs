@@ -1,0 +1,122 @@
+//! The seeded simulation (`testkit::sim`): the real engine in a world of faults, judged by checkers of their own.
+//!
+//! `MAILHAUL_SIM_SEEDS=100000` runs more seeds than CI does, `MAILHAUL_SIM_FIRST=n` begins elsewhere, and
+//! `MAILHAUL_SIM_SEED=n` replays one.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
+
+#[path = "simulation/regressions.rs"]
+mod regressions;
+
+use mailhaul_testkit::sim::{Outcome, World, replay, simulate};
+
+#[cfg(mailhaul_mutants)]
+use mailhaul_engine::mutants::Mutant;
+
+/// Seeds of a run in CI.
+const SEEDS: u64 = 1000;
+/// Failing seeds shown in full.
+const SHOWN: usize = 5;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|n| n.parse().ok())
+}
+
+fn outcome(seed: u64) -> (World, Outcome) {
+    let world = World::of(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = simulate(&world, folder.path());
+    (world, outcome)
+}
+
+/// A seed and what is wrong with it, with the one command that shows it again.
+fn told(seed: u64, outcome: &Outcome) -> String {
+    format!("seed {seed}:\n  {}\n  again: {}", outcome.wrong.join("\n  "), replay(seed))
+}
+
+#[test]
+fn no_fault_loses_doubles_or_misreports_mail() {
+    let first = number("MAILHAUL_SIM_FIRST").unwrap_or(1);
+    let count = number("MAILHAUL_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut failed = Vec::new();
+    for seed in first..first + count {
+        let (_, outcome) = outcome(seed);
+        if !outcome.wrong.is_empty() {
+            eprintln!("{}", told(seed, &outcome));
+            failed.push(seed);
+        }
+        if failed.len() >= SHOWN {
+            break;
+        }
+    }
+    assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+}
+
+/// A seed that fails must fail again: whatever a run does depends on its seed alone.
+#[test]
+fn a_seed_always_runs_the_same() {
+    for seed in 1..=40 {
+        let told = || {
+            let facts = outcome(seed).1.facts.unwrap();
+            format!("{:?} {:?} {:?} {}", facts.runs, facts.items, facts.target.ledger, facts.writes)
+        };
+        assert_eq!(told(), told(), "seed {seed}");
+    }
+}
+
+/// Broken rules, one at a time: each must be noticed within [`SEEDS`] seeds that pass with the rule in force.
+#[cfg(mailhaul_mutants)]
+#[test]
+fn every_mutant_is_caught() {
+    let mut missed = Vec::new();
+    for mutant in Mutant::ALL {
+        Mutant::switch(Some(mutant));
+        let caught = (1..=SEEDS).map(|seed| (seed, outcome(seed).1)).find(|(_, o)| !o.wrong.is_empty());
+        Mutant::switch(None);
+        match caught {
+            Some((seed, with)) => {
+                let without = outcome(seed).1;
+                assert!(without.wrong.is_empty(), "fails without a mutant: {}", told(seed, &without));
+                eprintln!("{mutant:?} is caught by seed {seed}: {}", with.wrong[0]);
+            }
+            None => missed.push(mutant),
+        }
+    }
+    assert!(missed.is_empty(), "not caught within {SEEDS} seeds: {missed:?}");
+}
+
+/// Replays `MAILHAUL_SIM_SEED`, and shows the world and how it went; without one, seed 1. Where rules can be broken,
+/// `MAILHAUL_MUTANT` names the one that is.
+#[test]
+fn one_seed() {
+    #[cfg(mailhaul_mutants)]
+    if let Ok(name) = std::env::var("MAILHAUL_MUTANT") {
+        Mutant::switch(Mutant::ALL.into_iter().find(|m| format!("{m:?}") == name));
+    }
+    let seed = number("MAILHAUL_SIM_SEED").unwrap_or(1);
+    let (world, outcome) = outcome(seed);
+    show(&world);
+    if let Some(facts) = &outcome.facts {
+        println!("runs {:?}", facts.runs);
+        println!("struck at the source {:?}", facts.source.struck);
+        println!("struck at the target {:?}", facts.target.struck);
+        println!("connections that died {:?}", facts.died);
+        facts.items.iter().for_each(|item| println!("{item:?}"));
+        println!("what happened at the target");
+        facts.target.ledger.iter().for_each(|entry| println!("{entry:.40?}"));
+        println!("doubts {:#}", facts.report["doubts"]);
+        println!("totals {}", facts.report["totals"]);
+    }
+    assert!(outcome.wrong.is_empty(), "{}", told(seed, &outcome));
+}
+
+fn show(world: &World) {
+    let mailboxes: Vec<_> = world.source.iter().map(|m| (m.name, m.letters.len())).collect();
+    println!("{mailboxes:?}");
+    println!("source {:?}", world.source_profile);
+    println!("target {:?}", world.target_profile);
+    println!("goes wrong at the source {:?}", world.source_plan);
+    println!("goes wrong at the target {:?}", world.target_plan);
+    println!("cuts {:?}", world.cuts);
+    println!("stops {:?}", world.stops);
+    println!("{:?}", world.tuning);
+}
