@@ -162,7 +162,7 @@ impl Stage {
             biased;
             () = stopped.notified() => {
                 // In every other case what was already written still arrives and is worked on.
-                if stop % 2 == 0 { tokio::time::sleep(Duration::from_millis(50)).await; }
+                if stop.is_multiple_of(2) { tokio::time::sleep(Duration::from_millis(50)).await; }
                 if self.steps.load(Ordering::SeqCst) >= STEPS_MAX { Ran::Endless } else { Ran::Stopped }
             }
             ended = tokio::time::timeout(RUN_TIME_MAX, migration.migrate()) => match ended {

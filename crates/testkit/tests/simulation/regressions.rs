@@ -2,12 +2,13 @@
 //! may change with the generator, this does not.
 
 use mailhaul_sandbox::{Fault, Planned, Trigger};
-use mailhaul_testkit::sim::{Cut, Death, End, Letter, Planted, World, simulate};
+use mailhaul_testkit::sim::{Cut, Death, End, Facts, Letter, Planted, World, simulate};
 
-fn holds(world: &World) {
+fn holds(world: &World) -> Facts {
     let folder = tempfile::tempdir().unwrap();
     let outcome = simulate(world, folder.path());
     assert!(outcome.wrong.is_empty(), "stops {:?}: {}", world.stops, outcome.wrong.join("\n"));
+    outcome.facts.unwrap()
 }
 
 fn nth_append(n: u64, fault: Fault) -> Planned {
@@ -37,11 +38,12 @@ fn a_message_that_the_scan_cannot_read_is_no_proof_of_absence() {
 /// found as one run: nothing was said.
 #[test]
 fn in_a_group_a_copy_of_another_client_is_a_doubt_even_in_a_run() {
-    let letters: Vec<Letter> = ["a", "b", "c", "d"].map(Letter::new).into();
+    let letters: Vec<Letter> = ["a", "b", "c", "d", "e"].map(Letter::new).into();
+    // The first message goes alone, the others in groups of two: the third command is the second of its group.
     for stop in 0..70 {
         let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
         world.target_profile.multiappend = false;
-        world.target_plan = vec![nth_append(2, Fault::Twin), nth_append(2, Fault::DropBeforeStore)];
+        world.target_plan = vec![nth_append(3, Fault::Twin), nth_append(3, Fault::DropBeforeStore)];
         world.stops = vec![stop];
         holds(&world);
     }
@@ -50,11 +52,12 @@ fn in_a_group_a_copy_of_another_client_is_a_doubt_even_in_a_run() {
 /// Seed 904. The server merges two equal messages of one batch: the first one owns the copy, with its flags and its date.
 #[test]
 fn of_two_equal_messages_in_one_batch_the_first_owns_the_copy() {
-    let first = Letter::new("a");
+    // The first message goes alone, the two equal ones together.
+    let (alone, first) = (Letter::new("alone"), Letter::new("a"));
     let second =
         Letter { flags: "\\Flagged".into(), date: "04-Apr-2021 10:11:12 +0000".into(), ..first.clone() };
     for multiappend in [true, false] {
-        let mut world = World::calm(&[&first, &second]);
+        let mut world = World::calm(&[&alone, &first, &second]);
         world.target_profile.merges = true;
         world.target_profile.multiappend = multiappend;
         holds(&world);
@@ -76,14 +79,15 @@ fn a_message_that_is_not_given_while_adopting_is_asked_for_again() {
     }
 }
 
-/// Found through the mutant `GroupGateLast`, which turned in circles. Every connection is lost while the message is uploaded:
+/// Found through the mutant `GroupGateLast`, which turned in circles. Every connection is lost before the gate is reached:
 /// it was sent again at once, without end.
 #[test]
 fn a_connection_that_is_lost_each_time_is_waited_out_and_given_up() {
-    let long = Letter { octets: vec![b'x'; 20_000].into(), ..Letter::new("long") };
+    let long = Letter { octets: vec![b'x'; 200_000].into(), ..Letter::new("long") };
     let mut world = World::calm(&[&long]);
     let cut =
         |connection| Cut { end: End::Target, connection, to_server: true, octets: 5_000, death: Death::Ends };
-    world.cuts = (1..2_000).map(cut).collect();
-    holds(&world);
+    world.cuts = (1..10_000).map(cut).collect();
+    let facts = holds(&world);
+    assert!(facts.died.len() > 5, "{} {:?}", facts.died.len(), facts.runs);
 }
