@@ -117,7 +117,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     }
     if facts.exists > 0 {
         let told = facts.uid_next.unwrap_or(Key(1));
-        match or_refusal(after_the_last(target).await)? {
+        match or_refusal(after_the_last(target, task).await)? {
             Ok(after) => task.start = after.unwrap_or(told),
             Err(words) => {
                 return refuse(journal, task, format!("the new server does not list it: {words}")).await;
@@ -130,10 +130,11 @@ async fn keep_facts<T: TargetSession, J: Journal>(
 
 /// One more than the highest UID there is; `None` without a complete listing. What a mailbox holds is known by this, not by
 /// its UIDNEXT, which some servers tell too high or too low.
-async fn after_the_last<T: TargetSession>(target: &mut T) -> Result<Option<Key>, EndError> {
-    let (keys, exists) = target.keys().await?;
-    let complete = keys.len() as u64 == exists;
-    Ok(keys.last().filter(|_| complete).map(|last| Key(last.0.saturating_add(1))))
+async fn after_the_last<T: TargetSession>(target: &mut T, task: &Task<'_>) -> Result<Option<Key>, EndError> {
+    // Opened again: others were opened since.
+    let listing = target.open_and_list(&task.step.target.wire).await?;
+    let complete = listing.is_complete();
+    Ok(listing.keys.last().filter(|_| complete).map(|last| Key(last.0.saturating_add(1))))
 }
 
 /// UIDNEXT where EXAMINE gave none: by STATUS, else one more than the highest UID of a complete listing, which

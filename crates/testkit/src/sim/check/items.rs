@@ -108,6 +108,14 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         Some("unreadable") if source.kept.is_empty() && case.world.source_profile.size_adds > 0 => true,
         Some("unreadable") => case.facts.source.struck.len() + case.facts.died.len() >= 3,
         Some("damaged") => case.copy_of(item).is_some_and(|c| !c.is_whole()) || lies() > 0,
+        // Without a UID it is looked for by its octets: what the server altered is not found by them.
+        Some("absent") if item.at_target.is_none() => {
+            // Of equal messages that a server merges and names no UID for, each but one is not there as a copy of its own.
+            let merged = case.world.target_profile.merges && twins(case, item, source) > 1;
+            merged
+                || unplaced(case, source).is_none()
+                || case.struck_target(|f| *f == Fault::OkWithoutStoring) > 0
+        }
         Some("absent") => {
             case.copy_of(item).is_none_or(|c| !c.is_there()) && (case.copy_of(item).is_some() || lies() > 0)
         }
@@ -131,6 +139,15 @@ fn refused_by(profile: &Profile, octets: &[u8]) -> bool {
 fn gone(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     let Some(copy) = case.copy_of(item) else { return Some("it never was there".into()) };
     (copy.removed != Some(Who::Other)).then(|| "nobody removed it".into())
+}
+
+/// How many messages of the mailbox have the octets of this one.
+fn twins(case: &Case<'_>, item: &ItemFact, source: &Instance) -> usize {
+    let of = class(&source.kept);
+    let same = |other: &&ItemFact| {
+        other.mailbox == item.mailbox && case.source_of(other).is_some_and(|s| class(&s.kept) == of)
+    };
+    case.facts.items.iter().filter(same).count()
 }
 
 /// `stored` without having been read back: the server said OK and its copy cannot be found, since it is not as it was sent,
