@@ -79,7 +79,8 @@ fn append(messages: &[&str]) -> String {
 
 #[tokio::test]
 async fn each_capability_is_announced_while_its_knob_is_on_and_no_longer() {
-    let knobs: [(&str, fn(&mut Profile)); 10] = [
+    type TurnOff = fn(&mut Profile);
+    let knobs: [(&str, TurnOff); 10] = [
         ("LITERAL+", |p| p.literal_plus = false),
         ("MULTIAPPEND", |p| p.multiappend = false),
         ("UIDPLUS", |p| p.uidplus = false),
