@@ -233,7 +233,7 @@ fn ranges(keys: &[Key]) -> String {
     set
 }
 
-/// The highest UID of a set that [`ranges`] wrote.
+/// The highest UID of a set that `ranges` wrote.
 pub fn highest(set: &str) -> Option<Key> {
     set.rsplit([',', ':']).next()?.parse().ok().map(Key)
 }

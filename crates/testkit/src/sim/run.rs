@@ -48,7 +48,7 @@ pub enum Ran {
     Failed(String),
     /// The client was stopped dead.
     Stopped,
-    /// It did not end in [`RUN_TIME_MAX`] or [`STEPS_MAX`].
+    /// It did not end within the time and the steps that a run may take.
     Endless,
 }
 
