@@ -179,8 +179,12 @@ impl Link {
 
     fn examined(&mut self, reply: Reply) -> Result<Opened, EndError> {
         let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
+        self.opened(&facts)
+    }
+
+    fn opened(&mut self, facts: &MailboxFacts) -> Result<Opened, EndError> {
         self.exists = u64::from(facts.exists);
-        opened(&facts).ok_or_else(|| EndError::Protocol {
+        opened(facts).ok_or_else(|| EndError::Protocol {
             server: self.server.clone(),
             doing: "EXAMINE",
             what: "it gives no UIDVALIDITY, so that UIDs mean nothing".into(),
@@ -191,21 +195,19 @@ impl Link {
     ///
     /// QUIRK: Dovecot 2.3: a fresh session can miss a message just appended until a NOOP (law 7).
     pub(crate) async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
-        let replies = self.ask_all(Self::listing().into(), "NOOP and UID FETCH").await?;
-        self.listed(replies)
+        let (_, keys) = self.uids(Self::listing().into(), "NOOP and UID FETCH").await?;
+        Ok((keys, self.exists))
     }
 
     /// [`Link::examine`] and [`Link::keys`] in one round trip. After a refused EXAMINE nothing is open, so that the
     /// others are refused as well.
     pub(crate) async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
         let [noop, fetch] = Self::listing();
-        let mut replies = self.ask_all(vec![self.examining(mailbox), noop, fetch], "EXAMINE").await?;
-        let listing = replies.split_off(1);
-        let opened = match replies.pop() {
-            Some(reply) => self.examined(reply?)?,
-            None => return Err(self.lost("EXAMINE")),
-        };
-        let (keys, exists) = self.listed(listing)?;
+        let (facts, keys) = self.uids(vec![self.examining(mailbox), noop, fetch], "EXAMINE").await?;
+        let Some(facts) = facts else { return Err(self.lost("EXAMINE")) };
+        let exists = self.exists;
+        let opened = self.opened(&facts)?;
+        self.exists = exists;
         Ok(UidListing { opened, keys, exists })
     }
 
@@ -213,19 +215,47 @@ impl Link {
         [Command::noop(), Command::uid_fetch("1:*", "(UID)")]
     }
 
-    fn listed(&mut self, replies: Vec<Result<Reply, EndError>>) -> Result<(Vec<Key>, u64), EndError> {
-        let data: Vec<Untagged> =
-            replies.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flat_map(|r| r.data).collect();
-        let mut keys: Vec<Key> = data
-            .iter()
-            .filter_map(
-                |d| if let Untagged::Fetch(f) = d { f.uid.map(|u| Key(u.get().into())) } else { None },
-            )
-            .collect();
+    /// Sends commands together and keeps of their answers the UIDs, ascending, and what a mailbox said when it was
+    /// opened: a listing of a million messages takes a million numbers, not a million responses.
+    async fn uids(
+        &mut self,
+        commands: Vec<Command>,
+        doing: &'static str,
+    ) -> Result<(Option<MailboxFacts>, Vec<Key>), EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let (mut open, limit) = (commands.len(), self.limits.command.max(self.limits.silence));
+        for command in commands {
+            self.send(command, doing, limit, sink.clone());
+        }
+        drop(sink);
+        let (mut keys, mut facts, mut refused) = (Vec::new(), None, None);
+        while open > 0 {
+            match items.recv().await {
+                Some(Item::Data(Untagged::Fetch(fetch))) => {
+                    keys.extend(fetch.uid.map(|uid| Key(uid.get().into())));
+                }
+                Some(Item::Data(data)) => self.count(&data),
+                Some(Item::Opened(said)) => {
+                    self.exists = u64::from(said.exists);
+                    facts = Some(*said);
+                }
+                Some(Item::Done { status, text, .. }) => {
+                    open -= 1;
+                    if status != Status::Ok && refused.is_none() {
+                        refused = Some(quirks::refusal(status, &text));
+                    }
+                }
+                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
+                None => return Err(self.lost(doing)),
+            }
+        }
+        if let Some(refusal) = refused {
+            return Err(EndError::Refused { server: self.server.clone(), doing, refusal });
+        }
         keys.sort_unstable();
         keys.dedup();
-        data.iter().for_each(|data| self.count(data));
-        Ok((keys, self.exists))
+        Ok((facts, keys))
     }
 
     /// Follows EXISTS and EXPUNGE of the opened mailbox.
