@@ -303,26 +303,17 @@ async fn see_uid_next<S: Source, T: Target, J: Journal>(
     job: &mut Job,
 ) -> Result<(), Error> {
     let mut losses = Losses::new(ctx);
-    let (opened, keys, exists) = loop {
-        match list_target(sessions.target(ctx).await?, job).await {
+    let listing = loop {
+        match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
             Ok(listing) => break listing,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
-    let same_epoch = opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
-    if let Some(last) = keys.last().filter(|_| same_epoch && keys.len() as u64 == exists) {
+    let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
+    if let Some(last) = listing.keys.last().filter(|_| same_epoch && listing.is_complete()) {
         job.uid_next = job.uid_next.max(Key(last.0 + 1));
     }
     Ok(())
-}
-
-async fn list_target<S: TargetSession>(
-    session: &mut S,
-    job: &Job,
-) -> Result<(Opened, Vec<Key>, u64), EndError> {
-    let opened = session.open(&job.target.wire).await?;
-    let (keys, exists) = session.keys().await?;
-    Ok((opened, keys, exists))
 }
 
 /// Whether anything of the epoch is listed. Items of former epochs are none of a pass's: their numbers mean nothing now.
