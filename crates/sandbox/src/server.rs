@@ -107,6 +107,20 @@ impl Sandbox {
         self.world().counters.clone()
     }
 
+    /// Octets of messages given to clients and taken from them so far, as in [`Counters`].
+    pub fn octets_passed(&self) -> (u64, u64) {
+        let counters = &self.world().counters;
+        (counters.octets_given, counters.octets_taken)
+    }
+
+    pub(crate) fn gave(&self, octets: u64) {
+        self.world().counters.octets_given += octets;
+    }
+
+    pub(crate) fn took(&self, octets: u64) {
+        self.world().counters.octets_taken += octets;
+    }
+
     /// Serves one connection until it ends.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, stream: S) {
         Session::new(self.clone(), stream).run().await;

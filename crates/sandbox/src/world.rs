@@ -18,6 +18,10 @@ pub struct Counters {
     pub logins: u64,
     /// Refused logins.
     pub refused_logins: u64,
+    /// Octets of the messages whose bodies were written to a client.
+    pub octets_given: u64,
+    /// Octets of the messages that came with APPEND, stored or not.
+    pub octets_taken: u64,
 }
 
 /// A fault that struck.

@@ -7,7 +7,9 @@
 #[path = "simulation/regressions.rs"]
 mod regressions;
 
-use mailhaul_testkit::sim::{Outcome, World, replay, simulate};
+use mailhaul_testkit::corpus::Random;
+use mailhaul_testkit::sim::{Letter, Outcome, World, replay, simulate};
+use std::time::Duration;
 
 #[cfg(mailhaul_mutants)]
 use mailhaul_engine::mutants::Mutant;
@@ -61,6 +63,35 @@ fn a_seed_always_runs_the_same() {
         };
         assert_eq!(told(), told(), "seed {seed}");
     }
+}
+
+/// A source that gives faster than the target takes: what is on its way stays within the memory that is allowed. With more
+/// memory allowed more is on its way: the meter is not blind.
+#[test]
+fn the_octets_on_their_way_stay_under_the_limit() {
+    let mut random = Random::new(7);
+    let letter = |n: usize, octets: u64| Letter {
+        octets: vec![b'x'; octets as usize].into(),
+        ..Letter::new(&n.to_string())
+    };
+    let letters: Vec<Letter> = (0..150).map(|n| letter(n, random.between(10_000, 50_000))).collect();
+    let most = |memory_octets: u64| {
+        let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+        world.target_profile.commit_delay = Duration::from_millis(700);
+        world.tuning.memory_octets = memory_octets;
+        (world.tuning.batch_octets, world.tuning.range_octets) = (60_000, 60_000);
+        world.tuning.in_memory_octets = 60_000;
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = simulate(&world, folder.path());
+        assert!(outcome.wrong.is_empty(), "{}", outcome.wrong.join("\n"));
+        outcome.facts.unwrap().in_flight_max
+    };
+    let (tight, wide) = (most(600_000), most(2_500_000));
+    assert!(tight <= 600_000, "{tight} octets were on their way");
+    assert!(
+        wide <= 2_500_000 && wide > 2 * tight,
+        "{wide} octets were on their way, and {tight} with less memory"
+    );
 }
 
 /// Broken rules, one at a time: each must be noticed within [`SEEDS`] seeds that pass with the rule in force.

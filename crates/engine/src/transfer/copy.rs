@@ -5,7 +5,7 @@ use super::epochs::refresh_target;
 use super::feed::Wish;
 use super::job::{Job, Losses, Pages, Sessions};
 use super::reading::Reading;
-use super::rekey::recognise;
+use super::rekey::{Recognised, recognise};
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
@@ -53,8 +53,10 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
             Ok(listing) => listing,
             Err(why) => return Ok(CopyEnd::Left(why)),
         };
-        if let Err(why) = recognise(ctx, sessions, job, memory, &listing.epoch).await? {
-            return Ok(CopyEnd::Left(why));
+        match recognise(ctx, sessions, job, memory, &listing.epoch).await? {
+            Recognised::Done => {}
+            Recognised::Renumbered => continue,
+            Recognised::Not(why) => return Ok(CopyEnd::Left(why)),
         }
         tell_listed(ctx, job, &listing).await?;
         resolve(ctx, sessions, job, None).await?;

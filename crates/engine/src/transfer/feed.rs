@@ -22,9 +22,11 @@ const FACTS_OCTETS: u64 = 3 * 1024;
 /// The memory share of one mailbox in work: no other mailbox can starve it.
 pub fn memory_share(limits: &Limits, mailboxes_in_work: usize) -> Arc<Semaphore> {
     let share = limits.body_memory_octets / mailboxes_in_work.max(1) as u64;
-    // Two open batches, one being built, a range asked for and one message beyond must fit, else nothing would move.
+    // Two open batches, one being built, a range asked for and one message beyond must fit, else nothing would move; and
+    // one that goes to the spool.
     let least =
         3 * limits.batch_octets_max + limits.fetch_range_octets_max + limits.body_in_memory_octets_max;
+    let least = least.max(u64::from(memory_units(limits, u64::MAX)) * UNIT_OCTETS);
     Arc::new(Semaphore::new(usize::try_from(share.max(least) / UNIT_OCTETS).unwrap_or(usize::MAX >> 4)))
 }
 
@@ -237,8 +239,15 @@ mod tests {
     /// than there is, or the pass would wait for itself.
     #[test]
     fn the_memory_for_any_range_can_be_had() {
-        for in_memory in [0, 2000, 1 << 20] {
-            let limits = Limits { body_in_memory_octets_max: in_memory, ..Limits::default() };
+        let usual = Limits::default();
+        let little = Limits {
+            batch_octets_max: 1,
+            fetch_range_octets_max: 1,
+            body_memory_octets: 1,
+            ..Limits::default()
+        };
+        for (in_memory, of) in [0, 2000, 1 << 20].into_iter().flat_map(|n| [(n, &usual), (n, &little)]) {
+            let limits = Limits { body_in_memory_octets_max: in_memory, ..of.clone() };
             for octets in [0, 1, 1023, 2001, 40_000, 600_000, 3 << 20, 1 << 30] {
                 let page: Vec<Item> = (1..=300).map(|k| item(k, octets)).collect();
                 let ranges = split(&page, &limits, false);

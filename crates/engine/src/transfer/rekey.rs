@@ -8,9 +8,9 @@ use crate::adopt::read_source;
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};
-use crate::journal::{Change, Epoch, Item, ItemId, Journal, Note, Reason, Side, State};
+use crate::journal::{Change, Epoch, EpochId, Item, ItemId, Journal, Note, Reason, Side, State};
 use crate::message::{Digest, Fingerprint};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -32,8 +32,18 @@ struct Known {
     flags: u64,
 }
 
-/// Recognises the messages of former epochs among those that the `current` one lists. `Err` inside: what is gone could
-/// not be told from what is not shown, and why; then nothing may be copied.
+/// How recognising ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// What is known has the numbers of the current epoch; the rest may be copied.
+    Done,
+    /// The mailbox has yet another epoch now: list it again.
+    Renumbered,
+    /// Nothing may be copied, since what is gone or copied before cannot be told from what is not shown; why.
+    Not(String),
+}
+
+/// Recognises the messages of former epochs among those that the `current` one lists.
 ///
 /// Must run after the listing of the current epoch is recorded and before anything of it is copied. It may be stopped
 /// anywhere: the pairs found so far are in the journal, the rest is found by the next run.
@@ -43,9 +53,9 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
     job: &mut Job,
     memory: &Arc<Semaphore>,
     current: &Epoch,
-) -> Result<Result<(), String>, Error> {
+) -> Result<Recognised, Error> {
     if ctx.journal.epochs(job.record.id, Side::Source).await?.len() < 2 {
-        return Ok(Ok(()));
+        return Ok(Recognised::Done);
     }
     // Once this epoch was recognised, what is of a former one and has returned to `listed` (an undo) is not shown here.
     let done = last_recognised(ctx, job).await? == Some(word(current));
@@ -55,19 +65,25 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
     }
     // An item in an open batch keeps its number until its fate is known.
     resolve(ctx, sessions, job, None).await?;
-    let mut former = former(ctx, job, current).await?;
+    let mut former = join_former(ctx, job, current).await?;
     let mut listed = listed(ctx, job, current).await?;
     if former.iter().any(|f| f.fingerprint.is_some()) {
         read(ctx, sessions, job, memory, &mut listed).await?;
     }
     let pairs = pair(&former, &listed);
     rekey(ctx, &former, &listed, &pairs).await?;
-    let paired: HashSet<ItemId> = pairs.iter().map(|(from, _)| *from).collect();
+    let paired: HashSet<ItemId> = pairs.iter().flat_map(|(from, to)| [*from, *to]).collect();
     let (all, new) = (former.len(), listed.len() - pairs.len());
     former.retain(|f| !paired.contains(&f.id));
+    listed.retain(|l| !paired.contains(&l.id));
+    let open = perhaps_copied(&former, &listed);
+    if open > 0 {
+        return not_read(ctx, sessions, job, current, open).await;
+    }
     let gone: Vec<ItemId> = former.iter().filter(|f| f.state == State::Listed).map(|f| f.id).collect();
-    if let Err(why) = conclude_gone(ctx, sessions, job, current, &gone).await? {
-        return Ok(Err(why));
+    let end = conclude_gone(ctx, sessions, job, current, &gone).await?;
+    if end != Recognised::Done {
+        return Ok(end);
     }
     let text = format!(
         "the old server gave {} another UIDVALIDITY ({}): of {all} known messages {} were recognised by their content, \
@@ -79,7 +95,7 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
     );
     let note = Note { kind: word(current), mailbox: Some(job.record.id), key: None, text };
     ctx.journal.note(note).await?;
-    Ok(Ok(()))
+    Ok(Recognised::Done)
 }
 
 /// The kind of the note that says that an epoch was recognised. The last one of a mailbox counts: a server may return to
@@ -114,6 +130,23 @@ async fn uncopied<S: Source, T: Target, J: Journal>(
         all.extend(page.iter().map(|i| i.id).filter(|id| id.epoch != current.id));
     }
     Ok(all)
+}
+
+/// Everything of former epochs that was not gone before. Where an epoch was listed and the next one came before it was
+/// recognised, one message stands there twice: what is known of it takes the later number.
+async fn join_former<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    current: &Epoch,
+) -> Result<Vec<Known>, Error> {
+    loop {
+        let former = former(ctx, job, current).await?;
+        let pairs = listed_again(&former);
+        if pairs.is_empty() {
+            return Ok(former);
+        }
+        rekey(ctx, &former, &former, &pairs).await?;
+    }
 }
 
 /// Everything of former epochs that was not gone before.
@@ -229,6 +262,57 @@ fn pair(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
     pairs
 }
 
+/// Pairs what is known of earlier epochs with what a later one among them lists and nobody has read, by size and date:
+/// octets decide when both are looked for in the current epoch. Nothing is lost by a wrong pair: what was listed and
+/// not copied is new in the current epoch.
+fn listed_again(former: &[Known]) -> Vec<(ItemId, ItemId)> {
+    let epochs: BTreeSet<EpochId> = former.iter().map(|k| k.id.epoch).collect();
+    let unread = |k: &&Known| k.fingerprint.is_none() && matches!(k.state, State::Listed | State::Excluded);
+    for later in epochs.into_iter().skip(1) {
+        // All of them as if unread, so that their looks alone are compared.
+        let bare = |k: &Known| Known { fingerprint: None, ..k.clone() };
+        let earlier: Vec<Known> = former.iter().filter(|k| k.id.epoch < later).map(bare).collect();
+        let listed: Vec<Known> =
+            former.iter().filter(|k| k.id.epoch == later).filter(unread).map(bare).collect();
+        let pairs = pair(&earlier, &listed);
+        if !pairs.is_empty() {
+            return pairs;
+        }
+    }
+    Vec::new()
+}
+
+/// How many listed messages could not be read and look like one that was copied and is not found.
+fn perhaps_copied(former: &[Known], listed: &[Known]) -> usize {
+    let copied: HashSet<u64> = former.iter().filter(|f| f.fingerprint.is_some()).map(|f| f.looks).collect();
+    listed.iter().filter(|l| l.fingerprint.is_none() && copied.contains(&l.looks)).count()
+}
+
+/// Why they were not: another epoch, or a server that does not give them.
+async fn not_read<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    current: &Epoch,
+    messages: usize,
+) -> Result<Recognised, Error> {
+    let mut losses = Losses::new(ctx);
+    let opened = loop {
+        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
+            Ok(opened) => break opened,
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    };
+    if opened.facts.uid_validity != current.facts.uid_validity {
+        return Ok(Recognised::Renumbered);
+    }
+    let text = &job.record.source.text;
+    Ok(Recognised::Not(format!(
+        "the old server gave {text} another UIDVALIDITY and does not give {messages} of its messages, which may be ones that \
+         are copied already; run again"
+    )))
+}
+
 async fn rekey<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     former: &[Known],
@@ -265,9 +349,9 @@ async fn conclude_gone<S: Source, T: Target, J: Journal>(
     job: &Job,
     current: &Epoch,
     gone: &[ItemId],
-) -> Result<Result<(), String>, Error> {
+) -> Result<Recognised, Error> {
     if gone.is_empty() {
-        return Ok(Ok(()));
+        return Ok(Recognised::Done);
     }
     sessions.source = None;
     let mut losses = Losses::new(ctx);
@@ -279,7 +363,7 @@ async fn conclude_gone<S: Source, T: Target, J: Journal>(
     };
     if !complete {
         let text = &job.record.source.text;
-        return Ok(Err(format!(
+        return Ok(Recognised::Not(format!(
             "the old server does not list {text} completely twice after it got another UIDVALIDITY"
         )));
     }
@@ -290,7 +374,7 @@ async fn conclude_gone<S: Source, T: Target, J: Journal>(
             gone.iter().map(|id| Change::to(*id, State::GoneAtSource).because(reason())).collect();
         ctx.journal.change(&changes).await?;
     }
-    Ok(Ok(()))
+    Ok(Recognised::Done)
 }
 
 async fn is_complete<S: SourceSession>(
@@ -306,7 +390,7 @@ async fn is_complete<S: SourceSession>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{EpochId, MailboxId};
+    use crate::journal::MailboxId;
     use crate::message::Key;
 
     fn print(n: u8) -> Fingerprint {
@@ -349,5 +433,26 @@ mod tests {
         let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, Some(11), 7, 1)];
         assert_eq!(pairs(&former, &listed), [(1, 51), (2, 52)]);
         assert_eq!(pairs(&listed, &former), [(51, 1), (52, 2)]);
+    }
+
+    #[test]
+    fn what_two_epochs_list_and_neither_recognised_is_one_message() {
+        let copied = Known { state: State::Stored, ..of(1, 1, Some(11), 7, 1) };
+        // Listed by an epoch that ended before it was recognised.
+        let former = [copied, of(1, 2, None, 8, 1), of(2, 51, None, 7, 1), of(2, 52, None, 8, 1)];
+        let mut again: Vec<_> =
+            listed_again(&former).into_iter().map(|(from, to)| (from.key.0, to.key.0)).collect();
+        again.sort_unstable();
+        assert_eq!(again, [(1, 51), (2, 52)]);
+        // What was read in the later epoch is a message of its own.
+        assert_eq!(listed_again(&[of(1, 1, Some(11), 7, 1), of(2, 51, Some(11), 7, 1)]), []);
+    }
+
+    #[test]
+    fn what_cannot_be_read_and_looks_like_a_copied_one_is_not_new() {
+        let former = [of(1, 1, Some(11), 7, 1)];
+        assert_eq!(perhaps_copied(&former, &[of(2, 51, None, 7, 1), of(2, 52, None, 8, 1)]), 1);
+        assert_eq!(perhaps_copied(&former, &[of(2, 51, Some(22), 7, 1)]), 0);
+        assert_eq!(perhaps_copied(&[of(1, 1, None, 7, 1)], &[of(2, 51, None, 7, 1)]), 0);
     }
 }

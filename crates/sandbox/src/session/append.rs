@@ -18,6 +18,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if messages.is_empty() || (messages.len() > 1 && !profile.multiappend) {
             return Some(bad("one message"));
         }
+        self.sandbox.took(messages.iter().map(|m| m.octets.len() as u64).sum());
         let asked = Asked { mailbox: &name, uids: &[] };
         let strike = || self.sandbox.strike(Occasion::Append, &asked);
         let faults: Vec<Fault> = std::iter::from_fn(strike).collect();

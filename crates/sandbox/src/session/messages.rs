@@ -52,6 +52,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 return None;
             }
             self.write(&response).await?;
+            if bodies {
+                self.sandbox.gave(m.messages[position].octets.len() as u64);
+            }
         }
         Some(ok("done"))
     }

@@ -3,7 +3,7 @@
 
 use mailhaul_engine::config::Level;
 use mailhaul_engine::journal::memory::MemoryStore;
-use mailhaul_engine::journal::{AccountPair, Journal, Query, Side};
+use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, Side};
 use mailhaul_engine::report::{self, EndFacts, REPORT_JSON};
 use mailhaul_sandbox::{Entry, Fault, MailboxSnapshot, Sandbox};
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub struct ItemFact {
     pub grade: Option<&'static str>,
     /// UIDVALIDITY and UID at the target.
     pub at_target: Option<(u32, u32)>,
+    /// The mailbox of that, by its name on the wire of the source: another one for a message that was moved.
+    pub target_mailbox: String,
     /// How the place became known.
     pub origin: Option<&'static str>,
     /// The word of its reason.
@@ -88,6 +90,8 @@ pub struct Facts {
     pub wrong_moves: Vec<String>,
     /// Writes of the journal that were looked at.
     pub writes: u64,
+    /// The most octets of messages in one run that the source had given and the target had not taken yet.
+    pub in_flight_max: u64,
 }
 
 #[expect(clippy::too_many_arguments, reason = "one call, at the end of a run")]
@@ -126,33 +130,38 @@ pub(super) async fn gather(
         report: serde_json::from_slice(&text).map_err(|e| e.to_string())?,
         wrong_moves,
         writes,
+        in_flight_max: 0,
     })
 }
 
 async fn items<J: Journal>(journal: &J) -> Result<Vec<ItemFact>, mailhaul_engine::journal::JournalError> {
-    let mut facts = Vec::new();
-    for mailbox in journal.mailboxes().await? {
-        let mut epochs = BTreeMap::new();
+    let mailboxes = journal.mailboxes().await?;
+    let mut epochs = BTreeMap::new();
+    for mailbox in &mailboxes {
+        let name = String::from_utf8_lossy(&mailbox.source.wire).into_owned();
         for side in [Side::Source, Side::Target] {
             for epoch in journal.epochs(mailbox.id, side).await? {
-                epochs.insert(epoch.id, epoch.facts.uid_validity.0);
+                epochs.insert(epoch.id, (name.clone(), epoch.facts.uid_validity.0));
             }
         }
-        let number = |key: i64| u32::try_from(key).unwrap_or(0);
-        let query = Query { mailbox: Some(mailbox.id), states: &[], after: None, limit: usize::MAX };
-        for item in journal.items(query).await? {
-            let epoch = |id| epochs.get(&id).copied().unwrap_or(0);
-            facts.push(ItemFact {
-                mailbox: String::from_utf8_lossy(&mailbox.source.wire).into_owned(),
-                at_source: (epoch(item.id.epoch), number(item.id.key.0)),
-                state: item.state.as_str(),
-                grade: item.grade.map(|g| g.as_str()),
-                at_target: item.place.map(|p| (epoch(p.epoch), number(p.uid.0))),
-                origin: item.origin.map(|o| o.as_str()),
-                reason: item.reason.map(|r| r.kind),
-                ladder: item.sent.map_or(0, |s| s.ladder.0),
-            });
-        }
     }
-    Ok(facts)
+    let number = |key: i64| u32::try_from(key).unwrap_or(0);
+    let query = Query { mailbox: None, states: &[], after: None, limit: usize::MAX };
+    let fact = |item: Item| {
+        let epoch = |id| epochs.get(&id).cloned().unwrap_or_default();
+        let (mailbox, uid_validity) = epoch(item.id.epoch);
+        let place = item.place.map(|p| (epoch(p.epoch), number(p.uid.0)));
+        ItemFact {
+            at_source: (uid_validity, number(item.id.key.0)),
+            state: item.state.as_str(),
+            grade: item.grade.map(|g| g.as_str()),
+            at_target: place.as_ref().map(|((_, uid_validity), uid)| (*uid_validity, *uid)),
+            target_mailbox: place.map_or_else(|| mailbox.clone(), |((name, _), _)| name),
+            mailbox,
+            origin: item.origin.map(|o| o.as_str()),
+            reason: item.reason.map(|r| r.kind),
+            ladder: item.sent.map_or(0, |s| s.ladder.0),
+        }
+    };
+    Ok(journal.items(query).await?.into_iter().map(fact).collect())
 }

@@ -37,6 +37,8 @@ fn octets(random: &mut Random, ordinal: u64) -> Vec<u8> {
         // Nothing to tell it from the others of its kind but newlines at the end.
         10 => format!("{shared}the same{}", "\r\n".repeat(random.below(3) as usize)).into_bytes(),
         11 => b"\r\n".to_vec(),
+        // Beyond what a pipe holds and what is kept in memory.
+        12 if random.chance(10) => text(lines + random.between(2_000, 5_000)).into_bytes(),
         _ => format!("{header}{}", text(lines)).into_bytes(),
     }
 }

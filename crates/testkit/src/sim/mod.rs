@@ -17,7 +17,6 @@ mod world;
 
 pub use check::check;
 pub use facts::{Facts, ItemFact, Runs, ServerFacts};
-pub use plan::{KNOWN_MISSING, Needs};
 pub use run::Ran;
 pub use world::{Cut, Death, End, Existing, Letter, Planted, Tuning, World};
 

@@ -4,8 +4,8 @@
 
 use futures_util::FutureExt as _;
 use mailhaul_engine::journal::memory::{Hook, MemoryJournal, MemoryStore, Write};
-use mailhaul_engine::journal::{Item, ItemId, Journal, Origin, Query};
-use std::collections::BTreeMap;
+use mailhaul_engine::journal::{Item, ItemId, Journal, MailboxId, Origin, Query};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// From each state to those that one write may make of it. A COMMIT takes a message from `listed` or `refused` through
@@ -44,6 +44,9 @@ const MOVES: &[(&str, &[&str])] = &[
     ("suspect", &["stored", "listed"]),
 ];
 
+/// As a listing leaves a message.
+const LISTED: [&str; 2] = ["listed", "excluded"];
+
 #[derive(Default)]
 struct Seen {
     states: BTreeMap<ItemId, &'static str>,
@@ -65,11 +68,11 @@ impl Recorder {
     ) {
         // What a crash made the journal forget is no move.
         self.seen().states.clear();
-        self.look(journal, false);
+        self.look(journal, None);
         let (recorder, journal) = (self.clone(), journal.clone());
         let hook: Hook = Arc::new(move |write: Write| {
             if write.done {
-                recorder.look(&journal, true);
+                recorder.look(&journal, Some(write.verb));
             }
             stop()
         });
@@ -86,28 +89,69 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self, journal: &MemoryJournal, after_a_write: bool) {
+    fn look(&self, journal: &MemoryJournal, write: Option<&str>) {
         let all = Query { mailbox: None, states: &[], after: None, limit: usize::MAX };
         let Some(Ok(items)) = journal.items(all).now_or_never() else { return };
         let mut seen = self.seen();
-        seen.writes += u64::from(after_a_write);
+        seen.writes += u64::from(write.is_some());
+        let mut renumbered = seen.take_vanished(&items);
+        if write != Some("rekey") && !renumbered.is_empty() {
+            seen.wrong.push("the journal forgot a message that was listed".into());
+        }
         for item in &items {
             let now = item.state.as_str();
             let before = seen.states.insert(item.id, now);
+            let takes = before.is_some_and(|b| LISTED.contains(&b)).then_some((item.id.mailbox, now));
             let legal = match before {
-                _ if !after_a_write => true,
-                None => matches!(now, "listed" | "excluded"),
+                _ if write.is_none() => true,
+                None => LISTED.contains(&now),
                 Some(before) if before == now => true,
+                // It took the place of one that vanished, with its state.
+                Some(_) if takes.is_some_and(|t| renumbered.remove(&t)) => true,
                 Some(before) => MOVES.iter().any(|(from, to)| *from == before && to.contains(&now)),
             };
             if !legal {
                 seen.wrong.push(format!("{:?} moved from {before:?} to {now}", item.id));
             }
         }
-        if seen.states.len() > items.len() {
-            seen.wrong.push("the journal forgot a message that was listed".into());
-        }
+        let lost = renumbered.0.keys().filter(|(_, state)| !LISTED.contains(state));
+        let lost: Vec<_> =
+            lost.map(|(_, state)| format!("a renumbered message is {state} no more")).collect();
+        seen.wrong.extend(lost);
         seen.wrong.extend(claimed_twice(&items));
+    }
+}
+
+/// Messages that are in the journal no more, by mailbox and state: each has another number now.
+struct Vanished(BTreeMap<(MailboxId, &'static str), usize>);
+
+impl Vanished {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn remove(&mut self, one: &(MailboxId, &'static str)) -> bool {
+        let Some(left) = self.0.get_mut(one) else { return false };
+        *left -= 1;
+        if *left == 0 {
+            self.0.remove(one);
+        }
+        true
+    }
+}
+
+impl Seen {
+    fn take_vanished(&mut self, items: &[Item]) -> Vanished {
+        let there: BTreeSet<ItemId> = items.iter().map(|i| i.id).collect();
+        let mut vanished = BTreeMap::new();
+        self.states.retain(|id, state| {
+            let stays = there.contains(id);
+            if !stays {
+                *vanished.entry((id.mailbox, *state)).or_default() += 1;
+            }
+            stays
+        });
+        Vanished(vanished)
     }
 }
 

@@ -62,6 +62,23 @@ struct Stage {
     began: Instant,
     /// Steps of the last run.
     steps: Arc<AtomicU64>,
+    in_flight: InFlight,
+}
+
+/// The most octets of messages that the old server had given in a run and the new one had not taken yet.
+#[derive(Clone, Default)]
+struct InFlight(Arc<AtomicU64>);
+
+impl InFlight {
+    /// What looks at both servers at every step of a run that begins now.
+    fn meter(&self, source: &Sandbox, target: &Sandbox) -> impl Fn() + Send + Sync + use<> {
+        let (given, taken) = (source.octets_passed().0, target.octets_passed().1);
+        let (most, source, target) = (self.0.clone(), source.clone(), target.clone());
+        move || {
+            let now = (source.octets_passed().0 - given).saturating_sub(target.octets_passed().1 - taken);
+            most.fetch_max(now, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Runs a world to its end; what then can be known.
@@ -77,8 +94,11 @@ pub(super) fn run(world: &World, folder: &Path) -> Result<Facts, String> {
     runtime.block_on(async {
         let mut stage = Stage::set(world, folder);
         let runs = stage.play(world).await?;
-        gather(world, &stage.source, &stage.target, stage.died(), &stage.store, &stage.recorder, runs, folder)
-            .await
+        let died = stage.died();
+        let facts =
+            gather(world, &stage.source, &stage.target, died, &stage.store, &stage.recorder, runs, folder);
+        let in_flight_max = stage.in_flight.0.load(Ordering::SeqCst);
+        Ok(Facts { in_flight_max, ..facts.await? })
     })
 }
 
@@ -99,6 +119,7 @@ impl Stage {
             settings: settings(world, folder),
             began: Instant::now(),
             steps: Arc::default(),
+            in_flight: InFlight::default(),
         }
     }
 
@@ -150,7 +171,8 @@ impl Stage {
     async fn once(&mut self, world: &World, stop: u64) -> Result<Ran, String> {
         let pair = AccountPair { source: "imap://ann@old".into(), target: "imap://ann@new".into() };
         let journal = self.store.open(&pair).map_err(|e| e.to_string())?;
-        let (probe, stopped, step) = stopper(&self.steps, stop);
+        let (probe, stopped, step) =
+            stopper(&self.steps, stop, self.in_flight.meter(&self.source, &self.target));
         self.recorder.watch(&self.store, &journal, step);
         let ends = [&self.ways[0], &self.ways[1]].map(|way| opener(way, &self.settings.limits));
         let [source, target] = ends;
@@ -224,6 +246,9 @@ fn settings(world: &World, folder: &Path) -> Settings {
     limits.group_messages_max = tuning.group_messages;
     limits.batch_octets_max = tuning.batch_octets;
     limits.fetch_range_messages_max = tuning.range_messages;
+    limits.fetch_range_octets_max = tuning.range_octets;
+    limits.body_in_memory_octets_max = tuning.in_memory_octets;
+    limits.body_memory_octets = tuning.memory_octets;
     limits.journal_page_rows = tuning.page_rows;
     limits.listing_piece_messages = tuning.page_rows;
     (limits.settle_min, limits.settle_unmeasured) = tuning.settle;
@@ -255,12 +280,14 @@ fn clock(began: Instant) -> Clock {
 fn stopper(
     steps: &Arc<AtomicU64>,
     at: u64,
+    look: impl Fn() + Send + Sync + 'static,
 ) -> (Probe, Arc<Notify>, impl Fn() -> bool + Send + Sync + 'static) {
     steps.store(0, Ordering::SeqCst);
     let stopped = Arc::new(Notify::new());
     let step = {
-        let (steps, stopped) = (steps.clone(), stopped.clone());
+        let (steps, stopped, look) = (steps.clone(), stopped.clone(), Arc::new(look));
         move || {
+            look();
             let now = steps.fetch_add(1, Ordering::SeqCst) + 1;
             let stop = (at != 0 && now >= at) || now >= STEPS_MAX;
             if stop {

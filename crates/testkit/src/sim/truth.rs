@@ -14,6 +14,10 @@ pub(super) struct Instance {
     pub(super) sent: Bytes,
     /// The octets kept.
     pub(super) kept: Bytes,
+    /// The class of the octets given.
+    pub(super) sent_class: Bytes,
+    /// The class of the octets kept.
+    pub(super) kept_class: Bytes,
     /// Who stored it.
     pub(super) by: Who,
     /// Who removed it.
@@ -27,7 +31,7 @@ impl Instance {
 
     /// It was stored as it was given, but for line ends.
     pub(super) fn is_whole(&self) -> bool {
-        class(&self.sent) == class(&self.kept)
+        self.sent_class == self.kept_class
     }
 }
 
@@ -35,6 +39,8 @@ impl Instance {
 #[derive(Clone, Debug)]
 pub(super) struct Unstored {
     pub(super) mailbox: String,
+    /// The UIDVALIDITY and UID that were named.
+    pub(super) place: (u32, u32),
     pub(super) sent: Bytes,
 }
 
@@ -71,6 +77,8 @@ impl Truth {
                     place: (entry.uid_validity, entry.uid),
                     sent: sent.clone(),
                     kept: kept.clone(),
+                    sent_class: class(sent),
+                    kept_class: class(kept),
                     by: entry.who,
                     removed: None,
                 });
@@ -88,7 +96,8 @@ impl Truth {
                 }
             }
             What::Promised { sent } => {
-                self.promised.push(Unstored { mailbox: entry.mailbox.clone(), sent: sent.clone() });
+                let place = (entry.uid_validity, entry.uid);
+                self.promised.push(Unstored { mailbox: entry.mailbox.clone(), place, sent: sent.clone() });
             }
             What::Merged { .. } | What::Flagged => {}
         }
@@ -101,13 +110,13 @@ impl Truth {
 
     /// Messages of a mailbox whose octets, as given, are of this class.
     pub(super) fn sent<'a>(&'a self, mailbox: &'a str, of: &'a [u8]) -> impl Iterator<Item = &'a Instance> {
-        self.instances.iter().filter(move |i| i.mailbox == mailbox && class(&i.sent) == of)
+        self.instances.iter().filter(move |i| i.mailbox == mailbox && i.sent_class == of)
     }
 }
 
 /// Octets with every `CR* LF` and lone CR as CRLF, and without newlines at the end: two messages of one class differ in
 /// their line ends at most.
-pub(super) fn class(octets: &[u8]) -> Vec<u8> {
+pub(super) fn class(octets: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(octets.len());
     let mut rest = octets;
     while let [first, others @ ..] = rest {
@@ -127,7 +136,7 @@ pub(super) fn class(octets: &[u8]) -> Vec<u8> {
     while out.ends_with(b"\r\n") {
         out.truncate(out.len() - 2);
     }
-    out
+    out.into()
 }
 
 #[cfg(test)]

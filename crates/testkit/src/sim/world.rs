@@ -95,6 +95,12 @@ pub struct Tuning {
     pub batch_octets: u64,
     /// Messages asked for by one FETCH.
     pub range_messages: usize,
+    /// Octets asked for by one FETCH.
+    pub range_octets: u64,
+    /// Larger messages go to the spool.
+    pub in_memory_octets: u64,
+    /// Octets of messages that may be in memory.
+    pub memory_octets: u64,
     /// Rows in a page of the journal, and messages in a piece of a listing.
     pub page_rows: usize,
     /// The settle time: the least, and that where no commit was measured.
@@ -182,6 +188,9 @@ impl World {
                 group_messages: 2,
                 batch_octets: 60_000,
                 range_messages: 10,
+                range_octets: 60_000,
+                in_memory_octets: 60_000,
+                memory_octets: 500_000,
                 page_rows: 10,
                 settle: (Duration::from_secs(5), Duration::from_secs(5)),
                 existing: Existing::Adopt,
@@ -250,5 +259,8 @@ fn tuning(random: &mut Random) -> Tuning {
         page_rows: random.between(2, 40) as usize,
         settle: (least, least + Duration::from_secs(random.between(0, 20))),
         existing: if random.chance(50) { Existing::Adopt } else { Existing::AppendAnyway },
+        range_octets: random.between(1_000, 60_000),
+        in_memory_octets: random.between(300, 20_000),
+        memory_octets: random.between(20_000, 500_000),
     }
 }

@@ -1,7 +1,7 @@
 //! What the simulation found, each reduced to the world that shows it. The seed is the one that found it; what it makes
 //! may change with the generator, this does not.
 
-use mailhaul_sandbox::{Fault, Planned, Trigger};
+use mailhaul_sandbox::{Deed, Fault, Planned, Trigger};
 use mailhaul_testkit::sim::{Cut, Death, End, Facts, Letter, Planted, World, simulate};
 
 fn holds(world: &World) -> Facts {
@@ -61,6 +61,23 @@ fn of_two_equal_messages_in_one_batch_the_first_owns_the_copy() {
         world.target_profile.merges = true;
         world.target_profile.multiappend = multiappend;
         holds(&world);
+    }
+}
+
+/// Seed 498. The source gets another UIDVALIDITY while its messages are recognised after an earlier one: what the short
+/// epoch had listed was said to be gone beside its own other number.
+#[test]
+fn an_epoch_that_ends_before_it_is_recognised_makes_nothing_gone() {
+    let letters: Vec<Letter> = ["a", "b", "c", "d", "e", "f"].map(Letter::new).into();
+    for first in 6..12 {
+        for second in first + 1..first + 10 {
+            let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+            let renumber = || Fault::Other(Deed::NewEpoch { mailbox: "INBOX".into() });
+            let at = |n| Planned::once(Trigger::Command(n), renumber());
+            world.source_plan = vec![at(first), at(second)];
+            let facts = holds(&world);
+            assert_eq!(facts.items.len(), letters.len(), "{first} {second}");
+        }
     }
 }
 

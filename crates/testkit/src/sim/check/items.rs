@@ -1,6 +1,7 @@
 //! What the journal says of each message.
 
-use mailhaul_sandbox::{Fault, LoneLf, MessageSnapshot, Profile, UidLie, Who};
+use bytes::Bytes;
+use mailhaul_sandbox::{Deed, Fault, LoneLf, MessageSnapshot, Profile, UidLie, Who};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::facts::ItemFact;
@@ -35,6 +36,8 @@ pub(super) fn every_state_is_true(case: &Case<'_>) -> Vec<String> {
             "exception" => excepted(case, item, source),
             "gone_at_source" => (source.removed != Some(Who::Other)).then(|| "nobody removed it".to_owned()),
             "gone_at_target" => gone(case, item),
+            "moved_at_target" => moved(case, item, source),
+            "suspect" => suspected(case, item),
             // A merging server that names no UID leaves one copy for two messages, and nobody can say which has it.
             "stored" if case.world.target_profile.merges => None,
             "stored" => unplaced(case, source),
@@ -53,7 +56,7 @@ fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
     }
     let agrees = match item.grade {
         Some("exact") => copy.kept == source.kept,
-        Some("newline") => copy.kept != source.kept && class(&copy.kept) == class(&source.kept),
+        Some("newline") => copy.kept != source.kept && copy.kept_class == source.kept_class,
         _ => false,
     };
     if !agrees {
@@ -69,15 +72,15 @@ pub(super) fn what_cannot_be_told_apart_is_said(case: &Case<'_>) -> Vec<String> 
     if case.world.target_profile.merges {
         return Vec::new();
     }
-    let mut claims: BTreeMap<(&str, Vec<u8>), usize> = BTreeMap::new();
+    let mut claims: BTreeMap<(&str, Bytes), usize> = BTreeMap::new();
     for item in case.facts.items.iter().filter(|i| i.state == "verified") {
         if let Some(source) = case.source_of(item) {
-            *claims.entry((&item.mailbox, class(&source.kept))).or_default() += 1;
+            *claims.entry((&item.mailbox, source.kept_class.clone())).or_default() += 1;
         }
     }
     let ours =
         |mailbox: &str, of: &[u8]| case.target.sent(mailbox, of).filter(|i| i.by == Who::Client).count();
-    let silent = |((mailbox, of), count): ((&str, Vec<u8>), usize)| {
+    let silent = |((mailbox, of), count): ((&str, Bytes), usize)| {
         let have = ours(mailbox, &of);
         (have < count && !case.is_doubted("claimed_by_content", mailbox)).then(|| {
             format!("in silence: {have} copies of ours are taken for {count} in {mailbox}: {}", shown(&of))
@@ -88,11 +91,11 @@ pub(super) fn what_cannot_be_told_apart_is_said(case: &Case<'_>) -> Vec<String> 
 
 fn merged(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
     let lied = case.struck_target(|f| *f == Fault::AppendUid(UidLie::Oldest)) > 0;
-    if !case.world.target_profile.merges && !lied {
+    if !case.world.target_profile.merges && !lied && !named_before(case, item) {
         return Some("this server does not merge".into());
     }
     match case.copy_of(item) {
-        Some(copy) if class(&copy.kept) == class(&source.kept) => None,
+        Some(copy) if copy.kept_class == source.kept_class => None,
         _ => Some("the message it shares has other octets".into()),
     }
 }
@@ -107,7 +110,9 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         // A server that says a message is not empty and gives no octets has not given it.
         Some("unreadable") if source.kept.is_empty() && case.world.source_profile.size_adds > 0 => true,
         Some("unreadable") => case.facts.source.struck.len() + case.facts.died.len() >= 3,
-        Some("damaged") => case.copy_of(item).is_some_and(|c| !c.is_whole()) || lies() > 0,
+        Some("damaged") => {
+            case.copy_of(item).is_some_and(|c| !c.is_whole()) || lies() > 0 || named_before(case, item)
+        }
         // Without a UID it is looked for by its octets: what the server altered is not found by them.
         Some("absent") if item.at_target.is_none() => {
             // Of equal messages that a server merges and names no UID for, each but one is not there as a copy of its own.
@@ -117,11 +122,18 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
                 || case.struck_target(|f| *f == Fault::OkWithoutStoring) > 0
         }
         Some("absent") => {
-            case.copy_of(item).is_none_or(|c| !c.is_there()) && (case.copy_of(item).is_some() || lies() > 0)
+            let known = case.copy_of(item).is_some() || lies() > 0 || named_before(case, item);
+            case.copy_of(item).is_none_or(|c| !c.is_there()) && known
         }
         _ => false,
     };
     (!holds).then(|| "nothing happened that would make it an exception".into())
+}
+
+/// The server had named this place for a message that it did not store, and gave it to another one.
+fn named_before(case: &Case<'_>, item: &ItemFact) -> bool {
+    let place = item.at_target;
+    case.target.promised.iter().any(|p| p.mailbox == item.mailbox && Some(p.place) == place)
 }
 
 /// What the target refuses by its profile, for good.
@@ -141,11 +153,34 @@ fn gone(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     (copy.removed != Some(Who::Other)).then(|| "nobody removed it".into())
 }
 
+/// `moved_at_target`: ours is not there any more as it was, and another client stored these octets in another mailbox, where
+/// the journal says. To move and to delete beside a delivery look alike.
+fn moved(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
+    let Some(copy) = case.copy_of(item) else { return Some("it never was there".into()) };
+    let of = &source.kept_class;
+    let is_carried = item.target_mailbox != item.mailbox && copy.by == Who::Other && copy.kept_class == *of;
+    let mut ours = case.target.sent(&item.mailbox, of);
+    let is_away = ours.any(|i| i.removed == Some(Who::Other) || !i.is_whole());
+    (!is_carried || !is_away).then(|| "nobody moved it there".into())
+}
+
+/// `suspect`: the mailbox got another UIDVALIDITY, and the copy is not there as it was: removed, or another's octets.
+fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
+    let renumbered =
+        |f: &Fault| matches!(f, Fault::Other(Deed::NewEpoch { mailbox }) if *mailbox == item.mailbox);
+    if case.struck_target(renumbered) == 0 {
+        return Some("its mailbox kept its UIDVALIDITY".into());
+    }
+    case.copy_of(item)
+        .is_some_and(|c| c.is_there() && c.is_whole())
+        .then(|| "its copy is there and whole".into())
+}
+
 /// How many messages of the mailbox have the octets of this one.
 fn twins(case: &Case<'_>, item: &ItemFact, source: &Instance) -> usize {
-    let of = class(&source.kept);
+    let of = &source.kept_class;
     let same = |other: &&ItemFact| {
-        other.mailbox == item.mailbox && case.source_of(other).is_some_and(|s| class(&s.kept) == of)
+        other.mailbox == item.mailbox && case.source_of(other).is_some_and(|s| s.kept_class == *of)
     };
     case.facts.items.iter().filter(same).count()
 }
@@ -153,9 +188,9 @@ fn twins(case: &Case<'_>, item: &ItemFact, source: &Instance) -> usize {
 /// `stored` without having been read back: the server said OK and its copy cannot be found, since it is not as it was sent,
 /// or was removed.
 fn unplaced(case: &Case<'_>, source: &Instance) -> Option<String> {
-    let of = class(&source.kept);
-    let mut ours = case.target.sent(&source.mailbox, &of).filter(|i| i.by == Who::Client);
-    let promised = case.target.promised.iter().any(|p| p.mailbox == source.mailbox && class(&p.sent) == of);
+    let of = &source.kept_class;
+    let mut ours = case.target.sent(&source.mailbox, of).filter(|i| i.by == Who::Client);
+    let promised = case.target.promised.iter().any(|p| p.mailbox == source.mailbox && class(&p.sent) == *of);
     (!promised && !ours.any(|i| !i.is_there() || !i.is_whole()))
         .then(|| "its copy is there and whole, and was not read".into())
 }
@@ -164,7 +199,7 @@ fn unplaced(case: &Case<'_>, source: &Instance) -> Option<String> {
 pub(super) fn no_two_messages_share_a_copy(case: &Case<'_>) -> Vec<String> {
     let mut owners: BTreeMap<_, &ItemFact> = BTreeMap::new();
     let mut wrong = Vec::new();
-    let mut wanted: BTreeMap<(&str, Vec<u8>), usize> = BTreeMap::new();
+    let mut wanted: BTreeMap<(&str, Bytes), usize> = BTreeMap::new();
     for item in case.facts.items.iter().filter(|i| THERE.contains(&i.state) && i.state != "merged") {
         if let Some(place) = item.at_target
             && let Some(other) = owners.insert((item.mailbox.as_str(), place), item)
@@ -172,7 +207,7 @@ pub(super) fn no_two_messages_share_a_copy(case: &Case<'_>) -> Vec<String> {
             wrong.push(format!("two messages are said to be one: {other:?} and {item:?}"));
         }
         if let Some(source) = case.source_of(item) {
-            *wanted.entry((&item.mailbox, class(&source.kept))).or_default() += 1;
+            *wanted.entry((&item.mailbox, source.kept_class.clone())).or_default() += 1;
         }
     }
     let missing = case.facts.report["totals"]["missing_at_target"].as_u64().unwrap_or(0);
@@ -189,17 +224,21 @@ pub(super) fn no_two_messages_share_a_copy(case: &Case<'_>) -> Vec<String> {
 /// Equal messages are a multiset: which copy is whose does not matter.
 pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut classes: BTreeMap<(&str, Vec<u8>), Vec<&ItemFact>> = BTreeMap::new();
+    let mut classes: BTreeMap<(&str, Bytes), Vec<&ItemFact>> = BTreeMap::new();
     for item in case.facts.items.iter().filter(|i| i.state == "verified") {
         if item.ladder != 0 && !ladder_is_explained(case, item) {
             wrong.push(format!("changed without need: {item:?}"));
         }
         if let Some(source) = case.source_of(item) {
-            classes.entry((&item.mailbox, class(&source.kept))).or_default().push(item);
+            classes.entry((&item.mailbox, source.kept_class.clone())).or_default().push(item);
         }
     }
     for ((mailbox, of), items) in classes {
         // Where one of them is not as it was sent, or not ours, nobody can say which should have what.
+        let is_altered = case.target.sent(mailbox, &of).any(|i| i.by == Who::Client && !i.is_whole());
+        if is_altered || was_replaced(case, mailbox, &of) {
+            continue;
+        }
         let sides: Option<(Vec<_>, Vec<_>)> =
             items.iter().map(|i| Some((seen_at_source(case, i)?, seen_at_target(case, i)?))).collect();
         let Some((mut sent, mut there)) = sides else { continue };
@@ -210,6 +249,12 @@ pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<St
         }
     }
     wrong
+}
+
+/// Across another UIDVALIDITY at the source, one removed and an equal one delivered look like one message.
+fn was_replaced(case: &Case<'_>, mailbox: &str, of: &[u8]) -> bool {
+    let renumbered = |f: &Fault| matches!(f, Fault::Other(Deed::NewEpoch { mailbox: m }) if m == mailbox);
+    case.facts.source.struck.iter().any(renumbered) && case.source.sent(mailbox, of).any(|i| !i.is_there())
 }
 
 /// Date and flags of a message.

@@ -57,7 +57,7 @@ impl Case<'_> {
 
     /// The target message that an item claims.
     fn copy_of(&self, item: &ItemFact) -> Option<&Instance> {
-        self.target.at(&item.mailbox, item.at_target?)
+        self.target.at(&item.target_mailbox, item.at_target?)
     }
 
     fn struck_target(&self, fault: impl Fn(&Fault) -> bool) -> usize {
