@@ -233,7 +233,8 @@ impl Driver {
                     self.progress = Instant::now();
                 }
                 let tag = self.client.submit(command);
-                self.bodies.extend(bodies.0);
+                // Nothing is asked of an empty one.
+                self.bodies.extend(bodies.0.into_iter().filter(|b| b.octets() > 0));
                 self.gates.insert(id, tag);
                 self.open.insert(tag, Open { id, doing, limit, sink });
                 self.order.push_back(tag);
@@ -288,18 +289,19 @@ impl Driver {
         }
     }
 
-    /// The next octets of the bodies on their way. An empty body has no octets and is passed over.
+    /// The next octets of the bodies on their way.
     async fn piece(&mut self, remaining: u64) -> Result<Bytes, EndError> {
-        while self.bodies.front().is_some_and(|b| self.offset >= b.octets()) {
-            self.bodies.pop_front();
-            self.offset = 0;
-        }
         let Some(body) = self.bodies.front() else {
             return Err(self.lost("APPEND", "the octets announced are not there"));
         };
         let piece = body.piece(self.offset).await?;
         let take = usize::try_from(remaining).unwrap_or(usize::MAX).min(piece.len());
         self.offset += take as u64;
+        // What was reserved for a body is free once its octets are on their way: it must not wait for the next APPEND.
+        if self.offset >= body.octets() {
+            self.bodies.pop_front();
+            self.offset = 0;
+        }
         Ok(piece.slice(..take))
     }
 

@@ -81,6 +81,22 @@ fn an_epoch_that_ends_before_it_is_recognised_makes_nothing_gone() {
     }
 }
 
+/// Found when worlds got little memory. What was reserved for a message that was sent stayed taken until the next APPEND of
+/// its connection; where it was all there is, that one never came.
+#[test]
+fn what_is_reserved_for_a_message_is_free_once_it_is_sent() {
+    let letters: Vec<Letter> = ["a", "b", "c", "d"].map(Letter::new).into();
+    for (multiappend, literal_plus) in [(true, true), (false, true), (true, false), (false, false)] {
+        let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+        (world.target_profile.multiappend, world.target_profile.literal_plus) = (multiappend, literal_plus);
+        // By their sizes all of them would go to the spool, and each reserves everything; none does.
+        world.source_profile.size_adds = 400;
+        (world.tuning.in_memory_octets, world.tuning.memory_octets) = (400, 1);
+        (world.tuning.batch_octets, world.tuning.range_octets) = (1_000, 1_000);
+        holds(&world);
+    }
+}
+
 /// Found by reading after seed 16: the same mistake while adopting, at either end.
 #[test]
 fn a_message_that_is_not_given_while_adopting_is_asked_for_again() {
