@@ -18,6 +18,7 @@ use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Sessions, jobs};
 use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
+use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
 use crate::verify::{self, Scope};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -118,7 +119,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
-        let run = self.journal.begin_run("migrate").await?;
+        let run = self.journal.begin_run(MIGRATE).await?;
         let ctx = self.context(run);
         let result = self.migrate_in(&ctx).await;
         self.finish(&ctx, result).await
@@ -197,7 +198,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
         let mut sessions = self.first_sessions(ctx).await?;
-        let (_, plan) = self.make_plan(ctx, &mut sessions).await?;
+        let (survey, plan) = self.make_plan(ctx, &mut sessions).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
@@ -210,10 +211,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let left = self.transfer(ctx, &in_plan(&jobs(ctx).await?, &plan), sessions).await?;
+        let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
+        let moving = in_plan(&jobs(ctx).await?, &plan);
+        let all = moving.len();
+        let to_copy = unchanged::to_copy(ctx, moving, &old, &new).await?;
+        let left = self.transfer(ctx, &to_copy, sessions).await?;
+        // What was told before something was sent says nothing of the time after.
+        let new = match to_copy.len() {
+            0 => new,
+            some if some < all => unchanged::told_by_target(ctx).await?,
+            _ => Told::default(),
+        };
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         // Anew: a target mailbox may have got another epoch meanwhile.
-        let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level).await?;
+        let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level, &new).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -224,6 +235,11 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         jobs: &[Job],
         first: Sessions<S, T>,
     ) -> Result<Vec<(MailboxId, String)>, Error> {
+        let mut first = first;
+        if jobs.is_empty() {
+            first.close().await;
+            return Ok(Vec::new());
+        }
         let connections = self.settings.connections.max(1);
         // One of the target's connections reads back; with a single one it does so after the copying (law 9).
         let readers = usize::from(connections > 1 && self.settings.level != Level::Counts);
@@ -260,8 +276,17 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         jobs: &[Job],
         scope: Scope,
         level: Level,
+        told: &Told,
     ) -> Result<Vec<Question>, Error> {
-        let queue = Arc::new(Mutex::new(jobs.iter().cloned().enumerate().collect::<VecDeque<_>>()));
+        let mut queue = VecDeque::new();
+        for (at, job) in jobs.iter().enumerate() {
+            if verify::is_proven(ctx, job, told).await? {
+                ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+            } else {
+                queue.push_back((at, job.clone()));
+            }
+        }
+        let queue = Arc::new(Mutex::new(queue));
         let asked = Arc::new(Mutex::new(BTreeMap::new()));
         let mut proving = JoinSet::new();
         for _ in 0..self.settings.connections.clamp(1, jobs.len().max(1)) {
@@ -306,7 +331,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         }
         sessions.close().await;
         note_left(ctx, &left).await?;
-        let questions = self.prove(ctx, &jobs, Scope::All, level).await?;
+        let questions = self.prove(ctx, &jobs, Scope::All, level, &Told::default()).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 

@@ -20,6 +20,7 @@ use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::open_and_read;
+use crate::transfer::unchanged::{self, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -109,6 +110,24 @@ async fn sweep_from<S: Source, T: Target, J: Journal>(
         }
     }
     Ok(read)
+}
+
+/// True when nothing is left to be proven of a mailbox in this run: every message was read back as deep as is asked for,
+/// nothing is held, and the target mailbox is as its last complete listing saw it.
+pub async fn is_proven<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    told: &Told,
+) -> Result<bool, Error> {
+    let mut stored = Pages::new(ctx, job.record.id, &[State::Stored]);
+    let level = ctx.settings.level;
+    while let Some(page) = stored.next().await? {
+        let unplaced = page.iter().any(|i| i.place.is_none());
+        if unplaced || (level != Level::Counts && !by_depth(page, job, Scope::New, level).is_empty()) {
+            return Ok(false);
+        }
+    }
+    Ok(!hold::is_held(ctx, job).await? && unchanged::is_proven(ctx, job, told).await?)
 }
 
 /// Sorts a page by how deep its items are read; those that need not be, or cannot be, are left out.

@@ -13,7 +13,7 @@ use crate::message::{Flags, Key, UidValidity};
 use crate::quirks;
 use bytes::Bytes;
 use mailhaul_imap::{
-    Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusText, Untagged,
+    Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusData, StatusText, Untagged,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -274,13 +274,15 @@ impl Link {
             patterns.extend(prefixes.into_iter().map(|p| (space, p)));
         }
         let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
-        for (space, entry) in self.list(&patterns).await? {
+        let (listed, told) = self.list(&patterns).await?;
+        for (space, entry) in listed {
             let foreign = self.space_of(&entry.name).unwrap_or(space);
             let info = found
                 .entry(entry.name.clone())
                 .or_insert_with(|| info(&entry, foreign, self.abilities.utf8_names));
             info.role = info.role.or(role(&entry));
             info.subscribed |= entry.has(b"\\Subscribed");
+            info.counts = info.counts.or_else(|| told.get(&entry.name).copied());
         }
         self.subscriptions(&mut found).await?;
         let mut mailboxes: Vec<MailboxInfo> = found.into_values().collect();
@@ -290,15 +292,11 @@ impl Link {
         Ok(mailboxes)
     }
 
-    async fn list(&mut self, patterns: &[(Space, Bytes)]) -> Result<Vec<(Space, ListEntry)>, EndError> {
-        let returns = match (self.capabilities.list_extended(), self.capabilities.special_use()) {
-            (true, true) => "(SUBSCRIBED CHILDREN SPECIAL-USE)",
-            (true, false) => "(SUBSCRIBED CHILDREN)",
-            (false, _) => "",
-        };
-        let commands = patterns.iter().map(|(_, p)| Command::list("", b"", p, returns)).collect();
+    async fn list(&mut self, patterns: &[(Space, Bytes)]) -> Result<Listing, EndError> {
+        let returns = self.list_returns();
+        let commands = patterns.iter().map(|(_, p)| Command::list("", b"", p, &returns)).collect();
         let replies = self.ask_all(commands, "LIST").await?;
-        let mut entries = Vec::new();
+        let (mut entries, mut told) = (Vec::new(), BTreeMap::new());
         for ((space, _), reply) in patterns.iter().zip(replies) {
             // The personal list must be there; a foreign namespace may be refused.
             let reply = match (reply, space) {
@@ -306,13 +304,28 @@ impl Link {
                 (Err(error), Space::Personal) => return Err(error),
                 (Err(_), _) => continue,
             };
-            let listed = reply.data.into_iter().filter_map(|d| match d {
-                Untagged::List(entry) => Some((*space, entry)),
-                _ => None,
-            });
-            entries.extend(listed);
+            for data in reply.data {
+                match data {
+                    Untagged::List(entry) => entries.push((*space, entry)),
+                    Untagged::StatusData(status) => {
+                        told.extend(counts_in(&status).map(|counts| (status.mailbox.clone(), counts)));
+                    }
+                    _ => {}
+                }
+            }
         }
-        Ok(entries)
+        Ok((entries, told))
+    }
+
+    fn list_returns(&self) -> String {
+        let can = &self.capabilities;
+        if !can.list_extended() {
+            return String::new();
+        }
+        let roles = if can.special_use() { " SPECIAL-USE" } else { "" };
+        let status =
+            if can.list_status() { format!(" STATUS ({})", self.status_items()) } else { String::new() };
+        format!("(SUBSCRIBED CHILDREN{roles}{status})")
     }
 
     async fn subscriptions(&mut self, found: &mut BTreeMap<Bytes, MailboxInfo>) -> Result<(), EndError> {
@@ -330,10 +343,11 @@ impl Link {
         Ok(())
     }
 
-    /// STATUS of every selectable mailbox, pipelined. A mailbox that refuses has no counts.
+    /// STATUS of every selectable mailbox that the listing said nothing of, pipelined. One that refuses has no counts.
     async fn counts_of(&mut self, mailboxes: &mut [MailboxInfo]) -> Result<(), EndError> {
-        let wanted: Vec<usize> = (0..mailboxes.len()).filter(|i| mailboxes[*i].selectable).collect();
-        let items = self.status_items();
+        let open = |m: &MailboxInfo| m.selectable && m.counts.is_none();
+        let wanted: Vec<usize> = (0..mailboxes.len()).filter(|i| open(&mailboxes[*i])).collect();
+        let items = &self.status_items();
         let commands = wanted.iter().map(|i| Command::status(&mailboxes[*i].wire, items)).collect();
         let replies = self.ask_all(commands, "STATUS").await?;
         for (i, reply) in wanted.into_iter().zip(replies) {
@@ -342,18 +356,15 @@ impl Link {
         Ok(())
     }
 
-    fn status_items(&self) -> &'static str {
-        if self.capabilities.status_size() {
-            "MESSAGES UIDNEXT UIDVALIDITY SIZE"
-        } else {
-            "MESSAGES UIDNEXT UIDVALIDITY"
-        }
+    fn status_items(&self) -> String {
+        let size = if self.capabilities.status_size() { " SIZE" } else { "" };
+        let mod_seq = if self.capabilities.condstore() { " HIGHESTMODSEQ" } else { "" };
+        format!("MESSAGES UIDNEXT UIDVALIDITY{size}{mod_seq}")
     }
 
     /// STATUS of one mailbox.
     pub(crate) async fn status(&mut self, mailbox: &Bytes) -> Result<MailboxCounts, EndError> {
-        let items = self.status_items();
-        let reply = self.ask(Command::status(mailbox, items), "STATUS").await?;
+        let reply = self.ask(Command::status(mailbox, &self.status_items()), "STATUS").await?;
         counts(&reply.data).ok_or_else(|| EndError::Protocol {
             server: self.server.clone(),
             doing: "STATUS",
@@ -449,8 +460,14 @@ fn role(entry: &ListEntry) -> Option<Role> {
     Role::ALL.into_iter().find(|r| entry.has(format!("\\{}", r.as_str()).as_bytes()))
 }
 
+/// Entries of LIST, and what LIST-STATUS (RFC 5819) said of them, by name.
+type Listing = (Vec<(Space, ListEntry)>, BTreeMap<Bytes, MailboxCounts>);
+
 fn counts(data: &[Untagged]) -> Option<MailboxCounts> {
-    let status = data.iter().find_map(|d| if let Untagged::StatusData(s) = d { Some(s) } else { None })?;
+    data.iter().find_map(|d| if let Untagged::StatusData(s) = d { Some(s) } else { None }).and_then(counts_in)
+}
+
+fn counts_in(status: &StatusData) -> Option<MailboxCounts> {
     Some(MailboxCounts {
         messages: status.messages?,
         octets: status.size,

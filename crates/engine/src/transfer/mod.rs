@@ -14,6 +14,7 @@ pub mod resolve;
 mod shell;
 pub mod spool;
 pub mod uids;
+pub mod unchanged;
 mod unreadable;
 
 pub use feed::{memory_share, memory_units, split};

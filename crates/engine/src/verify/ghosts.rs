@@ -79,8 +79,10 @@ async fn expected<S: Source, T: Target, J: Journal>(
         let page = ctx.journal.unstored(job.record.id, after, limit).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.batch);
-        for batch in page.iter().filter(|b| b.epoch == job.target_epoch.id) {
-            expected.add(batch.uid_next, batch.sent.iter().copied());
+        for batch in &page {
+            // What an earlier epoch left open comes to light under any number of this one.
+            let from = if batch.epoch == job.target_epoch.id { batch.uid_next } else { Key(1) };
+            expected.add(from, batch.sent.iter().copied());
         }
     }
     // What was confirmed without a UID and is absent may still appear.

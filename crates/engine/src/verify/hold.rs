@@ -39,7 +39,11 @@ pub(super) async fn question<S: Source, T: Target, J: Journal>(
     Ok(asked)
 }
 
-async fn is_held<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, job: &Job) -> Result<bool, Error> {
+/// True while a person has not looked, or not all messages are there again.
+pub(super) async fn is_held<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<bool, Error> {
     let (mut held, mut after) = (false, i64::MIN);
     loop {
         let page = ctx.journal.notes(HOLDS, after, ctx.settings.limits.journal_page_rows).await?;

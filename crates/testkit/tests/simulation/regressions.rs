@@ -3,6 +3,7 @@
 
 use mailhaul_sandbox::{Deed, Fault, Planned, Trigger};
 use mailhaul_testkit::sim::{Cut, Death, End, Facts, Letter, Planted, World, simulate};
+use std::time::Duration;
 
 fn holds(world: &World) -> Facts {
     let folder = tempfile::tempdir().unwrap();
@@ -78,6 +79,26 @@ fn an_epoch_that_ends_before_it_is_recognised_makes_nothing_gone() {
             let facts = holds(&world);
             assert_eq!(facts.items.len(), letters.len(), "{first} {second}");
         }
+    }
+}
+
+/// Seed 449. A commit later than the settle time, after the target mailbox got another UIDVALIDITY: only the batches of the
+/// new epoch were expected to bring something to light.
+#[test]
+fn a_commit_that_comes_late_into_another_epoch_is_reported() {
+    let letters: Vec<Letter> = ["a", "b", "c", "d", "e"].map(Letter::new).into();
+    let late = Duration::from_secs(7);
+    for renumbered_at in 8..40 {
+        let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+        world.target_profile.commit_delay = Duration::from_millis(900);
+        world.target_plan = vec![
+            nth_append(1, Fault::LateStore(late)),
+            Planned::once(
+                Trigger::Command(renumbered_at),
+                Fault::Other(Deed::NewEpoch { mailbox: "INBOX".into() }),
+            ),
+        ];
+        holds(&world);
     }
 }
 

@@ -109,13 +109,18 @@ pub(super) fn record_listing(
 ) -> JournalResult<ListingChange> {
     let mut change = ListingChange::default();
     let mut tally = Tally::default();
+    // A listing goes on as it began: mostly of new messages, or mostly of known ones.
+    let mut expect_new = true;
     for new in listed {
         let id = ItemId { mailbox, epoch, key: new.key };
-        match known(c, id)? {
-            None => {
-                change.new += 1;
-                insert(c, id, new, &mut tally)?;
-            }
+        if expect_new && insert(c, id, new, &mut tally)? {
+            change.new += 1;
+            continue;
+        }
+        let known = known(c, id)?;
+        expect_new = known.is_none();
+        match known {
+            None => change.new += u64::from(insert(c, id, new, &mut tally)?),
             Some(known) => {
                 change.flags_changed += u64::from(known.flags != new.flags);
                 update(c, id, new, &known, &mut tally)?;
@@ -146,11 +151,14 @@ fn known(c: &Connection, id: ItemId) -> JournalResult<Option<Known>> {
     Ok(Some(Known { state: rows::state(&state)?, kind, flags: Flags::from_octets(flags), mod_seq }))
 }
 
-fn insert(c: &Connection, id: ItemId, new: &ListedItem, tally: &mut Tally) -> JournalResult<()> {
+/// False if it is there already.
+fn insert(c: &Connection, id: ItemId, new: &ListedItem, tally: &mut Tally) -> JournalResult<bool> {
     let state = if new.excluded.is_some() { State::Excluded } else { State::Listed };
     let sql = "INSERT INTO item (migration_id, mailbox_id, epoch_id, key, state, octets, flags, internal_date, mod_seq,
-                 lineage, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-    c.prepare_cached(sql)
+                 lineage, kind) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+               ON CONFLICT (migration_id, mailbox_id, epoch_id, key) DO NOTHING";
+    let inserted = c
+        .prepare_cached(sql)
         .and_then(|mut s| {
             s.execute(params![
                 MIGRATION,
@@ -167,9 +175,11 @@ fn insert(c: &Connection, id: ItemId, new: &ListedItem, tally: &mut Tally) -> Jo
             ])
         })
         .map_err(failed)?;
-    let cell = Cell { mailbox: id.mailbox, state, grade: None, kind: new.excluded.clone() };
-    tally.enter(cell, number(new.octets));
-    Ok(())
+    if inserted == 1 {
+        let cell = Cell { mailbox: id.mailbox, state, grade: None, kind: new.excluded.clone() };
+        tally.enter(cell, number(new.octets));
+    }
+    Ok(inserted == 1)
 }
 
 /// Flags and MODSEQ follow the source; rules exclude and let go what has not been copied.

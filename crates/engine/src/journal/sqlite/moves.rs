@@ -5,7 +5,7 @@ use super::rows::{self, failed, number, print, unknown};
 use super::tally::{Cell, Tally};
 use crate::identity::Grade;
 use crate::journal::{
-    Change, EpochId, ItemId, JournalError, JournalResult, MailboxId, Origin, Place, ReadBack, Sent, State,
+    Change, EpochId, ItemId, JournalError, JournalResult, MailboxId, Origin, Place, Sent, State,
 };
 use crate::message::Key;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -79,7 +79,7 @@ pub(super) fn apply(c: &Connection, change: &Change, tally: &mut Tally) -> Journ
     }
     let mut after = known;
     if let Some(sent) = &change.sent {
-        write_sent(c, id, sent)?;
+        write_sent(c, id, sent, after.state)?;
         after.fetched = Some(print(&sent.fetched).to_vec());
     }
     if let Some((place, origin)) = change.place {
@@ -88,10 +88,7 @@ pub(super) fn apply(c: &Connection, change: &Change, tally: &mut Tally) -> Journ
     after.state = change.to;
     after.grade = change.grade.or(after.grade);
     after.kind = change.reason.as_ref().map(|r| r.kind.clone()).or(after.kind);
-    write_facts(c, change)?;
-    if let Some(read) = &change.read_back {
-        write_read_back(c, id, read, after.fetched.as_deref())?;
-    }
+    write_facts(c, change, after.fetched.as_deref())?;
     tally.enter(after.cell(id.mailbox), after.octets()?);
     Ok(())
 }
@@ -105,22 +102,28 @@ pub(super) fn commit(c: &Connection, id: ItemId, sent: &Sent, tally: &mut Tally)
     }
     tally.leave(known.cell(id.mailbox), known.octets()?);
     known.state = State::Committed;
-    let sql = "UPDATE item SET state = ?5
-               WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
-    let values = params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0, known.state.as_str()];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
-    write_sent(c, id, sent)?;
+    write_sent(c, id, sent, known.state)?;
     tally.enter(known.cell(id.mailbox), number(sent.fetched.octets));
     Ok(())
 }
 
-fn write_facts(c: &Connection, change: &Change) -> JournalResult<()> {
+/// Writes what a change says beside what was sent; `fetched` is what the octets read back are compared with. Of read-backs
+/// the first one stays.
+fn write_facts(c: &Connection, change: &Change, fetched: Option<&[u8]>) -> JournalResult<()> {
     let id = change.item;
     let (place, origin) = change.place.unzip();
+    let read = change.read_back.as_ref();
+    let print = read.and_then(|r| r.fingerprint.as_ref()).map(|f| print(f).to_vec());
+    let print = print.map(|p| if fetched == Some(&p[..]) { Vec::new() } else { p });
     let sql = "UPDATE item SET state = ?5, grade = COALESCE(?6, grade),
                  reason = CASE WHEN ?7 IS NULL THEN reason ELSE ?8 END, kind = COALESCE(?7, kind),
                  place_epoch = COALESCE(?9, place_epoch), place_uid = COALESCE(?10, place_uid),
-                 origin = COALESCE(?11, origin)
+                 origin = COALESCE(?11, origin),
+                 read_fingerprint = CASE WHEN read_flags IS NULL THEN ?12 ELSE read_fingerprint END,
+                 read_octets = CASE WHEN read_flags IS NULL THEN ?13 ELSE read_octets END,
+                 read_flags = COALESCE(read_flags, ?14),
+                 read_date = CASE WHEN read_flags IS NULL THEN ?15 ELSE read_date END,
+                 read_mod_seq = CASE WHEN read_flags IS NULL THEN ?16 ELSE read_mod_seq END
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
     c.prepare_cached(sql)
         .and_then(|mut s| {
@@ -136,40 +139,21 @@ fn write_facts(c: &Connection, change: &Change) -> JournalResult<()> {
                 place.map(|p| p.epoch.0),
                 place.map(|p| p.uid.0),
                 origin.map(Origin::as_str),
-            ])
-        })
-        .map_err(failed)?;
-    Ok(())
-}
-
-/// Keeps the first read-back alone.
-fn write_read_back(c: &Connection, id: ItemId, read: &ReadBack, fetched: Option<&[u8]>) -> JournalResult<()> {
-    let print = read.fingerprint.as_ref().map(|f| print(f).to_vec());
-    let print = print.map(|p| if fetched == Some(&p[..]) { Vec::new() } else { p });
-    let sql = "UPDATE item SET read_fingerprint = ?5, read_octets = ?6, read_flags = ?7, read_date = ?8,
-                 read_mod_seq = ?9
-               WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4 AND read_flags IS NULL";
-    c.prepare_cached(sql)
-        .and_then(|mut s| {
-            s.execute(params![
-                MIGRATION,
-                id.mailbox.0,
-                id.epoch.0,
-                id.key.0,
                 print,
-                number(read.octets),
-                read.flags.as_octets(),
-                read.internal_date.as_ref().map(|d| d.as_octets()),
-                read.mod_seq.map(number),
+                read.map(|r| number(r.octets)),
+                read.map(|r| r.flags.as_octets()),
+                read.and_then(|r| r.internal_date.as_ref()).map(|d| d.as_octets()),
+                read.and_then(|r| r.mod_seq).map(number),
             ])
         })
         .map_err(failed)?;
     Ok(())
 }
 
-fn write_sent(c: &Connection, id: ItemId, sent: &Sent) -> JournalResult<()> {
+/// Writes what went out, and the state with it.
+fn write_sent(c: &Connection, id: ItemId, sent: &Sent, state: State) -> JournalResult<()> {
     // An empty read_fingerprint speaks of what was fetched until now.
-    let sql = "UPDATE item SET fetched = ?5, sent = ?6, sent_flags = ?7, sent_date = ?8, ladder = ?9,
+    let sql = "UPDATE item SET fetched = ?5, sent = ?6, sent_flags = ?7, sent_date = ?8, ladder = ?9, state = ?10,
                  read_fingerprint = CASE WHEN length(read_fingerprint) = 0 THEN fetched ELSE read_fingerprint END
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
     let changed = (sent.sent != sent.fetched).then(|| print(&sent.sent));
@@ -185,6 +169,7 @@ fn write_sent(c: &Connection, id: ItemId, sent: &Sent) -> JournalResult<()> {
                 sent.flags.as_octets(),
                 sent.internal_date.as_ref().map(|d| d.as_octets()),
                 sent.ladder.0,
+                state.as_str(),
             ])
         })
         .map_err(failed)?;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::facts::ItemFact;
 use super::super::truth::{Instance, class};
+use super::super::world::Existing;
 use super::servers::{refusals, shown, there};
 use super::{Case, THERE};
 
@@ -80,9 +81,20 @@ pub(super) fn what_cannot_be_told_apart_is_said(case: &Case<'_>) -> Vec<String> 
     }
     let ours =
         |mailbox: &str, of: &[u8]| case.target.sent(mailbox, of).filter(|i| i.by == Who::Client).count();
+    // Mail that was there before and was to be adopted may be claimed like ours, once the numbers of both mean nothing; and
+    // where the server said OK and did not store, only that it is there can be known.
+    let adopts = case.world.tuning.existing == Existing::Adopt;
+    let renumbered = |mailbox: &str| {
+        let by = |f: &Fault| matches!(f, Fault::Other(Deed::NewEpoch { mailbox: m }) if m == mailbox);
+        adopts && case.struck_target(by) > 0
+    };
+    let promised = |mailbox: &str, of: &Bytes| {
+        case.target.promised.iter().any(|p| p.mailbox == mailbox && class(&p.sent) == *of)
+    };
     let silent = |((mailbox, of), count): ((&str, Bytes), usize)| {
         let have = ours(mailbox, &of);
-        (have < count && !case.is_doubted("claimed_by_content", mailbox)).then(|| {
+        let told = case.is_doubted("claimed_by_content", mailbox);
+        (have < count && !told && !renumbered(mailbox) && !promised(mailbox, &of)).then(|| {
             format!("in silence: {have} copies of ours are taken for {count} in {mailbox}: {}", shown(&of))
         })
     };
@@ -115,9 +127,9 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         }
         // Without a UID it is looked for by its octets: what the server altered is not found by them.
         Some("absent") if item.at_target.is_none() => {
-            // Of equal messages that a server merges and names no UID for, each but one is not there as a copy of its own.
-            let merged = case.world.target_profile.merges && twins(case, item, source) > 1;
-            merged
+            // What a server merges and names no UID for is not there as a copy of its own.
+            case.world.target_profile.merges
+                || lies() > 0
                 || unplaced(case, source).is_none()
                 || case.struck_target(|f| *f == Fault::OkWithoutStoring) > 0
         }
@@ -174,15 +186,6 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     case.copy_of(item)
         .is_some_and(|c| c.is_there() && c.is_whole())
         .then(|| "its copy is there and whole".into())
-}
-
-/// How many messages of the mailbox have the octets of this one.
-fn twins(case: &Case<'_>, item: &ItemFact, source: &Instance) -> usize {
-    let of = &source.kept_class;
-    let same = |other: &&ItemFact| {
-        other.mailbox == item.mailbox && case.source_of(other).is_some_and(|s| s.kept_class == *of)
-    };
-    case.facts.items.iter().filter(same).count()
 }
 
 /// `stored` without having been read back: the server said OK and its copy cannot be found, since it is not as it was sent,
