@@ -78,6 +78,26 @@ impl Account {
         true
     }
 
+    /// Another name for a mailbox, whose UIDVALIDITY and UIDs stay; not for INBOX, and not one that is taken.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let (from, to) = (canonical(from), canonical(to));
+        if from == "INBOX" || self.mailboxes.contains_key(&to) {
+            return;
+        }
+        if let Some(mut mailbox) = self.mailboxes.remove(&from) {
+            mailbox.name.clone_from(&to);
+            self.mailboxes.insert(to, mailbox);
+        }
+    }
+
+    /// Removes a mailbox with its mail; not INBOX.
+    pub(crate) fn delete(&mut self, name: &str) {
+        let name = canonical(name);
+        if name != "INBOX" {
+            self.mailboxes.remove(&name);
+        }
+    }
+
     pub(crate) fn mailbox(&self, name: &str) -> Option<&MailboxSnapshot> {
         self.mailboxes.get(&canonical(name))
     }

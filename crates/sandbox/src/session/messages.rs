@@ -1,7 +1,8 @@
 //! FETCH, STORE and EXPUNGE.
 
 use super::{Done, Session, bad, no, ok};
-use crate::fault::{Fault, Occasion};
+use crate::account::MailboxSnapshot;
+use crate::fault::{Fault, Gone, Occasion};
 use crate::fetch;
 use crate::reader::Word;
 use crate::world::Asked;
@@ -42,6 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             _ => {}
         }
+        if let Some(Fault::RefuseFetch(text)) = fault {
+            return Some(no(&text));
+        }
+        let gone = if let Some(Fault::Expunged(form)) = fault { Some(form) } else { None };
+        if let Some(form) = gone {
+            return self.fetch_of_expunged(user, &m, &positions, &items, form).await;
+        }
         let shape = fetch::Shape { nil: fault == Some(Fault::NilBody), size_adds: self.profile().size_adds };
         for position in positions {
             let Some(response) = fetch::response(position + 1, &m.messages[position], &items, shape) else {
@@ -52,6 +60,40 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 return None;
             }
             self.write(&response).await?;
+        }
+        Some(ok("done"))
+    }
+
+    /// The last message asked for is removed by another client in this moment.
+    async fn fetch_of_expunged(
+        &mut self,
+        user: &str,
+        m: &MailboxSnapshot,
+        positions: &[usize],
+        items: &[String],
+        form: Gone,
+    ) -> Option<Done> {
+        let (last, others) = positions.split_last()?;
+        let uid = m.messages[*last].uid;
+        self.sandbox.expunge(user, &m.name, uid);
+        let shape = fetch::Shape { nil: false, size_adds: self.profile().size_adds };
+        for position in others {
+            let response = fetch::response(position + 1, &m.messages[*position], items, shape)?;
+            self.write(&response).await?;
+        }
+        let mut message = m.messages[*last].clone();
+        match form {
+            Gone::Nothing => {}
+            Gone::Nil => {
+                let nil = fetch::Shape { nil: true, ..shape };
+                self.write(&fetch::response(last + 1, &message, items, nil)?).await?;
+                return Some(Done::Ok("[EXPUNGEISSUED] some messages were already expunged".into()));
+            }
+            Gone::Whole => {
+                message.flags.push("\\Deleted".into());
+                self.write(&fetch::response(last + 1, &message, items, shape)?).await?;
+                self.news().await?;
+            }
         }
         Some(ok("done"))
     }
