@@ -33,3 +33,5 @@ mod poison;
 mod real_servers;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/wire.rs"]
+mod wire;
