@@ -299,6 +299,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             // Claims of another epoch mean nothing by number (law 6): they are found by content first, or doubted.
             if let Err(refusal) = refresh_target(ctx, &mut sessions, job).await? {
                 left.push((job.record.id, format!("{} cannot be opened: {refusal}", job.target.text)));
+            } else {
+                undo::settle(ctx, &mut sessions, job).await?;
             }
             if look == SourceLook::Octets {
                 crate::reread::reread(ctx, &mut sessions, job).await?;

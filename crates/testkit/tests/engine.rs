@@ -16,6 +16,8 @@ mod fire;
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
 mod interrupt_imap;
+#[path = "engine/interrupt_verbs.rs"]
+mod interrupt_verbs;
 #[cfg(unix)]
 #[path = "engine/killed.rs"]
 mod killed;
