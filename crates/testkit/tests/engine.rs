@@ -27,6 +27,8 @@ mod late;
 mod migration;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
+#[path = "engine/patience.rs"]
+mod patience;
 #[path = "engine/peers.rs"]
 mod peers;
 #[path = "engine/poison.rs"]

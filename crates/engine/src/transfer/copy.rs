@@ -274,14 +274,19 @@ async fn passes<S: Source, T: Target, J: Journal>(
             }));
         }
         fruitless = if end.settled > 0 { 0 } else { fruitless + 1 };
+        if end.settled > 0 {
+            losses.reset();
+        }
+        if let Some(error) = end.throttled.take() {
+            fruitless = 0;
+            losses.at_source(ctx, sessions, error).await?;
+        }
         suspects.pass_ended(&end, wish.way, ctx.settings.limits.read_attempts_max);
         if suspects.settle(ctx, sessions, job, epoch).await? {
             fruitless = 0;
         }
         if let Some((error, blame)) = end.source_lost {
-            if end.settled > 0 {
-                losses.reset();
-            } else if blame.sure {
+            if end.settled == 0 && blame.sure {
                 losses.cause_is_known();
             }
             if suspects.broken_in_a_row() > ctx.settings.limits.broken_in_a_row_max {
