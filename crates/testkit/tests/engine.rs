@@ -12,6 +12,8 @@ mod faults;
 #[cfg(unix)]
 #[path = "engine/fire.rs"]
 mod fire;
+#[path = "engine/hands.rs"]
+mod hands;
 #[path = "engine/interrupt.rs"]
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
