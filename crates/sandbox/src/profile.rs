@@ -57,6 +57,10 @@ pub struct Profile {
     pub refuse_bad_header: bool,
     /// A message that contains this is refused with `NO`.
     pub refuse: Option<Bytes>,
+    /// A message with this flag is refused with `NO` and these words.
+    pub refuse_flag: Option<(String, String)>,
+    /// A message with a date that contains this is refused with `BAD` and these words, as Cyrus does.
+    pub refuse_date: Option<(String, String)>,
     /// An empty message is refused.
     pub refuse_empty: bool,
     /// A message that contains NUL is refused, as Cyrus does.
@@ -92,6 +96,8 @@ impl Default for Profile {
             lone_lf: LoneLf::Keep,
             refuse_bad_header: false,
             refuse: None,
+            refuse_flag: None,
+            refuse_date: None,
             refuse_empty: true,
             refuse_nul: false,
             merges: false,

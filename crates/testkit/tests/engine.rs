@@ -23,6 +23,8 @@ mod interrupt_verbs;
 #[cfg(unix)]
 #[path = "engine/killed.rs"]
 mod killed;
+#[path = "engine/ladder.rs"]
+mod ladder;
 #[path = "engine/late.rs"]
 mod late;
 #[path = "engine/migration.rs"]

@@ -16,8 +16,8 @@ use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
 use mailhaul_engine::undo::Undone;
 use mailhaul_sandbox::{Profile, Sandbox};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use tokio::io::DuplexStream;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 pub const USER: &str = "ann";
 pub const PASSWORD: &str = "secret of ann";
@@ -199,6 +199,32 @@ pub fn held(server: &Sandbox) -> Held {
     let mut all: Held = server.snapshot(USER).into_iter().flat_map(of).collect();
     all.sort();
     all
+}
+
+/// What clients said, connection after connection.
+pub type Said = Arc<Mutex<Vec<u8>>>;
+
+/// A way to a server on which everything that the client says is written down.
+pub fn overheard(server: &Sandbox) -> (Dialer, Said) {
+    let (server, said) = (server.clone(), Said::default());
+    let heard = said.clone();
+    let way = move || {
+        let (ours, theirs) = tokio::io::duplex(PIPE_OCTETS);
+        let (mut client, mut server) = (tokio::io::split(theirs), tokio::io::split(dial(&server)));
+        let said = said.clone();
+        tokio::spawn(async move { tokio::io::copy(&mut server.0, &mut client.1).await });
+        tokio::spawn(async move {
+            let mut octets = vec![0; 4096];
+            while let Ok(read @ 1..) = client.0.read(&mut octets).await {
+                said.lock().unwrap().extend_from_slice(&octets[..read]);
+                if server.1.write_all(&octets[..read]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        ours
+    };
+    (Dialer::InProcess(Arc::new(way)), heard)
 }
 
 /// A connection to a server: its other end is served until it ends.
