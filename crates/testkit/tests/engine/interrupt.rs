@@ -8,7 +8,9 @@ use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{
     AccountPair, Baseline, Decision, Existing, Journal, MailboxId, MailboxRecord, Name, Query, Side, State,
 };
-use mailhaul_engine::memory_end::{Fate, MemoryMail, MemoryMailbox, MemorySource, MemoryTarget};
+use mailhaul_engine::memory_end::{
+    Fate, MemoryMail, MemoryMailbox, MemoryMessage, MemorySource, MemoryTarget,
+};
 use mailhaul_engine::message::Key;
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::progress::Bus;
@@ -97,17 +99,21 @@ impl World {
         self.source.snapshot().into_iter().map(|(n, m)| (name(&n), m)).collect()
     }
 
-    /// What the target holds: octets, flags and dates in order.
-    fn held(&self) -> Vec<(String, String, String)> {
-        let snapshot = self.target.snapshot();
-        let inbox = &snapshot[&b"INBOX"[..]];
-        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        inbox
-            .messages
-            .values()
-            .map(|m| (text(&m.octets), m.flags.to_string(), m.internal_date.as_ref().unwrap().to_string()))
-            .collect()
+    /// What the target holds, in order.
+    fn held(&self) -> Vec<Message> {
+        holds(&self.target)
     }
+}
+
+/// Octets, flags and date.
+type Message = (String, String, String);
+
+/// What an INBOX holds, in order.
+fn holds(mail: &MemoryMail) -> Vec<Message> {
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let date = |m: &MemoryMessage| m.internal_date.as_ref().unwrap().to_string();
+    let row = |m: &MemoryMessage| (text(&m.octets), m.flags.to_string(), date(m));
+    mail.snapshot()[&b"INBOX"[..]].messages.values().map(row).collect()
 }
 
 async fn prepare(ctx: &Ctx) -> Job {
@@ -150,7 +156,7 @@ async fn stopped_run(world: &World, at: u64, death: Death) {
 /// Where a world ends that nobody stops.
 struct Expected {
     end: CopyEnd,
-    held: Vec<(String, String, String)>,
+    held: Vec<Message>,
     states: BTreeMap<State, usize>,
     /// Messages and octets of the source.
     source: Vec<(String, MemoryMailbox)>,
@@ -169,7 +175,19 @@ async fn uninterrupted(messages: i64, knobs: impl Fn(&World)) -> Expected {
     let mut held = world.held();
     // Order is a SHOULD: what was sent again comes later.
     held.sort();
-    Expected { end, held, states: world.states().await, source: world.source_holds(), steps }
+    let states = world.states().await;
+    is_the_source_but_exceptions(&held, &world, &states);
+    Expected { end, held, states, source: world.source_holds(), steps }
+}
+
+/// What nobody stopped is right by itself: each message of the source is there once, or is an exception.
+fn is_the_source_but_exceptions(held: &[Message], world: &World, states: &BTreeMap<State, usize>) {
+    let mut missing = holds(&world.source);
+    for message in held {
+        let at = missing.iter().position(|m| m == message);
+        missing.swap_remove(at.unwrap_or_else(|| panic!("once too often: {message:?}")));
+    }
+    assert_eq!(missing.len(), states.get(&State::Exception).copied().unwrap_or(0), "{missing:?}");
 }
 
 /// Runs again to the end and compares; and once more, which sends nothing.
