@@ -23,6 +23,7 @@ use mailhaul_testkit::corpus::Random;
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 type Ctx = Context<MemorySource, MemoryTarget, MemoryJournal>;
@@ -163,6 +164,9 @@ struct Expected {
     steps: u64,
 }
 
+/// Longer than any commit here is late: what comes late must have come before anybody looks.
+const ALL_LATE: Duration = Duration::from_secs(60);
+
 async fn uninterrupted(messages: i64, knobs: impl Fn(&World)) -> Expected {
     let world = World::new(messages);
     knobs(&world);
@@ -170,6 +174,7 @@ async fn uninterrupted(messages: i64, knobs: impl Fn(&World)) -> Expected {
     stopper.watch(&world.store);
     let end = world.run(stopper.probe()).await;
     world.store.set_hook(None);
+    tokio::time::sleep(ALL_LATE).await;
     let steps = stopper.steps();
     assert!(steps > 20, "{steps} steps only");
     let mut held = world.held();
@@ -193,6 +198,7 @@ fn is_the_source_but_exceptions(held: &[Message], world: &World, states: &BTreeM
 /// Runs again to the end and compares; and once more, which sends nothing.
 async fn resumes(world: &World, expected: &Expected, stopped: &str) {
     assert_eq!(world.run(Probe::default()).await, expected.end, "{stopped}");
+    tokio::time::sleep(ALL_LATE).await;
     let mut held = world.held();
     held.sort();
     assert_eq!(held, expected.held, "{stopped}");
@@ -301,7 +307,7 @@ async fn stopped_twice_in_a_row_nothing_is_lost_or_doubled() {
 #[tokio::test(start_paused = true)]
 async fn stopped_at_any_step_around_a_late_commit() {
     for multi in [true, false] {
-        let late = Fate::LostStoredLate(std::time::Duration::from_secs(5));
+        let late = Fate::LostStoredLate(Duration::from_secs(5));
         interrupt_everywhere(8, |w| {
             w.target.set(|k| {
                 k.multi = multi;
@@ -316,9 +322,10 @@ async fn stopped_at_any_step_around_a_late_commit() {
 async fn a_late_commit_inside_the_settle_time_is_found_and_not_sent_again() {
     for seconds in [1, 5, 9] {
         let world = World::new(12);
-        let late = Fate::LostStoredLate(std::time::Duration::from_secs(seconds));
+        let late = Fate::LostStoredLate(Duration::from_secs(seconds));
         world.target.set(|k| k.fates = [Fate::Well, late].into());
         assert_eq!(world.run(Probe::default()).await, CopyEnd::Done);
+        tokio::time::sleep(ALL_LATE).await;
         assert_eq!(world.held().len(), 12);
         assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
     }
