@@ -19,6 +19,8 @@ struct Case {
     without: Vec<&'static str>,
     /// What goes wrong at the target, the next occasion of each.
     faults: Vec<Fault>,
+    /// What goes wrong there later.
+    target_faults: Vec<Planned>,
     /// What goes wrong at the source.
     source_faults: Vec<Planned>,
 }
@@ -45,6 +47,7 @@ fn world_of(case: &Case) -> World {
     let (draft, date) = ("Subject: draft\r\n\r\n", "04-Mar-2020 10:11:12 +0100");
     world.source.deliver(USER, "Entw&APw-rfe", draft, "\\Draft", date);
     case.faults.iter().for_each(|f| world.target.inject(f.clone()));
+    case.target_faults.iter().for_each(|p| world.target.plan(p.clone()));
     case.source_faults.iter().for_each(|p| world.source.plan(p.clone()));
     world
 }
@@ -265,8 +268,9 @@ async fn around_an_appenduid_that_lies_nothing_is_lost_or_doubled_at_any_step() 
 #[tokio::test(start_paused = true)]
 async fn around_refusals_that_pass_nothing_is_lost_or_doubled_at_any_step() {
     for (text, without) in [("[UNAVAILABLE] later", &[][..]), ("[LIMIT] too fast", &["MULTIAPPEND"])] {
-        let refusal = Fault::RefuseAppend(text.into());
-        stopped_at_every_step(Case { faults: vec![refusal; 4], ..Case::without(without) }).await;
+        let refusal = |n| Planned::once(Trigger::Verb("APPEND", n), Fault::RefuseAppend(text.into()));
+        let target_faults = (1..=4).map(refusal).collect();
+        stopped_at_every_step(Case { target_faults, ..Case::without(without) }).await;
     }
 }
 
