@@ -1,8 +1,7 @@
-//! Pure: from what was typed to an account.
+//! Pure: from what was written to an account.
 
 use crate::error::Failure;
-use mailhaul_engine::config::{Endpoint, Security};
-use percent_encoding::percent_decode_str;
+use mailhaul_engine::config::{self, AccountUrl, Endpoint, WrittenAccount, WrittenError};
 
 /// Whose mail, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +22,22 @@ pub fn account(
     server: Option<&str>,
     user: Option<&str>,
 ) -> Result<Account, Failure> {
-    let typed = account.map(|a| parse(side, a)).transpose()?;
-    let (endpoint, typed_user) = match (typed, server) {
-        (Some(Typed::Url { .. }), Some(_)) => {
+    use WrittenAccount::{Mail, Url};
+    let written = account.map(|a| parse(side, a)).transpose()?;
+    let (endpoint, written_user) = match (written, server) {
+        (Some(Url(_)), Some(_)) => {
             return Err(Failure::usage(format!("--{side} is a URL already; leave --{side}-server away")));
         }
-        (Some(Typed::Url { endpoint, user }), None) => (endpoint, user),
-        (typed, Some(server)) => match parse(side, server)? {
-            Typed::Url { endpoint, user: None } => {
-                (endpoint, typed.and_then(|t| if let Typed::Address(a) = t { Some(a) } else { None }))
+        (Some(Url(AccountUrl { endpoint, user })), None) => (endpoint, user),
+        (written, Some(server)) => match parse(side, server)? {
+            Url(AccountUrl { endpoint, user: None }) => {
+                (endpoint, written.and_then(|w| if let Mail(address) = w { Some(address) } else { None }))
             }
             _ => {
                 return Err(Failure::usage(format!("--{side}-server is a URL without a user: imaps://host")));
             }
         },
-        (Some(Typed::Address(address)), None) => {
+        (Some(Mail(address)), None) => {
             let what = format!("the server of {address} is not known: finding it comes with a later version");
             let hint = format!("name it: --{side}-server imaps://host, or --{side} imaps://{address}@host");
             return Err(Failure::usage(what).hint(hint));
@@ -47,84 +47,35 @@ pub fn account(
             return Err(Failure::usage(format!("--{side} is missing")).hint(example));
         }
     };
-    let user = user.map(str::to_owned).or(typed_user).filter(|u| !u.is_empty());
+    let user = user.map(str::to_owned).or(written_user).filter(|u| !u.is_empty());
     let user = user.ok_or_else(|| {
         Failure::usage(format!("--{side} names no user")).hint(format!("--{side}-user NAME"))
     })?;
     Ok(Account { endpoint, user })
 }
 
-enum Typed {
-    Address(String),
-    Url { endpoint: Endpoint, user: Option<String> },
-}
-
-fn parse(side: Side, text: &str) -> Result<Typed, Failure> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        if text.contains('@') {
-            return Ok(Typed::Address(text.to_owned()));
-        }
-        let what = format!("--{side} {text}: neither an address nor a URL");
-        return Err(Failure::usage(what).hint("for example imaps://ann@mail.example"));
-    };
-    let (security, default_port) = match scheme {
-        "imaps" => (Security::Tls, 993),
-        "imap" => (Security::StartTls, 143),
-        "imap+insecure" => (Security::Clear, 143),
-        _ => {
-            let hint = "imaps:// (TLS), imap:// (STARTTLS) or imap+insecure:// (clear text)";
-            return Err(Failure::usage(format!("--{side}: the scheme {scheme}:// is not known")).hint(hint));
-        }
-    };
-    let rest = rest.trim_end_matches('/');
-    // A user name may hold @: the last one ends it.
-    let (user, host) = match rest.rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, rest),
-    };
-    if user.is_some_and(|u| u.contains(':')) {
-        let what = format!("--{side}: a password does not belong into a URL: others can see it");
-        return Err(Failure::usage(what).hint(format!("--{side}-password-file FILE, or wait to be asked")));
-    }
-    let user = user.map(|u| percent_decode_str(u).decode_utf8_lossy().into_owned());
-    let (host, port) = host_and_port(side, host, default_port)?;
-    Ok(Typed::Url { endpoint: Endpoint { host, port, security }, user })
-}
-
-fn host_and_port(side: Side, text: &str, default: u16) -> Result<(String, u16), Failure> {
-    let bad = || Failure::usage(format!("--{side}: {text:?} is no host with a port"));
-    let (host, port) = match text.strip_prefix('[').and_then(|t| t.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or_else(bad)?)),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    if host.is_empty() || host.contains(['/', ' ']) {
-        return Err(bad());
-    }
-    let port = port.map(|p| p.parse().map_err(|_| bad())).transpose()?;
-    Ok((host.to_owned(), port.unwrap_or(default)))
+fn parse(side: Side, text: &str) -> Result<WrittenAccount, Failure> {
+    WrittenAccount::parse(text).map_err(|wrong| {
+        let hint = match wrong {
+            WrittenError::Password => format!("--{side}-password-file FILE, or wait to be asked"),
+            WrittenError::Scheme => {
+                "imaps:// (TLS), imap:// (STARTTLS) or imap+insecure:// (clear text)".to_owned()
+            }
+            _ => "for example imaps://ann@mail.example".to_owned(),
+        };
+        Failure::usage(format!("--{side}: {wrong}")).hint(hint)
+    })
 }
 
 /// A SHA-256 as people paste it: hexadecimal, with or without colons.
 pub fn fingerprint(text: &str) -> Result<[u8; 32], Failure> {
-    let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
-    let bad = || Failure::usage(format!("{text:?} is no SHA-256: 64 hexadecimal digits are expected"));
-    let pairs: Result<Vec<u8>, Failure> = digits
-        .chunks(2)
-        .map(|pair| {
-            let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
-            u8::from_str_radix(pair, 16).map_err(|_| bad())
-        })
-        .collect();
-    pairs?.try_into().map_err(|_| bad())
+    config::fingerprint(text).map_err(|wrong| Failure::usage(format!("{text:?}: {wrong}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mailhaul_engine::config::Security;
 
     fn of(text: &str) -> Result<Account, Failure> {
         account("from", Some(text), None, None)
@@ -166,6 +117,9 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_advice() {
         for text in [
             "imaps://ann:secret@h",
+            "ann:secret@h",
+            "imaps://ann:secret",
+            "ann:secret",
             "pop3://a@h",
             "imaps://@h",
             "imaps://a@",
@@ -174,7 +128,7 @@ mod tests {
         ] {
             let failure = of(text).unwrap_err();
             assert_eq!(failure.code, USAGE_CODE, "{text}");
-            assert!(!failure.what.contains("secret"));
+            assert!(!format!("{failure:?}").contains("secret"), "{failure:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::end::{
     Depth, FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way,
 };
-use crate::error::{EndError, Error};
+use crate::error::{EndError, Error, Refusal};
 use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
     Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
@@ -154,7 +154,14 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
         let ask = Asked { todo: &todo, validity, alone };
         let before = sent.len();
         match read_once(ctx, sessions.source(ctx).await?, job, ask, memory, &mut sent).await {
-            Ok(()) => {
+            Ok(Some(refusal)) => {
+                if sent.len() > before {
+                    losses.reset();
+                }
+                let (server, doing) = ("the old server".to_owned(), "UID FETCH");
+                losses.at_source(ctx, sessions, EndError::Refused { server, doing, refusal }).await?;
+            }
+            Ok(None) => {
                 attempts += 1;
                 let missing = items.iter().any(|i| !sent.contains_key(&i.id) && !given_up(&i.id));
                 if !missing || attempts >= ctx.settings.limits.read_attempts_max {
@@ -189,6 +196,7 @@ struct Asked<'a> {
     alone: bool,
 }
 
+/// One attempt. `Some`: the source asked for patience instead of giving messages.
 async fn read_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
@@ -196,16 +204,20 @@ async fn read_once<S: Source, T: Target, J: Journal>(
     asked: Asked<'_>,
     memory: &Arc<Semaphore>,
     sent: &mut BTreeMap<ItemId, Sent>,
-) -> Result<(), EndError> {
+) -> Result<Option<Refusal>, EndError> {
     let by_key: BTreeMap<Key, &Item> = asked.todo.iter().map(|i| (i.id.key, i)).collect();
     let opened = session.open(&job.record.source.wire).await?;
     if opened.facts.uid_validity != asked.validity {
-        return Ok(());
+        return Ok(None);
     }
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (event_tx, mut event_rx) = mpsc::channel(16);
     let keep = async {
+        let mut throttled = None;
         while let Some(event) = event_rx.recv().await {
+            if let FetchEvent::RangeDone { refused: Some(refusal), .. } = &event {
+                throttled = Some(refusal.clone()).filter(Refusal::is_throttling).or(throttled);
+            }
             let FetchEvent::Fetched(fetched) = event else { continue };
             let Some(item) = by_key.get(&fetched.key) else { continue };
             let fingerprint = fetched.body.measured().fingerprint;
@@ -218,10 +230,11 @@ async fn read_once<S: Source, T: Target, J: Journal>(
             };
             sent.insert(item.id, facts);
         }
+        throttled
     };
     let asking = ask_for(ctx, asked, memory, range_tx);
-    let ((), fetched, ()) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
-    fetched
+    let ((), fetched, throttled) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
+    fetched.map(|()| throttled)
 }
 
 /// Asks for messages in ranges, within the memory share.

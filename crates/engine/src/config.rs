@@ -1,6 +1,10 @@
 //! Settings of a migration, parsed and valid. No secrets: those come from a [`Credentials`] provider at every
 //! login.
 
+mod written;
+
+pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
+
 use crate::journal::Existing;
 use crate::limits::Limits;
 use std::future::Future;

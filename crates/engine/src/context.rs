@@ -101,7 +101,8 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         }
     }
 
-    /// A session at the source. With `patience`, passing trouble is waited out up to [`crate::limits::Limits::give_up`].
+    /// A session at the source. With `patience`, passing trouble is waited out up to [`crate::limits::Limits::give_up`]; without
+    /// it, only what the server asks for by throttling.
     pub async fn connect_source(&self, patience: bool) -> Result<S::Session, Error> {
         self.connect(Side::Source, patience, || self.source.connect(), |s| s.abilities()).await
     }
@@ -139,7 +140,11 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
                 Err(error) => error,
             };
             let asked = match error.reach().persistence {
-                Persistence::Transient(asked) if patience && began.elapsed() < limits.give_up => asked,
+                Persistence::Transient(asked)
+                    if (patience || error.throttled().is_some()) && began.elapsed() < limits.give_up =>
+                {
+                    asked
+                }
                 _ => return Err(at(side, error)),
             };
             let wait = back_off.next(asked);

@@ -205,6 +205,16 @@ impl EndError {
         Reach { scope, persistence }
     }
 
+    /// The server asked for patience, whatever was asked of it; for how long, where it said so.
+    pub fn throttled(&self) -> Option<Option<Duration>> {
+        match self {
+            Self::Refused { refusal: Refusal { class: RefusalClass::Throttled(wait), .. }, .. } => {
+                Some(*wait)
+            }
+            _ => None,
+        }
+    }
+
     /// True when the connection is gone and another one may serve.
     pub fn is_connection(&self) -> bool {
         matches!(
@@ -215,6 +225,11 @@ impl EndError {
 }
 
 impl Refusal {
+    /// The server asks to slow down.
+    pub fn is_throttling(&self) -> bool {
+        matches!(self.class, RefusalClass::Throttled(_))
+    }
+
     fn reach(&self) -> (Scope, Persistence) {
         use Persistence::{Permanent, Transient};
         match self.class {

@@ -27,7 +27,7 @@ pub struct MemoryMessage {
 }
 
 /// A mailbox in memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemoryMailbox {
     /// Its epoch.
     pub uid_validity: u32,

@@ -15,7 +15,7 @@ use crate::report::LEFT;
 use crate::survey::Survey;
 use crate::transfer::copy::{CopyEnd, copy};
 use crate::transfer::epochs::refresh_target;
-use crate::transfer::job::{Job, Sessions, jobs};
+use crate::transfer::job::{Job, Losses, Sessions, jobs};
 use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
@@ -198,15 +198,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
         let mut sessions = self.first_sessions(ctx).await?;
-        let (survey, plan) = self.make_plan(ctx, &mut sessions).await?;
-        ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
-        if let Some(question) = plan.questions.first() {
-            return Err(Error::Question(question.clone()));
-        }
-        let records = plan::save(&self.journal, &plan).await?;
+        let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
         let servers = servers(&sessions);
-        let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records).await?;
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
@@ -226,6 +219,43 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         // Anew: a target mailbox may have got another epoch meanwhile.
         let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level, &new).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
+    }
+
+    /// Plans, and makes the target ready. A server that asks for patience gets it: nothing is sent yet, and all of it may be
+    /// done again.
+    async fn prepare(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+    ) -> Result<(Survey, Plan), Error> {
+        let mut losses = Losses::new(ctx);
+        loop {
+            match self.prepare_once(ctx, sessions).await {
+                Err(Error::Source(error)) if error.throttled().is_some() => {
+                    losses.at_source(ctx, sessions, error).await?;
+                }
+                Err(Error::Target(error)) if error.throttled().is_some() => {
+                    losses.at_target(ctx, sessions, error).await?;
+                }
+                prepared => return prepared,
+            }
+        }
+    }
+
+    async fn prepare_once(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+    ) -> Result<(Survey, Plan), Error> {
+        let (survey, plan) = self.make_plan(ctx, sessions).await?;
+        ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
+        if let Some(question) = plan.questions.first() {
+            return Err(Error::Question(question.clone()));
+        }
+        let records = plan::save(&self.journal, &plan).await?;
+        let target = sessions.target(ctx).await?;
+        plan::carry_out(target, &self.journal, &plan, &records).await?;
+        Ok((survey, plan))
     }
 
     /// Copies all mailboxes, several at a time, and reads back beside it.
@@ -324,6 +354,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             // Claims of another epoch mean nothing by number (law 6): they are found by content first, or doubted.
             if let Err(refusal) = refresh_target(ctx, &mut sessions, job).await? {
                 left.push((job.record.id, format!("{} cannot be opened: {refusal}", job.target.text)));
+            } else {
+                undo::settle(ctx, &mut sessions, job).await?;
             }
             if look == SourceLook::Octets {
                 crate::reread::reread(ctx, &mut sessions, job).await?;

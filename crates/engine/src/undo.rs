@@ -1,16 +1,22 @@
 //! Removes from the target exactly what this migration put there and nobody changed since.
 //!
 //! Only messages that this migration appended and read back, whose flags are still those of the first read-back.
-//! Adopted, merged and doubtful ones stay, and so do mailboxes. The intent is durable before anything is
-//! removed (law 8); what was removed returns to `listed`.
+//! Adopted, merged and doubtful ones stay, and so do mailboxes. Where the mailbox has another UIDVALIDITY than the claims,
+//! nothing is removed: its UIDs are other messages (law 6). The intent is durable before anything is removed (law 8);
+//! what was removed returns to `listed`, also when the undo was stopped before it could say so.
+
+mod intent;
+
+pub use intent::settle;
 
 use crate::context::{Context, at};
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::journal::{Change, Item, Journal, Note, Origin, Side, State};
+use crate::journal::{Change, Item, Journal, Origin, Side, State};
 use crate::message::Key;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
-use crate::transfer::resolve::open_and_read;
+use crate::transfer::resolve::read_all;
+use intent::Intents;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an undo did in one mailbox.
@@ -60,6 +66,8 @@ pub async fn undo<S: Source, T: Target, J: Journal>(
             hint: "remove the mailboxes by hand".into(),
         }));
     }
+    settle(ctx, sessions, job).await?;
+    let intents = Intents::read(ctx, job).await?;
     let mut undone = Undone::default();
     let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified]);
     while let Some(page) = pages.next().await? {
@@ -67,7 +75,7 @@ pub async fn undo<S: Source, T: Target, J: Journal>(
         undone.not_ours += others.len() as u64;
         let ours: BTreeMap<Key, Item> = ours.into_iter().filter_map(|i| Some((i.place?.uid, i))).collect();
         if !ours.is_empty() {
-            undo_page(ctx, sessions, job, &ours, &mut undone).await?;
+            undo_page(ctx, sessions, job, &ours, &intents, &mut undone).await?;
         }
     }
     Ok(undone)
@@ -78,6 +86,7 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &Job,
     ours: &BTreeMap<Key, Item>,
+    intents: &Intents,
     undone: &mut Undone,
 ) -> Result<(), Error> {
     let uids: Vec<Key> = ours.keys().copied().collect();
@@ -85,15 +94,19 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
     // The flags as they are now, read just before; with CONDSTORE the MODSEQ makes the STORE refuse a change made
     // since.
     let seen = loop {
-        match open_and_read(sessions.target(ctx).await?, job, &uids, Depth::Facts).await {
+        match read_facts(sessions.target(ctx).await?, job, &uids).await {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
+    let Some(seen) = seen else {
+        undone.not_ours += ours.len() as u64;
+        return Ok(());
+    };
     let there: BTreeMap<Key, &Seen> = seen.iter().map(|s| (s.uid, s)).collect();
     let untouched: Vec<(Key, Option<u64>)> = seen
         .iter()
-        .filter(|s| ours.get(&s.uid).is_some_and(|i| is_untouched(i, s)))
+        .filter(|s| ours.get(&s.uid).is_some_and(|i| is_untouched(i, s, intents)))
         .map(|s| (s.uid, s.mod_seq))
         .collect();
     undone.touched += (there.len() - untouched.len()) as u64;
@@ -101,11 +114,8 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
     if untouched.is_empty() {
         return Ok(());
     }
-    let text = format!("removing {} messages from {}", untouched.len(), job.target.text);
-    let note = Note { kind: "decision:undo".into(), mailbox: Some(job.record.id), key: None, text };
-    ctx.journal.note(note).await?;
-    // A durable write: the note before it is on the disk, too.
-    ctx.journal.set_baseline(job.record.id, job.baseline).await?;
+    let doomed: Vec<Key> = untouched.iter().map(|(uid, _)| *uid).collect();
+    intent::begin(ctx, job, &doomed).await?;
     ctx.probe.pass("undo").await;
     let session = sessions.target(ctx).await?;
     let removed = session.remove(&job.target.wire, &untouched).await.map_err(|e| at(Side::Target, e))?;
@@ -117,9 +127,28 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
         .collect();
     undone.touched += (untouched.len() - removed.len()) as u64;
     undone.removed += changes.len() as u64;
-    Ok(ctx.journal.change(&changes).await?)
+    ctx.journal.change(&changes).await?;
+    intent::end(ctx, job, changes.len()).await
 }
 
-fn is_untouched(item: &Item, seen: &Seen) -> bool {
-    item.read_back.as_ref().is_some_and(|first| first.flags == seen.flags)
+/// The facts of these messages as they are now, ascending by UID; `None` where the mailbox has another UIDVALIDITY.
+async fn read_facts<S: TargetSession>(
+    session: &mut S,
+    job: &Job,
+    uids: &[Key],
+) -> Result<Option<Vec<Seen>>, EndError> {
+    let opened = session.open(&job.target.wire).await?;
+    if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
+        return Ok(None);
+    }
+    read_all(session, uids, Depth::Facts).await.map(Some)
+}
+
+/// The flags are those of the first read-back. `\Deleted` alone was set by an undo that did not come to its end, where one
+/// named the message.
+fn is_untouched(item: &Item, seen: &Seen, intents: &Intents) -> bool {
+    item.read_back.as_ref().is_some_and(|first| {
+        let without_ours = || seen.flags.without(|flag| flag.eq_ignore_ascii_case(b"\\Deleted"));
+        first.flags == seen.flags || (intents.name(seen.uid) && first.flags == without_ours())
+    })
 }

@@ -172,9 +172,8 @@ async fn read_items<S: Source, T: Target, J: Journal>(
         let session = sessions.target(ctx).await?;
         match read_once(ctx, session, job, items, &uids, depth, &mut answered, &mut disagree).await? {
             Ok(()) => break,
-            Err(error) if error.is_connection() => {
-                sessions.abort_target();
-                losses.another(ctx, Side::Target, error).await?;
+            Err(error) if error.is_connection() || error.throttled().is_some() => {
+                losses.at_target(ctx, sessions, error).await?;
             }
             Err(error @ EndError::Refused { .. }) => {
                 tracing::warn!(%error, mailbox = %job.target.text, "cannot read back");

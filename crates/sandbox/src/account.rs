@@ -14,6 +14,8 @@ pub struct MessageSnapshot {
     pub flags: Vec<String>,
     /// Its INTERNALDATE, as set.
     pub internal_date: String,
+    /// Its MODSEQ (RFC 7162).
+    pub mod_seq: u64,
 }
 
 /// A mailbox, for checkers.
@@ -31,6 +33,8 @@ pub struct MailboxSnapshot {
     pub role: Option<String>,
     /// Its messages, in order.
     pub messages: Vec<MessageSnapshot>,
+    /// HIGHESTMODSEQ: grows with everything that happens to it.
+    pub highest_mod_seq: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -73,9 +77,30 @@ impl Account {
             subscribed: false,
             role,
             messages: Vec::new(),
+            highest_mod_seq: 1,
         };
         self.mailboxes.insert(name, mailbox);
         true
+    }
+
+    /// Another name for a mailbox, whose UIDVALIDITY and UIDs stay; not for INBOX, and not one that is taken.
+    pub(crate) fn rename(&mut self, from: &str, to: &str) {
+        let (from, to) = (canonical(from), canonical(to));
+        if from == "INBOX" || self.mailboxes.contains_key(&to) {
+            return;
+        }
+        if let Some(mut mailbox) = self.mailboxes.remove(&from) {
+            mailbox.name.clone_from(&to);
+            self.mailboxes.insert(to, mailbox);
+        }
+    }
+
+    /// Removes a mailbox with its mail; not INBOX.
+    pub(crate) fn delete(&mut self, name: &str) {
+        let name = canonical(name);
+        if name != "INBOX" {
+            self.mailboxes.remove(&name);
+        }
     }
 
     pub(crate) fn mailbox(&self, name: &str) -> Option<&MailboxSnapshot> {
@@ -98,6 +123,7 @@ impl Account {
             message.uid = new;
         }
         mailbox.uid_next = mailbox.messages.last().map_or(1, |m| m.uid + 1);
+        mailbox.touch(|_| true);
         Some((validity, renamed))
     }
 
@@ -115,7 +141,15 @@ impl MailboxSnapshot {
         let uid = self.uid_next;
         self.uid_next += 1;
         let NewMessage { octets, flags, internal_date } = message;
-        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date });
+        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date, mod_seq: 0 });
+        self.touch(|m| m.uid == uid);
         uid
+    }
+
+    /// Something happened to these messages, or to some that are gone.
+    pub(crate) fn touch(&mut self, which: impl Fn(&MessageSnapshot) -> bool) {
+        self.highest_mod_seq += 1;
+        let now = self.highest_mod_seq;
+        self.messages.iter_mut().filter(|m| which(m)).for_each(|m| m.mod_seq = now);
     }
 }

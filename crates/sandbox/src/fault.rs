@@ -29,6 +29,8 @@ pub enum Fault {
     Untagged(String),
     /// No answer, ever; the connection stays open.
     Silence,
+    /// It takes so many times this long, with an `* OK [INPROGRESS]` (RFC 9585) after each; then it is done as usual.
+    Working(Duration, u32),
     /// Another client does something.
     Other(Deed),
 
@@ -65,12 +67,27 @@ pub enum Fault {
     LeaveOut,
     /// The answers come in descending order.
     Backwards,
+    /// Refused with NO and this text, and no answer for any message.
+    RefuseFetch(String),
+    /// Another client removes the last message that was asked for, in this moment; the answer for it has this form.
+    Expunged(Gone),
     /// Before the answers comes one for a message that was not asked for, with its octets.
     Foreign,
 
     // SELECT, EXAMINE, STATUS.
     /// UIDNEXT is so much less than it should be (but not less than 1).
     UidNextLess(u32),
+}
+
+/// How FETCH answers for a message that is removed while it runs; each is seen (integrity.md 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// OK, and no answer for it (Cyrus).
+    Nothing,
+    /// `BODY[] NIL`, and OK [EXPUNGEISSUED] (Dovecot with maildir or sdbox).
+    Nil,
+    /// The whole message, `\Deleted`, and EXPUNGE after it (Dovecot with mdbox).
+    Whole,
 }
 
 /// How a message is changed while it is stored.
@@ -121,6 +138,23 @@ pub enum Deed {
         /// Which.
         nth: usize,
     },
+    /// Gives a mailbox another name. INBOX has none other.
+    Rename {
+        /// From.
+        from: String,
+        /// To.
+        to: String,
+    },
+    /// Deletes a mailbox with all its mail.
+    DeleteMailbox {
+        /// Which one.
+        mailbox: String,
+    },
+    /// Creates a mailbox.
+    CreateMailbox {
+        /// Which one.
+        mailbox: String,
+    },
     /// The server loses its index of a mailbox: another UIDVALIDITY, and UIDs from 1 on.
     NewEpoch {
         /// Which one.
@@ -141,13 +175,20 @@ pub(crate) enum Occasion {
 impl Fault {
     pub(crate) fn occasion(&self) -> Occasion {
         match self {
-            Self::Bye(_) | Self::Answer(_) | Self::Untagged(_) | Self::Silence | Self::Other(_) => {
-                Occasion::Command
-            }
+            Self::Bye(_)
+            | Self::Answer(_)
+            | Self::Untagged(_)
+            | Self::Silence
+            | Self::Working(..)
+            | Self::Other(_) => Occasion::Command,
             Self::NoContinuation => Occasion::Continuation,
-            Self::CutFetch(_) | Self::NilBody | Self::LeaveOut | Self::Backwards | Self::Foreign => {
-                Occasion::Bodies
-            }
+            Self::CutFetch(_)
+            | Self::NilBody
+            | Self::LeaveOut
+            | Self::Backwards
+            | Self::RefuseFetch(_)
+            | Self::Expunged(_)
+            | Self::Foreign => Occasion::Bodies,
             Self::UidNextLess(_) => Occasion::Facts,
             _ => Occasion::Append,
         }

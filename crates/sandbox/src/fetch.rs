@@ -67,6 +67,7 @@ pub(crate) fn response(
             "UID" => out.extend(format!("UID {}", message.uid).bytes()),
             "FLAGS" => out.extend(format!("FLAGS ({})", message.flags.join(" ")).bytes()),
             "INTERNALDATE" => out.extend(format!("INTERNALDATE \"{}\"", message.internal_date).bytes()),
+            "MODSEQ" => out.extend(format!("MODSEQ ({})", message.mod_seq).bytes()),
             "RFC822.SIZE" => {
                 let size = message.octets.len() as u64 + shape.size_adds;
                 out.extend(format!("RFC822.SIZE {size}").bytes());

@@ -16,7 +16,7 @@ mod session;
 mod world;
 
 pub use account::{MailboxSnapshot, MessageSnapshot};
-pub use fault::{Alteration, Deed, Fault, Planned, Trigger, UidLie};
+pub use fault::{Alteration, Deed, Fault, Gone, Planned, Trigger, UidLie};
 pub use ledger::{Entry, What, Who};
 pub use profile::{LoneLf, Profile};
 pub use server::{Listening, Sandbox};

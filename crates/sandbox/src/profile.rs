@@ -33,6 +33,10 @@ pub struct Profile {
     pub quota: bool,
     /// LIST-EXTENDED (RFC 5258).
     pub list_extended: bool,
+    /// LIST-STATUS (RFC 5819).
+    pub list_status: bool,
+    /// CONDSTORE (RFC 7162).
+    pub condstore: bool,
     /// SASL-IR (RFC 4959).
     pub sasl_ir: bool,
     /// ID (RFC 2971).
@@ -57,6 +61,10 @@ pub struct Profile {
     pub refuse_bad_header: bool,
     /// A message that contains this is refused with `NO`.
     pub refuse: Option<Bytes>,
+    /// A message with this flag is refused with `NO` and these words.
+    pub refuse_flag: Option<(String, String)>,
+    /// A message with a date that contains this is refused with `BAD` and these words, as Cyrus does.
+    pub refuse_date: Option<(String, String)>,
     /// An empty message is refused.
     pub refuse_empty: bool,
     /// A message that contains NUL is refused, as Cyrus does.
@@ -80,6 +88,8 @@ impl Default for Profile {
             status_size: true,
             quota: true,
             list_extended: true,
+            list_status: true,
+            condstore: true,
             sasl_ir: true,
             id: true,
             starttls_refused: false,
@@ -92,6 +102,8 @@ impl Default for Profile {
             lone_lf: LoneLf::Keep,
             refuse_bad_header: false,
             refuse: None,
+            refuse_flag: None,
+            refuse_date: None,
             refuse_empty: true,
             refuse_nul: false,
             merges: false,
@@ -113,6 +125,8 @@ impl Profile {
             status_size: false,
             quota: false,
             list_extended: false,
+            list_status: false,
+            condstore: false,
             sasl_ir: false,
             id: false,
             ..Self::default()
@@ -132,6 +146,8 @@ impl Profile {
             (self.status_size, "STATUS=SIZE"),
             (self.quota, "QUOTA"),
             (self.list_extended, "LIST-EXTENDED"),
+            (self.list_status, "LIST-STATUS"),
+            (self.condstore, "CONDSTORE"),
             (self.sasl_ir, "SASL-IR"),
             (self.id, "ID"),
             (self.starttls_refused, "STARTTLS"),

@@ -59,6 +59,21 @@ impl Sandbox {
         self.world().remove(user, mailbox, &[uid], Who::Other);
     }
 
+    /// Does what another client would.
+    pub fn act(&self, user: &str, deed: &Deed) {
+        self.other(Some(user), deed);
+    }
+
+    /// Sets the flags of a message as another client would.
+    pub fn set_flags(&self, user: &str, mailbox: &str, uid: u32, flags: &str) {
+        self.with(user, |a| {
+            let Some(mailbox) = a.mailbox_mut(mailbox) else { return };
+            let flags: Vec<String> = flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect();
+            mailbox.messages.iter_mut().filter(|m| m.uid == uid).for_each(|m| m.flags.clone_from(&flags));
+            mailbox.touch(|m| m.uid == uid);
+        });
+    }
+
     /// Replaces the octets of a message in place, as a failing disk or an administrator would.
     pub fn replace(&self, user: &str, mailbox: &str, uid: u32, octets: Bytes) {
         self.with(user, |a| {

@@ -132,10 +132,14 @@ impl World {
         }
         if let Some(mailbox) = self.mailbox(user, name) {
             mailbox.messages.retain(|m| !uids.contains(&m.uid));
+            mailbox.touch(|_| false);
         }
     }
 
     pub(crate) fn flagged(&mut self, user: &str, name: &str, uids: &[u32]) {
+        if let Some(mailbox) = self.mailbox(user, name) {
+            mailbox.touch(|m| uids.contains(&m.uid));
+        }
         for uid in uids {
             self.note(user, name, *uid, Who::Client, What::Flagged);
         }
@@ -195,8 +199,23 @@ impl World {
                 }
             }
             Deed::Move { from, to, nth } => self.carry(user, from, to, *nth),
+            Deed::Rename { from, to } => self.account(user, |a| a.rename(from, to)),
+            Deed::DeleteMailbox { mailbox } => self.delete_mailbox(user, mailbox),
+            Deed::CreateMailbox { mailbox } => self.account(user, |a| _ = a.create(mailbox, None)),
             Deed::NewEpoch { mailbox } => self.new_epoch(user, mailbox),
         }
+    }
+
+    fn account(&mut self, user: &str, work: impl FnOnce(&mut Account)) {
+        if let Some(account) = self.accounts.get_mut(user) {
+            work(account);
+        }
+    }
+
+    fn delete_mailbox(&mut self, user: &str, name: &str) {
+        let uids = self.mailbox(user, name).map(|m| m.uids()).unwrap_or_default();
+        self.remove(user, name, &uids, Who::Other);
+        self.account(user, |a| a.delete(name));
     }
 
     fn nth(&mut self, user: &str, name: &str, nth: usize) -> Option<u32> {

@@ -13,6 +13,7 @@ pub mod mutf7;
 pub mod proxy;
 pub mod servers;
 pub mod sim;
+pub mod stopper;
 #[allow(clippy::unwrap_used, missing_docs, reason = "a suite is test code")]
 pub mod suites;
 pub mod wire;

@@ -12,19 +12,27 @@ mod faults;
 #[cfg(unix)]
 #[path = "engine/fire.rs"]
 mod fire;
+#[path = "engine/hands.rs"]
+mod hands;
 #[path = "engine/interrupt.rs"]
 mod interrupt;
 #[path = "engine/interrupt_imap.rs"]
 mod interrupt_imap;
+#[path = "engine/interrupt_verbs.rs"]
+mod interrupt_verbs;
 #[cfg(unix)]
 #[path = "engine/killed.rs"]
 mod killed;
+#[path = "engine/ladder.rs"]
+mod ladder;
 #[path = "engine/late.rs"]
 mod late;
 #[path = "engine/migration.rs"]
 mod migration;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
+#[path = "engine/patience.rs"]
+mod patience;
 #[path = "engine/peers.rs"]
 mod peers;
 #[path = "engine/poison.rs"]
@@ -33,3 +41,7 @@ mod poison;
 mod real_servers;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/second_pass.rs"]
+mod second_pass;
+#[path = "engine/wire.rs"]
+mod wire;

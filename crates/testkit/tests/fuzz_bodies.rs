@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Words that matter to a body, put into its inputs.
-const WORDS: [&[u8]; 18] = [
+const WORDS: [&[u8]; 24] = [
     b"\r\n",
     b"\n",
     b"* ",
@@ -28,6 +28,12 @@ const WORDS: [&[u8]; 18] = [
     b"\\",
     b"&",
     b"-",
+    b"imaps://",
+    b"@",
+    b":",
+    b"%",
+    b"[::1]",
+    b"/",
 ];
 
 fn kept(name: &str) -> Vec<Vec<u8>> {
@@ -75,6 +81,11 @@ fn mailbox_names_come_back_as_they_went() {
 #[test]
 fn what_a_server_says_comes_out_of_the_journal_as_it_went_in() {
     holds("journal", 40);
+}
+
+#[test]
+fn accounts_as_written_print_back_and_no_error_tells_a_password() {
+    holds("accounts", 20_000);
 }
 
 #[test]

@@ -139,6 +139,27 @@ fn no_broken_rule_can_ship() {
     assert!(points >= 8, "{points} mutation points: the rule looks in the wrong place");
 }
 
+/// Everything in backticks in a page that reads like the path of a test: the name of its function.
+fn named_tests(page: &str) -> Vec<String> {
+    let words = page.split('`').skip(1).step_by(2);
+    let path = |w: &&str| w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c));
+    let last = |w: &str| w.rsplit("::").next().unwrap_or_default().to_owned();
+    // Short words name modules, settings and events.
+    words.filter(path).map(last).filter(|name| name.matches('_').count() > 3).collect()
+}
+
+#[test]
+fn every_test_that_the_proof_names_exists() {
+    let page = std::fs::read_to_string(root().join("docs/proof.md")).unwrap();
+    let mut files = Vec::new();
+    sources(&root().join("crates"), &mut files);
+    let code: String = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
+    let named = named_tests(&page);
+    assert!(named.len() > 150, "{} names: the rule looks in the wrong place", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no such tests: {missing:?}");
+}
+
 #[test]
 fn the_table_of_states_in_the_documents_is_the_one_in_the_code() {
     use mailhaul_engine::journal::State;

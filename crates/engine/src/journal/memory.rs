@@ -92,6 +92,14 @@ impl MemoryStore {
         inner.token += 1;
     }
 
+    /// The process dies and the machine goes on: what was written is kept, durable or not; the lock is free, old handles
+    /// are fenced off.
+    pub fn kill(&self) {
+        let mut inner = self.inner();
+        inner.held = false;
+        inner.token += 1;
+    }
+
     /// From now on durable writes fail with [`JournalError::DiskFull`].
     pub fn set_disk_full(&self, full: bool) {
         self.inner().disk_full = full;

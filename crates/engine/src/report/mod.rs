@@ -13,7 +13,7 @@ mod mailbox;
 mod manifest;
 mod summary;
 mod totals;
-mod uids;
+pub(crate) mod uids;
 mod verdict;
 pub(crate) mod words;
 mod write;

@@ -1,15 +1,15 @@
-//! Pure: the UID set of a sighting, as ranges. A million UIDs in one run cost one range.
+//! Pure: a set of UIDs as ranges: of a sighting, of an undo. A million UIDs in one run cost one range.
 
 use crate::message::Key;
 
 /// Ascending ranges, both ends included, that neither overlap nor touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ranges(Vec<(i64, i64)>);
+pub(crate) struct Ranges(Vec<(i64, i64)>);
 
 impl Ranges {
     /// Reads IMAP set syntax (`1:3,7`); the empty text is the empty set. `None` for anything that is no set of
     /// positive numbers: then nothing is known.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         if text.is_empty() {
             return Some(Self::default());
         }
@@ -26,7 +26,7 @@ impl Ranges {
     }
 
     /// Whether `key` is among them.
-    pub(super) fn contains(&self, key: Key) -> bool {
+    pub(crate) fn contains(&self, key: Key) -> bool {
         let at = self.0.partition_point(|r| r.1 < key.0);
         self.0.get(at).is_some_and(|r| r.0 <= key.0)
     }

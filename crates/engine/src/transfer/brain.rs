@@ -131,6 +131,8 @@ pub struct Brain {
     laddering: usize,
     nothing_more_soon: bool,
     clear: bool,
+    /// [`Action::Wait`] was given since the last [`Event::Clear`].
+    waiting_as_asked: bool,
     held: bool,
     next_no: u64,
     batch_messages: usize,
@@ -151,6 +153,7 @@ impl Brain {
             laddering: 0,
             nothing_more_soon: false,
             clear: true,
+            waiting_as_asked: false,
             held: false,
             next_no: 0,
         }
@@ -190,7 +193,7 @@ impl Brain {
                 self.laddering -= 1;
                 self.forced.push_front(vec![ready]);
             }
-            Event::Clear => self.clear = true,
+            Event::Clear => (self.clear, self.waiting_as_asked) = (true, false),
             Event::Stop => self.held = true,
         }
         self.plan(&mut actions);
@@ -340,8 +343,10 @@ impl Brain {
         actions: &mut Vec<Action>,
     ) {
         self.forced.push_front(items);
-        if self.clear {
-            self.clear = false;
+        self.clear = false;
+        // Also where the connection goes with the batch behind: who asked for patience gets it.
+        if !self.waiting_as_asked {
+            self.waiting_as_asked = true;
             actions.push(Action::Wait(wait, refusal.clone()));
         }
     }

@@ -221,6 +221,42 @@ fn throttling_waits_as_asked_and_sends_the_same_again() {
 }
 
 #[test]
+fn throttling_waits_as_asked_also_when_a_batch_stands_behind() {
+    for behind in [false, true] {
+        let mut b = brain(Form::Group, true);
+        feed(&mut b, 1..=1);
+        b.step(Event::AtGate(BatchNo(0)));
+        b.step(Event::Durable(BatchNo(0)));
+        if behind {
+            assert_eq!(staged(&feed(&mut b, 2..=2)), []);
+            assert_eq!(staged(&b.step(Event::NothingMoreSoon)), [(1, vec![2])]);
+        }
+        let class = RefusalClass::Throttled(Some(Duration::from_secs(7)));
+        let actions = b.step(Event::Answered(BatchNo(0), vec![refused(1, class)], QUICK));
+        let waits = actions.iter().filter(|a| matches!(a, Action::Wait(..))).count();
+        assert_eq!(waits, 1, "behind {behind}: {actions:?}");
+        assert_eq!(actions.contains(&Action::Reconnect), behind);
+        let number = if behind { 2 } else { 1 };
+        assert_eq!(staged(&b.step(Event::Clear)), [(number, vec![1])], "behind {behind}");
+    }
+}
+
+#[test]
+fn a_group_refused_for_throttling_waits_once() {
+    let mut b = brain(Form::Group, false);
+    feed(&mut b, 1..=3);
+    b.step(Event::NothingMoreSoon);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    b.step(Event::Answered(BatchNo(0), vec![stored(1)], QUICK));
+    b.step(Event::AtGate(BatchNo(1)));
+    b.step(Event::Durable(BatchNo(1)));
+    let class = RefusalClass::Throttled(None);
+    let actions = b.step(Event::Answered(BatchNo(1), vec![refused(1, class), refused(1, class)], QUICK));
+    assert_eq!(actions.iter().filter(|a| matches!(a, Action::Wait(..))).count(), 1, "{actions:?}");
+}
+
+#[test]
 fn a_message_with_a_lone_lf_travels_alone_and_climbs_the_ladder() {
     let mut b = brain(Form::Multi, false);
     b.step(Event::Ready(ready(1)));

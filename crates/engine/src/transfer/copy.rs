@@ -17,6 +17,7 @@ use crate::journal::{
 };
 use crate::message::Key;
 use crate::progress::Progress;
+use crate::undo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -47,6 +48,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
         return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text)));
     }
+    undo::settle(ctx, sessions, job).await?;
     release_refused(ctx, job).await?;
     for _ in 0..SOURCE_EPOCHS_MAX {
         let listing = match list_source(ctx, sessions, job).await? {
@@ -145,9 +147,8 @@ async fn list_source<S: Source, T: Target, J: Journal>(
                     )));
                 }
             }
-            Err(error) if error.is_connection() => {
-                sessions.source = None;
-                losses.another(ctx, Side::Source, error).await?;
+            Err(error) if error.is_connection() || error.throttled().is_some() => {
+                losses.at_source(ctx, sessions, error).await?;
             }
             Err(EndError::Refused { refusal, .. }) => {
                 return Ok(Err(format!("{} cannot be opened: {refusal}", job.record.source.text)));
@@ -222,7 +223,7 @@ pub async fn save_sighting<S: Source, T: Target, J: Journal>(
 }
 
 /// Ascending keys as an IMAP set: `1:3,7`.
-fn ranges(keys: &[Key]) -> String {
+pub(crate) fn ranges(keys: &[Key]) -> String {
     let mut set = String::new();
     let mut rest = keys;
     while let [first, ..] = rest {
@@ -263,7 +264,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if !open_source(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
-        let end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
+        let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
         after_pass(ctx, sessions, job, &end).await?;
         if end.interrupted {
             return Err(Error::Interrupted);
@@ -275,14 +276,19 @@ async fn passes<S: Source, T: Target, J: Journal>(
             }));
         }
         fruitless = if end.settled > 0 { 0 } else { fruitless + 1 };
+        if end.settled > 0 {
+            losses.reset();
+        }
+        if let Some(error) = end.throttled.take() {
+            fruitless = 0;
+            losses.at_source(ctx, sessions, error).await?;
+        }
         suspects.pass_ended(&end, wish.way, ctx.settings.limits.read_attempts_max);
         if suspects.settle(ctx, sessions, job, epoch).await? {
             fruitless = 0;
         }
         if let Some((error, blame)) = end.source_lost {
-            if end.settled > 0 {
-                losses.reset();
-            } else if blame.sure {
+            if end.settled == 0 && blame.sure {
                 losses.cause_is_known();
             }
             if suspects.broken_in_a_row() > ctx.settings.limits.broken_in_a_row_max {

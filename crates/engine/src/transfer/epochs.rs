@@ -21,17 +21,18 @@ pub async fn refresh_target<S: Source, T: Target, J: Journal>(
         Err(Error::Target(EndError::Refused { refusal, .. })) => return Ok(Err(refusal)),
         Err(error) => return Err(error),
     };
-    let before = job.target_epoch.id;
-    job.target_epoch = ctx.journal.open_epoch(job.record.id, Side::Target, &opened.facts).await?;
-    if job.target_epoch.id != before {
+    let before = job.target_epoch.clone();
+    if opened.facts.uid_validity != before.facts.uid_validity {
         let text = format!(
             "the new server gave {} another UIDVALIDITY ({}): what was stored there must be found again",
             target.text, opened.facts.uid_validity
         );
-        suspect_claims(ctx, job, before).await?;
+        // Before the new epoch is the journal's: a run that is stopped in between sees the change again.
+        suspect_claims(ctx, job, before.id).await?;
         let note = Note { kind: "epoch_changed".into(), mailbox: Some(job.record.id), key: None, text };
         ctx.journal.note(note).await?;
     }
+    job.target_epoch = ctx.journal.open_epoch(job.record.id, Side::Target, &opened.facts).await?;
     job.uid_next = job.baseline_start();
     rebind(ctx, sessions, job).await?;
     Ok(Ok(()))

@@ -195,13 +195,17 @@ impl Losses {
         ctx.sleep(self.back_off.next(None)).await
     }
 
-    /// A target operation failed: `Ok` when it is worth trying again, on a new connection.
+    /// A target operation failed: `Ok` when it is worth trying again, on a new connection, or after the wait that the server
+    /// asked for.
     pub async fn at_target<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
+        if let Some(asked) = error.throttled() {
+            return self.pause(ctx, Side::Target, asked, error).await;
+        }
         if !error.is_connection() {
             return Err(at(Side::Target, error));
         }
@@ -209,13 +213,17 @@ impl Losses {
         self.another(ctx, Side::Target, error).await
     }
 
-    /// A source operation failed: `Ok` when it is worth trying again, on a new connection.
+    /// A source operation failed: `Ok` when it is worth trying again, on a new connection, or after the wait that the server
+    /// asked for.
     pub async fn at_source<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
+        if let Some(asked) = error.throttled() {
+            return self.pause(ctx, Side::Source, asked, error).await;
+        }
         if !error.is_connection() {
             return Err(at(Side::Source, error));
         }

@@ -42,6 +42,8 @@ pub struct PassEnd {
     pub settled: u64,
     /// The source connection was lost, and which messages may be the cause.
     pub source_lost: Option<(EndError, Blame)>,
+    /// The source asked for patience instead of giving messages.
+    pub throttled: Option<EndError>,
     /// Messages the source answered for without octets, or not at all, with its words.
     pub unread: BTreeMap<Key, String>,
     /// The target holds this mailbox up.
@@ -244,9 +246,15 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 }
             }
             FetchEvent::RangeDone { missing, refused, .. } => {
+                let throttled = refused.as_ref().is_some_and(Refusal::is_throttling);
+                if let Some(refusal) = refused.clone().filter(|_| throttled) {
+                    // It says nothing of the messages: they are asked for again after the wait.
+                    let (server, doing) = ("the old server".to_owned(), "UID FETCH");
+                    self.end.throttled = Some(EndError::Refused { server, doing, refusal });
+                }
                 let words = refused.map_or_else(|| "the old server left it out".into(), |r| r.to_string());
                 for key in missing {
-                    if self.outstanding.take(key).is_some() {
+                    if self.outstanding.take(key).is_some() && !throttled {
                         self.end.unread.insert(key, words.clone());
                     }
                 }

@@ -56,7 +56,9 @@ impl Suspects {
         for (key, words) in &end.unread {
             let suspect = self.by_key.entry(*key).or_default();
             suspect.failures += 1;
-            suspect.words = Some(words.clone());
+            // Of a message that is read in parts the server's first words say more.
+            let first = suspect.words.take().filter(|_| way == Way::Parts);
+            suspect.words = first.or_else(|| Some(words.clone()));
         }
         let Some((_, blame)) = &end.source_lost else { return };
         for key in &blame.keys {

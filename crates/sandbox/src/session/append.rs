@@ -34,6 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
         let used = self.sandbox.with(user, |a| a.octets()).unwrap_or(0);
         let messages: Vec<Taken> = messages.into_iter().map(|m| taken(m, &profile)).collect();
+        if let Some(words) = bad_date(&messages, &profile) {
+            return Some(Done::Bad(words));
+        }
         if let Some(objection) = objection(&messages, &profile, used) {
             return Some(Done::No(objection));
         }
@@ -141,6 +144,12 @@ fn taken(mut message: NewMessage, profile: &Profile) -> Taken {
     Taken { sent, kept: message }
 }
 
+/// The words about a date that the profile does not take.
+fn bad_date(messages: &[Taken], profile: &Profile) -> Option<String> {
+    let (date, words) = profile.refuse_date.as_ref()?;
+    messages.iter().any(|m| m.kept.internal_date.contains(date)).then(|| words.clone())
+}
+
 /// Why a batch is refused: all of it, or nothing.
 fn objection(messages: &[Taken], profile: &Profile, used: u64) -> Option<String> {
     let more: u64 = messages.iter().map(|m| m.kept.octets.len() as u64).sum();
@@ -160,6 +169,11 @@ fn objection(messages: &[Taken], profile: &Profile, used: u64) -> Option<String>
         }
         if profile.refuse_bad_header && has_bad_header(&m.octets) {
             return Some("Message contains invalid header".into());
+        }
+        if let Some((flag, words)) = &profile.refuse_flag
+            && m.flags.iter().any(|f| f.eq_ignore_ascii_case(flag))
+        {
+            return Some(words.clone());
         }
         if profile.refuse.as_ref().is_some_and(|r| memchr::memmem::find(&m.octets, r).is_some()) {
             return Some("Message is not welcome".into());

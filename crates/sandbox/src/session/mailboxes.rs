@@ -25,11 +25,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
-                format!("* {verb} ({}) \"{d}\" \"{}\"\r\n", attributes.join(" "), m.name.replace('"', "\\\""))
+                let name = m.name.replace('"', "\\\"");
+                (m.name.clone(), format!("* {verb} ({}) \"{d}\" \"{name}\"\r\n", attributes.join(" ")))
             };
-            listed.map(line).collect::<String>()
+            listed.map(line).collect::<Vec<_>>()
         });
-        lines.unwrap_or_default().into_bytes()
+        let status = status_wanted(words).filter(|_| self.profile().list_status);
+        let mut out = String::new();
+        for (name, line) in lines.unwrap_or_default() {
+            out += &line;
+            // Beside the entry it is about (RFC 5819, 2).
+            out += &status.and_then(|items| self.status(user, &name, Some(items))).unwrap_or_default();
+        }
+        out.into_bytes()
     }
 
     pub(super) fn create(&self, user: &str, words: &[Word]) -> Done {
@@ -60,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             "MESSAGES" => Some(m.messages.len() as u64),
             "UIDNEXT" => Some(m.uid_next.into()),
             "UIDVALIDITY" => Some(m.uid_validity.into()),
+            "HIGHESTMODSEQ" if self.profile().condstore => Some(m.highest_mod_seq),
             "SIZE" => Some(m.messages.iter().map(|x| x.octets.len() as u64).sum()),
             "UNSEEN" => {
                 Some(m.messages.iter().filter(|x| !x.flags.iter().any(|f| f == "\\Seen")).count() as u64)
@@ -95,9 +104,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             m.uid_next
         );
         self.write(lines.as_bytes()).await?;
+        if self.profile().condstore {
+            let line = format!("* OK [HIGHESTMODSEQ {}] highest\r\n", m.highest_mod_seq);
+            self.write(line.as_bytes()).await?;
+        }
         self.selected = Some(Selected { told: m.uids(), epoch: m.uid_validity, name: m.name, read_only });
         Some(ok(if read_only { "[READ-ONLY] open" } else { "[READ-WRITE] open" }))
     }
+}
+
+/// What RETURN (… STATUS (…)) asks for.
+fn status_wanted(words: &[Word]) -> Option<&Word> {
+    let Word::List(returns) = words.last()? else { return None };
+    let at = returns.iter().position(|w| w.text().is_some_and(|t| t.eq_ignore_ascii_case("STATUS")))?;
+    returns.get(at + 1)
 }
 
 /// LIST patterns: `*` any run, `%` any run within a level.

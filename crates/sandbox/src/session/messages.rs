@@ -1,7 +1,8 @@
 //! FETCH, STORE and EXPUNGE.
 
 use super::{Done, Session, bad, no, ok};
-use crate::fault::{Fault, Occasion};
+use crate::account::MailboxSnapshot;
+use crate::fault::{Fault, Gone, Occasion};
 use crate::fetch;
 use crate::reader::Word;
 use crate::world::Asked;
@@ -42,6 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             _ => {}
         }
+        if let Some(Fault::RefuseFetch(text)) = fault {
+            return Some(no(&text));
+        }
+        let gone = if let Some(Fault::Expunged(form)) = fault { Some(form) } else { None };
+        if let Some(form) = gone {
+            return self.fetch_of_expunged(user, &m, &positions, &items, form).await;
+        }
         let shape = fetch::Shape { nil: fault == Some(Fault::NilBody), size_adds: self.profile().size_adds };
         for position in positions {
             let Some(response) = fetch::response(position + 1, &m.messages[position], &items, shape) else {
@@ -59,20 +67,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Some(ok("done"))
     }
 
+    /// The last message asked for is removed by another client in this moment.
+    async fn fetch_of_expunged(
+        &mut self,
+        user: &str,
+        m: &MailboxSnapshot,
+        positions: &[usize],
+        items: &[String],
+        form: Gone,
+    ) -> Option<Done> {
+        let (last, others) = positions.split_last()?;
+        let uid = m.messages[*last].uid;
+        self.sandbox.expunge(user, &m.name, uid);
+        let shape = fetch::Shape { nil: false, size_adds: self.profile().size_adds };
+        for position in others {
+            let response = fetch::response(position + 1, &m.messages[*position], items, shape)?;
+            self.write(&response).await?;
+        }
+        let mut message = m.messages[*last].clone();
+        match form {
+            Gone::Nothing => {}
+            Gone::Nil => {
+                let nil = fetch::Shape { nil: true, ..shape };
+                self.write(&fetch::response(last + 1, &message, items, nil)?).await?;
+                return Some(Done::Ok("[EXPUNGEISSUED] some messages were already expunged".into()));
+            }
+            Gone::Whole => {
+                message.flags.push("\\Deleted".into());
+                self.write(&fetch::response(last + 1, &message, items, shape)?).await?;
+                self.news().await?;
+            }
+        }
+        Some(ok("done"))
+    }
+
     pub(super) fn store(&self, user: &str, by_uid: bool, words: &[Word]) -> Done {
         let Some(selected) = self.selected.as_ref().filter(|s| !s.read_only) else {
             return no("[READ-ONLY] nothing can be changed here");
         };
         let set = words.first().and_then(Word::text).unwrap_or_default();
+        let (since, words) = unchanged_since(words);
         let action = words.get(1).and_then(Word::text).unwrap_or_default().to_ascii_uppercase();
         let Some(Word::List(flags)) = words.get(2) else { return bad("flags?") };
         let flags: Vec<String> = flags.iter().filter_map(Word::text).collect();
         let name = selected.name.clone();
         let done = self.sandbox.with(user, |account| {
             let mailbox = account.mailbox_mut(&name)?;
-            let mut uids = Vec::new();
+            let (mut uids, mut modified) = (Vec::new(), Vec::new());
             for position in fetch::select(mailbox, &set, by_uid)? {
-                uids.push(mailbox.messages[position].uid);
+                let message = &mailbox.messages[position];
+                if since.is_some_and(|since| message.mod_seq > since) {
+                    modified.push(message.uid.to_string());
+                    continue;
+                }
+                uids.push(message.uid);
                 let of = &mut mailbox.messages[position].flags;
                 match action.as_bytes().first() {
                     Some(b'+') => {
@@ -82,11 +130,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     _ => of.clone_from(&flags),
                 }
             }
-            Some(uids)
+            Some((uids, modified))
         });
-        let Some(uids) = done.flatten() else { return bad("no set") };
-        self.sandbox.flagged(user, &name, &uids);
-        ok("done")
+        let Some((uids, modified)) = done.flatten() else { return bad("no set") };
+        if !uids.is_empty() {
+            self.sandbox.flagged(user, &name, &uids);
+        }
+        match modified.as_slice() {
+            [] => ok("done"),
+            _ => Done::Ok(format!("[MODIFIED {}] changed since", modified.join(","))),
+        }
     }
 
     pub(super) async fn expunge(&mut self, user: &str, uids: Option<String>) -> Option<Done> {
@@ -108,5 +161,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.sandbox.remove(user, &name, &gone);
         self.news().await?;
         Some(ok("done"))
+    }
+}
+
+/// The MODSEQ of (UNCHANGEDSINCE …), and what is left of the words of STORE.
+fn unchanged_since(words: &[Word]) -> (Option<u64>, &[Word]) {
+    match words {
+        [_, Word::List(modifier), ..] => {
+            (modifier.get(1).and_then(Word::text).and_then(|t| t.parse().ok()), &words[1..])
+        }
+        _ => (None, words),
     }
 }

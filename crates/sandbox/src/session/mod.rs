@@ -129,6 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                     self.reader.until_closed(&mut self.stream).await;
                     return None;
                 }
+                Fault::Working(each, times) => {
+                    for _ in 0..times {
+                        tokio::time::sleep(each).await;
+                        self.write(b"* OK [INPROGRESS] still at it\r\n").await?;
+                    }
+                }
                 Fault::Other(deed) => self.sandbox.other(self.user.as_deref(), &deed),
                 _ => {}
             }

@@ -3,11 +3,13 @@
 //! They run with seeded inputs and the kept corpora in every test run (`tests/fuzz_bodies.rs`), and under cargo-fuzz by
 //! command (`fuzz/`). An input that was a finding stays in the corpus of its body.
 
+mod accounts;
 mod framing;
 mod journal;
 mod names;
 mod responses;
 
+pub use accounts::accounts;
 pub use framing::framing;
 pub use journal::journal;
 pub use names::names;
@@ -19,8 +21,13 @@ use crate::corpus::Random;
 pub type Body = fn(&[u8]);
 
 /// All bodies, by the names of their corpora and targets.
-pub const BODIES: [(&str, Body); 4] =
-    [("framing", framing), ("responses", responses), ("names", names), ("journal", journal)];
+pub const BODIES: [(&str, Body); 5] = [
+    ("framing", framing),
+    ("responses", responses),
+    ("names", names),
+    ("journal", journal),
+    ("accounts", accounts),
+];
 
 /// Octets of a seeded input, at most.
 const INPUT_OCTETS_MAX: usize = 4096;

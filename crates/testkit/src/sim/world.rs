@@ -147,6 +147,8 @@ impl World {
         let source_profile = Profile {
             size_adds: if random.chance(8) { random.between(1, 900) } else { 0 },
             literal_plus: random.chance(80),
+            condstore: random.chance(80),
+            list_status: random.chance(50),
             ..Profile::default()
         };
         let tuning = tuning(&mut random);
@@ -231,6 +233,8 @@ fn target_profile(random: &mut Random) -> Profile {
     for knob in [&mut profile.multiappend, &mut profile.uidplus, &mut profile.literal_plus] {
         *knob &= !random.chance(30);
     }
+    profile.condstore &= random.chance(80);
+    profile.list_status &= random.chance(50);
     profile.refuse_empty = random.chance(70);
     profile.refuse_nul = random.chance(20);
     profile.refuse_bad_header = random.chance(15);

@@ -1,9 +1,10 @@
 //! Another UIDVALIDITY, at the source, at the target and at both, between runs and in the middle of one: nothing is sent
 //! by number, nothing known is sent twice, and what somebody removed does not come back.
 
-use crate::late::{DATE, World, message};
+use crate::late::{DATE, Verb, World, message};
 use mailhaul_engine::journal::{Journal, State};
 use mailhaul_engine::memory_end::Fate;
+use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
 
 fn verified(messages: usize) -> BTreeMap<State, usize> {
@@ -174,14 +175,17 @@ async fn stopped_at_any_step_of_recognising_nothing_is_sent_twice() {
         world
     };
     let world = prepare().await;
-    let steps = world.stopped_at(u64::MAX).await;
+    let counting = Stopper::never();
+    world.stopped(Verb::Migrate, &counting, Death::Killed).await;
+    let steps = counting.steps();
     assert!(steps > 20, "{steps}");
-    for at in 1..=steps {
+    for (at, death) in (1..=steps).flat_map(|at| Death::ALL.map(|death| (at, death))) {
         let world = prepare().await;
-        world.stopped_at(at).await;
+        world.stopped(Verb::Migrate, &Stopper::at(at), death).await;
         world.migrate().await;
-        assert_eq!(world.states().await, verified(11), "stopped at {at} of {steps}");
-        assert_eq!((world.held("INBOX"), world.target.appended()), (11, 11), "stopped at {at} of {steps}");
+        let stopped = format!("stopped at {at} of {steps}, {death:?}");
+        assert_eq!(world.states().await, verified(11), "{stopped}");
+        assert_eq!((world.held("INBOX"), world.target.appended()), (11, 11), "{stopped}");
         world.migrate().await;
         assert_eq!(world.target.appended(), 11);
     }

@@ -8,7 +8,9 @@ use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{
     AccountPair, Baseline, Decision, Existing, Journal, MailboxId, MailboxRecord, Name, Query, Side, State,
 };
-use mailhaul_engine::memory_end::{Fate, MemoryMail, MemorySource, MemoryTarget};
+use mailhaul_engine::memory_end::{
+    Fate, MemoryMail, MemoryMailbox, MemoryMessage, MemorySource, MemoryTarget,
+};
 use mailhaul_engine::message::Key;
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::progress::Bus;
@@ -17,9 +19,11 @@ use mailhaul_engine::transfer::job::{Job, Sessions};
 use mailhaul_engine::transfer::memory_share;
 use mailhaul_engine::transfer::spool::Intake;
 use mailhaul_engine::verify;
+use mailhaul_testkit::corpus::Random;
+use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 type Ctx = Context<MemorySource, MemoryTarget, MemoryJournal>;
@@ -91,17 +95,26 @@ impl World {
         states
     }
 
-    /// What the target holds: octets, flags and dates in order.
-    fn held(&self) -> Vec<(String, String, String)> {
-        let snapshot = self.target.snapshot();
-        let inbox = &snapshot[&b"INBOX"[..]];
-        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
-        inbox
-            .messages
-            .values()
-            .map(|m| (text(&m.octets), m.flags.to_string(), m.internal_date.as_ref().unwrap().to_string()))
-            .collect()
+    fn source_holds(&self) -> Vec<(String, MemoryMailbox)> {
+        let name = |n: &[u8]| String::from_utf8_lossy(n).into_owned();
+        self.source.snapshot().into_iter().map(|(n, m)| (name(&n), m)).collect()
     }
+
+    /// What the target holds, in order.
+    fn held(&self) -> Vec<Message> {
+        holds(&self.target)
+    }
+}
+
+/// Octets, flags and date.
+type Message = (String, String, String);
+
+/// What an INBOX holds, in order.
+fn holds(mail: &MemoryMail) -> Vec<Message> {
+    let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+    let date = |m: &MemoryMessage| m.internal_date.as_ref().unwrap().to_string();
+    let row = |m: &MemoryMessage| (text(&m.octets), m.flags.to_string(), date(m));
+    mail.snapshot()[&b"INBOX"[..]].messages.values().map(row).collect()
 }
 
 async fn prepare(ctx: &Ctx) -> Job {
@@ -133,57 +146,99 @@ async fn prepare(ctx: &Ctx) -> Job {
     Job { record, target: name, baseline, target_epoch: epoch, uid_next }
 }
 
-/// Stops at step `at`, counting probes and journal writes alike.
-fn stopper(store: &MemoryStore, at: u64) -> (Probe, Arc<AtomicU64>, Arc<Notify>) {
-    let (count, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
-    let step = {
-        let (count, stopped) = (count.clone(), stopped.clone());
-        move || {
-            let stop = count.fetch_add(1, Ordering::SeqCst) + 1 == at;
-            if stop {
-                stopped.notify_one();
-            }
-            stop
-        }
-    };
-    let hook = step.clone();
-    store.set_hook(Some(Arc::new(move |_| hook())));
-    (Probe::new(Arc::new(move |_| step())), count, stopped)
+/// One run that is stopped dead at step `at`.
+async fn stopped_run(world: &World, at: u64, death: Death) {
+    let stopper = Stopper::at(at);
+    stopper.watch(&world.store);
+    let _ = stopper.run(world.run(stopper.probe())).await;
+    death.strike(&world.store);
+}
+
+/// Where a world ends that nobody stops.
+struct Expected {
+    end: CopyEnd,
+    held: Vec<Message>,
+    states: BTreeMap<State, usize>,
+    /// Messages and octets of the source.
+    source: Vec<(String, MemoryMailbox)>,
+    steps: u64,
+}
+
+/// Longer than any commit here is late: what comes late must have come before anybody looks.
+const ALL_LATE: Duration = Duration::from_secs(60);
+
+async fn uninterrupted(messages: i64, knobs: impl Fn(&World)) -> Expected {
+    let world = World::new(messages);
+    knobs(&world);
+    let stopper = Stopper::never();
+    stopper.watch(&world.store);
+    let end = world.run(stopper.probe()).await;
+    world.store.set_hook(None);
+    tokio::time::sleep(ALL_LATE).await;
+    let steps = stopper.steps();
+    assert!(steps > 20, "{steps} steps only");
+    let mut held = world.held();
+    // Order is a SHOULD: what was sent again comes later.
+    held.sort();
+    let states = world.states().await;
+    is_the_source_but_exceptions(&held, &world, &states);
+    Expected { end, held, states, source: world.source_holds(), steps }
+}
+
+/// What nobody stopped is right by itself: each message of the source is there once, or is an exception.
+fn is_the_source_but_exceptions(held: &[Message], world: &World, states: &BTreeMap<State, usize>) {
+    let mut missing = holds(&world.source);
+    for message in held {
+        let at = missing.iter().position(|m| m == message);
+        missing.swap_remove(at.unwrap_or_else(|| panic!("once too often: {message:?}")));
+    }
+    assert_eq!(missing.len(), states.get(&State::Exception).copied().unwrap_or(0), "{missing:?}");
+}
+
+/// Runs again to the end and compares; and once more, which sends nothing.
+async fn resumes(world: &World, expected: &Expected, stopped: &str) {
+    assert_eq!(world.run(Probe::default()).await, expected.end, "{stopped}");
+    tokio::time::sleep(ALL_LATE).await;
+    let mut held = world.held();
+    held.sort();
+    assert_eq!(held, expected.held, "{stopped}");
+    assert_eq!(world.states().await, expected.states, "{stopped}");
+    let appended = world.target.appended();
+    world.run(Probe::default()).await;
+    assert_eq!(world.target.appended(), appended, "the next run sends nothing, {stopped}");
+    assert_eq!(world.source_holds(), expected.source, "{stopped}");
 }
 
 async fn interrupt_everywhere(messages: i64, knobs: impl Fn(&World)) {
-    // The uninterrupted end, and the number of steps to it.
-    let world = World::new(messages);
-    knobs(&world);
-    let (probe, count, _) = stopper(&world.store, u64::MAX);
-    let end = world.run(probe).await;
-    let steps = count.load(Ordering::SeqCst);
-    world.store.set_hook(None);
-    let (expected, expected_states) = (world.held(), world.states().await);
-    let expected_source = world.source.snapshot().len();
-    assert!(steps > 20, "{steps} steps only");
-    for at in 1..=steps {
+    let expected = uninterrupted(messages, &knobs).await;
+    for (at, death) in (1..=expected.steps).flat_map(|at| Death::ALL.map(|death| (at, death))) {
         let world = World::new(messages);
         knobs(&world);
-        let (probe, _, stopped) = stopper(&world.store, at);
-        tokio::select! {
-            _ = world.run(probe) => {}
-            () = stopped.notified() => {}
+        stopped_run(&world, at, death).await;
+        let stopped = format!("stopped at step {at} of {}, {death:?}", expected.steps);
+        resumes(&world, &expected, &stopped).await;
+    }
+}
+
+/// Stops the second run as well, at steps drawn for each step of the first: most of them early, where a run finds out
+/// what the one before it left open.
+async fn interrupt_everywhere_twice(messages: i64, knobs: impl Fn(&World)) {
+    const SECOND_STOPS: usize = 2;
+    const EARLY: u64 = 24;
+    let expected = uninterrupted(messages, &knobs).await;
+    let mut random = Random::new(13);
+    for first in 1..=expected.steps {
+        for n in 0..SECOND_STOPS {
+            let second = random.between(1, if n == 0 { expected.steps } else { EARLY });
+            let world = World::new(messages);
+            knobs(&world);
+            let deaths = [random.pick(&Death::ALL), random.pick(&Death::ALL)];
+            stopped_run(&world, first, deaths[0]).await;
+            stopped_run(&world, second, deaths[1]).await;
+            let stopped =
+                format!("stopped at step {first} of {}, then at {second}, {deaths:?}", expected.steps);
+            resumes(&world, &expected, &stopped).await;
         }
-        world.store.crash();
-        world.store.set_hook(None);
-        assert_eq!(world.run(Probe::default()).await, end, "step {at}");
-        let mut held = world.held();
-        let mut wanted = expected.clone();
-        // Order is a SHOULD: what was sent again comes later.
-        held.sort();
-        wanted.sort();
-        assert_eq!(held, wanted, "stopped at step {at} of {steps}");
-        assert_eq!(world.states().await, expected_states, "stopped at step {at} of {steps}");
-        let appended = world.target.appended();
-        world.run(Probe::default()).await;
-        assert_eq!(world.target.appended(), appended, "the next run sends nothing, step {at}");
-        assert_eq!(world.source.snapshot().len(), expected_source);
     }
 }
 
@@ -235,12 +290,42 @@ async fn stopped_at_any_step_while_connections_are_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stopped_twice_in_a_row_nothing_is_lost_or_doubled() {
+    for multi in [true, false] {
+        for fate in [Fate::LostNotStored, if multi { Fate::LostStored } else { Fate::LostAfter(1) }] {
+            interrupt_everywhere_twice(8, |w| {
+                w.target.set(|k| {
+                    k.multi = multi;
+                    k.fates = [fate].into();
+                });
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_any_step_around_a_late_commit() {
+    for multi in [true, false] {
+        let late = Fate::LostStoredLate(Duration::from_secs(5));
+        interrupt_everywhere(8, |w| {
+            w.target.set(|k| {
+                k.multi = multi;
+                k.fates = [Fate::Well, late].into();
+            });
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_late_commit_inside_the_settle_time_is_found_and_not_sent_again() {
     for seconds in [1, 5, 9] {
         let world = World::new(12);
-        let late = Fate::LostStoredLate(std::time::Duration::from_secs(seconds));
+        let late = Fate::LostStoredLate(Duration::from_secs(seconds));
         world.target.set(|k| k.fates = [Fate::Well, late].into());
         assert_eq!(world.run(Probe::default()).await, CopyEnd::Done);
+        tokio::time::sleep(ALL_LATE).await;
         assert_eq!(world.held().len(), 12);
         assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
     }

@@ -2,35 +2,27 @@
 //! between two embedded IMAP servers over pipes, stopped dead at step k (each action, each journal write before and
 //! after it took effect) and at each moment an answer is awaited, then resumed and compared with the uninterrupted end.
 
+use crate::wire::{self, Held, USER, World, held};
 use bytes::Bytes;
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Security, Settings, Trust};
-use mailhaul_engine::imap_session::Opener;
-use mailhaul_engine::imap_source::ImapSource;
-use mailhaul_engine::imap_target::ImapTarget;
-use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
-use mailhaul_engine::journal::{AccountPair, Journal, State};
-use mailhaul_engine::limits::Limits;
-use mailhaul_engine::net::Dialer;
+use mailhaul_engine::journal::State;
 use mailhaul_engine::probe::Probe;
-use mailhaul_engine::run::Migration;
-use mailhaul_sandbox::{Fault, Profile, Sandbox};
+use mailhaul_sandbox::{Fault, Planned, Profile, Trigger, UidLie};
+use mailhaul_testkit::corpus::Random;
+use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
-
-pub const USER: &str = "ann";
-pub const PASSWORD: &str = "secret of ann";
-/// Octets a pipe holds.
-const PIPE_OCTETS: usize = 64 * 1024;
 
 /// How one case differs from two modern servers.
 #[derive(Clone, Default)]
 struct Case {
     target: Profile,
     without: Vec<&'static str>,
+    /// What goes wrong at the target, the next occasion of each.
     faults: Vec<Fault>,
+    /// What goes wrong there later.
+    target_faults: Vec<Planned>,
+    /// What goes wrong at the source.
+    source_faults: Vec<Planned>,
 }
 
 impl Case {
@@ -39,166 +31,95 @@ impl Case {
     }
 }
 
-struct World {
-    source: Sandbox,
-    target: Sandbox,
-    store: MemoryStore,
-    folder: tempfile::TempDir,
-    without: Vec<String>,
+/// The servers of a case with their mail.
+fn world_of(case: &Case) -> World {
+    let mut world = World::new(case.target.clone());
+    world.without = case.without.iter().map(|w| (*w).to_owned()).collect();
+    world.limits.settle_min = Duration::from_secs(2);
+    world.limits.settle_unmeasured = Duration::from_secs(2);
+    world.source.create(USER, "Entw&APw-rfe", None, true);
+    for n in 0..7 {
+        // 3 and 4 are equal: equal messages stay as many.
+        let text = if n == 4 { 3 } else { n };
+        let octets = format!("From: a@b.example\r\nSubject: {text}\r\n\r\nbody of {text} \u{e9}\r\n");
+        world.source.deliver(USER, "INBOX", octets, "\\Seen $Work", "03-Mar-2020 10:11:12 +0000");
+    }
+    let (draft, date) = ("Subject: draft\r\n\r\n", "04-Mar-2020 10:11:12 +0100");
+    world.source.deliver(USER, "Entw&APw-rfe", draft, "\\Draft", date);
+    case.faults.iter().for_each(|f| world.target.inject(f.clone()));
+    case.target_faults.iter().for_each(|p| world.target.plan(p.clone()));
+    case.source_faults.iter().for_each(|p| world.source.plan(p.clone()));
+    world
 }
 
-/// (mailbox, octets, flags, date), sorted: what a server holds.
-type Held = Vec<(String, Bytes, Vec<String>, String)>;
-
-impl World {
-    fn new(case: &Case) -> Self {
-        let source = Sandbox::new(Profile::default());
-        let target = Sandbox::new(case.target.clone());
-        source.add_user(USER, PASSWORD);
-        target.add_user(USER, PASSWORD);
-        source.create(USER, "Entw&APw-rfe", None, true);
-        for n in 0..7 {
-            // 3 and 4 are equal: equal messages stay as many.
-            let text = if n == 4 { 3 } else { n };
-            let octets = format!("From: a@b.example\r\nSubject: {text}\r\n\r\nbody of {text} \u{e9}\r\n");
-            source.deliver(USER, "INBOX", octets, "\\Seen $Work", "03-Mar-2020 10:11:12 +0000");
-        }
-        source.deliver(
-            USER,
-            "Entw&APw-rfe",
-            "Subject: draft\r\n\r\n",
-            "\\Draft",
-            "04-Mar-2020 10:11:12 +0100",
-        );
-        case.faults.iter().for_each(|f| target.inject(f.clone()));
-        let without = case.without.iter().map(|w| (*w).to_owned()).collect();
-        Self { source, target, store: MemoryStore::new(), folder: tempfile::tempdir().unwrap(), without }
-    }
-
-    async fn run(&self, probe: Probe) {
-        let pair = AccountPair { source: "a".into(), target: "b".into() };
-        let journal = self.store.open(&pair).unwrap();
-        let mut settings = Settings::new(self.folder.path());
-        settings.connections = 2;
-        settings.limits.batch_messages_max = 3;
-        settings.limits.group_messages_max = 3;
-        settings.limits.settle_min = Duration::from_secs(2);
-        settings.limits.settle_unmeasured = Duration::from_secs(2);
-        let source = ImapSource(opener(&self.source, &settings.limits, &[]));
-        let target = ImapTarget(opener(&self.target, &settings.limits, &self.without));
-        let mut migration: Migration<_, _, MemoryJournal> = Migration::new(source, target, journal, settings);
-        migration.probe = probe;
-        let end = migration.migrate().await.unwrap();
-        assert_eq!(end.left, []);
-        migration.journal.release().await.unwrap();
-    }
-
-    fn held(&self) -> Held {
-        held(&self.target)
-    }
-
-    async fn states(&self) -> BTreeMap<State, u64> {
-        let pair = AccountPair { source: "a".into(), target: "b".into() };
-        let journal = self.store.open(&pair).unwrap();
-        let mut states = BTreeMap::new();
-        for count in journal.counts().await.unwrap() {
-            *states.entry(count.state).or_default() += count.items;
-        }
-        for mailbox in journal.mailboxes().await.unwrap() {
-            assert!(journal.open_batches(mailbox.id).await.unwrap().is_empty(), "a batch was left open");
-        }
-        journal.release().await.unwrap();
-        states
-    }
-
-    /// Ends the process as a crash would: what was not synced is forgotten.
-    fn crash(&self) {
-        self.store.crash();
-        self.store.set_hook(None);
-    }
-}
-
-fn held(server: &Sandbox) -> Held {
-    let of = |m: mailhaul_sandbox::MailboxSnapshot| {
-        let name = m.name;
-        m.messages.into_iter().map(move |x| {
-            let mut flags = x.flags;
-            flags.sort();
-            (name.clone(), x.octets, flags, x.internal_date)
-        })
-    };
-    let mut all: Held = server.snapshot(USER).into_iter().flat_map(of).collect();
-    all.sort();
-    all
-}
-
-pub fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
-    let server = server.clone();
-    let dial = move || {
-        let (ours, theirs) = tokio::io::duplex(PIPE_OCTETS);
-        let server = server.clone();
-        tokio::spawn(async move { server.serve(theirs).await });
-        ours
-    };
-    Opener {
-        account: ImapAccount {
-            endpoint: Endpoint { host: "sandbox.example".into(), port: 143, security: Security::Clear },
-            user: USER.into(),
-            auth_user: None,
-            trust: Trust::default(),
-            credentials: Arc::new(FixedPassword::new(PASSWORD)),
-        },
-        limits: limits.clone(),
-        dialer: Dialer::InProcess(Arc::new(dial)),
-        without: without.to_vec(),
-    }
-}
-
-/// Stops at step `at`, counting probes and journal writes alike.
-fn stopper(store: &MemoryStore, at: u64) -> (Probe, Arc<AtomicU64>, Arc<Notify>) {
-    let (count, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
-    let step = {
-        let (count, stopped) = (count.clone(), stopped.clone());
-        move || {
-            let stop = count.fetch_add(1, Ordering::SeqCst) + 1 == at;
-            if stop {
-                stopped.notify_one();
-            }
-            stop
-        }
-    };
-    let hook = step.clone();
-    store.set_hook(Some(Arc::new(move |_| hook())));
-    (Probe::new(Arc::new(move |_| step())), count, stopped)
+async fn run(world: &World, probe: Probe) {
+    let mut migration = world.migration();
+    migration.probe = probe;
+    let end = migration.migrate().await.unwrap();
+    assert_eq!(end.left, []);
+    mailhaul_engine::journal::Journal::release(&migration.journal).await.unwrap();
 }
 
 /// What the uninterrupted run makes of a case.
 struct Expected {
     held: Held,
-    states: BTreeMap<State, u64>,
+    states: BTreeMap<State, usize>,
     steps: u64,
     took: Duration,
 }
 
+/// Longer than any commit here is late: what comes late must have come before anybody looks.
+const ALL_LATE: Duration = Duration::from_secs(60);
+
 async fn uninterrupted(case: &Case) -> Expected {
-    let world = World::new(case);
+    let world = world_of(case);
     let began = tokio::time::Instant::now();
-    let (probe, count, _) = stopper(&world.store, u64::MAX);
-    world.run(probe).await;
+    let stopper = Stopper::never();
+    stopper.watch(&world.store);
+    run(&world, stopper.probe()).await;
     world.store.set_hook(None);
-    let steps = count.load(Ordering::SeqCst);
+    let steps = stopper.steps();
     assert!(steps > 40, "{steps} steps only");
-    Expected { held: world.held(), states: world.states().await, steps, took: began.elapsed() }
+    let took = began.elapsed();
+    tokio::time::sleep(ALL_LATE).await;
+    let (held, states) = (world.held(), world.states().await);
+    // What nobody stopped is right by itself: each message of the source is there once, or is an exception.
+    let mut missing = wire::held(&world.source);
+    for message in &held {
+        let at = missing.iter().position(|m| m == message);
+        missing.swap_remove(at.unwrap_or_else(|| panic!("once too often: {message:?}")));
+    }
+    let exceptions = states.get(&State::Exception).copied().unwrap_or(0);
+    let refused = usize::from(case.target.refuse.is_some());
+    assert_eq!((missing.len(), exceptions), (refused, refused), "{missing:?}");
+    Expected { held, states, steps, took }
+}
+
+/// How the run that is stopped at step `at` dies: by turns, two by two, because what arrives late goes by twos as well.
+fn death(at: u64) -> Death {
+    Death::ALL[usize::from((at / 2).is_multiple_of(2))]
+}
+
+/// One run that is stopped dead at step `at`.
+async fn stopped_run(world: &World, at: u64) {
+    let stopper = Stopper::at(at);
+    stopper.watch(&world.store);
+    let stopped = stopper.run(run(world, stopper.probe())).await.is_none();
+    if stopped && at.is_multiple_of(2) {
+        // In every other case what was already written still arrives and is worked on.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    death(at).strike(&world.store);
 }
 
 /// Runs again to the end and compares; and once more, which sends nothing.
 async fn resumes(world: &World, expected: &Expected, stopped: &str) {
-    world.crash();
-    world.run(Probe::default()).await;
+    run(world, Probe::default()).await;
+    tokio::time::sleep(ALL_LATE).await;
     assert_eq!(world.held(), expected.held, "{stopped}");
     assert_eq!(world.states().await, expected.states, "{stopped}");
     let appends = world.target.counters().commands.get("APPEND").copied();
-    world.run(Probe::default()).await;
+    run(world, Probe::default()).await;
     assert_eq!(
         world.target.counters().commands.get("APPEND").copied(),
         appends,
@@ -209,18 +130,27 @@ async fn resumes(world: &World, expected: &Expected, stopped: &str) {
 async fn stopped_at_every_step(case: Case) {
     let expected = uninterrupted(&case).await;
     for at in 1..=expected.steps {
-        let world = World::new(&case);
+        let world = world_of(&case);
         let source = held(&world.source);
-        let (probe, _, stopped) = stopper(&world.store, at);
-        tokio::select! {
-            () = world.run(probe) => {}
-            () = stopped.notified() => {
-                // In every other case what was already written still arrives and is worked on.
-                if at % 2 == 0 { tokio::time::sleep(Duration::from_millis(50)).await; }
-            }
-        }
+        stopped_run(&world, at).await;
         resumes(&world, &expected, &format!("stopped at step {at} of {}", expected.steps)).await;
         assert_eq!(held(&world.source), source, "the source is as it was");
+    }
+}
+
+/// Stops two runs in a row, the second at steps drawn for each step of the first: most of them early, where a run finds
+/// out what the one before it left open.
+async fn stopped_at_every_step_twice(case: Case) {
+    const EARLY: u64 = 30;
+    let expected = uninterrupted(&case).await;
+    let mut random = Random::new(13);
+    for first in 1..=expected.steps {
+        let second = random.between(1, if first % 4 == 0 { expected.steps } else { EARLY });
+        let world = world_of(&case);
+        stopped_run(&world, first).await;
+        stopped_run(&world, second).await;
+        let stopped = format!("stopped at step {first} of {}, then at {second}", expected.steps);
+        resumes(&world, &expected, &stopped).await;
     }
 }
 
@@ -233,12 +163,13 @@ async fn stopped_while_waiting_for_every_answer(mut case: Case) {
     let moments = u32::try_from(expected.took.as_millis() / STEP.as_millis()).unwrap();
     assert!(moments > 8, "the answers took {:?} only", expected.took);
     for n in 0..=moments {
-        let world = World::new(&case);
+        let world = world_of(&case);
         // Between two ticks of the server.
         let moment = STEP * n + Duration::from_micros(500);
-        if let Ok(()) = tokio::time::timeout(moment, world.run(Probe::default())).await {
+        if let Ok(()) = tokio::time::timeout(moment, run(&world, Probe::default())).await {
             break;
         }
+        death(n.into()).strike(&world.store);
         resumes(&world, &expected, &format!("stopped after {moment:?}")).await;
     }
 }
@@ -299,5 +230,56 @@ async fn past_the_gate_and_before_the_answer_nothing_is_lost_or_doubled() {
         bare,
     ] {
         stopped_while_waiting_for_every_answer(case).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_twice_in_a_row_nothing_is_lost_or_doubled() {
+    for without in [&[][..], &["MULTIAPPEND"]] {
+        for faults in [vec![], vec![Fault::DropAfterStore]] {
+            stopped_at_every_step_twice(Case { faults, ..Case::without(without) }).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn around_a_late_commit_nothing_is_lost_or_doubled_at_any_step() {
+    for without in [&[][..], &["MULTIAPPEND"]] {
+        let late = Fault::LateStore(Duration::from_millis(1500));
+        stopped_at_every_step(Case { faults: vec![late], ..Case::without(without) }).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn around_an_appenduid_that_lies_nothing_is_lost_or_doubled_at_any_step() {
+    let (multi, group) = (&[][..], &["MULTIAPPEND"][..]);
+    for (lie, without) in [
+        (UidLie::Missing, multi),
+        (UidLie::OneMore, group),
+        (UidLie::OtherEpoch, multi),
+        (UidLie::Oldest, multi),
+        (UidLie::Oldest, group),
+    ] {
+        let case = Case { faults: vec![Fault::AppendUid(lie)], ..Case::without(without) };
+        stopped_at_every_step(case).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn around_refusals_that_pass_nothing_is_lost_or_doubled_at_any_step() {
+    for (text, without) in [("[UNAVAILABLE] later", &[][..]), ("[LIMIT] too fast", &["MULTIAPPEND"])] {
+        let refusal = |n| Planned::once(Trigger::Verb("APPEND", n), Fault::RefuseAppend(text.into()));
+        let target_faults = (1..=4).map(refusal).collect();
+        stopped_at_every_step(Case { target_faults, ..Case::without(without) }).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn around_a_source_that_does_not_give_its_messages_nothing_is_lost_or_doubled_at_any_step() {
+    let foreign = [Fault::Backwards, Fault::Foreign];
+    for fault in [Fault::NilBody, Fault::LeaveOut, Fault::CutFetch(60)].into_iter().chain(foreign) {
+        // Fewer times than a message is asked for before it counts as unreadable.
+        let often = Planned { at: Trigger::Next, fault, times: 2 };
+        stopped_at_every_step(Case { source_faults: vec![often], ..Case::default() }).await;
     }
 }

@@ -6,15 +6,12 @@ use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Existing, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
-use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
 use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
+use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Two accounts, a journal that survives runs, and the folder of its spool.
 pub struct World {
@@ -35,6 +32,24 @@ pub fn message(n: i64) -> String {
 
 /// The date of every message here.
 pub const DATE: &str = "03-Mar-2020 10:11:12 +0000";
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Migrate,
+    Verify,
+    Undo,
+}
+
+impl Verb {
+    async fn run(self, migration: &Migration<MemorySource, MemoryTarget, MemoryJournal>) {
+        match self {
+            Self::Migrate => drop(migration.migrate().await.unwrap()),
+            Self::Verify => drop(migration.verify(Level::Octets, SourceLook::Octets).await.unwrap()),
+            Self::Undo => drop(migration.undo().await.unwrap()),
+        }
+    }
+}
 
 impl World {
     /// An account whose INBOX holds so many messages.
@@ -85,31 +100,20 @@ impl World {
         end
     }
 
-    /// One run of `migrate` that is stopped dead at this step (each action, each journal write before and after it took
-    /// effect), as by a crash. Returns the steps that were passed.
-    pub async fn stopped_at(&self, at: u64) -> u64 {
-        let (count, stopped) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
-        let step = {
-            let (count, stopped) = (count.clone(), stopped.clone());
-            move || {
-                let stop = count.fetch_add(1, Ordering::SeqCst) + 1 == at;
-                if stop {
-                    stopped.notify_one();
-                }
-                stop
-            }
-        };
+    /// One run of `verb` that is stopped dead where the stopper says.
+    pub async fn stopped(&self, verb: Verb, stopper: &Stopper, death: Death) {
         let mut migration = self.migration();
-        let hook = step.clone();
-        self.store.set_hook(Some(Arc::new(move |_| hook())));
-        migration.probe = Probe::new(Arc::new(move |_| step()));
-        tokio::select! {
-            end = migration.migrate() => drop(end.unwrap()),
-            () = stopped.notified() => {}
-        }
-        self.store.set_hook(None);
-        self.store.crash();
-        count.load(Ordering::SeqCst)
+        stopper.watch(&self.store);
+        migration.probe = stopper.probe();
+        let _ = stopper.run(verb.run(&migration)).await;
+        death.strike(&self.store);
+    }
+
+    /// One run of `verb`, which must come to its end.
+    pub async fn run(&self, verb: Verb) {
+        let migration = self.migration();
+        verb.run(&migration).await;
+        migration.journal.release().await.unwrap();
     }
 
     /// One run of `verify`.

@@ -1,8 +1,8 @@
 //! Messages that the source does not give, gives cut, or gives a notice for: each becomes an exception or is read another
 //! way, with few connections, and the rest of the mailbox moves.
 
-use crate::interrupt_imap::{PASSWORD, USER, opener};
 use crate::late::{DATE, World, message};
+use crate::wire::{PASSWORD, USER, opener};
 use mailhaul_engine::config::Settings;
 use mailhaul_engine::error::{EndError, Error};
 use mailhaul_engine::imap_source::ImapSource;
