@@ -8,7 +8,7 @@ use crate::end::{
 use crate::error::{EndError, Error, Refusal};
 use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
-    Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
+    Baseline, Change, EpochId, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
 };
 use crate::message::{Fingerprint, Key, UidValidity};
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
@@ -18,13 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
-/// Claims for listed source messages what the target mailbox held below its baseline.
+/// Claims for listed source messages what the target mailbox held below its baseline. False when the source mailbox got
+/// another epoch meanwhile: nothing is decided, and it must be listed again.
 pub async fn adopt<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     memory: &Arc<Semaphore>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let there = read_target(ctx, sessions, job).await?;
     let items = listed(ctx, job).await?;
     let sent = if there.is_empty() {
@@ -32,10 +33,15 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
     } else {
         read_source(ctx, sessions, job, &items, memory).await?
     };
+    if let Some(unread) = items.iter().find(|i| !there.is_empty() && !sent.contains_key(&i.id))
+        && is_renumbered(ctx, sessions, job, unread.id.epoch).await?
+    {
+        return Ok(false);
+    }
     let wanted: Vec<Candidate<ItemId>> =
-        sent.iter().map(|(id, s)| Candidate { id: *id, fingerprint: s.fetched }).collect();
+        sent.iter().map(|(id, s)| Candidate::new(*id, s.fetched, s.internal_date.as_ref())).collect();
     let found: Vec<Candidate<Key>> =
-        there.iter().map(|(uid, (f, _))| Candidate { id: *uid, fingerprint: *f }).collect();
+        there.iter().map(|(uid, (f, seen))| Candidate::new(*uid, *f, seen.internal_date.as_ref())).collect();
     let pairs = pair_up(&wanted, &found);
     ctx.probe.pass("adopt").await;
     for pairs in pairs.chunks(ctx.settings.limits.journal_page_rows) {
@@ -55,7 +61,26 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
         there.len() - pairs.len()
     );
     let note = Note { kind: "decision:adopt".into(), mailbox: Some(job.record.id), key: None, text };
-    Ok(ctx.journal.note(note).await?)
+    ctx.journal.note(note).await?;
+    Ok(true)
+}
+
+/// Whether the source mailbox has another UIDVALIDITY than this epoch of it.
+pub async fn is_renumbered<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    epoch: EpochId,
+) -> Result<bool, Error> {
+    let mut losses = Losses::new(ctx);
+    let opened = loop {
+        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
+            Ok(opened) => break opened,
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    };
+    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
+    Ok(!known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
 }
 
 fn adopted(job: &Job, item: ItemId, uid: Key, sent: &Sent, there: &(Fingerprint, Seen)) -> Option<Change> {

@@ -4,7 +4,7 @@
 //! n(b) turns every `CR* LF` and every lone CR into CRLF and drops the run of newlines at the very end.
 //! L1 only compares; what is sent is never normalised by it.
 
-use crate::message::{Digest, Fingerprint, Key};
+use crate::message::{Digest, Fingerprint, InternalDate, Key};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -199,25 +199,39 @@ pub struct Candidate<I> {
     pub id: I,
     /// What it holds.
     pub fingerprint: Fingerprint,
+    /// Its INTERNALDATE, in seconds since 1970, where it names one: of equal messages it says which is which.
+    pub at: Option<i64>,
+}
+
+impl<I> Candidate<I> {
+    /// One of these octets, and with this INTERNALDATE.
+    pub fn new(id: I, fingerprint: Fingerprint, date: Option<&InternalDate>) -> Self {
+        Self { id, fingerprint, at: date.and_then(InternalDate::instant) }
+    }
 }
 
 /// Pairs what is looked for with what was found, as multisets: each found message answers to one wanted message
 /// at most (law 5).
 ///
-/// Equal octets are paired first, then equal octets but for newlines. Within equal content the order of `wanted`
-/// meets the order of `found`, so an ascending run stays ascending. The wanted without an answer are not in the
-/// result.
+/// Equal octets are paired first, then equal octets but for newlines; of either kind those of one date before those of
+/// others (integrity.md 6.4), so that flags and dates stay with their message. What is left meets in the order of both,
+/// so an ascending run stays ascending. The wanted without an answer are not in the result.
 pub fn pair_up<W: Copy, F: Copy + Eq + Hash>(wanted: &[Candidate<W>], found: &[Candidate<F>]) -> Vec<(W, F)> {
     let mut pairs = Vec::new();
     let mut taken: std::collections::HashSet<F> = std::collections::HashSet::new();
     let mut open: Vec<&Candidate<W>> = wanted.iter().collect();
-    for level in [level_exact, level_normal] {
-        let mut by_digest: HashMap<Digest, VecDeque<F>> = HashMap::new();
-        for f in found.iter().filter(|f| !taken.contains(&f.id)) {
-            by_digest.entry(level(&f.fingerprint)).or_default().push_back(f.id);
+    let levels: [(fn(&Fingerprint) -> Digest, bool); 4] =
+        [(level_exact, true), (level_exact, false), (level_normal, true), (level_normal, false)];
+    for (level, dated) in levels {
+        let mut alike: HashMap<(Digest, Option<i64>), VecDeque<F>> = HashMap::new();
+        for f in found.iter().filter(|f| !taken.contains(&f.id) && !(dated && f.at.is_none())) {
+            let at = f.at.filter(|_| dated);
+            alike.entry((level(&f.fingerprint), at)).or_default().push_back(f.id);
         }
         open.retain(|w| {
-            let Some(id) = by_digest.get_mut(&level(&w.fingerprint)).and_then(VecDeque::pop_front) else {
+            let at = w.at.filter(|_| dated);
+            let same = (!dated || at.is_some()).then(|| alike.get_mut(&(level(&w.fingerprint), at)));
+            let Some(id) = same.flatten().and_then(VecDeque::pop_front) else {
                 return true;
             };
             taken.insert(id);
@@ -313,10 +327,29 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_messages_those_of_one_date_belong_together() {
+        let print = Fingerprint { octets: 1, exact: Digest([1; 32]), normal: Digest([1; 32]) };
+        let at = |id, at| Candidate { id, fingerprint: print, at };
+        let wanted = [at(1, Some(10)), at(2, Some(20)), at(3, None)];
+        let found = [at(11, Some(20)), at(12, Some(30)), at(13, Some(10))];
+        let mut pairs = pair_up(&wanted, &found);
+        pairs.sort_unstable();
+        assert_eq!(pairs, [(1, 13), (2, 11), (3, 12)]);
+        // The octets come first: a date does not make equal what is not.
+        let other = Candidate {
+            id: 14,
+            fingerprint: Fingerprint { exact: Digest([2; 32]), normal: Digest([2; 32]), ..print },
+            at: Some(10),
+        };
+        assert_eq!(pair_up(&wanted[..1], &[other]), []);
+    }
+
+    #[test]
     fn equal_messages_stay_a_multiset_and_exact_goes_before_normal() {
         let (a, a_lf) = (print(b"x\r\ny\r\n"), print(b"x\ny\n"));
-        let wanted = [Candidate { id: 1, fingerprint: a }, Candidate { id: 2, fingerprint: a_lf }];
-        let found = [Candidate { id: 10, fingerprint: a_lf }, Candidate { id: 11, fingerprint: a }];
+        let of = |id, print| Candidate::new(id, print, None);
+        let wanted = [of(1, a), of(2, a_lf)];
+        let found = [of(10, a_lf), of(11, a)];
         assert_eq!(pair_up(&wanted, &found), [(1, 11), (2, 10)]);
         assert_eq!(pair_up(&wanted, &found[..1]).len(), 1, "one found message answers once");
     }

@@ -9,11 +9,13 @@ use super::rekey::{Recognised, recognise};
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
+use crate::adopt::{adopt, is_renumbered};
 use crate::context::{Context, at};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, Epoch, EpochFacts, EpochId, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting, State,
+    Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting,
+    State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -62,8 +64,11 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         }
         tell_listed(ctx, job, &listing).await?;
         resolve(ctx, sessions, job, None).await?;
-        if job.baseline.existing == crate::journal::Existing::Adopt && !job.baseline.matched {
-            crate::adopt::adopt(ctx, sessions, job, memory).await?;
+        if job.baseline.existing == Existing::Adopt
+            && !job.baseline.matched
+            && !adopt(ctx, sessions, job, memory).await?
+        {
+            continue;
         }
         if let Some(end) = passes(ctx, sessions, job, memory, listing.epoch.id).await? {
             return Ok(end);
@@ -261,7 +266,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if job.uid_next == job.baseline_start() {
             see_uid_next(ctx, sessions, job).await?;
         }
-        if !open_source(ctx, sessions, job, epoch).await? {
+        if is_renumbered(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
         let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
@@ -337,24 +342,6 @@ async fn anything_listed<S: Source, T: Target, J: Journal>(
         }
     }
     Ok(false)
-}
-
-/// Opens the source mailbox; false when it has another epoch now.
-async fn open_source<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    epoch: EpochId,
-) -> Result<bool, Error> {
-    let mut losses = Losses::new(ctx);
-    let opened = loop {
-        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
-            Ok(opened) => break opened,
-            Err(error) => losses.at_source(ctx, sessions, error).await?,
-        }
-    };
-    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    Ok(known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
 }
 
 /// What a pass found out beside copying.

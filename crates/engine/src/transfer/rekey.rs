@@ -4,7 +4,8 @@
 
 use super::job::{Job, Losses, Pages, Sessions};
 use super::resolve::resolve;
-use crate::adopt::read_source;
+use super::unreadable::cannot_be_read;
+use crate::adopt::{is_renumbered, read_source};
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};
@@ -39,7 +40,7 @@ pub enum Recognised {
     Done,
     /// The mailbox has yet another epoch now: list it again.
     Renumbered,
-    /// Nothing may be copied, since what is gone or copied before cannot be told from what is not shown; why.
+    /// Nothing may be copied, since what is gone cannot be told from what is not shown; why.
     Not(String),
 }
 
@@ -76,9 +77,16 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
     let (all, new) = (former.len(), listed.len() - pairs.len());
     former.retain(|f| !paired.contains(&f.id));
     listed.retain(|l| !paired.contains(&l.id));
-    let open = perhaps_copied(&former, &listed);
-    if open > 0 {
-        return not_read(ctx, sessions, job, current, open).await;
+    let unread = perhaps_copied(&former, &listed);
+    if !unread.is_empty() {
+        if is_renumbered(ctx, sessions, job, current.id).await? {
+            return Ok(Recognised::Renumbered);
+        }
+        for id in unread {
+            let text = "the old server gave its mailbox another UIDVALIDITY and does not give this message: it may be one \
+                        that is copied already";
+            cannot_be_read(ctx, id, text.to_owned()).await?;
+        }
     }
     let gone: Vec<ItemId> = former.iter().filter(|f| f.state == State::Listed).map(|f| f.id).collect();
     let end = conclude_gone(ctx, sessions, job, current, &gone).await?;
@@ -282,35 +290,12 @@ fn listed_again(former: &[Known]) -> Vec<(ItemId, ItemId)> {
     Vec::new()
 }
 
-/// How many listed messages could not be read and look like one that was copied and is not found.
-fn perhaps_copied(former: &[Known], listed: &[Known]) -> usize {
+/// Listed messages that could not be read and look like one that was copied and is not found: to copy them could be to
+/// copy a second time.
+fn perhaps_copied(former: &[Known], listed: &[Known]) -> Vec<ItemId> {
     let copied: HashSet<u64> = former.iter().filter(|f| f.fingerprint.is_some()).map(|f| f.looks).collect();
-    listed.iter().filter(|l| l.fingerprint.is_none() && copied.contains(&l.looks)).count()
-}
-
-/// Why they were not: another epoch, or a server that does not give them.
-async fn not_read<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    current: &Epoch,
-    messages: usize,
-) -> Result<Recognised, Error> {
-    let mut losses = Losses::new(ctx);
-    let opened = loop {
-        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
-            Ok(opened) => break opened,
-            Err(error) => losses.at_source(ctx, sessions, error).await?,
-        }
-    };
-    if opened.facts.uid_validity != current.facts.uid_validity {
-        return Ok(Recognised::Renumbered);
-    }
-    let text = &job.record.source.text;
-    Ok(Recognised::Not(format!(
-        "the old server gave {text} another UIDVALIDITY and does not give {messages} of its messages, which may be ones that \
-         are copied already; run again"
-    )))
+    let unread = |l: &&Known| l.fingerprint.is_none() && copied.contains(&l.looks);
+    listed.iter().filter(unread).map(|l| l.id).collect()
 }
 
 async fn rekey<S: Source, T: Target, J: Journal>(
@@ -451,8 +436,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_and_looks_like_a_copied_one_is_not_new() {
         let former = [of(1, 1, Some(11), 7, 1)];
-        assert_eq!(perhaps_copied(&former, &[of(2, 51, None, 7, 1), of(2, 52, None, 8, 1)]), 1);
-        assert_eq!(perhaps_copied(&former, &[of(2, 51, Some(22), 7, 1)]), 0);
-        assert_eq!(perhaps_copied(&[of(1, 1, None, 7, 1)], &[of(2, 51, None, 7, 1)]), 0);
+        let listed = [of(2, 51, None, 7, 1), of(2, 52, None, 8, 1)];
+        assert_eq!(perhaps_copied(&former, &listed), [listed[0].id]);
+        assert_eq!(perhaps_copied(&former, &[of(2, 51, Some(22), 7, 1)]), []);
+        assert_eq!(perhaps_copied(&[of(1, 1, None, 7, 1)], &[of(2, 51, None, 7, 1)]), []);
     }
 }

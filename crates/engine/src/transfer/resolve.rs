@@ -12,9 +12,9 @@ use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, is_one_run, pair_up};
 use crate::journal::{
-    BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, State,
+    BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Sent, State,
 };
-use crate::message::{Fingerprint, Key};
+use crate::message::Key;
 #[cfg(mailhaul_mutants)]
 use crate::mutants::Mutant;
 use crate::progress::Progress;
@@ -32,9 +32,9 @@ const SCAN_WAIT_MAX: Duration = Duration::from_secs(4);
 struct Doubt {
     batches: Vec<OpenBatch>,
     /// Stored, with an unknown UID.
-    unplaced: BTreeMap<ItemId, Fingerprint>,
+    unplaced: BTreeMap<ItemId, Candidate<ItemId>>,
     /// Stored or not.
-    doubtful: BTreeMap<ItemId, Fingerprint>,
+    doubtful: BTreeMap<ItemId, Candidate<ItemId>>,
 }
 
 impl Doubt {
@@ -158,13 +158,18 @@ fn sort_in(doubt: &mut Doubt, item: &Item) {
     let Some(sent) = &item.sent else { return };
     match item.state {
         State::Committed | State::InDoubt => {
-            doubt.doubtful.insert(item.id, sent.sent);
+            doubt.doubtful.insert(item.id, as_sent(item.id, sent));
         }
         State::Stored if item.place.is_none() => {
-            doubt.unplaced.insert(item.id, sent.sent);
+            doubt.unplaced.insert(item.id, as_sent(item.id, sent));
         }
         _ => {}
     }
+}
+
+/// A message as it went out.
+fn as_sent(id: ItemId, sent: &Sent) -> Candidate<ItemId> {
+    Candidate::new(id, sent.sent, sent.internal_date.as_ref())
 }
 
 /// What one reading of the window gave.
@@ -195,7 +200,10 @@ async fn scan<S: Source, T: Target, J: Journal>(
     let found: Vec<Candidate<Key>> = seen
         .iter()
         .filter(|s| wanted.contains(&s.uid))
-        .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
+        .filter_map(|s| {
+            let measured = s.measured?;
+            Some(Candidate::new(s.uid, measured.fingerprint, s.internal_date.as_ref()))
+        })
         .collect();
     Ok(Some(Scan { unread: wanted.len().saturating_sub(found.len()), found: pair(doubt, &found) }))
 }
@@ -203,11 +211,8 @@ async fn scan<S: Source, T: Target, J: Journal>(
 /// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
 /// to a doubtful one before.
 fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
-    let wanted = |of: &BTreeMap<ItemId, Fingerprint>| {
-        of.iter()
-            .map(|(id, fingerprint)| Candidate { id: *id, fingerprint: *fingerprint })
-            .collect::<Vec<_>>()
-    };
+    let wanted =
+        |of: &BTreeMap<ItemId, Candidate<ItemId>>| of.values().copied().collect::<Vec<Candidate<ItemId>>>();
     let mut pairs: HashMap<ItemId, Key> = pair_up(&wanted(&doubt.unplaced), found).into_iter().collect();
     let taken: BTreeSet<Key> = pairs.values().copied().collect();
     let rest: Vec<Candidate<Key>> = found.iter().filter(|c| !taken.contains(&c.id)).copied().collect();
@@ -384,7 +389,7 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     let mut suspects = Doubt::default();
     let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
     while let Some(page) = pages.next().await? {
-        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))));
+        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_sent(i.id, i.sent.as_ref()?)))));
     }
     if suspects.doubtful.is_empty() {
         return Ok(());

@@ -166,7 +166,15 @@ async fn give_up<S: Source, T: Target, J: Journal>(
     suspect: &Suspect,
 ) -> Result<(), Error> {
     let broke = || "the connection broke each time it was asked for".to_owned();
-    let text = suspect.words.clone().unwrap_or_else(broke);
+    cannot_be_read(ctx, item, suspect.words.clone().unwrap_or_else(broke)).await
+}
+
+/// Makes an exception of a message that the source does not give, and says so.
+pub async fn cannot_be_read<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    item: ItemId,
+    text: String,
+) -> Result<(), Error> {
     let moves = [
         Change::to(item, State::Unreadable),
         Change::to(item, State::Exception).because(Reason::new("unreadable", text.clone())),

@@ -45,12 +45,9 @@ pub(super) async fn sweep<S: Source, T: Target, J: Journal>(
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
-    let found: Vec<Candidate<Key>> = seen
-        .iter()
-        .filter_map(|s| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint }))
-        .collect();
-    let wanted: Vec<Candidate<()>> =
-        expected.sent.iter().map(|f| Candidate { id: (), fingerprint: *f }).collect();
+    let found: Vec<Candidate<Key>> =
+        seen.iter().filter_map(|s| s.measured.map(|m| Candidate::new(s.uid, m.fingerprint, None))).collect();
+    let wanted: Vec<Candidate<()>> = expected.sent.iter().map(|f| Candidate::new((), *f, None)).collect();
     let mut ghosts: Vec<Key> = pair_up(&wanted, &found).into_iter().map(|(_, uid)| uid).collect();
     ghosts.sort_unstable();
     for uid in ghosts {

@@ -6,7 +6,7 @@ use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, pair_up};
 use crate::journal::{ItemId, Journal, Place, State};
-use crate::message::{Fingerprint, Key};
+use crate::message::{Fingerprint, InternalDate, Key};
 use crate::transfer::job::{Job, Losses, Pages, Sessions, jobs};
 use crate::transfer::resolve::{claimed_from, read_all};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,8 @@ struct Wanted {
     fingerprint: Fingerprint,
     /// RFC822.SIZE when it was read at the target; the server that gave it holds the moved message, too.
     octets: Option<u64>,
+    /// Its INTERNALDATE there.
+    date: Option<InternalDate>,
 }
 
 /// Which of the missing messages lie in other target mailboxes, as a multiset: each found message answers to one.
@@ -46,7 +48,7 @@ pub(super) async fn find<S: Source, T: Target, J: Journal>(
         }
         let found = candidates(ctx, sessions, &other, &wanted).await?;
         let open: Vec<Candidate<ItemId>> =
-            wanted.iter().map(|w| Candidate { id: w.id, fingerprint: w.fingerprint }).collect();
+            wanted.iter().map(|w| Candidate::new(w.id, w.fingerprint, w.date.as_ref())).collect();
         for (id, uid) in pair_up(&open, &found) {
             let mailbox = other.target.text.clone();
             moved.insert(id, Moved { place: other.place(uid), mailbox });
@@ -72,7 +74,8 @@ async fn wanted<S: Source, T: Target, J: Journal>(
             // As the target gave it, where that is known.
             let fingerprint = read.and_then(|r| r.fingerprint).or_else(|| item.sent.as_ref().map(|s| s.sent));
             let octets = read.map(|r| r.octets);
-            wanted.extend(fingerprint.map(|fingerprint| Wanted { id: item.id, fingerprint, octets }));
+            let date = read.and_then(|r| r.internal_date.clone());
+            wanted.extend(fingerprint.map(|fingerprint| Wanted { id: item.id, fingerprint, octets, date }));
         }
     }
     Ok(wanted)
@@ -97,7 +100,8 @@ async fn candidates<S: Source, T: Target, J: Journal>(
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
-    let measured = |s: &Seen| s.measured.map(|m| Candidate { id: s.uid, fingerprint: m.fingerprint });
+    let measured =
+        |s: &Seen| s.measured.map(|m| Candidate::new(s.uid, m.fingerprint, s.internal_date.as_ref()));
     Ok(seen.iter().filter_map(measured).collect())
 }
 

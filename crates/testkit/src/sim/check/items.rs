@@ -134,8 +134,9 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
                 || case.struck_target(|f| *f == Fault::OkWithoutStoring) > 0
         }
         Some("absent") => {
-            let known = case.copy_of(item).is_some() || lies() > 0 || named_before(case, item);
-            case.copy_of(item).is_none_or(|c| !c.is_there()) && known
+            let copy = case.copy_of(item);
+            let is_absent = copy.is_none_or(|c| !c.is_there()) && (copy.is_some() || lies() > 0);
+            is_absent || named_before(case, item)
         }
         _ => false,
     };
