@@ -209,6 +209,16 @@ pub struct ListingChange {
     pub new: u64,
     /// Known messages whose flags differ from those of the last listing. Written, not carried.
     pub flags_changed: u64,
+    /// Known keys under which the source shows another message now. What is known of them stays as it is.
+    pub others: u64,
+}
+
+/// Another message than the one that was listed under this key: neither size nor INTERNALDATE may ever change
+/// (RFC 9051, 2.3.1.1 and 2.3.3). One of them alone does: some servers tell sizes that they only estimate, or correct dates.
+pub fn is_other(octets: u64, date: Option<&InternalDate>, listed: &ListedItem) -> bool {
+    let instant = |date: Option<&InternalDate>| date.and_then(InternalDate::instant);
+    let (then, now) = (instant(date), instant(listed.internal_date.as_ref()));
+    octets != listed.octets && then.is_some() && now.is_some() && then != now
 }
 
 /// Changes made to a message so that the target takes it (integrity.md 3.3, T1 to T3), as bits.

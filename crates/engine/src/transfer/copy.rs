@@ -71,7 +71,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
             continue;
         }
         if let Some(end) = passes(ctx, sessions, job, memory, listing.epoch.id).await? {
-            return Ok(end);
+            return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }
     }
     let text = &job.record.source.text;
@@ -123,6 +123,20 @@ struct Listing {
     epoch: Epoch,
     messages: u64,
     octets: u64,
+    /// Known UIDs that show another message now.
+    others: u64,
+}
+
+/// A mailbox is not done where the source gave known UIDs to other messages: those are nowhere in the journal.
+fn without_others(job: &Job, listing: &Listing) -> CopyEnd {
+    match listing.others {
+        0 => CopyEnd::Done,
+        others => CopyEnd::Left(format!(
+            "the old server shows other messages under {others} UIDs of {} that it had used before, and the same \
+             UIDVALIDITY: they are not copied. Move this mailbox once more with a new journal and --adopt",
+            job.record.source.text
+        )),
+    }
 }
 
 /// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
@@ -176,17 +190,17 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     let epoch = ctx.journal.open_epoch(job.record.id, Side::Source, &facts).await?;
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
     let record = async {
-        let (mut octets, mut uids) = (0, Vec::new());
+        let (mut octets, mut uids, mut others) = (0, Vec::new(), 0);
         while let Some(piece) = rx.recv().await {
             octets += piece.iter().map(|l| l.octets).sum::<u64>();
             uids.extend(piece.iter().map(|l| l.key));
             let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, l)).collect();
-            ctx.journal.record_listing(job.record.id, epoch.id, &listed).await?;
+            others += ctx.journal.record_listing(job.record.id, epoch.id, &listed).await?.others;
         }
-        Ok::<_, Error>((octets, uids))
+        Ok::<_, Error>((octets, uids, others))
     };
     let (listed, recorded) = tokio::join!(session.list(Key(1), tx), record);
-    let (octets, mut uids) = recorded?;
+    let (octets, mut uids, others) = recorded?;
     let messages = match listed {
         Ok(messages) => messages,
         Err(error) => return Ok(Err(error)),
@@ -195,7 +209,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     if messages == facts.exists {
         save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { epoch, messages, octets }, facts.exists)))
+    Ok(Ok((Listing { epoch, messages, octets, others }, facts.exists)))
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {

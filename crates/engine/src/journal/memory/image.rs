@@ -1,5 +1,6 @@
 //! What a journal in memory holds, and the checked changes of it.
 
+use crate::journal::is_other;
 use crate::journal::state::{State, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
@@ -133,6 +134,7 @@ impl Image {
                 self.items.insert(id, item_of(id, new));
                 continue;
             };
+            change.others += u64::from(is_other(item.octets, item.internal_date.as_ref(), new));
             if item.flags != new.flags {
                 change.flags_changed += 1;
                 item.flags = new.flags.clone();

@@ -5,8 +5,10 @@ use super::open::MIGRATION;
 use super::rows::{self, failed, number};
 use super::tally::{self, Cell, Tally};
 use crate::journal::state::moves_of_rules;
-use crate::journal::{EpochId, Item, ItemId, JournalResult, ListedItem, ListingChange, MailboxId, State};
-use crate::message::{Flags, Key};
+use crate::journal::{
+    EpochId, Item, ItemId, JournalResult, ListedItem, ListingChange, MailboxId, State, is_other,
+};
+use crate::message::{Flags, InternalDate, Key};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// An owned [`crate::journal::Query`].
@@ -122,6 +124,7 @@ pub(super) fn record_listing(
         match known {
             None => change.new += u64::from(insert(c, id, new, &mut tally)?),
             Some(known) => {
+                change.others += u64::from(is_other(known.octets, known.internal_date.as_ref(), new));
                 change.flags_changed += u64::from(known.flags != new.flags);
                 update(c, id, new, &known, &mut tally)?;
             }
@@ -136,19 +139,31 @@ struct Known {
     kind: Option<String>,
     flags: Flags,
     mod_seq: Option<i64>,
+    octets: u64,
+    internal_date: Option<InternalDate>,
 }
 
 fn known(c: &Connection, id: ItemId) -> JournalResult<Option<Known>> {
-    let sql = "SELECT state, kind, flags, mod_seq FROM item
+    let sql = "SELECT state, kind, flags, mod_seq, octets, internal_date FROM item
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND key = ?4";
-    let row =
-        |r: &rusqlite::Row<'_>| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, Vec<u8>>(2)?, r.get(3)?));
+    let row = |r: &rusqlite::Row<'_>| {
+        let words = (r.get::<_, String>(0)?, r.get(1)?);
+        let facts = (r.get::<_, Vec<u8>>(2)?, r.get(3)?);
+        Ok((words, facts, r.get::<_, i64>(4)?, r.get::<_, Option<Vec<u8>>>(5)?))
+    };
     let found = c
         .prepare_cached(sql)
         .and_then(|mut s| s.query_row(params![MIGRATION, id.mailbox.0, id.epoch.0, id.key.0], row).optional())
         .map_err(failed)?;
-    let Some((state, kind, flags, mod_seq)) = found else { return Ok(None) };
-    Ok(Some(Known { state: rows::state(&state)?, kind, flags: Flags::from_octets(flags), mod_seq }))
+    let Some(((state, kind), (flags, mod_seq), octets, date)) = found else { return Ok(None) };
+    Ok(Some(Known {
+        state: rows::state(&state)?,
+        kind,
+        flags: Flags::from_octets(flags),
+        mod_seq,
+        octets: rows::unsigned(octets)?,
+        internal_date: date.map(InternalDate::from_octets),
+    }))
 }
 
 /// False if it is there already.
