@@ -163,10 +163,10 @@ impl FromStr for Tool {
     type Err = Failure;
 
     fn from_str(name: &str) -> Result<Self> {
-        let relays: [(&str, fn(u8) -> Self); 3] =
-            [("relay", Self::Relay), ("ahead", Self::Ahead), ("duties", Self::Duties)];
-        for (prefix, relay) in relays {
-            if let Some(Ok(connections @ 1..=64)) = name.strip_prefix(prefix).map(str::parse) {
+        for relay in [Self::Relay, Self::Ahead, Self::Duties] {
+            let prefix = relay(1).to_string();
+            let connections = name.strip_prefix(prefix.trim_end_matches('1')).map(str::parse);
+            if let Some(Ok(connections @ 1..=64)) = connections {
                 return Ok(relay(connections));
             }
         }
