@@ -1,6 +1,5 @@
 //! The servers, and the accounts at the source.
 
-use mailhaul_testkit::account::Account;
 use mailhaul_testkit::checker::{PathMap, compare};
 use mailhaul_testkit::image::AccountImage;
 use mailhaul_testkit::servers::{Availability, ClearText, Dovecot, DovecotOptions, MailFormat, Store};
@@ -42,11 +41,10 @@ pub struct Loaded {
 }
 
 /// A server on loopback, reached with a delay if there is one.
-pub struct Reached<'a> {
+pub struct Reached {
     address: SocketAddr,
     // lives as long as the address is used
     _delay: Option<DelayRelay>,
-    _server: std::marker::PhantomData<&'a Dovecot>,
 }
 
 impl Bed {
@@ -79,7 +77,7 @@ impl Bed {
     ///
     /// # Errors
     /// If no relay can be started.
-    pub fn source(&self, round_trip: Duration) -> Result<Reached<'_>> {
+    pub fn source(&self, round_trip: Duration) -> Result<Reached> {
         reached(&self.source, round_trip)
     }
 
@@ -111,7 +109,7 @@ impl Target {
     ///
     /// # Errors
     /// If no relay can be started.
-    pub fn reached(&self, round_trip: Duration) -> Result<Reached<'_>> {
+    pub fn reached(&self, round_trip: Duration) -> Result<Reached> {
         reached(&self.0, round_trip)
     }
 
@@ -126,12 +124,12 @@ impl Target {
     /// # Errors
     /// If it cannot be read.
     pub fn compared_with(&self, source: &Loaded) -> Result<Finding> {
-        let account: Account = self.0.account(TARGET_USER)?;
-        Ok(Finding::of(&compare(&source.image, &account.image()?, &PathMap::same())))
+        let image = self.0.account(TARGET_USER)?.image()?;
+        Ok(Finding::of(&compare(&source.image, &image, &PathMap::same())))
     }
 }
 
-impl Reached<'_> {
+impl Reached {
     /// Where to connect.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
@@ -139,10 +137,10 @@ impl Reached<'_> {
     }
 }
 
-fn reached(server: &Dovecot, round_trip: Duration) -> Result<Reached<'_>> {
+fn reached(server: &Dovecot, round_trip: Duration) -> Result<Reached> {
     let delay = (!round_trip.is_zero()).then(|| DelayRelay::start(server.imap(), round_trip)).transpose()?;
     let address = delay.as_ref().map_or(server.imap(), DelayRelay::address);
-    Ok(Reached { address, _delay: delay, _server: std::marker::PhantomData })
+    Ok(Reached { address, _delay: delay })
 }
 
 /// Both servers: sdbox, clear text only.

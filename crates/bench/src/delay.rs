@@ -1,8 +1,9 @@
 //! A relay that only delays: what it reads it writes half a round trip later, either way.
 //!
 //! A connection costs what TCP's handshake costs: the server's greeting comes two round trips after the client began to
-//! connect. In flight it holds octets, not pieces, so that a stream in small pieces keeps its bandwidth. The fault proxy
-//! of testkit does neither: it connects at once, and holds 256 pieces of any size.
+//! connect. What is in flight is bounded in octets, far above what two servers on one machine give, so that a long
+//! stream keeps its bandwidth. The fault proxy of testkit connects at once, and what it holds of a stream (256 pieces)
+//! limits it to half of that at a round trip of 100 ms.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};

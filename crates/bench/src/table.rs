@@ -201,6 +201,44 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_what_did_not_run_and_leaves_out_a_second_pass_that_nobody_has() {
+        let machine = Machine {
+            date: "2026-11-26".into(),
+            cores: 2,
+            processor: "a processor".into(),
+            kernel: "6".into(),
+            dovecot: "2.3".into(),
+        };
+        let circumstances = Circumstances {
+            machine,
+            loads: [0.1, 2.0],
+            target: "memory".into(),
+            relay_octets_per_second: Some(7.6e8),
+            not_run: vec!["imapsync is not on PATH".into()],
+        };
+        let section = |second| Section {
+            title: "mini, round trip 0 ms".into(),
+            runs: vec![Run { tool: Tool::Full, first: pass(1.0), second }],
+        };
+        let page = super::page(&circumstances, &[section(None)]);
+        assert!(
+            page.starts_with("**2026-11-26**: 2 cores (a processor), Linux 6, load 0.1 before and 2.0 after")
+        );
+        for part in ["760 MB/s", "\n- not run: imapsync is not on PATH\n", "\n### mini, round trip 0 ms\n"] {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        assert!(!page.contains("second pass"));
+        let page = super::page(&circumstances, &[section(Some(pass(0.25)))]);
+        assert!(page.contains("| second pass seconds |") && page.contains("| 1 of 1 | 0.25 |"), "{page}");
+    }
+
+    #[test]
+    fn the_page_of_benchmarks_holds_the_markers() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks.md");
+        assert!(replaced(&std::fs::read_to_string(page).unwrap(), "new").is_ok());
+    }
+
+    #[test]
     fn only_what_stands_between_the_markers_is_replaced() {
         let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
         let new = replaced(&page, "new\n").unwrap();

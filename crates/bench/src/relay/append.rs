@@ -108,6 +108,7 @@ impl Appender {
     /// Ends the APPEND; where there is a journal, once its record is on the disk.
     fn close(&mut self) -> Result<()> {
         if let Some(journal) = &mut self.journal {
+            // all but the end goes out before: the server reads while the disk writes
             self.to.write_all(&self.out)?;
             self.out.clear();
             journal.make_durable(&self.record)?;
@@ -115,7 +116,7 @@ impl Appender {
         }
         self.out.extend_from_slice(b"\r\n");
         (self.messages, self.octets) = (0, 0);
-        Ok(())
+        self.flush()
     }
 
     fn flush(&mut self) -> Result<()> {
