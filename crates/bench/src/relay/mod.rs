@@ -20,8 +20,8 @@ use std::thread;
 
 use crate::Result;
 use append::{Appender, Journal};
-use connection::Connection;
 pub use connection::Login;
+use connection::{Connection, Tag};
 use shares::{Mailbox, Range, shares, status};
 
 /// Messages that wait between the two connections of a pair.
@@ -114,10 +114,10 @@ fn pair(
     let (put, take) = sync_channel::<Message>(WAITING_MESSAGES);
     let duties = journal.is_some();
     thread::scope(|scope| {
+        // it takes `put` along: its end is the appender's
         let reading = scope.spawn(move || drain(source, ranges, ahead, duties, &put));
-        let appended = Appender::new(target, journal)?.run(take);
-        // where the target failed the source's end is only that nobody takes any more
-        let appended = appended?;
+        // where the target fails, what the reader says is only that nobody takes any more
+        let appended = Appender::new(target, journal)?.run(take)?;
         reading.join().map_err(|_| "a thread died")??;
         Ok(appended)
     })
@@ -133,32 +133,13 @@ fn drain(
     let mut asked = VecDeque::new();
     let mut next = ranges.iter();
     for (mailbox, _) in ranges {
-        while asked.len() < ahead {
-            let Some((name, range)) = next.next() else { break };
-            let examine = [b"EXAMINE ", &name[..]].concat();
-            let fetch = |items: &str| format!("FETCH {}:{} ({items})", range.first, range.last).into_bytes();
-            let listing = fetch("UID FLAGS INTERNALDATE RFC822.SIZE");
-            let bodies = fetch("UID FLAGS INTERNALDATE BODY.PEEK[]");
-            let mut commands = VecDeque::from([examine, bodies]);
-            if duties {
-                commands.insert(1, listing);
-            }
-            // one at a time waits for each answer, too
-            let unasked = if ahead > 1 { VecDeque::new() } else { commands.split_off(1) };
-            let tags = source.send(commands.iter().map(Vec::as_slice))?;
-            asked.push_back((VecDeque::from(tags), unasked));
+        while asked.len() < ahead
+            && let Some((name, range)) = next.next()
+        {
+            asked.push_back(Asked::start(&mut source, commands(name, range, duties), ahead > 1)?);
         }
-        let Some((mut tags, unasked)) = asked.pop_front() else { break };
-        for command in unasked {
-            if let Some(tag) = tags.pop_front() {
-                source.await_ok(&tag)?;
-            }
-            tags.extend(source.send([command.as_slice()])?);
-        }
-        let Some(bodies) = tags.pop_back() else { break };
-        for tag in tags {
-            source.await_ok(&tag)?;
-        }
+        let Some(first) = asked.pop_front() else { break };
+        let bodies = first.up_to_the_last(&mut source)?;
         loop {
             let line = source.line()?;
             if bodies.is_ok(&line)? {
@@ -171,6 +152,48 @@ fn drain(
         }
     }
     Ok(())
+}
+
+/// What is asked of a range; the bodies last.
+fn commands(mailbox: &[u8], range: &Range, duties: bool) -> VecDeque<Vec<u8>> {
+    let fetch = |items: &str| format!("FETCH {}:{} ({items})", range.first, range.last).into_bytes();
+    let mut commands = VecDeque::from([[b"EXAMINE ", mailbox].concat()]);
+    if duties {
+        commands.push_back(fetch("UID FLAGS INTERNALDATE RFC822.SIZE"));
+    }
+    commands.push_back(fetch("UID FLAGS INTERNALDATE BODY.PEEK[]"));
+    commands
+}
+
+/// The commands of a range, as far as they are sent.
+struct Asked {
+    /// Of the last command sent.
+    last: Tag,
+    /// Of those before it.
+    before: Vec<Tag>,
+    unsent: VecDeque<Vec<u8>>,
+}
+
+impl Asked {
+    /// Sends the first command, or all of them.
+    fn start(source: &mut Connection, mut commands: VecDeque<Vec<u8>>, all: bool) -> Result<Self> {
+        let unsent = if all { VecDeque::new() } else { commands.split_off(1) };
+        let mut before = source.send(commands.iter().map(Vec::as_slice))?;
+        let last = before.pop().ok_or("nothing to ask")?;
+        Ok(Self { last, before, unsent })
+    }
+
+    /// Waits for every answer but that to the last command, which is on its way then.
+    fn up_to_the_last(mut self, source: &mut Connection) -> Result<Tag> {
+        for tag in &self.before {
+            source.await_ok(tag)?;
+        }
+        for command in &self.unsent {
+            source.await_ok(&self.last)?;
+            self.last = source.send([command.as_slice()])?.pop().ok_or("nothing to ask")?;
+        }
+        Ok(self.last)
+    }
 }
 
 /// The literal that a line announces at its end.
