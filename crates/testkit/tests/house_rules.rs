@@ -43,6 +43,7 @@ fn crates_depend_in_one_direction() {
         ("sandbox", &["imap"]),
         ("cli", &["engine", "sandbox"]),
         ("testkit", &["engine", "imap", "sandbox"]),
+        ("bench", &["testkit"]),
     ]);
     for (name, allowed) in allowed {
         for need in needs(name) {
@@ -101,7 +102,7 @@ fn only_one_place_opens_sockets() {
 #[test]
 fn a_file_can_be_read_in_one_sitting() {
     const LINES_MAX: usize = 800;
-    for name in ["imap", "engine", "sandbox", "cli"] {
+    for name in ["imap", "engine", "sandbox", "cli", "bench"] {
         for (path, text) in of_crate(name) {
             assert!(text.lines().count() <= LINES_MAX, "{} is too long", path.display());
         }
@@ -118,7 +119,7 @@ fn mutations(text: &str) -> Vec<(&str, &str)> {
 #[test]
 fn no_broken_rule_can_ship() {
     const CFG: &str = "#[cfg(mailhaul_mutants)]";
-    let manifests = ["imap", "engine", "sandbox", "cli", "testkit"].map(|name| {
+    let manifests = ["imap", "engine", "sandbox", "cli", "testkit", "bench"].map(|name| {
         let folder = root().join("crates").join(name);
         assert!(!folder.join("build.rs").exists(), "{name}: a build script could set any cfg");
         std::fs::read_to_string(folder.join("Cargo.toml")).unwrap()

@@ -273,6 +273,12 @@ impl Dovecot {
         }
     }
 
+    /// The file of its configuration, for Dovecot's own tools.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folders.base("dovecot.conf")
+    }
+
     /// The server's log so far.
     #[must_use]
     pub fn log(&self) -> String {
