@@ -4,10 +4,7 @@
 //! command has a measuring process of its own, which is small (some MiB, the least peak that can be told) and has this
 //! one child: `mailhaul-bench measure`.
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::signal::{Signal, killpg};
-use nix::sys::time::TimeValLike as _;
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+use wait4::Wait4 as _;
 
 use crate::{Failure, Result};
 
@@ -83,7 +81,7 @@ pub fn measured(bench: &Path, command: &Invocation, log: &Path, limit: Duration)
     let result = log.with_extension("json");
     let output = File::create(log)?;
     // what earlier runs left to be written is not charged to this one
-    nix::unistd::sync();
+    rustix::fs::sync();
     let status = Command::new(bench)
         .args(["measure".as_ref(), "--result".as_ref(), result.as_os_str()])
         .args(["--limit-seconds", &limit.as_secs().to_string(), "--"])
@@ -115,26 +113,24 @@ pub fn measure(command: &[OsString], result: &Path, limit: Duration) -> Result<(
     let since = Instant::now();
     // a group of its own, so that all of it can be stopped
     let mut child = Command::new(program).args(arguments).process_group(0).spawn()?;
-    let group = Pid::from_raw(i32::try_from(child.id())?);
+    let group = Pid::from_child(&child);
     let (done, ended) = mpsc::channel::<()>();
     let watch = std::thread::spawn(move || {
         let over = ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
         // the child is not waited for yet, or was by now: then there is no such group
-        over && killpg(group, Signal::SIGKILL).is_ok()
+        over && kill_process_group(group, Signal::KILL).is_ok()
     });
-    let status = child.wait()?;
+    let waited = child.wait4()?;
     let wall_seconds = since.elapsed().as_secs_f64();
     drop(done);
     let stopped = watch.join().map_err(|_| Failure::from("the watch died"))?;
-    let used = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let cpu = used.user_time() + used.system_time();
+    let used = waited.rusage;
     let usage = Usage {
         wall_seconds,
-        cpu_seconds: cpu.num_microseconds() as f64 / 1e6,
-        // Linux tells KiB (getrusage(2))
-        peak_rss_kib: u64::try_from(used.max_rss())?,
+        cpu_seconds: (used.utime + used.stime).as_secs_f64(),
+        peak_rss_kib: used.maxrss / 1024,
     };
-    let end = match status.code() {
+    let end = match waited.status.code() {
         _ if stopped => End::TimeLimit,
         Some(code) => End::Exit(code),
         None => End::Signal,
