@@ -10,9 +10,10 @@ use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
     Baseline, Change, EpochId, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
 };
-use crate::message::{Fingerprint, Key, UidValidity};
+use crate::message::{Fingerprint, InternalDate, Key, UidValidity};
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
+use crate::transfer::unreadable::cannot_be_read;
 use crate::transfer::{memory_units, split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,6 +52,12 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
             .collect();
         ctx.journal.change(&changes).await?;
     }
+    let taken: BTreeSet<Key> = pairs.iter().map(|(_, uid)| *uid).collect();
+    let free = there.iter().filter(|(uid, _)| !taken.contains(uid)).map(|(_, (_, seen))| seen);
+    for id in perhaps_there(&items, &sent, free) {
+        let text = "the old server does not give this message: it may be one that the new server held before";
+        cannot_be_read(ctx, id, text.to_owned()).await?;
+    }
     job.baseline = Baseline { matched: true, ..job.baseline };
     ctx.journal.set_baseline(job.record.id, job.baseline).await?;
     let text = format!(
@@ -81,6 +88,25 @@ pub async fn is_renumbered<S: Source, T: Target, J: Journal>(
     };
     let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
     Ok(!known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
+}
+
+/// Messages that the source did not give and that look like one found at the target that nobody claims, by size or by
+/// date: copied later, one of them could stand there twice.
+fn perhaps_there<'a>(
+    items: &[Item],
+    sent: &BTreeMap<ItemId, Sent>,
+    free: impl Iterator<Item = &'a Seen>,
+) -> Vec<ItemId> {
+    let (mut sizes, mut dates) = (BTreeSet::new(), BTreeSet::new());
+    for seen in free {
+        sizes.insert(seen.octets);
+        dates.extend(seen.internal_date.as_ref().and_then(InternalDate::instant));
+    }
+    let alike = |i: &&Item| {
+        let at = i.internal_date.as_ref().and_then(InternalDate::instant);
+        !sent.contains_key(&i.id) && (sizes.contains(&i.octets) || at.is_some_and(|at| dates.contains(&at)))
+    };
+    items.iter().filter(alike).map(|i| i.id).collect()
 }
 
 fn adopted(job: &Job, item: ItemId, uid: Key, sent: &Sent, there: &(Fingerprint, Seen)) -> Option<Change> {

@@ -15,6 +15,6 @@ mod shell;
 pub mod spool;
 pub mod uids;
 pub mod unchanged;
-mod unreadable;
+pub mod unreadable;
 
 pub use feed::{memory_share, memory_units, split};

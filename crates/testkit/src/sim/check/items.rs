@@ -35,7 +35,7 @@ pub(super) fn every_state_is_true(case: &Case<'_>) -> Vec<String> {
             "verified" | "already_there" => copied(case, item, source),
             "merged" => merged(case, item, source),
             "exception" => excepted(case, item, source),
-            "gone_at_source" => (source.removed != Some(Who::Other)).then(|| "nobody removed it".to_owned()),
+            "gone_at_source" => removed_at_source(case, item, source),
             "gone_at_target" => gone(case, item),
             "moved_at_target" => moved(case, item, source),
             "suspect" => suspected(case, item),
@@ -184,9 +184,16 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     if case.struck_target(renumbered) == 0 {
         return Some("its mailbox kept its UIDVALIDITY".into());
     }
-    case.copy_of(item)
-        .is_some_and(|c| c.is_there() && c.is_whole())
-        .then(|| "its copy is there and whole".into())
+    // What shared a place with another message is not looked for: the other one has it.
+    let shared = item.origin == Some("shared");
+    let is_there = case.copy_of(item).is_some_and(|c| c.is_there() && c.is_whole());
+    (is_there && !shared).then(|| "its copy is there and whole".into())
+}
+
+/// `gone_at_source`: another client removed it, or, across another UIDVALIDITY, one that equals it.
+fn removed_at_source(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
+    let holds = source.removed == Some(Who::Other) || was_replaced(case, &item.mailbox, &source.kept_class);
+    (!holds).then(|| "nobody removed it".to_owned())
 }
 
 /// `stored` without having been read back: the server said OK and its copy cannot be found, since it is not as it was sent,
