@@ -59,6 +59,16 @@ impl Sandbox {
         self.world().remove(user, mailbox, &[uid], Who::Other);
     }
 
+    /// Numbers the messages of a mailbox from 1 on and keeps its UIDVALIDITY, as no server may (RFC 9051, 2.3.1.1).
+    pub fn close_up(&self, user: &str, mailbox: &str) {
+        self.with(user, |a| {
+            let Some(mailbox) = a.mailbox_mut(mailbox) else { return };
+            (1..).zip(&mut mailbox.messages).for_each(|(uid, m)| m.uid = uid);
+            mailbox.uid_next = mailbox.messages.last().map_or(1, |m| m.uid + 1);
+            mailbox.touch(|_| true);
+        });
+    }
+
     /// Does what another client would.
     pub fn act(&self, user: &str, deed: &Deed) {
         self.other(Some(user), deed);

@@ -206,7 +206,8 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         Err(error) => return Ok(Err(error)),
     };
     uids.sort_unstable();
-    if messages == facts.exists {
+    // A listing that shows other messages under known UIDs is not what is known of the mailbox.
+    if messages == facts.exists && others == 0 {
         save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
     }
     Ok(Ok((Listing { epoch, messages, octets, others }, facts.exists)))

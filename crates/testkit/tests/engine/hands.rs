@@ -197,25 +197,29 @@ async fn a_message_moved_at_the_source_into_a_mailbox_listed_before_is_seen_by_v
 #[tokio::test(start_paused = true)]
 async fn an_undo_cut_at_any_command_is_finished_by_the_next_one() {
     let commands = |world: &World| world.target.counters().commands.values().sum::<u64>();
-    let whole = work();
-    whole.migrate().await;
-    let before = commands(&whole);
-    assert_eq!(whole.undo().await.unwrap(), Undone { removed: 9, ..Undone::default() });
-    let all = commands(&whole) - before;
-    assert!(all > 8, "{all} commands only");
-    let mut failed = 0;
-    for nth in 1..=all {
+    // One message of somebody else's, and one of ours that was touched.
+    async fn moved() -> (World, u32) {
         let world = work();
         world.migrate().await;
         let mine = world.target.deliver(USER, "Work", "Subject: mine\r\n\r\n", "", DATE);
         world.target.set_flags(USER, "Work", 4, "\\Seen \\Flagged");
+        (world, mine.unwrap())
+    }
+    let (whole, _) = moved().await;
+    let before = commands(&whole);
+    assert_eq!(whole.undo().await.unwrap(), Undone { removed: 8, touched: 1, ..Undone::default() });
+    let all = commands(&whole) - before;
+    assert!(all > 8, "{all} commands only");
+    let mut failed = 0;
+    for nth in 1..=all {
+        let (world, mine) = moved().await;
         let cut = Planned::once(Trigger::Command(commands(&world) + nth), Fault::Bye("going down".into()));
         world.target.plan(cut);
         failed += u32::from(world.undo().await.is_err());
         world.undo().await.unwrap();
         let left = world.target.snapshot(USER).into_iter().find(|m| m.name == "Work").unwrap().messages;
         let uids: Vec<u32> = left.iter().map(|m| m.uid).collect();
-        assert_eq!(uids, [4, mine.unwrap()], "cut at command {nth} of {all}");
+        assert_eq!(uids, [4, mine], "cut at command {nth} of {all}");
         assert_eq!(
             world.states().await,
             states(&[(State::Listed, 8), (State::Verified, 1)]),
@@ -226,4 +230,29 @@ async fn an_undo_cut_at_any_command_is_finished_by_the_next_one() {
         assert_eq!(world.octets("Work").len(), 10, "command {nth}");
     }
     assert!(failed > 3, "{failed} of {all} cuts ended an undo");
+}
+
+/// The server closes up its UIDs after a deletion and keeps its UIDVALIDITY: new mail stands under a number that is known.
+#[tokio::test(start_paused = true)]
+async fn a_source_that_gives_known_uids_to_other_messages_is_never_called_complete() {
+    let world = work();
+    assert_eq!(world.migrate().await.left, []);
+    let dates = ["01-Feb-2019 10:00:00 +0000", "02-Feb-2019 10:00:00 +0000"];
+    world.source.act(USER, &Deed::Delete { mailbox: "Work".into(), nth: 8 });
+    for (n, date) in (100..).zip(dates) {
+        let longer = [&letter(n)[..], b"and one line more\r\n"].concat();
+        world.source.deliver(USER, "Work", Bytes::from(longer), "", date);
+    }
+    world.source.close_up(USER, "Work");
+    for _ in 0..2 {
+        let end = world.migrate().await;
+        assert!(
+            end.left.iter().any(|(_, why)| why.contains("other messages under 1 UIDs")),
+            "{:?}",
+            end.left
+        );
+        assert_eq!(world.report().await.exit_code(), 5);
+    }
+    // What has a number of its own is copied all the same.
+    assert_eq!(world.octets("Work").len(), 10);
 }

@@ -9,7 +9,7 @@ use mailhaul_engine::journal::{
     JournalError, JournalResult, ListedItem, MailboxId, MailboxRecord, Note, Origin, Query, RunId, Side,
     Sighting, State,
 };
-use mailhaul_engine::message::{Flags, Key};
+use mailhaul_engine::message::{Flags, InternalDate, Key};
 
 pub async fn a_batch_lives_from_its_intent_to_its_end(shelf: &impl Shelf) {
     let journal = shelf.open().await.unwrap();
@@ -142,6 +142,16 @@ pub async fn listing_again_changes_nothing(shelf: &impl Shelf) {
     let change = journal.record_listing(p.mailbox, p.source, &[flagged.clone(), listed(4)]).await.unwrap();
     assert_eq!((change.new, change.flags_changed), (1, 1));
     assert_eq!(item(&journal, p.items[0]).await.flags, flagged.flags);
+    let known = item(&journal, p.items[1]).await;
+    let date = Some(InternalDate::from_octets("04-Mar-2020 10:11:12 +0000"));
+    let estimated = ListedItem { octets: 9, ..listed(2) };
+    let dated = ListedItem { internal_date: date.clone(), ..listed(2) };
+    let another = ListedItem { octets: 9, internal_date: date, ..listed(2) };
+    for (listed, others) in [(estimated, 0), (dated, 0), (another, 1)] {
+        let change = journal.record_listing(p.mailbox, p.source, &[listed]).await.unwrap();
+        assert_eq!((change.new, change.others), (0, others));
+    }
+    assert_eq!(item(&journal, p.items[1]).await, known, "what is known of a message stays");
     let other = journal.open_epoch(p.mailbox, Side::Source, &facts(55)).await.unwrap();
     let change = journal.record_listing(p.mailbox, other.id, &[listed(1)]).await.unwrap();
     assert_eq!(change.new, 1, "a UID means something only inside its UIDVALIDITY");
