@@ -62,6 +62,9 @@ impl View {
                 return Some(line);
             }
             Progress::Reconnecting { why, .. } => return Some(format!("connecting again: {why}")),
+            Progress::FewerConnections { why, .. } => {
+                return Some(format!("going on with fewer connections: {why}"));
+            }
             Progress::Resolving { messages, .. } => {
                 return Some(format!("looking for {messages} messages whose answer was lost"));
             }

@@ -112,6 +112,40 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         self.connect(Side::Target, patience, || self.target.connect(), |s| s.abilities()).await
     }
 
+    /// One more session at the source, beside others of this run; `None` when the server gives none. Many servers allow a
+    /// user few connections at a time, and say so only then: the others do its work.
+    pub async fn another_source(&self) -> Option<S::Session> {
+        self.another(Side::Source, self.source.connect(), |s| s.abilities()).await
+    }
+
+    /// One more session at the target.
+    pub async fn another_target(&self) -> Option<T::Session> {
+        self.another(Side::Target, self.target.connect(), |s| s.abilities()).await
+    }
+
+    async fn another<Session>(
+        &self,
+        side: Side,
+        connecting: impl Future<Output = Result<Session, EndError>> + Send,
+        abilities: impl Fn(&Session) -> &Abilities,
+    ) -> Option<Session> {
+        let tried = tokio::select! {
+            tried = connecting => tried,
+            () = self.cancel.cancelled() => return None,
+        };
+        match tried {
+            Ok(session) => {
+                let server = abilities(&session).product.clone();
+                self.bus.tell(Progress::Connected { side: side.into(), server });
+                Some(session)
+            }
+            Err(error) => {
+                self.bus.tell(Progress::FewerConnections { side: side.into(), why: error.to_string() });
+                None
+            }
+        }
+    }
+
     async fn connect<Session, Connecting>(
         &self,
         side: Side,

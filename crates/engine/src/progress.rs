@@ -56,6 +56,8 @@ pub enum Progress {
     Waiting { side: SideName, why: String, seconds: u64 },
     /// A connection was lost and is made again.
     Reconnecting { side: SideName, why: String },
+    /// The server gives no further connection: the run goes on with those it has.
+    FewerConnections { side: SideName, why: String },
     /// Batches whose fate is unknown are looked for at the target.
     Resolving { mailbox: i64, messages: u64 },
     /// The run ended.

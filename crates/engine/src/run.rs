@@ -281,8 +281,15 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut first = Some(first);
         for _ in 0..writers {
             let (ctx, queue, left) = (ctx.clone(), queue.clone(), left.clone());
-            let sessions = first.take().unwrap_or_default();
-            copying.spawn(async move { work(&ctx, sessions, &queue, &left, writers).await });
+            let sessions = first.take();
+            copying.spawn(async move {
+                let mut more = Sessions::default();
+                match sessions {
+                    Some(first) => work(&ctx, first, &queue, &left, writers).await,
+                    None if more.connect_more(&ctx).await => work(&ctx, more, &queue, &left, writers).await,
+                    None => Ok(()),
+                }
+            });
         }
         let mut reading = JoinSet::new();
         if readers > 0 {
@@ -316,13 +323,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
                 queue.push_back((at, job.clone()));
             }
         }
+        let workers = self.settings.connections.clamp(1, queue.len().max(1));
         let queue = Arc::new(Mutex::new(queue));
         let asked = Arc::new(Mutex::new(BTreeMap::new()));
         let mut proving = JoinSet::new();
-        for _ in 0..self.settings.connections.clamp(1, jobs.len().max(1)) {
+        for worker in 0..workers {
             let (ctx, queue, asked) = (ctx.clone(), queue.clone(), asked.clone());
             proving.spawn(async move {
                 let mut sessions = Sessions::<S, T>::default();
+                if worker > 0 {
+                    sessions.target = ctx.another_target().await;
+                    if sessions.target.is_none() {
+                        return Ok(());
+                    }
+                }
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((at, job)) = next else { break };

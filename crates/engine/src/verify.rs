@@ -15,7 +15,7 @@ use crate::context::{Context, at};
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::Grade;
-use crate::journal::{Change, Item, ItemId, Journal, Ladder, Origin, Reason, Side, State};
+use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
@@ -47,7 +47,9 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     jobs: &[Job],
     done: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut sessions = Sessions::<S, T>::default();
+    // Without a connection of its own all is read back at the end.
+    let Some(session) = ctx.another_target().await else { return Ok(()) };
+    let mut sessions = Sessions::<S, T> { source: None, target: Some(session) };
     // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
     // sweep at the end, else each round would walk over everything stored so far.
     let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
@@ -240,6 +242,7 @@ fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
     let Some(sent) = &item.sent else { return Judged::NothingRead };
     let mut change = Change::to(item.id, item.state);
     change.read_back = Some(read_back(seen));
+    change.read_at = item.place;
     if depth == Depth::Facts {
         return Judged::Agrees(Box::new(change));
     }
@@ -272,14 +275,29 @@ async fn write<S: Source, T: Target, J: Journal>(
     if changes.is_empty() {
         return Ok(());
     }
-    ctx.journal.change(changes).await?;
+    let mut concluded = std::mem::take(changes);
+    conclude(ctx, &mut concluded).await?;
     let verified: BTreeSet<ItemId> =
-        changes.drain(..).filter(|c| c.grade.is_some()).map(|c| c.item).collect();
+        concluded.into_iter().filter(|c| c.grade.is_some()).map(|c| c.item).collect();
     let of = items.values().filter(|i| verified.contains(&i.id));
     let octets = of.filter_map(|i| Some(i.sent.as_ref()?.fetched.octets)).sum();
     let (mailbox, messages) = (job.record.id.0, verified.len() as u64);
     ctx.bus.tell(Progress::Verified { mailbox, messages, octets });
     Ok(())
+}
+
+/// Writes what was read. The copying beside it may have found meanwhile that the mailbox has another epoch: of what claims
+/// another place by now nothing is concluded, and it is read again there.
+async fn conclude<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Error> {
+    loop {
+        match ctx.journal.change(changes).await {
+            Err(JournalError::Elsewhere { item }) => changes.retain(|c| c.item != item),
+            written => return Ok(written?),
+        }
+    }
 }
 
 /// Octets that differ are read once more on a new connection before the message counts as damaged.
@@ -304,7 +322,7 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
     for seen in seen {
         let Some(item) = items.get(&seen.uid) else { continue };
         match judge(item, &seen, Depth::Octets) {
-            Judged::Agrees(change) => ctx.journal.change(&[*change]).await?,
+            Judged::Agrees(change) => conclude(ctx, &mut vec![*change]).await?,
             Judged::Disagrees => damaged(ctx, job, item, &seen).await?,
             Judged::NothingRead => {}
         }
@@ -330,7 +348,12 @@ async fn damaged<S: Source, T: Target, J: Journal>(
     let mut change = Change::to(item.id, State::Exception).because(Reason::new("damaged", text.clone()));
     change.read_back = Some(read_back(seen));
     change.grade = Some(Grade::Damaged);
-    ctx.journal.change(&[change]).await?;
+    change.read_at = item.place;
+    let mut changes = vec![change];
+    conclude(ctx, &mut changes).await?;
+    if changes.is_empty() {
+        return Ok(());
+    }
     let (mailbox, key, kind) = (item.id.mailbox.0, item.id.key.0, "damaged".to_owned());
     ctx.bus.tell(Progress::Exception { mailbox, key, kind, text });
     Ok(())

@@ -146,6 +146,21 @@ impl Sandbox {
         self.world().counters.octets_taken += octets;
     }
 
+    /// A user logs in; false when no further connection is allowed.
+    pub(crate) fn enter(&self, user: &str) -> bool {
+        let mut world = self.world();
+        let most = world.profile.connections_max;
+        let connected = world.connected.entry(user.to_owned()).or_default();
+        let allowed = most.is_none_or(|most| *connected < most);
+        *connected += usize::from(allowed);
+        allowed
+    }
+
+    /// A connection of a user ends.
+    pub(crate) fn leave(&self, user: &str) {
+        self.world().connected.entry(user.to_owned()).and_modify(|n| *n -= 1);
+    }
+
     /// Serves one connection until it ends.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(&self, stream: S) {
         Session::new(self.clone(), stream).run().await;

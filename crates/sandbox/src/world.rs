@@ -64,6 +64,8 @@ pub(crate) struct World {
     pub(crate) struck: Vec<Struck>,
     pub(crate) ledger: Vec<Entry>,
     pub(crate) counters: Counters,
+    /// Connections by user.
+    pub(crate) connected: BTreeMap<String, usize>,
     commands: u64,
 }
 
@@ -76,6 +78,7 @@ impl World {
             struck: Vec::new(),
             ledger: Vec::new(),
             counters: Counters::default(),
+            connected: BTreeMap::new(),
             commands: 0,
         }
     }

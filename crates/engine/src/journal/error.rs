@@ -67,6 +67,12 @@ pub enum JournalError {
         /// Where it was to go.
         to: State,
     },
+    /// What a change speaks of was read at another place than the message claims now.
+    #[error("message {item:?} is claimed elsewhere by now")]
+    Elsewhere {
+        /// Which item.
+        item: ItemId,
+    },
     /// A target UID that another item already owns (law 5).
     #[error("target UID {uid} in mailbox {mailbox:?} is already claimed by {by:?}")]
     ClaimTaken {

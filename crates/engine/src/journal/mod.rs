@@ -378,12 +378,15 @@ pub struct Change {
     pub reason: Option<Reason>,
     /// Set by adoption, where nothing was sent but the octets are known.
     pub sent: Option<Sent>,
+    /// Where it was read. What was read there says nothing of an item that claims another place by now, or must be found
+    /// again: [`JournalError::Elsewhere`].
+    pub read_at: Option<Place>,
 }
 
 impl Change {
     /// A bare move of `item` to `to`.
     pub fn to(item: ItemId, to: State) -> Self {
-        Self { item, to, place: None, read_back: None, grade: None, reason: None, sent: None }
+        Self { item, to, place: None, read_back: None, grade: None, reason: None, sent: None, read_at: None }
     }
 
     /// With a claim.
@@ -391,6 +394,11 @@ impl Change {
     pub fn at(mut self, place: Place, origin: Origin) -> Self {
         self.place = Some((place, origin));
         self
+    }
+
+    /// True when the change speaks of another place than the item claims.
+    pub(crate) fn is_elsewhere(&self, state: State, place: Option<Place>) -> bool {
+        self.read_at.is_some_and(|at| state == State::Suspect || place != Some(at))
     }
 
     /// With a reason.

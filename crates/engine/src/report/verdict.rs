@@ -142,6 +142,7 @@ pub fn exit_code_of(error: &Error) -> u8 {
             JournalError::DiskFull { .. }
             | JournalError::Store { .. }
             | JournalError::Illegal { .. }
+            | JournalError::Elsewhere { .. }
             | JournalError::ClaimTaken { .. } => 1,
         },
         Error::Question(Question::ManyMissing { .. }) => 4,

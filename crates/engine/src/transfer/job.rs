@@ -84,6 +84,17 @@ impl<S: Source, T: Target> Sessions<S, T> {
         Ok(())
     }
 
+    /// Connects on both sides beside other sessions of the run; false when either server gives no further connection.
+    pub async fn connect_more<J: Journal>(&mut self, ctx: &Context<S, T, J>) -> bool {
+        let (source, target) = tokio::join!(ctx.another_source(), ctx.another_target());
+        (self.source, self.target) = (source, target);
+        let both = self.source.is_some() && self.target.is_some();
+        if !both {
+            self.close().await;
+        }
+        both
+    }
+
     /// Drops the target session so that nothing more of it reaches the server.
     pub fn abort_target(&mut self) {
         if let Some(session) = self.target.take() {

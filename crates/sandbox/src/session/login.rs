@@ -13,6 +13,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if !self.sandbox.check(user, password) {
             return no("[AUTHENTICATIONFAILED] wrong user name or password");
         }
+        if !self.sandbox.enter(user) {
+            return no("[LIMIT] Maximum number of connections from user+IP exceeded");
+        }
         self.user = Some(user.to_owned());
         Done::Ok(format!("[CAPABILITY {}] welcome", self.profile().capabilities()))
     }

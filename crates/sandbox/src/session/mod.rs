@@ -53,6 +53,14 @@ fn no(text: &str) -> Done {
     Done::No(text.to_owned())
 }
 
+impl<S> Drop for Session<S> {
+    fn drop(&mut self) {
+        if let Some(user) = &self.user {
+            self.sandbox.leave(user);
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(crate) fn new(sandbox: Sandbox, stream: S) -> Self {
         Self { sandbox, stream, reader: Reader::default(), user: None, selected: None }

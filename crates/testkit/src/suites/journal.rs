@@ -27,6 +27,7 @@ macro_rules! journal_suite {
             moves: a_shared_place_takes_no_claim_and_frees_none,
             moves: a_return_to_listed_forgets_everything_but_the_listing,
             moves: only_the_first_read_back_is_kept,
+            moves: what_was_read_at_another_place_concludes_nothing,
             moves: counts_follow_every_move,
             moves: a_new_number_at_the_source_leaves_everything_else_as_it_was,
             moves: a_new_number_that_may_not_be_given_changes_nothing,

@@ -2,7 +2,7 @@
 //! drops, throttling at every command, one message that is never to be had.
 
 use crate::late::{DATE, message};
-use crate::wire::{PIPE_OCTETS, USER, World, dial};
+use crate::wire::{PASSWORD, PIPE_OCTETS, USER, World, dial};
 use bytes::Bytes;
 use mailhaul_engine::journal::State;
 use mailhaul_engine::net::Dialer;
@@ -228,5 +228,25 @@ async fn a_hundred_identical_messages_over_two_batches_stay_a_hundred_wherever_t
                 assert_eq!(world.target.counters().appended, appended, "{case}");
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_server_allows_few_connections_the_run_goes_on_with_those_it_has() {
+    for (source_max, target_max) in [(1, 1), (2, 1), (1, 2)] {
+        let mut world = World::new(Profile { connections_max: Some(target_max), ..Profile::default() });
+        world.source = Sandbox::new(Profile { connections_max: Some(source_max), ..Profile::default() });
+        world.source.add_user(USER, PASSWORD);
+        world.connections = 4;
+        for mailbox in ["One", "Two", "Three"] {
+            world.source.create(USER, mailbox, None, true);
+            (0..5).for_each(|n| _ = world.source.deliver(USER, mailbox, letter(n), "", DATE));
+        }
+        let began = tokio::time::Instant::now();
+        let told = world.migrate_and_listen().await;
+        assert!(told.iter().any(|p| matches!(p, Progress::FewerConnections { .. })), "{told:?}");
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 15)]));
+        // Nobody waits for a connection that will not come.
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }

@@ -45,6 +45,9 @@ impl Image {
         let Some(item) = self.items.get_mut(&change.item) else {
             return Err(unknown(&format!("message {:?}", change.item)));
         };
+        if change.is_elsewhere(item.state, item.place) {
+            return Err(JournalError::Elsewhere { item: change.item });
+        }
         if !item.state.may_become(change.to) {
             return Err(JournalError::Illegal { item: change.item, from: item.state, to: change.to });
         }

@@ -68,6 +68,9 @@ impl Known {
 pub(super) fn apply(c: &Connection, change: &Change, tally: &mut Tally) -> JournalResult<()> {
     let id = change.item;
     let known = Known::read(c, id)?;
+    if change.is_elsewhere(known.state, known.place) {
+        return Err(JournalError::Elsewhere { item: id });
+    }
     if !known.state.may_become(change.to) {
         return Err(JournalError::Illegal { item: id, from: known.state, to: change.to });
     }

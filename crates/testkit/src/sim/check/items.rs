@@ -184,10 +184,15 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     if case.struck_target(renumbered) == 0 {
         return Some("its mailbox kept its UIDVALIDITY".into());
     }
-    // What shared a place with another message is not looked for: the other one has it.
+    // What shared a place with another message is not looked for: the other one has it. Nor can it be told which of equal
+    // messages lost its copy.
     let shared = item.origin == Some("shared");
+    let Some(source) = case.source_of(item) else { return None };
+    let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
+    let is_short = equal.any(|i| !i.is_there() || !i.is_whole());
     let is_there = case.copy_of(item).is_some_and(|c| c.is_there() && c.is_whole());
-    (is_there && !shared).then(|| "its copy is there and whole".into())
+    let known = shared || is_short || named_before(case, item);
+    (is_there && !known).then(|| "its copy is there and whole".into())
 }
 
 /// `gone_at_source`: another client removed it, or, across another UIDVALIDITY, one that equals it.

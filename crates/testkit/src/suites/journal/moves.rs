@@ -181,6 +181,30 @@ pub async fn only_the_first_read_back_is_kept(shelf: &impl Shelf) {
     assert_eq!((now.read_back, now.sent), (Some(read_back("")), Some(sent(2))));
 }
 
+pub async fn what_was_read_at_another_place_concludes_nothing(shelf: &impl Shelf) {
+    let journal = shelf.open().await.unwrap();
+    let p = prepare(&journal, 3).await;
+    store(&journal, &p, 0, 41).await;
+    store(&journal, &p, 1, 42).await;
+    let read_at = |item, uid| Change {
+        grade: Some(Grade::Exact),
+        read_at: Some(p.place(uid)),
+        ..Change::to(p.items[item], State::Verified)
+    };
+    let before = dump(&journal).await;
+    let elsewhere = journal.change(&[read_at(1, 42), read_at(0, 40)]).await;
+    assert!(
+        matches!(elsewhere, Err(JournalError::Elsewhere { item }) if item == p.items[0]),
+        "{elsewhere:?}"
+    );
+    assert_eq!(dump(&journal).await, before, "all or none");
+    journal.change(&[Change::to(p.items[0], State::Suspect)]).await.unwrap();
+    let suspected = journal.change(&[read_at(0, 41)]).await;
+    assert!(matches!(suspected, Err(JournalError::Elsewhere { .. })), "{suspected:?}");
+    journal.change(&[read_at(1, 42)]).await.unwrap();
+    assert_eq!(item(&journal, p.items[1]).await.state, State::Verified);
+}
+
 pub async fn counts_follow_every_move(shelf: &impl Shelf) {
     let journal = shelf.open().await.unwrap();
     let p = prepare(&journal, 8).await;
