@@ -278,7 +278,8 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if !anything_listed(ctx, job, epoch).await? {
             return Ok(Some(CopyEnd::Done));
         }
-        if job.uid_next == job.baseline_start() {
+        // An empty mailbox has no UID to begin above.
+        if job.uid_next == job.baseline_start() && job.target_epoch.facts.exists > 0 {
             see_uid_next(ctx, sessions, job).await?;
         }
         if is_renumbered(ctx, sessions, job, epoch).await? {
