@@ -220,11 +220,13 @@ pub fn pair_up<W: Copy, F: Copy + Eq + Hash>(wanted: &[Candidate<W>], found: &[C
     let mut pairs = Vec::new();
     let mut taken: std::collections::HashSet<F> = std::collections::HashSet::new();
     let mut open: Vec<&Candidate<W>> = wanted.iter().collect();
-    let levels: [(fn(&Fingerprint) -> Digest, bool); 4] =
+    type Level = fn(&Fingerprint) -> Digest;
+    let levels: [(Level, bool); 4] =
         [(level_exact, true), (level_exact, false), (level_normal, true), (level_normal, false)];
     for (level, dated) in levels {
         let mut alike: HashMap<(Digest, Option<i64>), VecDeque<F>> = HashMap::new();
-        for f in found.iter().filter(|f| !taken.contains(&f.id) && !(dated && f.at.is_none())) {
+        let free = |f: &&Candidate<F>| (f.at.is_some() || !dated) && !taken.contains(&f.id);
+        for f in found.iter().filter(free) {
             let at = f.at.filter(|_| dated);
             alike.entry((level(&f.fingerprint), at)).or_default().push_back(f.id);
         }
