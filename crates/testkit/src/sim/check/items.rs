@@ -187,7 +187,7 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     // What shared a place with another message is not looked for: the other one has it. Nor can it be told which of equal
     // messages lost its copy.
     let shared = item.origin == Some("shared");
-    let Some(source) = case.source_of(item) else { return None };
+    let source = case.source_of(item)?;
     let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
     let is_short = equal.any(|i| !i.is_there() || !i.is_whole());
     let is_there = case.copy_of(item).is_some_and(|c| c.is_there() && c.is_whole());
