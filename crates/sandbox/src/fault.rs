@@ -84,7 +84,7 @@ pub enum Fault {
 pub enum Gone {
     /// OK, and no answer for it (Cyrus).
     Nothing,
-    /// `BODY[] NIL`, and OK [EXPUNGEISSUED] (Dovecot with maildir or sdbox).
+    /// `BODY[] NIL`, and `OK [EXPUNGEISSUED]` (Dovecot with maildir or sdbox).
     Nil,
     /// The whole message, `\Deleted`, and EXPUNGE after it (Dovecot with mdbox).
     Whole,
