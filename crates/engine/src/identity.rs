@@ -4,7 +4,7 @@
 //! n(b) turns every `CR* LF` and every lone CR into CRLF and drops the run of newlines at the very end.
 //! L1 only compares; what is sent is never normalised by it.
 
-use crate::message::{Digest, Fingerprint, InternalDate, Key};
+use crate::message::{Digest, Fingerprint, InternalDate};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -252,16 +252,6 @@ fn level_normal(f: &Fingerprint) -> Digest {
     f.normal
 }
 
-/// True when a batch of two or more was found whole, as one contiguous run in the batch's order: no other
-/// explanation than our own APPEND is left, and the claim carries no doubt (integrity.md 6.5).
-pub fn is_one_run(batch: &[Key], pairs: &HashMap<Key, Key>) -> bool {
-    batch.len() >= 2
-        && batch.windows(2).all(|w| match (pairs.get(&w[0]), pairs.get(&w[1])) {
-            (Some(a), Some(b)) => a.0 + 1 == b.0,
-            _ => false,
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,15 +344,5 @@ mod tests {
         let found = [of(10, a_lf), of(11, a)];
         assert_eq!(pair_up(&wanted, &found), [(1, 11), (2, 10)]);
         assert_eq!(pair_up(&wanted, &found[..1]).len(), 1, "one found message answers once");
-    }
-
-    #[test]
-    fn a_run_is_contiguous_ascending_and_whole() {
-        let pairs = |p: &[(i64, i64)]| p.iter().map(|&(a, b)| (Key(a), Key(b))).collect::<HashMap<_, _>>();
-        let batch = [Key(1), Key(5), Key(9)];
-        assert!(is_one_run(&batch, &pairs(&[(1, 20), (5, 21), (9, 22)])));
-        assert!(!is_one_run(&batch, &pairs(&[(1, 20), (5, 22), (9, 23)])));
-        assert!(!is_one_run(&batch, &pairs(&[(1, 20), (5, 21)])));
-        assert!(!is_one_run(&batch[..1], &pairs(&[(1, 20)])));
     }
 }

@@ -10,9 +10,9 @@ use crate::clock::Stamp;
 use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::identity::{Candidate, is_one_run, pair_up};
+use crate::identity::{Candidate, pair_up};
 use crate::journal::{
-    BatchEnd, Change, Form, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Sent, State,
+    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Sent, State,
 };
 use crate::message::Key;
 #[cfg(mailhaul_mutants)]
@@ -354,10 +354,8 @@ async fn note_doubts<S: Source, T: Target, J: Journal>(
         key: keys.first().copied(),
         text,
     };
-    // Only one command is stored whole or not at all: of a group, one message can be missing and another's copy of it
-    // stand in its place.
-    let ours_for_sure = batch.form == Form::Multi && is_one_run(&keys, &pairs);
-    if !pairs.is_empty() && !ours_for_sure {
+    // Also of a whole batch in its order: somebody may have stored just that, and ours not be there.
+    if !pairs.is_empty() {
         let text = format!(
             "{} messages of {} were found on the new server by their content after the connection was lost; should \
              somebody else have stored identical copies in that moment, one of theirs may have been taken for ours",
