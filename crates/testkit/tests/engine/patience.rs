@@ -159,7 +159,9 @@ async fn throttling_with_a_named_wait_is_waited_for_at_every_command_and_is_no_w
             }
             assert_eq!(end.left, [], "{case}");
             all_moved(&world, 5, &case).await;
-            assert!(began.elapsed() >= WAIT, "{case}: {:?}", began.elapsed());
+            // A further connection is done without; everything else is waited for.
+            let further = verb == "AUTHENTICATE" && nth > 1;
+            assert_eq!(began.elapsed() >= WAIT, !further, "{case}: {:?}", began.elapsed());
             assert!(began.elapsed() < 4 * WAIT, "{case}: {:?}", began.elapsed());
         }
     }
