@@ -102,6 +102,22 @@ fn a_commit_that_comes_late_into_another_epoch_is_reported() {
     }
 }
 
+/// Seeds 1217 and 4009. What the source did not give while its mailbox was adopted, for a new UIDVALIDITY or by itself, was
+/// sent later beside the copy that had been there.
+#[test]
+fn what_is_not_read_while_adopting_is_not_sent_beside_what_was_there() {
+    let letters: Vec<Letter> = ["a", "b", "c"].map(Letter::new).into();
+    let mut troubles: Vec<Planned> = (3..=9).map(|times| body(2, Fault::LeaveOut, times)).collect();
+    let renumbered = || Fault::Other(Deed::NewEpoch { mailbox: "INBOX".into() });
+    troubles.extend((6..20).map(|n| Planned::once(Trigger::Command(n), renumbered())));
+    for trouble in troubles {
+        let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+        world.target = vec![Planted { name: "INBOX", letters: letters.clone() }];
+        world.source_plan = vec![trouble];
+        holds(&world);
+    }
+}
+
 /// Found when worlds got little memory. What was reserved for a message that was sent stayed taken until the next APPEND of
 /// its connection; where it was all there is, that one never came.
 #[test]
