@@ -22,6 +22,8 @@ pub(super) struct Instance {
     pub(super) by: Who,
     /// Who removed it.
     pub(super) removed: Option<Who>,
+    /// The server had named its first place for another message before, and not stored that one.
+    pub(super) named_before: bool,
 }
 
 impl Instance {
@@ -71,6 +73,9 @@ impl Truth {
         }
         match &entry.what {
             What::Stored { sent, kept } => {
+                let place = (entry.uid_validity, entry.uid);
+                let named_before =
+                    self.promised.iter().any(|p| p.mailbox == entry.mailbox && p.place == place);
                 self.places.insert(key, self.instances.len());
                 self.instances.push(Instance {
                     mailbox: entry.mailbox.clone(),
@@ -81,6 +86,7 @@ impl Truth {
                     kept_class: class(kept),
                     by: entry.who,
                     removed: None,
+                    named_before,
                 });
             }
             What::Removed => {

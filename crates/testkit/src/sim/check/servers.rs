@@ -66,9 +66,7 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
         let wanted = case.source.sent(&instance.mailbox, &of).count();
         let surplus = copies.len().saturating_sub(wanted);
         // A place that the server had named for another message before is that message's for the engine.
-        let named_before =
-            |i: &Instance| case.target.promised.iter().any(|p| p.mailbox == i.mailbox && p.place == i.place);
-        let unseen = copies.iter().filter(|i| !i.is_there() || !i.is_whole() || named_before(i)).count();
+        let unseen = copies.iter().filter(|i| !i.is_there() || !i.is_whole() || i.named_before).count();
         let told = case.is_doubted("resent", &instance.mailbox);
         let excused = told && surplus <= unseen + ghosts(case, &instance.mailbox, &of);
         if surplus > 0 && !excused {
