@@ -251,7 +251,8 @@ pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<St
     }
     for ((mailbox, of), items) in classes {
         // Where one of them is not as it was sent, or not ours, nobody can say which should have what.
-        let is_altered = case.target.sent(mailbox, &of).any(|i| i.by == Who::Client && !i.is_whole());
+        let lost = |i: &Instance| i.by == Who::Client && !(i.is_whole() && i.is_there());
+        let is_altered = case.target.sent(mailbox, &of).any(lost);
         let is_promised = case.target.promised.iter().any(|p| p.mailbox == mailbox && class(&p.sent) == of);
         if is_altered || is_promised || was_replaced(case, mailbox, &of) {
             continue;
