@@ -8,9 +8,10 @@ use crate::end::{
 use crate::error::{EndError, Error, Refusal};
 use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
-    Baseline, Change, EpochId, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
+    Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
 };
 use crate::message::{Fingerprint, InternalDate, Key, UidValidity};
+use crate::transfer::epochs::is_renumbered;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
 use crate::transfer::unreadable::cannot_be_read;
@@ -70,24 +71,6 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
     let note = Note { kind: "decision:adopt".into(), mailbox: Some(job.record.id), key: None, text };
     ctx.journal.note(note).await?;
     Ok(true)
-}
-
-/// Whether the source mailbox has another UIDVALIDITY than this epoch of it.
-pub async fn is_renumbered<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    epoch: EpochId,
-) -> Result<bool, Error> {
-    let mut losses = Losses::new(ctx);
-    let opened = loop {
-        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
-            Ok(opened) => break opened,
-            Err(error) => losses.at_source(ctx, sessions, error).await?,
-        }
-    };
-    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    Ok(!known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
 }
 
 /// Messages that the source did not give and that look like one found at the target that nobody claims, by size or by

@@ -263,9 +263,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         jobs: &[Job],
-        first: Sessions<S, T>,
+        mut first: Sessions<S, T>,
     ) -> Result<Vec<(MailboxId, String)>, Error> {
-        let mut first = first;
         if jobs.is_empty() {
             first.close().await;
             return Ok(Vec::new());

@@ -115,12 +115,16 @@ async fn sweep_from<S: Source, T: Target, J: Journal>(
 }
 
 /// True when nothing is left to be proven of a mailbox in this run: every message was read back as deep as is asked for,
-/// nothing is held, and the target mailbox is as its last complete listing saw it.
+/// nothing is held, and the target mailbox is as its last complete listing saw it, which then stands for this run.
 pub async fn is_proven<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     told: &Told,
 ) -> Result<bool, Error> {
+    let Some(sighting) = unchanged::as_listed(ctx, job, told).await? else { return Ok(false) };
+    if hold::is_held(ctx, job).await? {
+        return Ok(false);
+    }
     let mut stored = Pages::new(ctx, job.record.id, &[State::Stored]);
     let level = ctx.settings.level;
     while let Some(page) = stored.next().await? {
@@ -129,7 +133,8 @@ pub async fn is_proven<S: Source, T: Target, J: Journal>(
             return Ok(false);
         }
     }
-    Ok(!hold::is_held(ctx, job).await? && unchanged::is_proven(ctx, job, told).await?)
+    ctx.journal.save_sighting(ctx.run, &sighting).await?;
+    Ok(true)
 }
 
 /// Sorts a page by how deep its items are read; those that need not be, or cannot be, are left out.

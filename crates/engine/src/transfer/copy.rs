@@ -1,17 +1,17 @@
 //! Copies one mailbox: lists the source, resolves what an earlier run left open, then passes over what is
 //! `listed` until nothing is left or nothing moves any more.
 
-use super::epochs::refresh_target;
+use super::epochs::{is_renumbered, refresh_target};
 use super::feed::Wish;
-use super::job::{Job, Losses, Pages, Sessions};
+use super::job::{Job, Losses, Pages, Sessions, list_target};
 use super::reading::Reading;
 use super::rekey::{Recognised, recognise};
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
-use crate::adopt::{adopt, is_renumbered};
+use crate::adopt::adopt;
 use crate::context::{Context, at};
-use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target, TargetSession};
+use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
     Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting,
@@ -331,13 +331,7 @@ async fn see_uid_next<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
 ) -> Result<(), Error> {
-    let mut losses = Losses::new(ctx);
-    let listing = loop {
-        match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
-            Ok(listing) => break listing,
-            Err(error) => losses.at_target(ctx, sessions, error).await?,
-        }
-    };
+    let listing = list_target(ctx, sessions, job).await?;
     let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
     if let Some(last) = listing.keys.last().filter(|_| same_epoch && listing.is_complete()) {
         job.uid_next = job.uid_next.max(Key(last.0 + 1));

@@ -1,10 +1,10 @@
 //! Another UIDVALIDITY at the target: what was claimed by number must be found again by content (law 6,
 //! integrity.md 6.7).
 
-use super::job::{Job, Pages, Sessions, open_target};
+use super::job::{Job, Losses, Pages, Sessions, open_target};
 use super::resolve::rebind;
 use crate::context::Context;
-use crate::end::{Source, Target};
+use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{Change, EpochId, Item, Journal, Note, Side, State};
 
@@ -36,6 +36,24 @@ pub async fn refresh_target<S: Source, T: Target, J: Journal>(
     job.uid_next = job.baseline_start();
     rebind(ctx, sessions, job).await?;
     Ok(Ok(()))
+}
+
+/// Whether the source mailbox has another UIDVALIDITY than this epoch of it.
+pub async fn is_renumbered<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    epoch: EpochId,
+) -> Result<bool, Error> {
+    let mut losses = Losses::new(ctx);
+    let opened = loop {
+        match sessions.source(ctx).await?.open(&job.record.source.wire).await {
+            Ok(opened) => break opened,
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    };
+    let known = ctx.journal.epochs(job.record.id, Side::Source).await?;
+    Ok(!known.iter().any(|e| e.id == epoch && e.facts.uid_validity == opened.facts.uid_validity))
 }
 
 /// Claims of another epoch mean nothing by number: their items are `suspect` until found by content.

@@ -1,7 +1,7 @@
 //! One mailbox pair in work: what is known of it, and the sessions that serve it.
 
 use crate::context::{Context, at};
-use crate::end::{Opened, Source, SourceSession, Target, TargetSession};
+use crate::end::{Opened, Source, SourceSession, Target, TargetSession, UidListing};
 use crate::error::{EndError, Error};
 use crate::journal::{
     Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
@@ -123,6 +123,21 @@ pub async fn open_target<S: Source, T: Target, J: Journal>(
     loop {
         match sessions.target(ctx).await?.open(&mailbox.wire).await {
             Ok(opened) => return Ok(opened),
+            Err(error) => losses.at_target(ctx, sessions, error).await?,
+        }
+    }
+}
+
+/// Opens the target mailbox of a job and lists it, on a new connection when one is lost.
+pub async fn list_target<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+) -> Result<UidListing, Error> {
+    let mut losses = Losses::new(ctx);
+    loop {
+        match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
+            Ok(listing) => return Ok(listing),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     }

@@ -2,10 +2,11 @@
 //! recognised by content among what the new epoch lists, and takes the new numbers; nothing is copied twice, and
 //! nothing that somebody removed at the target comes back.
 
+use super::epochs::is_renumbered;
 use super::job::{Job, Losses, Pages, Sessions};
 use super::resolve::resolve;
 use super::unreadable::cannot_be_read;
-use crate::adopt::{is_renumbered, read_source};
+use crate::adopt::read_source;
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};

@@ -108,20 +108,14 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
     Ok(left)
 }
 
-/// True when the target mailbox is as its last complete listing saw it, and that listing left no question: it then
-/// stands for this run, too.
-pub async fn is_proven<S: Source, T: Target, J: Journal>(
+/// The last complete listing of the target mailbox, if STATUS shows the mailbox as it was then.
+pub async fn as_listed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     target: &Told,
-) -> Result<bool, Error> {
-    let Some(now) = target.of(&job.target) else { return Ok(false) };
-    let epoch = Some(job.target_epoch.id);
-    let Some(sighting) = last_seen(ctx, job, Side::Target, epoch, now, |_| true).await? else {
-        return Ok(false);
-    };
-    ctx.journal.save_sighting(ctx.run, &sighting).await?;
-    Ok(true)
+) -> Result<Option<Sighting>, Error> {
+    let Some(now) = target.of(&job.target) else { return Ok(None) };
+    last_seen(ctx, job, Side::Target, Some(job.target_epoch.id), now, |_| true).await
 }
 
 /// What the target says now. A server that will not list again has told nothing.

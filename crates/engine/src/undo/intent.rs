@@ -2,13 +2,13 @@
 //! what it was, and nothing of it counts as removed by somebody else.
 
 use crate::context::Context;
-use crate::end::{Source, Target, TargetSession};
+use crate::end::{Source, Target};
 use crate::error::Error;
 use crate::journal::{Change, Journal, Note, State};
 use crate::message::Key;
 use crate::report::uids::Ranges;
 use crate::transfer::copy::ranges;
-use crate::transfer::job::{Job, Losses, Pages, Sessions};
+use crate::transfer::job::{Job, Pages, Sessions, list_target};
 use std::collections::BTreeSet;
 
 /// Kinds of the notes of an undo begin with this; the last one of a mailbox says whether one is open.
@@ -96,13 +96,7 @@ pub async fn settle<S: Source, T: Target, J: Journal>(
     let mut there = BTreeSet::new();
     for _ in 0..2 {
         sessions.abort_target();
-        let mut losses = Losses::new(ctx);
-        let listing = loop {
-            match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
-                Ok(listing) => break listing,
-                Err(error) => losses.at_target(ctx, sessions, error).await?,
-            }
-        };
+        let listing = list_target(ctx, sessions, job).await?;
         let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
         if !same_epoch || !listing.is_complete() {
             return Ok(());

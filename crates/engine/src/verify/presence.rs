@@ -5,13 +5,13 @@ use super::moved::{self, Moved};
 use super::{ghosts, hold};
 use crate::context::Context;
 use crate::diff::{Step, walk};
-use crate::end::{Source, Target, TargetSession, UidListing};
+use crate::end::{Source, Target, UidListing};
 use crate::error::{Error, Question};
 use crate::journal::{Change, Item, ItemId, Journal, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::copy::save_sighting;
-use crate::transfer::job::{Job, Losses, Pages, Sessions};
+use crate::transfer::job::{self, Job, Pages, Sessions};
 use crate::transfer::resolve::place_stored;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -105,13 +105,7 @@ async fn list_target<S: Source, T: Target, J: Journal>(
     job: &Job,
 ) -> Result<Option<UidListing>, Error> {
     ctx.probe.pass("list the target").await;
-    let mut losses = Losses::new(ctx);
-    let listing = loop {
-        match sessions.target(ctx).await?.open_and_list(&job.target.wire).await {
-            Ok(listing) => break listing,
-            Err(error) => losses.at_target(ctx, sessions, error).await?,
-        }
-    };
+    let listing = job::list_target(ctx, sessions, job).await?;
     let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
     Ok(same_epoch.then_some(listing))
 }

@@ -1,12 +1,13 @@
 //! Events that come late or out of order at the target: OK without storing, commits after the settle time, messages that
 //! other people delete or move, identical copies of somebody else, UIDNEXT that lies.
 
+use crate::wire::facts;
 use mailhaul_engine::config::{Level, Settings};
 use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Existing, Item, Journal, Query, State};
 use mailhaul_engine::memory_end::{Fate, Knobs, MemoryMail, MemorySource, MemoryTarget};
-use mailhaul_engine::report::{self, EndFacts, Facts, Report};
+use mailhaul_engine::report::{self, Report};
 use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::{BTreeMap, BTreeSet};
@@ -149,18 +150,7 @@ impl World {
 
     pub async fn report(&self) -> Report {
         let journal = self.journal();
-        let facts = Facts {
-            version: "0".into(),
-            migration: "m".into(),
-            source: EndFacts::default(),
-            target: EndFacts::default(),
-            level: Level::Octets,
-            danger: Vec::new(),
-            run: None,
-            settle: None,
-            timings: Vec::new(),
-        };
-        let report = report::collect(&journal, &facts).await.unwrap();
+        let report = report::collect(&journal, &facts(None)).await.unwrap();
         journal.release().await.unwrap();
         report
     }

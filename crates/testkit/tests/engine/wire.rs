@@ -7,7 +7,7 @@ use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
-use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
+use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, RunId, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::progress::Progress;
@@ -149,18 +149,7 @@ impl World {
     pub async fn report(&self) -> Report {
         let journal = self.journal();
         let run = journal.runs(1).await.unwrap().pop().map(|r| r.id);
-        let facts = Facts {
-            version: "0".into(),
-            migration: "m".into(),
-            source: EndFacts::default(),
-            target: EndFacts::default(),
-            level: Level::Octets,
-            danger: Vec::new(),
-            run,
-            settle: None,
-            timings: Vec::new(),
-        };
-        let report = report::collect(&journal, &facts).await.unwrap();
+        let report = report::collect(&journal, &facts(run)).await.unwrap();
         journal.release().await.unwrap();
         report
     }
@@ -178,6 +167,21 @@ impl World {
     /// The octets that a mailbox of the target holds, in order.
     pub fn octets(&self, mailbox: &str) -> Vec<Bytes> {
         octets(&self.target, mailbox)
+    }
+}
+
+/// What a report says beside the journal, in a test.
+pub fn facts(run: Option<RunId>) -> Facts {
+    Facts {
+        version: "0".into(),
+        migration: "m".into(),
+        source: EndFacts::default(),
+        target: EndFacts::default(),
+        level: Level::Octets,
+        danger: Vec::new(),
+        run,
+        settle: None,
+        timings: Vec::new(),
     }
 }
 

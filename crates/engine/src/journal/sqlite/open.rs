@@ -17,7 +17,7 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 /// What stays of the log file after a checkpoint, in octets.
 const LOG_KEPT_OCTETS_MAX: u32 = 64 << 20;
 
-/// Pages kept in memory, in KiB. With SQLite's own 2 MiB a mailbox of 200,000 messages is read from the file again and again.
+/// Pages kept in memory, in KiB; SQLite's own 2 MiB are less than the items of 10,000 messages.
 const CACHE_KIB: u32 = 12 << 10;
 /// Pages in the log (of 4096 octets) after which it is written into the file: a page that many batches touch is then written
 /// once.
