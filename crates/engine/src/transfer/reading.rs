@@ -22,8 +22,8 @@ const EXACT_PER_SHORT: u64 = 4;
 pub enum Look {
     /// It is what the source has; with remarks.
     Take(Vec<Note>),
-    /// It may be cut: it is asked for again; why.
-    Again(String),
+    /// It may be cut: it is asked for again.
+    Again,
     /// It is not the message but a stub that stands for it.
     Stub(Reason),
 }
@@ -70,7 +70,7 @@ impl Reading {
             return Ok(Look::Take(vec![sizes_wrong]));
         }
         match self.judge_short(item.id.key, octets.measured().fingerprint.exact, attempts_max) {
-            Short::Again => Ok(Look::Again(format!("{length} of {} octets came", item.octets))),
+            Short::Again => Ok(Look::Again),
             Short::Unsteady => {
                 let text = "the old server gave other octets each time, always fewer than its size says; the last are copied";
                 Ok(Look::Take(vec![sizes_wrong, about(job, item, "doubt:source_unsteady", text)]))

@@ -24,7 +24,7 @@ use crate::journal::{
 use crate::message::Key;
 use crate::progress::Progress;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct PassEnd {
     pub throttled: Option<EndError>,
     /// Messages the source answered for without octets, or not at all, with its words.
     pub unread: BTreeMap<Key, String>,
+    /// Messages that came and are asked for again, because they may be cut.
+    pub again: BTreeSet<Key>,
     /// The target holds this mailbox up.
     pub held: Option<Refusal>,
     /// The server named UIDs that cannot be new: it may have merged equal messages.

@@ -53,6 +53,10 @@ impl Suspects {
         if end.settled > 0 {
             self.broken = 0;
         }
+        // How often a message is read again is for what was read of it to say (`reading`): that it came is no failure.
+        for key in &end.again {
+            self.by_key.entry(*key).or_default();
+        }
         for (key, words) in &end.unread {
             let suspect = self.by_key.entry(*key).or_default();
             suspect.failures += 1;
@@ -222,4 +226,31 @@ async fn prove_gone<S: Source, T: Target, J: Journal>(
         gone = missing;
     }
     Ok(Some(gone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::feed::Blame;
+    use super::*;
+    use crate::error::EndError;
+
+    fn lost(key: Key) -> PassEnd {
+        let error = EndError::Lost { server: "old".into(), doing: "FETCH", what: "EOF".into() };
+        PassEnd { source_lost: Some((error, Blame { keys: vec![key], sure: true })), ..PassEnd::default() }
+    }
+
+    /// Simulation, seed 10128: a source whose sizes are all too large, and connections lost while the target forgot what
+    /// had been read twice.
+    #[test]
+    fn to_be_read_again_is_no_failure_of_a_message() {
+        let (key, limit) = (Key(4), 3);
+        let mut suspects = Suspects::default();
+        let again = || PassEnd { again: BTreeSet::from([key]), ..PassEnd::default() };
+        for end in [again(), lost(key), again(), lost(key), again()] {
+            suspects.pass_ended(&end, Way::Whole, limit);
+        }
+        assert_eq!(suspects.by_key[&key].failures, 2, "the two lost connections");
+        suspects.pass_ended(&lost(key), Way::Whole, limit);
+        assert_eq!(suspects.by_key[&key].failures, limit);
+    }
 }

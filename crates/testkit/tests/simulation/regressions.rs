@@ -161,3 +161,16 @@ fn a_connection_that_is_lost_each_time_is_waited_out_and_given_up() {
     let facts = holds(&world);
     assert!(facts.died.len() > 5, "{} {:?}", facts.died.len(), facts.runs);
 }
+
+/// Seed 10128. The sizes of a source are too large, and three connections are lost while it gives a message: that it was then
+/// to be read twice counted as a failure more, and it was given up.
+#[test]
+fn a_message_of_a_wrong_size_is_not_given_up_for_being_read_twice() {
+    let letters: Vec<Letter> = ["a", "b", "c", "d"].map(Letter::new).into();
+    let mut world = World::calm(&letters.iter().collect::<Vec<_>>());
+    world.source_profile.size_adds = 832;
+    world.source_plan = vec![body(2, Fault::CutFetch(40), 3)];
+    let facts = holds(&world);
+    let given_up = facts.items.iter().filter(|i| i.reason.is_some()).count();
+    assert_eq!(given_up, 0);
+}

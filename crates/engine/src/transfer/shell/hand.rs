@@ -21,8 +21,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                     self.ctx.note_once(note).await?;
                 }
             }
-            Look::Again(words) => {
-                self.end.unread.insert(item.id.key, words);
+            Look::Again => {
+                self.end.again.insert(item.id.key);
                 return Ok(());
             }
             Look::Stub(reason) => return self.keep_stub(item, fetched, reason).await,
