@@ -372,6 +372,8 @@ syslog_prefix: cyrus
     )
 }
 
+/// Each process serves one session and none waits in advance: the master no longer starts a service of which some processes
+/// were killed while they waited, and [`Cyrus::kill_sessions`] cannot tell those from the others.
 fn cyrus_conf(base: &Path, bin: &Path, [imap, imaps]: [u16; 2]) -> String {
     let config = base.join("imapd.conf");
     let (bin, config) = (bin.display(), config.display());
@@ -381,8 +383,8 @@ START {{
   recover cmd=\"{bin}/ctl_cyrusdb -C {config} -r\"
 }}
 SERVICES {{
-  imap cmd=\"{bin}/imapd -C {config}\" listen=\"127.0.0.1:{imap}\" prefork=1 maxchild=200
-  imaps cmd=\"{bin}/imapd -C {config} -s\" listen=\"127.0.0.1:{imaps}\" prefork=0 maxchild=200
+  imap cmd=\"{bin}/imapd -U 1 -C {config}\" listen=\"127.0.0.1:{imap}\" prefork=0 maxchild=200
+  imaps cmd=\"{bin}/imapd -U 1 -C {config} -s\" listen=\"127.0.0.1:{imaps}\" prefork=0 maxchild=200
 }}
 EVENTS {{
   checkpoint cmd=\"{bin}/ctl_cyrusdb -C {config} -c\" period=30

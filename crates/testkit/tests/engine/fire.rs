@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 /// Messages of the account, and how many of them are copies: 15 in 100.
 const MESSAGES: usize = 300;
 const COPIES: usize = 45;
-/// Seeds in CI: each store but one. Single APPENDs to mdbox are left to the long run (see [`Outcome::rebuilt`]): on a loaded
-/// machine the server takes a quarter of an hour over its repairs.
+/// Seeds in CI: each store but one. Single APPENDs to mdbox are left to the long run: on a loaded machine the server takes a
+/// quarter of an hour over its repairs (see [`Outcome::rebuilt`]).
 const CI_SEEDS: [u64; 9] = [0, 1, 2, 3, 4, 5, 7, 8, 9];
 /// Seeds at work at the same time: most of a seed's time is waiting.
 const AT_ONCE: u64 = 8;
@@ -149,12 +149,7 @@ fn run(case: &Case, from: (SocketAddr, &Account), before: &AccountImage) -> Opti
     for line in repairs.iter().take(2) {
         println!("seed {}: its server says: {line}", case.seed);
     }
-    match take_out(&mut after, &delivered) {
-        Ok(twice) if outcome.rebuilt > 0 => outcome.restored += twice,
-        Ok(0) => {}
-        Ok(twice) => outcome.wrong.push(format!("{twice} messages of another session are there twice")),
-        Err(gone) => outcome.wrong.push(gone),
-    }
+    outcome.judge_others(take_out(&mut after, &delivered));
     outcome.judge(before, &after);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     outcome.compare_with(&runtime.block_on(report(folder.path())));

@@ -52,9 +52,17 @@ pub fn deliver(account: &Account, mailboxes: &[MailboxPath], seed: u64, stop: &A
     delivered
 }
 
-/// Takes the other session's mail out of an image. What the server said it has must be there once, and nothing of it
-/// twice. Returns how many messages are there more than once.
-pub fn take_out(image: &mut AccountImage, delivered: &Delivered) -> Result<usize, String> {
+/// What became of the other session's mail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fate {
+    /// Messages that the server said it has, and that are not there.
+    pub gone: usize,
+    /// Messages that are there more than once.
+    pub twice: usize,
+}
+
+/// Takes the other session's mail out of an image.
+pub fn take_out(image: &mut AccountImage, delivered: &Delivered) -> Fate {
     let mut found: BTreeMap<(MailboxPath, Sha), usize> = BTreeMap::new();
     for mailbox in &mut image.mailboxes {
         mailbox.messages.retain(|message| {
@@ -66,10 +74,8 @@ pub fn take_out(image: &mut AccountImage, delivered: &Delivered) -> Result<usize
             !theirs
         });
     }
-    for (place, acknowledged) in delivered {
-        if *acknowledged && !found.contains_key(place) {
-            return Err(format!("a message delivered to {} by another session is gone", place.0));
-        }
+    Fate {
+        gone: delivered.iter().filter(|(place, told)| **told && !found.contains_key(place)).count(),
+        twice: found.values().filter(|times| **times > 1).count(),
     }
-    Ok(found.values().filter(|times| **times > 1).count())
 }
