@@ -13,7 +13,7 @@ use crate::message::{Flags, InternalDate, Key, UidValidity};
 use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
 use std::future::Future;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// A special-use role (RFC 6154, RFC 8457).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -366,13 +366,18 @@ pub trait SourceSession: Send + 'static {
     fn mailboxes(&mut self) -> impl Future<Output = Result<Vec<MailboxInfo>, EndError>> + Send;
     /// Opens a mailbox read-only. Later calls are about it.
     fn open(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<Opened, EndError>> + Send;
-    /// Lists the messages from `from` on, in pieces, ascending by key within a piece. Returns how many were sent.
-    /// The listing is complete if that number equals EXISTS (for `from` = 1).
+    /// Opens a mailbox and lists its messages, in pieces, ascending by key within a piece; together where the end can.
+    /// What was said on opening goes to `opened` before the first piece. Returns how many were sent: the listing is
+    /// complete if that number equals EXISTS.
     fn list(
         &mut self,
-        from: Key,
+        mailbox: &Bytes,
+        opened: oneshot::Sender<Opened>,
         out: mpsc::Sender<Vec<Listed>>,
     ) -> impl Future<Output = Result<u64, EndError>> + Send;
+    /// The epoch of a mailbox that is open since it was last opened or listed, if the session knows it: it stays the
+    /// same as long as the mailbox is open (RFC 9051, 2.3.1.1).
+    fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity>;
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
     /// Opens a mailbox and lists it, as [`SourceSession::open`] and [`SourceSession::keys`] would; together where the

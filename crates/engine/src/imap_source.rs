@@ -8,13 +8,13 @@ use crate::end::{
 use crate::error::EndError;
 use crate::imap_session::{Item, Link, Opener, flags, open};
 use crate::limits::LISTED_OCTETS_MAX;
-use crate::message::{InternalDate, Key};
+use crate::message::{InternalDate, Key, UidValidity};
 use crate::quirks;
 use crate::transfer::spool::{Body, BodyBuilder, Intake};
 use bytes::Bytes;
 use mailhaul_imap::{Body as WireBody, Command, Fetch, Status, Uid, UidSet, Untagged};
 use std::collections::BTreeMap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Items on their way from a connection to this end.
 const ITEMS_QUEUED: usize = 64;
@@ -172,27 +172,42 @@ impl SourceSession for ImapSourceSession {
         self.0.examine(mailbox).await
     }
 
-    async fn list(&mut self, from: Key, out: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
+    /// EXAMINE and FETCH go out together. After a refused EXAMINE nothing is open, so that the FETCH is refused as well.
+    async fn list(
+        &mut self,
+        mailbox: &Bytes,
+        opened: oneshot::Sender<Opened>,
+        out: mpsc::Sender<Vec<Listed>>,
+    ) -> Result<u64, EndError> {
         let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
         let limits = self.0.limits().clone();
-        let command = Command::uid_fetch(&format!("{}:*", from.0.max(1)), self.listing_items());
-        self.0.send(command, "UID FETCH", limits.silence, sink);
-        let (mut piece, mut count) = (Vec::new(), 0);
+        let silence = limits.command.max(limits.silence);
+        self.0.send(self.0.examining(mailbox), "EXAMINE", silence, sink.clone());
+        let fetch = self.0.send(Command::uid_fetch("1:*", self.listing_items()), "UID FETCH", silence, sink);
+        let (mut opened, mut piece, mut count) = (Some(opened), Vec::new(), 0);
         while let Some(item) = items.recv().await {
             match item {
+                Item::Opened(facts) => {
+                    let said = self.0.opened(mailbox, &facts)?;
+                    // Who asked may want nothing more.
+                    let _ = opened.take().map(|o| o.send(said));
+                }
                 Item::Data(Untagged::Fetch(fetch)) => {
-                    // `n:*` gives the last message even when its UID is below n (RFC 9051, 6.4.8).
-                    if let Some(listed) = listed(&fetch).filter(|l| l.key >= from) {
+                    if let Some(listed) = listed(&fetch) {
                         count += 1;
                         piece.push(listed);
                     }
                 }
                 Item::Data(data) => self.0.count(&data),
+                Item::Done { id, status: Status::Ok, .. } if id != fetch => {}
                 Item::Done { status: Status::Ok, .. } => {
                     let _ = out.send(std::mem::take(&mut piece)).await;
                     return Ok(count);
                 }
-                Item::Done { status, text, .. } => return Err(self.refused("UID FETCH", status, &text)),
+                Item::Done { id, status, text } => {
+                    let doing = if id == fetch { "UID FETCH" } else { "EXAMINE" };
+                    return Err(self.refused(doing, status, &text));
+                }
                 Item::Lost(error) => return Err(error),
                 _ => {}
             }
@@ -203,6 +218,10 @@ impl SourceSession for ImapSourceSession {
             }
         }
         Err(self.0.lost("UID FETCH"))
+    }
+
+    fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity> {
+        self.0.open_epoch(mailbox)
     }
 
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {

@@ -82,7 +82,7 @@ async fn recount_one<S: Source, T: Target, J: Journal>(
         }
         if listing.is_complete() {
             let facts = &listing.opened.facts;
-            save_sighting(ctx, job, Side::Source, epoch.id, facts, &listing.keys).await?;
+            save_sighting(ctx, job.record.id, Side::Source, epoch.id, facts, &listing.keys).await?;
             return Ok(Ok(()));
         }
         // A short listing is not evidence (law 7): asked again on a new connection.

@@ -299,6 +299,7 @@ impl Raw {
             task,
             next_id: 0,
             exists: 0,
+            open: None,
         })
     }
 

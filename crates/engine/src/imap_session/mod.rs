@@ -39,6 +39,8 @@ pub struct Link {
     task: tokio::task::JoinHandle<()>,
     next_id: u64,
     exists: u64,
+    /// The mailbox that is open, and its epoch.
+    open: Option<(Bytes, UidValidity)>,
 }
 
 impl Drop for Link {
@@ -159,7 +161,7 @@ impl Link {
     /// EXAMINE.
     pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         let reply = self.ask(self.examining(mailbox), "EXAMINE").await?;
-        self.examined(reply)
+        self.examined(mailbox, reply)
     }
 
     /// EXAMINE of each, pipelined: the data of one ends where that of the next begins.
@@ -169,26 +171,35 @@ impl Link {
     ) -> Result<Vec<Result<Opened, EndError>>, EndError> {
         let commands = mailboxes.iter().map(|m| self.examining(m)).collect();
         let replies = self.ask_all(commands, "EXAMINE").await?;
-        Ok(replies.into_iter().map(|reply| self.examined(reply?)).collect())
+        Ok(mailboxes.iter().zip(replies).map(|(mailbox, reply)| self.examined(mailbox, reply?)).collect())
     }
 
-    fn examining(&self, mailbox: &Bytes) -> Command {
+    /// EXAMINE; what it says is for [`Link::opened`].
+    pub(crate) fn examining(&self, mailbox: &Bytes) -> Command {
         // CONDSTORE is on for the connection, or asked for with each mailbox (RFC 7162, 3.1.8).
         Command::examine(mailbox, self.capabilities.condstore() && !self.condstore_enabled)
     }
 
-    fn examined(&mut self, reply: Reply) -> Result<Opened, EndError> {
+    fn examined(&mut self, mailbox: &Bytes, reply: Reply) -> Result<Opened, EndError> {
         let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
-        self.opened(&facts)
+        self.opened(mailbox, &facts)
     }
 
-    fn opened(&mut self, facts: &MailboxFacts) -> Result<Opened, EndError> {
+    /// What a mailbox said when it was opened. From here on it is the open one.
+    pub(crate) fn opened(&mut self, mailbox: &Bytes, facts: &MailboxFacts) -> Result<Opened, EndError> {
         self.exists = u64::from(facts.exists);
-        opened(facts).ok_or_else(|| EndError::Protocol {
+        let opened = opened(facts).ok_or_else(|| EndError::Protocol {
             server: self.server.clone(),
             doing: "EXAMINE",
             what: "it gives no UIDVALIDITY, so that UIDs mean nothing".into(),
-        })
+        })?;
+        self.open = Some((mailbox.clone(), opened.facts.uid_validity));
+        Ok(opened)
+    }
+
+    /// The epoch of this mailbox, if it is the one that is open.
+    pub(crate) fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity> {
+        self.open.as_ref().filter(|(open, _)| open == mailbox).map(|(_, epoch)| *epoch)
     }
 
     /// The complete UID set after a NOOP, with EXISTS.
@@ -206,7 +217,7 @@ impl Link {
         let (facts, keys) = self.uids(vec![self.examining(mailbox), noop, fetch], "EXAMINE").await?;
         let Some(facts) = facts else { return Err(self.lost("EXAMINE")) };
         let exists = self.exists;
-        let opened = self.opened(&facts)?;
+        let opened = self.opened(mailbox, &facts)?;
         self.exists = exists;
         Ok(UidListing { opened, keys, exists })
     }

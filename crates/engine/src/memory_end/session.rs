@@ -13,7 +13,7 @@ use crate::transfer::spool::Intake;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// The account as a source.
 #[derive(Clone, Debug)]
@@ -209,7 +209,14 @@ impl SourceSession for MemorySession {
     async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         self.examine(mailbox)
     }
-    async fn list(&mut self, from: Key, out: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
+    async fn list(
+        &mut self,
+        mailbox: &Bytes,
+        opened: oneshot::Sender<Opened>,
+        out: mpsc::Sender<Vec<Listed>>,
+    ) -> Result<u64, EndError> {
+        // Who asked may want nothing more.
+        let _ = opened.send(self.examine(mailbox)?);
         let mailbox = self.mailbox("UID FETCH")?;
         let times = self.mail.account().knobs.sizes_times;
         let listed = |(uid, m): (&i64, &MemoryMessage)| Listed {
@@ -220,7 +227,7 @@ impl SourceSession for MemorySession {
             mod_seq: None,
             lineage: None,
         };
-        let all: Vec<Listed> = mailbox.messages.range(from.0..).map(listed).collect();
+        let all: Vec<Listed> = mailbox.messages.iter().map(listed).collect();
         let count = all.len() as u64;
         for piece in all.chunks(7) {
             if out.send(piece.to_vec()).await.is_err() {
@@ -228,6 +235,10 @@ impl SourceSession for MemorySession {
             }
         }
         Ok(count)
+    }
+    fn open_epoch(&self, _: &Bytes) -> Option<UidValidity> {
+        // Its mailboxes change their epochs while they are open.
+        None
     }
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
         self.all_keys()

@@ -14,15 +14,15 @@ use crate::context::{Context, at};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
-    Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, Origin, Side, Sighting,
-    State,
+    Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, MailboxId,
+    MailboxRecord, Origin, Side, Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::undo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Passes that settle nothing before a mailbox is left for the next run.
 const FRUITLESS_PASSES_MAX: u32 = 3;
@@ -47,13 +47,18 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     job: &mut Job,
     memory: &Arc<Semaphore>,
 ) -> Result<CopyEnd, Error> {
-    if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
-        return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text)));
-    }
+    let mut listed = match open_both(ctx, sessions, job).await? {
+        Ok(listed) => Some(listed),
+        Err(refusal) => return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text))),
+    };
     undo::settle(ctx, sessions, job).await?;
     release_refused(ctx, job).await?;
     for _ in 0..SOURCE_EPOCHS_MAX {
-        let listing = match list_source(ctx, sessions, job).await? {
+        let listed = match listed.take() {
+            Some(listed) => listed,
+            None => list_source(ctx, sessions, &job.record).await?,
+        };
+        let listing = match listed {
             Ok(listing) => listing,
             Err(why) => return Ok(CopyEnd::Left(why)),
         };
@@ -70,7 +75,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         {
             continue;
         }
-        if let Some(end) = passes(ctx, sessions, job, memory, listing.epoch.id).await? {
+        if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch).await? {
             return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }
     }
@@ -139,18 +144,36 @@ fn without_others(job: &Job, listing: &Listing) -> CopyEnd {
     }
 }
 
+/// Lists the source while the target is opened. `Err` inside: the target refuses, or the source cannot be listed, and why.
+async fn open_both<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
+    let record = job.record.clone();
+    let mut old = Sessions { source: sessions.source.take(), target: None };
+    let mut new = Sessions { source: None, target: sessions.target.take() };
+    let (refreshed, listed) =
+        tokio::join!(refresh_target(ctx, &mut new, job), list_source(ctx, &mut old, &record));
+    *sessions = Sessions { source: old.source, target: new.target };
+    if let Err(refusal) = refreshed? {
+        return Ok(Err(refusal));
+    }
+    Ok(Ok(listed?))
+}
+
 /// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
 async fn list_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
-    job: &Job,
+    record: &MailboxRecord,
 ) -> Result<Result<Listing, String>, Error> {
     let mut losses = Losses::new(ctx);
     let mut short = 0;
     loop {
         ctx.probe.pass("list the source").await;
         let session = sessions.source(ctx).await?;
-        match list_once(ctx, session, job).await? {
+        match list_once(ctx, session, record).await? {
             Ok((listing, exists)) if listing.messages == exists => {
                 return Ok(Ok(listing));
             }
@@ -159,7 +182,7 @@ async fn list_source<S: Source, T: Target, J: Journal>(
                 short += 1;
                 sessions.source = None;
                 if short >= ctx.settings.limits.read_attempts_max {
-                    let text = &job.record.source.text;
+                    let text = &record.source.text;
                     return Ok(Err(format!(
                         "the old server says that {text} holds {exists} messages and lists {}",
                         listing.messages
@@ -170,7 +193,7 @@ async fn list_source<S: Source, T: Target, J: Journal>(
                 losses.at_source(ctx, sessions, error).await?;
             }
             Err(EndError::Refused { refusal, .. }) => {
-                return Ok(Err(format!("{} cannot be opened: {refusal}", job.record.source.text)));
+                return Ok(Err(format!("{} cannot be opened: {refusal}", record.source.text)));
             }
             Err(error) => return Err(at(Side::Source, error)),
         }
@@ -181,34 +204,41 @@ async fn list_source<S: Source, T: Target, J: Journal>(
 async fn list_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
-    job: &Job,
+    record: &MailboxRecord,
 ) -> Result<Result<(Listing, u64), EndError>, Error> {
-    let Opened { facts, .. } = match session.open(&job.record.source.wire).await {
-        Ok(opened) => opened,
-        Err(error) => return Ok(Err(error)),
-    };
-    let epoch = ctx.journal.open_epoch(job.record.id, Side::Source, &facts).await?;
+    let (opened_tx, opened) = oneshot::channel();
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
-    let record = async {
+    let take_in = async {
+        // Not opened: the listing says why.
+        let Ok(Opened { facts, .. }) = opened.await else { return Ok(None) };
+        let epoch = ctx.journal.open_epoch(record.id, Side::Source, &facts).await?;
         let (mut octets, mut uids, mut others) = (0, Vec::new(), 0);
         while let Some(piece) = rx.recv().await {
             octets += piece.iter().map(|l| l.octets).sum::<u64>();
             uids.extend(piece.iter().map(|l| l.key));
             let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, l)).collect();
-            others += ctx.journal.record_listing(job.record.id, epoch.id, &listed).await?.others;
+            others += ctx.journal.record_listing(record.id, epoch.id, &listed).await?.others;
         }
-        Ok::<_, Error>((octets, uids, others))
+        Ok::<_, Error>(Some((facts, epoch, uids, octets, others)))
     };
-    let (listed, recorded) = tokio::join!(session.list(Key(1), tx), record);
-    let (octets, mut uids, others) = recorded?;
+    let (listed, taken_in) = tokio::join!(session.list(&record.source.wire, opened_tx, tx), take_in);
+    let taken_in = taken_in?;
     let messages = match listed {
         Ok(messages) => messages,
         Err(error) => return Ok(Err(error)),
     };
+    let Some((facts, epoch, mut uids, octets, others)) = taken_in else {
+        let (server, doing) = ("the old server".to_owned(), "EXAMINE");
+        return Ok(Err(EndError::Protocol {
+            server,
+            doing,
+            what: "it lists a mailbox that it did not open".into(),
+        }));
+    };
     uids.sort_unstable();
     // A listing that shows other messages under known UIDs is not what is known of the mailbox.
     if messages == facts.exists && others == 0 {
-        save_sighting(ctx, job, Side::Source, epoch.id, &facts, &uids).await?;
+        save_sighting(ctx, record.id, Side::Source, epoch.id, &facts, &uids).await?;
     }
     Ok(Ok((Listing { epoch, messages, octets, others }, facts.exists)))
 }
@@ -232,13 +262,13 @@ fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {
 /// Keeps what was seen of a mailbox.
 pub async fn save_sighting<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    job: &Job,
+    mailbox: MailboxId,
     side: Side,
     epoch: EpochId,
     facts: &EpochFacts,
     uids: &[Key],
 ) -> Result<(), Error> {
-    let sighting = Sighting { mailbox: job.record.id, side, epoch, facts: facts.clone(), uids: ranges(uids) };
+    let sighting = Sighting { mailbox, side, epoch, facts: facts.clone(), uids: ranges(uids) };
     Ok(ctx.journal.save_sighting(ctx.run, &sighting).await?)
 }
 
@@ -267,9 +297,13 @@ async fn passes<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     memory: &Arc<Semaphore>,
-    epoch: EpochId,
+    listed: &Epoch,
 ) -> Result<Option<CopyEnd>, Error> {
+    let epoch = listed.id;
     let mut wish = Wish::new(epoch);
+    // Just listed, and open since: it need not be opened once more.
+    let open = sessions.source.as_ref().and_then(|s| s.open_epoch(&job.record.source.wire));
+    let mut is_open = open == Some(listed.facts.uid_validity);
     let (mut suspects, mut reading) = (Suspects::default(), Reading::default());
     let mut losses = Losses::new(ctx);
     let mut fruitless = 0;
@@ -282,7 +316,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if job.uid_next == job.baseline_start() && job.target_epoch.facts.exists > 0 {
             see_uid_next(ctx, sessions, job).await?;
         }
-        if is_renumbered(ctx, sessions, job, epoch).await? {
+        if !std::mem::take(&mut is_open) && is_renumbered(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
         let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;

@@ -38,7 +38,7 @@ pub async fn refresh_target<S: Source, T: Target, J: Journal>(
     Ok(Ok(()))
 }
 
-/// Whether the source mailbox has another UIDVALIDITY than this epoch of it.
+/// Whether the source mailbox has another UIDVALIDITY than this epoch of it. Opens it.
 pub async fn is_renumbered<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,

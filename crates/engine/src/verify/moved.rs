@@ -1,6 +1,7 @@
 //! Where a message went that somebody moved inside the new account: looked for in the other target mailboxes of this
 //! migration, among what nobody claims, and believed only when the octets agree.
 
+use super::presence::was_seen;
 use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
@@ -30,7 +31,8 @@ struct Wanted {
     date: Option<InternalDate>,
 }
 
-/// Which of the missing messages lie in other target mailboxes, as a multiset: each found message answers to one.
+/// Which of the missing messages lie in other target mailboxes, as a multiset: each found message answers to one. Of a
+/// message that was never seen nobody can say that it was moved: what has its octets elsewhere may be anybody's.
 pub(super) async fn find<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -69,7 +71,7 @@ async fn wanted<S: Source, T: Target, J: Journal>(
     }
     let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified, State::AlreadyThere]);
     while let Some(page) = pages.next().await? {
-        for item in page.iter().filter(|i| missing.contains(&i.id)) {
+        for item in page.iter().filter(|i| missing.contains(&i.id) && was_seen(i)) {
             let read = item.read_back.as_ref();
             // As the target gave it, where that is known.
             let fingerprint = read.and_then(|r| r.fingerprint).or_else(|| item.sent.as_ref().map(|s| s.sent));

@@ -76,7 +76,15 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     let question = hold::question(ctx, job, missing.len() as u64, claimed).await?;
     conclude_missing(ctx, job, &missing, question.is_some()).await?;
     ghosts::sweep(ctx, sessions, job, &listing.keys).await?;
-    save_sighting(ctx, job, Side::Target, job.target_epoch.id, &listing.opened.facts, &listing.keys).await?;
+    save_sighting(
+        ctx,
+        job.record.id,
+        Side::Target,
+        job.target_epoch.id,
+        &listing.opened.facts,
+        &listing.keys,
+    )
+    .await?;
     Ok(question)
 }
 
@@ -205,8 +213,7 @@ async fn conclude_missing<S: Source, T: Target, J: Journal>(
     while let Some(page) = pages.next().await? {
         let mut changes = Vec::new();
         for item in page.iter().filter(|i| missing.contains(&i.id)) {
-            let read = item.state != State::Stored || item.read_back.is_some();
-            if !read {
+            if !was_seen(item) {
                 changes.push(absent(ctx, job, item.id));
             } else if !guarded {
                 removed.extend(item.place.map(|p| p.uid));
@@ -216,6 +223,11 @@ async fn conclude_missing<S: Source, T: Target, J: Journal>(
         ctx.journal.change(&changes).await?;
     }
     conclude_merged(ctx, job, &removed).await
+}
+
+/// The message was at the target: it was read back, or adopted. An OK alone is no evidence.
+pub(super) fn was_seen(item: &Item) -> bool {
+    item.state != State::Stored || item.read_back.is_some()
 }
 
 fn gone(item: &Item) -> Change {

@@ -17,7 +17,7 @@ use crate::transfer::spool::Intake;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// What one mailbox of a fake end says, beside its listing.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +109,16 @@ impl SourceSession for FakeEnd {
     async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         self.examine(mailbox)
     }
-    async fn list(&mut self, _: Key, _: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
+    async fn list(
+        &mut self,
+        _: &Bytes,
+        _: oneshot::Sender<Opened>,
+        _: mpsc::Sender<Vec<Listed>>,
+    ) -> Result<u64, EndError> {
         Err(unused())
+    }
+    fn open_epoch(&self, _: &Bytes) -> Option<UidValidity> {
+        None
     }
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
         Err(unused())

@@ -254,7 +254,10 @@ pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<St
         let lost = |i: &Instance| i.by == Who::Client && !(i.is_whole() && i.is_there());
         let is_altered = case.target.sent(mailbox, &of).any(lost);
         let is_promised = case.target.promised.iter().any(|p| p.mailbox == mailbox && class(&p.sent) == of);
-        if is_altered || is_promised || was_replaced(case, mailbox, &of) {
+        // A copy whose UID the server did not tell, and with which it merged another: that one was told the UID.
+        let untold =
+            case.world.target_profile.merges && case.struck_target(|f| matches!(f, Fault::AppendUid(_))) > 0;
+        if is_altered || is_promised || untold || was_replaced(case, mailbox, &of) {
             continue;
         }
         let sides: Option<(Vec<_>, Vec<_>)> =
