@@ -105,7 +105,7 @@ impl State {
             Unreadable => &[Exception, Listed, GoneAtSource],
             Exception => &[Listed],
             GoneAtSource | GoneAtTarget | MovedAtTarget => &[],
-            Suspect => &[Stored, Listed],
+            Suspect => &[Stored, Merged, Listed],
         }
     }
 

@@ -12,9 +12,9 @@ use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, pair_up};
 use crate::journal::{
-    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Sent, State,
+    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Place, Sent, State,
 };
-use crate::message::Key;
+use crate::message::{Digest, Key};
 #[cfg(mailhaul_mutants)]
 use crate::mutants::Mutant;
 use crate::progress::Progress;
@@ -378,16 +378,23 @@ async fn note_doubts<S: Source, T: Target, J: Journal>(
 }
 
 /// Looks for messages whose claim belongs to another epoch among the unclaimed ones of the present one, by content
-/// (integrity.md 6.7). Those not found stay `suspect`: they are never sent again by number.
+/// (integrity.md 6.7). What the server had merged with another message is where that one is now. Those not found stay
+/// `suspect`: they are never sent again by number.
 pub async fn rebind<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
 ) -> Result<(), Error> {
-    let mut suspects = Doubt::default();
+    let (mut suspects, mut merged) = (Doubt::default(), HashMap::new());
     let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
     while let Some(page) = pages.next().await? {
-        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_sent(i.id, i.sent.as_ref()?)))));
+        for item in &page {
+            let Some(sent) = &item.sent else { continue };
+            if item.origin == Some(Origin::Shared) {
+                merged.insert(item.id, sent.sent.normal);
+            }
+            suspects.doubtful.insert(item.id, as_sent(item.id, sent));
+        }
     }
     if suspects.doubtful.is_empty() {
         return Ok(());
@@ -395,5 +402,28 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     let Some(Scan { found, .. }) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
     let changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&changes).await?;
-    Ok(())
+    merged.retain(|id, _| !found.contains_key(id));
+    merge_again(ctx, job, &merged).await
+}
+
+/// Gives messages that the server had merged with others the present places of those.
+async fn merge_again<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    merged: &HashMap<ItemId, Digest>,
+) -> Result<(), Error> {
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let mut places: HashMap<Digest, Place> = HashMap::new();
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified, State::AlreadyThere]);
+    while let Some(page) = pages.next().await? {
+        let here = |i: &Item| i.place.filter(|p| p.epoch == job.target_epoch.id);
+        places.extend(page.iter().filter_map(|i| Some((i.sent.as_ref()?.sent.normal, here(i)?))));
+    }
+    let to = |(id, octets): (&ItemId, &Digest)| {
+        Some(Change::to(*id, State::Merged).at(*places.get(octets)?, Origin::Shared))
+    };
+    let changes: Vec<Change> = merged.iter().filter_map(to).collect();
+    Ok(ctx.journal.change(&changes).await?)
 }

@@ -190,3 +190,29 @@ async fn stopped_at_any_step_of_recognising_nothing_is_sent_twice() {
         assert_eq!(world.target.appended(), 11);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_merged_is_merged_with_the_same_message_after_a_new_epoch() {
+    let world = World::new(5);
+    world.source.deliver("INBOX", message(3), "\\Flagged", DATE);
+    world.target.set(|k| k.merges = true);
+    world.migrate().await;
+    let merged = BTreeMap::from([(State::Verified, 5), (State::Merged, 1)]);
+    assert_eq!(world.states().await, merged);
+    world.target.renumber("INBOX");
+    world.migrate().await;
+    assert_eq!(world.states().await, merged);
+    let items = world.items().await;
+    let place =
+        |state| items.iter().find(|i| i.state == state && i.octets == message(3).len() as u64).unwrap().place;
+    assert_eq!(
+        items.iter().filter(|i| i.place == place(State::Merged)).count(),
+        2,
+        "it shares the new place"
+    );
+    // Removed with the other one, it does not come back.
+    world.target.expunge("INBOX", place(State::Merged).unwrap().uid.0);
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 4), (State::GoneAtTarget, 2)]));
+    assert_eq!(world.target.appended(), 6);
+}

@@ -184,9 +184,9 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     if case.struck_target(renumbered) == 0 {
         return Some("its mailbox kept its UIDVALIDITY".into());
     }
-    // What shared a place with another message is not looked for: the other one has it. Nor can it be told which of equal
-    // messages lost its copy.
-    let shared = item.origin == Some("shared");
+    // Where equal messages are merged the copy may be another one's. Nor can it be told which of equal messages lost its
+    // copy.
+    let shared = case.world.target_profile.merges;
     let source = case.source_of(item)?;
     let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
     let is_short = equal.any(|i| !i.is_there() || !i.is_whole());
