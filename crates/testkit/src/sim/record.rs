@@ -41,7 +41,7 @@ const MOVES: &[(&str, &[&str])] = &[
     ("gone_at_source", &[]),
     ("gone_at_target", &[]),
     ("moved_at_target", &[]),
-    ("suspect", &["stored", "listed"]),
+    ("suspect", &["stored", "merged", "listed"]),
 ];
 
 /// As a listing leaves a message.
