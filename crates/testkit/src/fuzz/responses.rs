@@ -167,7 +167,13 @@ fn item_agrees(item: &MessageDataItem<'_>, ours: &Fetch, bodies: &[u8]) -> Resul
             flags_agree(ours, theirs.iter().map(word))
         }
         MessageDataItem::InternalDate(theirs) => {
-            let ours = ours.internal_date.clone().flatten().and_then(|date| date.unix_seconds());
+            let date = ours.internal_date.clone().flatten();
+            // It adds minutes of a zone beyond 59 to the hours. For us that is no date; its octets are kept as they came.
+            let beyond = |d: &mailhaul_imap::InternalDate| d.raw().get(24).is_some_and(|tens| *tens > b'5');
+            if date.as_ref().is_some_and(beyond) {
+                return Ok(());
+            }
+            let ours = date.and_then(|date| date.unix_seconds());
             expect("INTERNALDATE", &ours, &Some(theirs.as_ref().timestamp()))
         }
         MessageDataItem::BodyExt { data, .. } | MessageDataItem::Rfc822(data) => {
