@@ -22,6 +22,8 @@ pub struct Limits {
     pub group_messages_max: usize,
     /// The time one commit at the target should take: batches shrink above it and grow below.
     pub commit_time_goal: Duration,
+    /// How long a batch that is not full waits for messages that are on their way, at most.
+    pub burst_wait_max: Duration,
     /// Messages asked for by one FETCH of bodies.
     pub fetch_range_messages_max: usize,
     /// Octets (by RFC822.SIZE) asked for by one FETCH of bodies.
@@ -93,6 +95,7 @@ impl Default for Limits {
             batch_octets_max: 4 * MIB,
             group_messages_max: 32,
             commit_time_goal: Duration::from_secs(1),
+            burst_wait_max: Duration::from_millis(20),
             fetch_range_messages_max: 100,
             fetch_range_octets_max: 4 * MIB,
             fetch_ranges_in_flight: 4,

@@ -7,7 +7,7 @@ use crate::error::EndError;
 use crate::limits::Limits;
 use crate::net::Stream;
 use crate::transfer::spool::Body;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use mailhaul_imap::{
     Client, Command, Condition, Event, GateId, MailboxFacts, Output, Status, StatusText, Tag, Untagged,
 };
@@ -22,6 +22,9 @@ use tokio_util::io::poll_read_buf;
 
 /// Octets asked of the socket at once.
 const READ_OCTETS: usize = 256 * 1024;
+
+/// Short pieces to write are put together up to this.
+const GATHERED_OCTETS: usize = 32 * 1024;
 
 /// What one command gives, in order.
 #[derive(Debug)]
@@ -92,6 +95,9 @@ pub(crate) struct Driver {
     /// Octets of the first body already handed out.
     offset: u64,
     out: Bytes,
+    /// Short pieces, and a long one after them, on their way to `out`.
+    gathered: BytesMut,
+    long: Bytes,
     unflushed: bool,
     at_gate: Option<GateId>,
     told_gate: Option<GateId>,
@@ -135,6 +141,8 @@ impl Driver {
             bodies: VecDeque::new(),
             offset: 0,
             out: Bytes::new(),
+            gathered: BytesMut::new(),
+            long: Bytes::new(),
             unflushed: false,
             at_gate: None,
             told_gate: None,
@@ -251,24 +259,36 @@ impl Driver {
         None
     }
 
-    /// Takes the next octets to write, as far as they can be had, and tells of a gate that is reached.
+    /// Takes the next octets to write, as far as they can be had, and tells of a gate that is reached. Short pieces are
+    /// put together: each write costs a system call, and a packet.
     async fn fill(&mut self) -> Result<(), EndError> {
         if !self.out.is_empty() {
             return Ok(());
         }
+        self.out = std::mem::take(&mut self.long);
+        if !self.out.is_empty() {
+            return Ok(());
+        }
+        self.at_gate = None;
         let mut output = self.client.next_output();
         loop {
-            self.at_gate = None;
             match output {
+                Output::Write(octets) if octets.len() >= GATHERED_OCTETS => {
+                    self.long = octets;
+                    break;
+                }
                 Output::Write(octets) => {
-                    self.out = octets;
-                    return Ok(());
+                    self.gathered.extend_from_slice(&octets);
+                    if self.gathered.len() >= GATHERED_OCTETS {
+                        break;
+                    }
+                    output = self.client.next_output();
                 }
                 Output::Pull { remaining } => {
                     let piece = self.piece(remaining).await?;
                     output = self.client.supply(piece);
                 }
-                Output::Gate(gate) => {
+                Output::Gate(gate) if self.gathered.is_empty() => {
                     self.at_gate = Some(gate);
                     // Told only when everything before it has left this process.
                     if !self.unflushed && self.told_gate != Some(gate) {
@@ -277,9 +297,14 @@ impl Driver {
                     }
                     return Ok(());
                 }
-                Output::AwaitServer | Output::Idle => return Ok(()),
+                Output::Gate(_) | Output::AwaitServer | Output::Idle => break,
             }
         }
+        self.out = match self.gathered.is_empty() {
+            true => std::mem::take(&mut self.long),
+            false => self.gathered.split().freeze(),
+        };
+        Ok(())
     }
 
     async fn tell_gate(&mut self, gate: GateId) {

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Messages in the first batch of a mailbox; steered by commit times from there.
-const FIRST_BATCH_MESSAGES: usize = 50;
+const FIRST_BATCH_MESSAGES: usize = 100;
 /// Batches do not shrink below this for slow commits.
 const SMALLEST_BATCH_MESSAGES: usize = 5;
 
@@ -44,12 +44,10 @@ pub struct Ready {
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A message is in hand.
+    /// A message is in hand. Others may be arriving: a batch is formed of it once that is full, or with
+    /// [`Event::BurstEnds`] or [`Event::NothingMoreSoon`], one of which follows.
     Ready(Ready),
-    /// A message is in hand and another event of the source is at hand, too: no batch is formed of few messages while
-    /// many are arriving. [`Event::BurstEnds`] follows.
-    ReadyInBurst(Ready),
-    /// Nothing more of the source is at hand for now.
+    /// Nothing of the source has arrived for a moment.
     BurstEnds,
     /// No further message will come before what is in hand is sent: the source is done with this pass, or memory
     /// is all reserved.
@@ -173,8 +171,7 @@ impl Brain {
     pub fn step(&mut self, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Ready(ready) => self.ready.push_back(ready),
-            Event::ReadyInBurst(ready) => {
+            Event::Ready(ready) => {
                 self.ready.push_back(ready);
                 if !self.next_run().1 {
                     return actions;

@@ -19,7 +19,14 @@ fn brain(form: Form, overlap: bool) -> Brain {
 }
 
 fn feed(brain: &mut Brain, keys: std::ops::RangeInclusive<i64>) -> Vec<Action> {
-    keys.flat_map(|k| brain.step(Event::Ready(ready(k)))).collect()
+    keys.flat_map(|k| hand(brain, ready(k))).collect()
+}
+
+/// One message, and nothing more for a moment.
+fn hand(brain: &mut Brain, ready: Ready) -> Vec<Action> {
+    let mut actions = brain.step(Event::Ready(ready));
+    actions.extend(brain.step(Event::BurstEnds));
+    actions
 }
 
 fn staged(actions: &[Action]) -> Vec<(u64, Vec<i64>)> {
@@ -77,12 +84,12 @@ fn the_gate_of_the_next_batch_waits_for_the_answers_of_the_one_before() {
 #[test]
 fn a_burst_makes_one_batch_and_a_full_batch_does_not_wait_for_its_end() {
     let mut b = brain(Form::Multi, true);
-    let arriving: Vec<Action> = (1..=9).flat_map(|k| b.step(Event::ReadyInBurst(ready(k)))).collect();
+    let arriving: Vec<Action> = (1..=9).flat_map(|k| b.step(Event::Ready(ready(k)))).collect();
     assert!(staged(&arriving).is_empty());
     assert_eq!(staged(&b.step(Event::BurstEnds)), [(0, (1..=9).collect())]);
     let mut b = brain(Form::Multi, true);
     let full = 1 + FIRST_BATCH_MESSAGES as i64;
-    let arriving: Vec<Action> = (1..=full).flat_map(|k| b.step(Event::ReadyInBurst(ready(k)))).collect();
+    let arriving: Vec<Action> = (1..=full).flat_map(|k| b.step(Event::Ready(ready(k)))).collect();
     assert_eq!(staged(&arriving), [(0, (1..full).collect())]);
 }
 
@@ -259,9 +266,9 @@ fn a_group_refused_for_throttling_waits_once() {
 #[test]
 fn a_message_with_a_lone_lf_travels_alone_and_climbs_the_ladder() {
     let mut b = brain(Form::Multi, false);
-    b.step(Event::Ready(ready(1)));
-    b.step(Event::Ready(ready(2)));
-    b.step(Event::Ready(Ready { lone_lf: true, ..ready(3) }));
+    hand(&mut b, ready(1));
+    hand(&mut b, ready(2));
+    hand(&mut b, Ready { lone_lf: true, ..ready(3) });
     b.step(Event::NothingMoreSoon);
     b.step(Event::AtGate(BatchNo(0)));
     b.step(Event::Durable(BatchNo(0)));
@@ -283,10 +290,10 @@ fn a_message_with_a_lone_lf_travels_alone_and_climbs_the_ladder() {
 #[test]
 fn batches_shrink_when_commits_are_slow_and_grow_when_they_are_quick() {
     let mut b = brain(Form::Multi, false);
-    b.steer(50, Duration::from_secs(3));
-    assert_eq!(b.batch_messages, 25);
-    b.steer(25, QUICK);
-    assert_eq!(b.batch_messages, 50);
+    b.steer(FIRST_BATCH_MESSAGES, Duration::from_secs(3));
+    assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES / 2);
+    b.steer(FIRST_BATCH_MESSAGES / 2, QUICK);
+    assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES);
     (0..10).for_each(|_| b.steer(200, QUICK));
     assert_eq!(b.batch_messages, 200);
 }

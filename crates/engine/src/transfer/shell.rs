@@ -28,12 +28,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// Events of the source on their way to the shell.
 const EVENTS_QUEUED: usize = 64;
+
+/// The longest commit is so many times as long as the wait for the rest of a burst.
+const COMMITS_PER_BURST_WAIT: u32 = 8;
 
 /// How a pass ended.
 #[derive(Debug, Default)]
@@ -107,8 +111,6 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     /// Connections lost since something was last answered or found.
     lost_in_a_row: u32,
     lost_at: Option<Stamp>,
-    /// More of the source is waiting to be taken in.
-    in_burst: bool,
     end: PassEnd,
 }
 
@@ -147,7 +149,6 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         losses: Losses::new(ctx),
         lost_in_a_row: 0,
         lost_at: None,
-        in_burst: false,
         end: PassEnd::default(),
     };
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
@@ -177,9 +178,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     ) -> Result<(), Error> {
         let (mut starved, mut asked_all, mut source_open, mut fed_open) = (false, false, true, true);
         let cancel = self.ctx.cancel.clone();
+        let mut burst_ends: Option<Instant> = None;
         loop {
             let waits_for_us = (starved || asked_all) && self.outstanding.is_empty() && events.is_empty();
             if !source_open || waits_for_us {
+                burst_ends = None;
                 self.act(Event::NothingMoreSoon).await?;
             }
             let stopped = self.end.interrupted || self.end.held.is_some();
@@ -209,17 +212,28 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 },
                 event = events.recv(), if source_open => match event {
                     Some(event) => {
-                        self.in_burst = !events.is_empty();
                         self.fetched(event).await?;
-                        if events.is_empty() {
-                            self.act(Event::BurstEnds).await?;
-                        }
+                        burst_ends = events.is_empty().then(|| Instant::now() + self.burst_wait());
                     }
                     None => source_open = false,
                 },
+                () = tokio::time::sleep_until(burst_ends.unwrap_or_else(Instant::now)), if burst_ends.is_some() => {
+                    burst_ends = None;
+                    self.act(Event::BurstEnds).await?;
+                }
             }
         }
         self.put_down().await
+    }
+
+    /// How long more is waited for before a batch goes out that is not full: each batch costs a commit and a round trip, so
+    /// that a small part of one is well spent.
+    fn burst_wait(&self) -> Duration {
+        let most = self.ctx.settings.limits.burst_wait_max;
+        match self.ctx.longest_commit_ms.load(Ordering::Relaxed) {
+            0 => most,
+            ms => (Duration::from_millis(ms) / COMMITS_PER_BURST_WAIT).min(most),
+        }
     }
 
     /// What is still in hand and refused goes back to `listed`; the rest is `listed` in the journal anyway.

@@ -50,7 +50,6 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         self.hand.insert(item.id, InHand { body: fetched.body, sent, refused: false });
         match limit.filter(|limit| ready.octets > *limit) {
             Some(limit) => self.too_big(ready, limit).await,
-            None if self.in_burst => self.act(Event::ReadyInBurst(ready)).await,
             None => self.act(Event::Ready(ready)).await,
         }
     }
