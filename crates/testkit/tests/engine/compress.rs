@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::watch;
 
 const COMPRESS: &[u8] = b"COMPRESS DEFLATE\r\n";
 
@@ -107,6 +108,48 @@ async fn at_the_gate_the_server_can_inflate_every_octet_before_it_and_none_after
             assert_eq!(wire::octets(&server, "INBOX"), bodies, "{case}");
         }
     }
+}
+
+/// A way to a server through a narrow pipe that passes nothing on to it while told not to.
+fn narrow(server: &Sandbox) -> (Dialer, watch::Sender<bool>) {
+    const OCTETS: usize = 64;
+    let (server, (passes, told)) = (server.clone(), watch::channel(true));
+    let way = move || {
+        let (ours, theirs) = tokio::io::duplex(OCTETS);
+        let (mut client, mut server) = (tokio::io::split(theirs), tokio::io::split(wire::dial(&server)));
+        let mut told = told.clone();
+        tokio::spawn(async move { tokio::io::copy(&mut server.0, &mut client.1).await });
+        tokio::spawn(async move {
+            let mut octets = [0; OCTETS];
+            while told.wait_for(|passes| *passes).await.is_ok()
+                && let Ok(read @ 1..) = client.0.read(&mut octets).await
+                && server.1.write_all(&octets[..read]).await.is_ok()
+            {}
+        });
+        ours
+    };
+    (Dialer::InProcess(Arc::new(way)), passes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_gate_is_not_reached_while_an_octet_before_it_has_not_left() {
+    let server = Sandbox::new(Profile::default());
+    server.add_user(USER, wire::PASSWORD);
+    let (dialer, passes) = narrow(&server);
+    let mut opener = wire::opener(&server, &Limits::default(), &[]);
+    (opener.dialer, opener.compress) = (dialer, true);
+    let mut session = ImapTarget(opener).connect().await.unwrap();
+    passes.send_replace(false);
+    // The compressor takes it whole at once; the pipe does not.
+    let octets = body(2000, false);
+    let mut upload = session.stage(&Bytes::from_static(b"INBOX"), vec![outgoing(octets.clone()).await]);
+    let reached = tokio::time::timeout(Duration::from_secs(5), upload.uploaded()).await;
+    assert!(reached.is_err(), "{reached:?}");
+    passes.send_replace(true);
+    assert_eq!(upload.uploaded().await, Uploaded::AtGate);
+    let answers = upload.finish().await;
+    assert!(matches!(answers[..], [end::Answer { verdict: Verdict::Stored(_), .. }]), "{answers:?}");
+    assert_eq!(wire::octets(&server, "INBOX"), [octets]);
 }
 
 // ---- where the compressed stream begins, and how it ends
