@@ -174,6 +174,9 @@ pub struct CommonArgs {
     /// Connections on each side
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub connections: u8,
+    /// Compress what goes over the connections, where a server can (COMPRESS=DEFLATE): pays on slow lines only
+    #[arg(long)]
+    pub compress: bool,
     /// Recognise mail that is at the new server already, by content, and copy the rest
     #[arg(long, conflicts_with = "append_anyway")]
     pub adopt: bool,

@@ -9,6 +9,7 @@ use crate::output::{Show, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
+use mailhaul_engine::end::Compression;
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -173,6 +174,7 @@ fn opener(
         limits: settings.limits.clone(),
         dialer: Dialer::Tcp,
         without: Vec::new(),
+        compress: args.compress,
     })
 }
 
@@ -356,7 +358,8 @@ pub fn check_lines_for(
         let a = &side.abilities;
         let messages: u64 = side.mailboxes.iter().filter_map(|m| m.info.counts).map(|c| c.messages).sum();
         lines.push(format!("{title}: {server}"));
-        lines.push(format!("  logged in; {}", a.tls.as_deref().unwrap_or("NOT encrypted")));
+        let compressed = if a.compression == Compression::Deflate { "; compressed" } else { "" };
+        lines.push(format!("  logged in; {}{compressed}", a.tls.as_deref().unwrap_or("NOT encrypted")));
         lines.push(format!("  {}", a.product));
         lines.push(format!("  {} mailboxes, {messages} messages", side.mailboxes.len()));
         if let Some(limit) = a.append_limit_octets {

@@ -115,6 +115,7 @@ fn opener(at: &Listening, settings: &Settings) -> Opener {
         limits: settings.limits.clone(),
         dialer: Dialer::Tcp,
         without: Vec::new(),
+        compress: false,
     }
 }
 

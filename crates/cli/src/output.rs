@@ -2,7 +2,7 @@
 
 use crate::args::{OutputArgs, ProgressForm};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mailhaul_engine::progress::{Bus, Progress, Stage};
+use mailhaul_engine::progress::{Bus, Progress, SideName, Stage};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub struct View {
     pub exceptions: u64,
     /// What is waited for.
     pub waiting: Option<String>,
+    /// Sides whose connections are not compressed although that was asked for.
+    pub uncompressed: Vec<SideName>,
     /// Names of the mailboxes so far, by number.
     pub mailboxes: HashMap<i64, String>,
 }
@@ -64,6 +66,12 @@ impl View {
             Progress::Reconnecting { why, .. } => return Some(format!("connecting again: {why}")),
             Progress::FewerConnections { why, .. } => {
                 return Some(format!("going on with fewer connections: {why}"));
+            }
+            Progress::Uncompressed { side, .. } if self.uncompressed.contains(side) => {}
+            Progress::Uncompressed { side, why } => {
+                self.uncompressed.push(*side);
+                let server = if *side == SideName::Source { "old" } else { "new" };
+                return Some(format!("not compressed on the way to the {server} server: {why}"));
             }
             Progress::Resolving { messages, .. } => {
                 return Some(format!("looking for {messages} messages whose answer was lost"));
@@ -256,5 +264,15 @@ mod tests {
         });
         assert_eq!(said.as_deref(), Some("needs you: A, UID 2 (refused): NO x"));
         assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
+    }
+
+    #[test]
+    fn a_side_that_is_not_compressed_is_said_once_however_many_connections_it_has() {
+        let mut view = View::default();
+        let mut said = |side| view.fold(&Progress::Uncompressed { side, why: "it cannot".into() });
+        let line = "not compressed on the way to the old server: it cannot";
+        assert_eq!(said(SideName::Source).as_deref(), Some(line));
+        assert_eq!(said(SideName::Source), None);
+        assert!(said(SideName::Target).is_some());
     }
 }

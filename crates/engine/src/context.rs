@@ -123,6 +123,14 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         self.another(Side::Target, self.target.connect(), |s| s.abilities()).await
     }
 
+    fn connected(&self, side: Side, abilities: &Abilities) {
+        let server = abilities.product.clone();
+        self.bus.tell(Progress::Connected { side: side.into(), server });
+        if let Some(why) = abilities.compression.missing() {
+            self.bus.tell(Progress::Uncompressed { side: side.into(), why: why.into() });
+        }
+    }
+
     async fn another<Session>(
         &self,
         side: Side,
@@ -135,8 +143,7 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         };
         match tried {
             Ok(session) => {
-                let server = abilities(&session).product.clone();
-                self.bus.tell(Progress::Connected { side: side.into(), server });
+                self.connected(side, abilities(&session));
                 Some(session)
             }
             Err(error) => {
@@ -167,8 +174,7 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
             };
             let error = match tried {
                 Ok(session) => {
-                    let server = abilities(&session).product.clone();
-                    self.bus.tell(Progress::Connected { side: side.into(), server });
+                    self.connected(side, abilities(&session));
                     return Ok(session);
                 }
                 Err(error) => error,

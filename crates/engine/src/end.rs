@@ -156,6 +156,27 @@ pub struct Abilities {
     pub gmail: bool,
     /// The connection was encrypted: protocol and cipher, for `check`; `None` for clear text.
     pub tls: Option<String>,
+    /// Whether it is compressed.
+    pub compression: Compression,
+}
+
+/// What became of COMPRESS=DEFLATE (RFC 4978) on a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not asked for.
+    #[default]
+    NotAsked,
+    /// Both directions are compressed.
+    Deflate,
+    /// Asked for and not to be had: why, in words.
+    Missing(String),
+}
+
+impl Compression {
+    /// Why it was asked for and is not there.
+    pub fn missing(&self) -> Option<&str> {
+        if let Self::Missing(why) = self { Some(why) } else { None }
+    }
 }
 
 /// Room on an end (RFC 9208). Octets and messages.

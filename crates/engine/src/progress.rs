@@ -58,6 +58,8 @@ pub enum Progress {
     Reconnecting { side: SideName, why: String },
     /// The server gives no further connection: the run goes on with those it has.
     FewerConnections { side: SideName, why: String },
+    /// Compression was asked for and this connection goes without.
+    Uncompressed { side: SideName, why: String },
     /// Batches whose fate is unknown are looked for at the target.
     Resolving { mailbox: i64, messages: u64 },
     /// The run ended.

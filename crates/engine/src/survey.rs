@@ -1,7 +1,8 @@
 //! What is there: both sides' mailboxes, abilities and room. Nothing is changed, nothing is decided.
 
 use crate::end::{
-    Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space, TargetSession,
+    Abilities, Compression, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space,
+    TargetSession,
 };
 use crate::error::{EndError, Error, Scope};
 use crate::names;
@@ -251,6 +252,8 @@ pub struct SideView {
     pub product: String,
     /// Protocol and cipher; none for clear text.
     pub tls: Option<String>,
+    /// The connection is compressed (COMPRESS=DEFLATE).
+    pub compressed: bool,
     /// Capability names.
     pub capabilities: Vec<String>,
     /// Prefix of the personal namespace, decoded.
@@ -287,6 +290,7 @@ impl From<&SideSurvey> for SideView {
         Self {
             product: side.abilities.product.clone(),
             tls: side.abilities.tls.clone(),
+            compressed: side.abilities.compression == Compression::Deflate,
             capabilities: side.abilities.announced.clone(),
             prefix: names::decode(&home.wire, side.abilities.utf8_names),
             delimiter: home.delimiter,

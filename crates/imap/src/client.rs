@@ -2,7 +2,7 @@
 
 use crate::Limits;
 use crate::capability::{Capabilities, LITERAL_MINUS_MAX_OCTETS, LiteralMode};
-use crate::command::{Class, Command, Part};
+use crate::command::{Barrier, Class, Command, Part};
 use crate::cursor::Segment;
 use crate::error::{ProtocolError, excerpt};
 use crate::framing::{Frame, Framer};
@@ -116,7 +116,6 @@ struct Pending {
     class: Class,
     /// SELECT: its data has begun.
     begun: bool,
-    starttls: bool,
 }
 
 #[derive(Debug)]
@@ -155,7 +154,8 @@ pub struct Client {
     selection: u64,
     facts: MailboxFacts,
     in_body: bool,
-    starttls_answered: bool,
+    /// The OK to this was the last answer: until the layer below is another one nothing more is read or written.
+    switching: Option<Barrier>,
     unknown_lines: u64,
     ready: VecDeque<Event>,
 }
@@ -181,7 +181,7 @@ impl Client {
             selection: 0,
             facts: MailboxFacts::default(),
             in_body: false,
-            starttls_answered: false,
+            switching: None,
             unknown_lines: 0,
             ready: VecDeque::new(),
         }
@@ -255,17 +255,29 @@ impl Client {
     /// After the OK to STARTTLS, before the handshake: fails if the server said anything more in clear text.
     pub fn starttls_done(&mut self) -> Result<(), ProtocolError> {
         let octets = self.framer.waiting();
-        if octets > 0 || !self.starttls_answered {
+        if octets > 0 || self.switching != Some(Barrier::StartTls) {
             return Err(ProtocolError::InjectedBeforeTls { octets });
         }
+        self.switching = None;
         self.forget_capabilities();
         Ok(())
+    }
+
+    /// After the OK to COMPRESS: takes out the octets that were read beyond its line end. They are compressed, as all
+    /// that follow in both directions (RFC 4978, 3); what is fed from now on is what was inflated. `None` if the last
+    /// answer was no such OK.
+    pub fn compress_done(&mut self) -> Option<Bytes> {
+        let switching = self.switching.take_if(|layer| *layer == Barrier::Compress);
+        switching.map(|_| self.framer.take_waiting())
     }
 
     // ---- output
 
     /// What to do next. Call again after each [`Output::Write`] and [`Client::supply`].
     pub fn next_output(&mut self) -> Output {
+        if self.switching.is_some() {
+            return Output::AwaitServer;
+        }
         loop {
             if self.streaming.is_none() && self.gate.is_none() && !self.awaiting_continuation {
                 self.fill();
@@ -316,20 +328,14 @@ impl Client {
     fn fill(&mut self) {
         while let Some(front) = self.queue.front_mut() {
             if !front.started {
-                let barrier_open = self.pending.iter().any(|p| p.class == Class::Barrier);
-                let must_drain = front.class == Class::Barrier && !self.pending.is_empty();
+                let is_barrier = |class| matches!(class, Class::Barrier(_));
+                let barrier_open = self.pending.iter().any(|p| is_barrier(p.class));
+                let must_drain = is_barrier(front.class) && !self.pending.is_empty();
                 if barrier_open || must_drain || self.pending.len() >= self.limits.pipeline_depth {
                     return;
                 }
                 front.started = true;
-                let starttls =
-                    matches!(front.parts.front(), Some(Part::Text(t)) if t.starts_with(b"STARTTLS"));
-                self.pending.push_back(Pending {
-                    tag: front.tag,
-                    class: front.class,
-                    begun: false,
-                    starttls,
-                });
+                self.pending.push_back(Pending { tag: front.tag, class: front.class, begun: false });
                 self.out.put_slice(front.tag.to_string().as_bytes());
                 self.out.put_u8(b' ');
             }
@@ -381,11 +387,15 @@ impl Client {
 
     // ---- input
 
-    /// The next event; `None` when more octets are needed.
+    /// The next event; `None` when more octets are needed, and after the OK to STARTTLS or COMPRESS until the connection
+    /// has its new layer.
     pub fn next_event(&mut self) -> Result<Option<Event>, ProtocolError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
+            }
+            if self.switching.is_some() {
+                return Ok(None);
             }
             let Some(frame) = self.framer.next_frame()? else { return Ok(None) };
             match frame {
@@ -433,7 +443,7 @@ impl Client {
             self.awaiting_continuation = false;
             return;
         }
-        let authenticating = self.pending.front().is_some_and(|p| p.class == Class::Barrier && !p.starttls);
+        let authenticating = self.pending.front().is_some_and(|p| p.class == Class::Barrier(Barrier::Login));
         if authenticating {
             let challenge = base64::engine::general_purpose::STANDARD.decode(&text).ok();
             self.ready.push_back(Event::Challenge(challenge));
@@ -469,7 +479,10 @@ impl Client {
                 self.ready.push_back(Event::Opened(tag, Box::new(self.facts.clone())));
             }
         }
-        self.starttls_answered = pending.starttls && status == Status::Ok;
+        self.switching = match pending.class {
+            Class::Barrier(layer) if layer != Barrier::Login && status == Status::Ok => Some(layer),
+            _ => None,
+        };
         self.ready.push_back(Event::Tagged { tag, status, text, premature });
     }
 

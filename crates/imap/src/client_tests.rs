@@ -275,14 +275,65 @@ fn starttls_and_login_wait_for_everything_before_and_hold_everything_behind() {
     assert_eq!(written(&mut client), (format!("{noop} NOOP\r\n"), Output::AwaitServer));
     events(&mut client, format!("{noop} OK x\r\n").as_bytes());
     assert_eq!(written(&mut client).0, format!("{tls} STARTTLS\r\n"));
-    events(&mut client, format!("{tls} OK go\r\n* OK injected\r\n").as_bytes());
-    // The injected line was read as an event here; a driver stops at the tagged OK and asks before reading on.
-    let mut client = greeted();
-    let tls = client.submit(Command::starttls());
-    written(&mut client);
-    client.feed(format!("{tls} OK go\r\n* CAPABILITY EVIL\r\n").as_bytes());
-    assert!(matches!(client.next_event(), Ok(Some(Event::Tagged { .. }))));
+    let got = events(&mut client, format!("{tls} OK go\r\n* CAPABILITY EVIL\r\n").as_bytes());
+    assert!(matches!(&got[..], [Event::Tagged { .. }]), "what was injected is not read: {got:?}");
+    assert_eq!(written(&mut client), (String::new(), Output::AwaitServer), "nothing more in clear text");
     assert_eq!(client.starttls_done(), Err(ProtocolError::InjectedBeforeTls { octets: 19 }));
+}
+
+#[test]
+fn compress_waits_for_everything_before_and_holds_everything_behind() {
+    let mut client = greeted();
+    let noop = client.submit(Command::noop());
+    let compress = client.submit(Command::compress_deflate());
+    let behind = client.submit(Command::noop());
+    assert_eq!(written(&mut client).0, format!("{noop} NOOP\r\n"));
+    events(&mut client, format!("{noop} OK done\r\n").as_bytes());
+    assert_eq!(written(&mut client).0, format!("{compress} COMPRESS DEFLATE\r\n"));
+    assert_eq!(client.compress_done(), None, "nothing said OK yet");
+    events(&mut client, format!("{compress} OK active\r\n").as_bytes());
+    assert_eq!(written(&mut client), (String::new(), Output::AwaitServer), "not before it can be compressed");
+    assert_eq!(client.compress_done(), Some(Bytes::new()));
+    assert_eq!(written(&mut client).0, format!("{behind} NOOP\r\n"));
+    assert_eq!(client.compress_done(), None, "not twice");
+}
+
+#[test]
+fn octets_read_beyond_the_ok_to_compress_are_no_lines_and_are_given_out_once() {
+    // A line end and a whole line among them: they mean nothing before they are inflated.
+    let compressed = b"\x01\r\n* BYE \xff{9}\r\n\x00";
+    for read_at_once in 1..40 {
+        let mut client = greeted();
+        let tag = client.submit(Command::compress_deflate());
+        written(&mut client);
+        let input = [format!("* OK still here\r\n{tag} OK active\r\n").as_bytes(), compressed].concat();
+        let (mut got, mut beyond) = (Vec::new(), None);
+        for piece in input.chunks(read_at_once) {
+            match &mut beyond {
+                None => {
+                    got.extend(events(&mut client, piece));
+                    beyond = client.compress_done().map(Vec::from);
+                }
+                Some(beyond) => beyond.extend_from_slice(piece),
+            }
+        }
+        let beyond = beyond.unwrap();
+        assert_eq!(beyond, compressed, "{read_at_once} octets at once");
+        assert!(matches!(&got[..], [Event::Untagged { .. }, Event::Tagged { .. }]), "{got:?}");
+        assert_eq!(events(&mut client, b"* 1 EXISTS\r\n").len(), 1, "what is inflated is read on");
+    }
+}
+
+#[test]
+fn a_refused_compress_leaves_the_connection_as_it_was() {
+    let mut client = greeted();
+    let compress = client.submit(Command::compress_deflate());
+    let behind = client.submit(Command::noop());
+    written(&mut client);
+    let no = format!("{compress} NO [COMPRESSIONACTIVE] TLS compresses\r\n* 2 EXISTS\r\n");
+    assert_eq!(events(&mut client, no.as_bytes()).len(), 2);
+    assert_eq!(client.compress_done(), None);
+    assert_eq!(written(&mut client).0, format!("{behind} NOOP\r\n"));
 }
 
 #[test]

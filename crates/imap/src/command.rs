@@ -36,8 +36,19 @@ pub(crate) enum Class {
     Plain,
     /// SELECT or EXAMINE: an ordered marker between the data of two mailboxes.
     Selects,
-    /// STARTTLS or AUTHENTICATE: nothing may be on its way before or after.
-    Barrier,
+    /// Nothing may be on its way before or after.
+    Barrier(Barrier),
+}
+
+/// A command whose OK changes what the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barrier {
+    /// LOGIN or AUTHENTICATE: another state.
+    Login,
+    /// STARTTLS: all octets after it belong to TLS.
+    StartTls,
+    /// COMPRESS: all octets after it are compressed.
+    Compress,
 }
 
 /// A command. `Debug` shows its verb alone, since it may hold a secret.
@@ -142,12 +153,17 @@ impl Command {
 
     /// STARTTLS
     pub fn starttls() -> Self {
-        Writer::new("STARTTLS").end(Class::Barrier)
+        Writer::new("STARTTLS").end(Class::Barrier(Barrier::StartTls))
     }
 
     /// LOGIN
     pub fn login(user: &[u8], password: &[u8]) -> Self {
-        Writer::new("LOGIN").raw(b" ").astring(user).raw(b" ").astring(password).end(Class::Barrier)
+        Writer::new("LOGIN")
+            .raw(b" ")
+            .astring(user)
+            .raw(b" ")
+            .astring(password)
+            .end(Class::Barrier(Barrier::Login))
     }
 
     /// AUTHENTICATE; `initial` is sent with it (SASL-IR, RFC 4959), already encoded in base64.
@@ -158,7 +174,13 @@ impl Command {
             Some(initial) => writer.raw(b" ").raw(initial.as_bytes()),
             None => writer,
         };
-        writer.end(Class::Barrier)
+        writer.end(Class::Barrier(Barrier::Login))
+    }
+
+    /// COMPRESS DEFLATE (RFC 4978), only after the login and never twice. After its OK comes
+    /// [`Client::compress_done`](crate::Client::compress_done).
+    pub fn compress_deflate() -> Self {
+        Writer::new("COMPRESS DEFLATE").end(Class::Barrier(Barrier::Compress))
     }
 
     /// ENABLE (RFC 5161) of extensions, separated by spaces.

@@ -72,6 +72,12 @@ impl Framer {
         self.buffer.len()
     }
 
+    /// Takes them out, between responses: they belong to a layer below.
+    pub fn take_waiting(&mut self) -> Bytes {
+        self.scanned = 0;
+        self.buffer.split().freeze()
+    }
+
     /// True between responses.
     pub fn is_between_responses(&self) -> bool {
         self.segments.is_empty() && self.buffer.is_empty() && matches!(self.state, State::Line)

@@ -13,6 +13,7 @@ mod profile;
 mod reader;
 mod server;
 mod session;
+mod wire;
 mod world;
 
 pub use account::{MailboxSnapshot, MessageSnapshot};

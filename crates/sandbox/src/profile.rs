@@ -41,6 +41,8 @@ pub struct Profile {
     pub sasl_ir: bool,
     /// ID (RFC 2971).
     pub id: bool,
+    /// COMPRESS=DEFLATE (RFC 4978).
+    pub compress: bool,
     /// STARTTLS is offered, and refused when asked for.
     pub starttls_refused: bool,
     /// LOGINDISABLED.
@@ -94,6 +96,7 @@ impl Default for Profile {
             condstore: true,
             sasl_ir: true,
             id: true,
+            compress: true,
             starttls_refused: false,
             login_disabled: false,
             extra_capabilities: Vec::new(),
@@ -132,6 +135,7 @@ impl Profile {
             condstore: false,
             sasl_ir: false,
             id: false,
+            compress: false,
             ..Self::default()
         }
     }
@@ -153,6 +157,7 @@ impl Profile {
             (self.condstore, "CONDSTORE"),
             (self.sasl_ir, "SASL-IR"),
             (self.id, "ID"),
+            (self.compress, "COMPRESS=DEFLATE"),
             (self.starttls_refused, "STARTTLS"),
             (self.login_disabled, "LOGINDISABLED"),
         ] {

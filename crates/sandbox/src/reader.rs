@@ -75,6 +75,11 @@ impl Reader {
         }
     }
 
+    /// Takes out what was read and is no part of a command yet.
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
+        self.buffer.split().to_vec()
+    }
+
     /// Reads and forgets until the client is gone.
     pub(crate) async fn until_closed<S: AsyncRead + Unpin>(&mut self, stream: &mut S) {
         while self.more(stream).await.is_ok() {
@@ -104,8 +109,9 @@ impl Reader {
                 self.until_closed(stream).await;
                 return Err(Stop::Closed);
             }
-            if !plus && stream.write_all(b"+ go ahead\r\n").await.is_err() {
-                return Err(Stop::Closed);
+            if !plus {
+                stream.write_all(b"+ go ahead\r\n").await.map_err(|_| Stop::Closed)?;
+                stream.flush().await.map_err(|_| Stop::Closed)?;
             }
             self.buffer.reserve(length.saturating_sub(self.buffer.len()));
             while self.buffer.len() < length {

@@ -80,7 +80,7 @@ fn append(messages: &[&str]) -> String {
 #[tokio::test]
 async fn each_capability_is_announced_while_its_knob_is_on_and_no_longer() {
     type TurnOff = fn(&mut Profile);
-    let knobs: [(&str, TurnOff); 10] = [
+    let knobs: [(&str, TurnOff); 11] = [
         ("LITERAL+", |p| p.literal_plus = false),
         ("MULTIAPPEND", |p| p.multiappend = false),
         ("UIDPLUS", |p| p.uidplus = false),
@@ -91,6 +91,7 @@ async fn each_capability_is_announced_while_its_knob_is_on_and_no_longer() {
         ("LIST-EXTENDED", |p| p.list_extended = false),
         ("SASL-IR", |p| p.sasl_ir = false),
         ("ID", |p| p.id = false),
+        ("COMPRESS=DEFLATE", |p| p.compress = false),
     ];
     let announces = |greeting: &str, name: &str| greeting.replace(']', " ").split(' ').any(|w| w == name);
     for (name, turn_off) in knobs {
@@ -210,6 +211,39 @@ async fn mailboxes_are_made_with_roles_listed_with_subscriptions_and_counted() {
     assert!(talk.ask("STATUS INBOX.None (MESSAGES)").await.contains("NO [NONEXISTENT]"));
     server.set(|p| p.special_use = false);
     assert!(!talk.ask("LIST \"\" \"*\"").await.contains("\\Sent"));
+}
+
+#[tokio::test]
+async fn after_compress_all_octets_are_deflated_in_both_directions_and_it_is_served_once() {
+    use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
+    let server = server(Profile { literal_plus: false, ..Profile::default() });
+    let (mut talk, _) = Talk::greeted(&server).await;
+    assert!(talk.ask("COMPRESS DEFLATE").await.contains("NO log in first"));
+    assert!(talk.ask("LOGIN ann secret").await.contains("OK"));
+    assert!(talk.ask("COMPRESS LZ4").await.contains("BAD only DEFLATE"));
+    assert!(talk.ask("COMPRESS DEFLATE").await.starts_with("t4 OK"));
+    let (mut deflater, mut inflater) = (Compress::new(Compression::new(1), false), Decompress::new(false));
+    for (said, answer) in [
+        ("c1 NOOP\r\n", "c1 OK done\r\n"),
+        ("c2 COMPRESS DEFLATE\r\n", "c2 BAD [COMPRESSIONACTIVE] once is enough\r\n"),
+        ("c3 APPEND INBOX {12}\r\n", "+ go ahead\r\n"),
+        ("Subject: x\r\n\r\n", "c3 OK [APPENDUID 1001 1] stored\r\n"),
+        ("c4 LOGOUT\r\n", "* BYE see you\r\nc4 OK done\r\n"),
+    ] {
+        let mut wire = Vec::with_capacity(1024);
+        deflater.compress_vec(said.as_bytes(), &mut wire, FlushCompress::Sync).unwrap();
+        talk.stream.write_all(&wire).await.unwrap();
+        let mut heard = Vec::with_capacity(4096);
+        let lines = |octets: &[u8]| octets.iter().filter(|o| **o == b'\n').count();
+        while lines(&heard) < lines(answer.as_bytes()) {
+            let octet = talk.stream.read_u8().await.unwrap();
+            inflater.decompress_vec(&[octet], &mut heard, FlushDecompress::Sync).unwrap();
+        }
+        assert_eq!(String::from_utf8(heard).unwrap(), answer);
+    }
+    server.set(|p| p.compress = false);
+    let mut talk = Talk::logged_in(&server).await;
+    assert!(talk.ask("COMPRESS DEFLATE").await.contains("BAD unknown command"));
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 #[cfg(unix)]
 #[path = "engine/client.rs"]
 mod client;
+#[path = "engine/compress.rs"]
+mod compress;
 #[path = "engine/epochs.rs"]
 mod epochs;
 #[path = "engine/faults.rs"]

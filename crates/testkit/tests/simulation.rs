@@ -16,6 +16,8 @@ use mailhaul_engine::mutants::Mutant;
 
 /// Seeds of a run in CI.
 const SEEDS: u64 = 1000;
+/// Those of them that run once more with compressed connections.
+const COMPRESSED_SEEDS: u64 = 200;
 /// Failing seeds shown in full.
 const SHOWN: usize = 5;
 
@@ -25,9 +27,13 @@ fn number(name: &str) -> Option<u64> {
 
 fn outcome(seed: u64) -> (World, Outcome) {
     let world = World::of(seed);
-    let folder = tempfile::tempdir().unwrap();
-    let outcome = simulate(&world, folder.path());
+    let outcome = outcome_of(&world);
     (world, outcome)
+}
+
+fn outcome_of(world: &World) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    simulate(world, folder.path())
 }
 
 /// A seed and what is wrong with it, with the one command that shows it again.
@@ -51,6 +57,21 @@ fn no_fault_loses_doubles_or_misreports_mail() {
         }
     }
     assert!(failed.is_empty(), "{} of {count} seeds failed: {failed:?}", failed.len());
+}
+
+/// The same worlds over COMPRESS=DEFLATE: connections die in the middle of deflated blocks.
+#[test]
+fn compressed_no_fault_loses_doubles_or_misreports_mail() {
+    let first = number("MAILHAUL_SIM_FIRST").unwrap_or(1);
+    let mut died = 0;
+    for seed in first..first + number("MAILHAUL_SIM_SEEDS").unwrap_or(COMPRESSED_SEEDS) {
+        let mut world = World::of(seed);
+        world.tuning.compress = true;
+        let outcome = outcome_of(&world);
+        assert!(outcome.wrong.is_empty(), "seed {seed}, compressed:\n  {}", outcome.wrong.join("\n  "));
+        died += outcome.facts.map_or(0, |facts| facts.died.len());
+    }
+    assert!(died > 0, "no connection died");
 }
 
 /// A seed that fails must fail again: whatever a run does depends on its seed alone.

@@ -2,7 +2,7 @@
 
 use crate::accounts::{FROM_PASSWORD, Pair, TO_PASSWORD, USER, files, letter};
 use bytes::Bytes;
-use mailhaul_sandbox::Profile;
+use mailhaul_sandbox::{Profile, Sandbox};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_moved_and_verified_is_exit_0_and_the_second_run_sends_nothing() {
@@ -45,6 +45,33 @@ async fn passwords_are_in_nothing_that_is_said_or_written() {
             assert!(!found, "{secret} is in {name}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compress_is_asked_of_each_server_that_offers_it_and_its_absence_is_a_remark() {
+    let pair = Pair::filled(Profile::default(), 20).await;
+    let asked = |server: &Sandbox| server.counters().commands.get("COMPRESS").copied().unwrap_or(0);
+    pair.run("check", &[]).await.expect(0);
+    assert_eq!((asked(&pair.old), asked(&pair.new)), (0, 0), "only where it was asked for");
+    pair.new.set(|p| p.compress = false);
+    let missing = "it does not offer COMPRESS=DEFLATE";
+    let remark = format!("Remark: connections to the new server are not compressed: {missing}");
+    pair.run("check", &["--compress"])
+        .await
+        .expect(0)
+        .says("logged in; NOT encrypted; compressed")
+        .says(&remark);
+    let ran = pair.run("migrate", &["--compress"]).await.expect(0);
+    let ran = ran.says(&format!("not compressed on the way to the new server: {missing}"));
+    assert_eq!(ran.said().matches(missing).count(), 1, "said once: {ran:#?}");
+    pair.assert_same();
+    assert!(asked(&pair.old) > 0 && asked(&pair.new) == 0);
+    pair.new.set(|p| p.compress = true);
+    pair.deliver("INBOX", &letter(99));
+    let ran = pair.run("migrate", &["--compress"]).await.expect(0);
+    assert!(!ran.said().contains("compressed"), "nothing to say: {ran:#?}");
+    pair.assert_same();
+    assert!(asked(&pair.new) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

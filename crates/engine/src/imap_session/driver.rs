@@ -5,7 +5,7 @@
 
 use crate::error::EndError;
 use crate::limits::Limits;
-use crate::net::Stream;
+use crate::net::{self, Stream};
 use crate::transfer::spool::Body;
 use bytes::{Buf, Bytes, BytesMut};
 use mailhaul_imap::{
@@ -207,6 +207,10 @@ impl Driver {
                     self.unflushed = true;
                 }
                 Wake::Io(Ok(Io::Flushed)) => self.unflushed = false,
+                Wake::Io(Err(error)) if net::is_corrupt(&error) => {
+                    let (server, what) = (self.server.clone(), error.to_string());
+                    return EndError::Protocol { server, doing: self.doing(), what };
+                }
                 Wake::Io(Err(error)) => return self.lost(self.doing(), &error.to_string()),
                 Wake::Late => {
                     if let Some(error) = self.late() {

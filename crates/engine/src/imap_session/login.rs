@@ -1,4 +1,5 @@
-//! From a host name to a connection that is logged in: greeting, STARTTLS, LOGIN or AUTHENTICATE, ID, NAMESPACE.
+//! From a host name to a connection that is logged in: greeting, STARTTLS, LOGIN or AUTHENTICATE, ID, NAMESPACE,
+//! COMPRESS.
 //!
 //! One attempt: a refused login is never tried again by itself. Clear text carries a password only where the person
 //! wrote `imap+insecure`.
@@ -7,7 +8,7 @@ use super::driver::Driver;
 use super::{Link, personal};
 use crate::auth;
 use crate::config::{ImapAccount, Secret, Security};
-use crate::end::Abilities;
+use crate::end::{Abilities, Compression};
 use crate::error::{EndError, Refusal, RefusalClass};
 use crate::limits::Limits;
 use crate::net::{self, Dialer, Stream};
@@ -32,6 +33,8 @@ pub struct Opener {
     pub dialer: Dialer,
     /// Capabilities to ignore, for tests and for servers that announce what they do badly.
     pub without: Vec<String>,
+    /// COMPRESS=DEFLATE (RFC 4978) where the server offers it; where not, the connection is as good without.
+    pub compress: bool,
 }
 
 /// A connection before it has a task of its own: one question at a time.
@@ -92,6 +95,9 @@ impl Raw {
             match tokio::time::timeout_at(deadline, reading).await {
                 Ok(Ok(0)) => return Err(self.lost(doing, "end of the connection")),
                 Ok(Ok(_)) => self.stream.acknowledge_quickly(),
+                Ok(Err(error)) if net::is_corrupt(&error) => {
+                    return Err(self.protocol(doing, error.to_string()));
+                }
                 Ok(Err(error)) => return Err(self.lost(doing, &error.to_string())),
                 Err(_) => return Err(EndError::TimedOut { server: self.server.clone(), doing, limit }),
             }
@@ -269,6 +275,8 @@ impl Raw {
         self.client.set_literal_mode(capabilities.literal_mode());
         let Introduced { product, namespaces, delimiter, condstore } =
             self.introduce(&capabilities, &greeting).await?;
+        let compression;
+        (self, compression) = self.compress(opener.compress, &capabilities).await?;
         let abilities = Abilities {
             announced: capabilities.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect(),
             product,
@@ -284,6 +292,7 @@ impl Raw {
             utf8_names: capabilities.imap4rev2() && !capabilities.imap4rev1(),
             gmail: capabilities.gmail(),
             tls: self.stream.protection(),
+            compression,
         };
         let (requests, queue) = mpsc::unbounded_channel();
         let driver = Driver::new(self.server.clone(), self.stream, self.client, self.limits.clone(), queue);
@@ -340,6 +349,28 @@ impl Raw {
             }
         }
         Ok(introduced)
+    }
+
+    /// COMPRESS DEFLATE (RFC 4978) if it is `wanted` and offered: after the login, so that no secret is in a compressed
+    /// stream, and alone, since what follows the OK is compressed already. A server that refuses it does without.
+    async fn compress(
+        mut self,
+        wanted: bool,
+        capabilities: &Capabilities,
+    ) -> Result<(Self, Compression), EndError> {
+        if !wanted {
+            return Ok((self, Compression::NotAsked));
+        }
+        if !capabilities.compress_deflate() {
+            return Ok((self, Compression::Missing("it does not offer COMPRESS=DEFLATE".into())));
+        }
+        let answer = self.plain(Command::compress_deflate(), "COMPRESS").await?;
+        let Some(already) = self.client.compress_done() else {
+            let refusal = quirks::refusal(answer.status, &answer.text);
+            return Ok((self, Compression::Missing(format!("it refused COMPRESS=DEFLATE: {refusal}"))));
+        };
+        self.stream = net::compress(self.stream, &already);
+        Ok((self, Compression::Deflate))
     }
 
     /// Asks several questions at once: all data that came before the last answer.

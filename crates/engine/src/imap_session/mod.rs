@@ -562,6 +562,7 @@ mod tests {
             limits: Limits::default(),
             dialer: Dialer::InProcess(Arc::new(move || ours.lock().unwrap().take().unwrap())),
             without: Vec::new(),
+            compress: false,
         };
         let mut link = open(&opener).await.unwrap();
         link.examine(&Bytes::from_static(b"INBOX")).await.unwrap();

@@ -1,8 +1,10 @@
 //! Connections: the only place that opens sockets.
 
+mod deflate;
 mod stream;
 mod tls;
 
+pub use deflate::{Corrupt, Deflate};
 pub use stream::Stream;
 
 use crate::config::{Endpoint, Trust};
@@ -52,6 +54,16 @@ pub async fn encrypt(
     limits: &Limits,
 ) -> Result<Stream, EndError> {
     tls::encrypt(stream, endpoint, trust, limits).await
+}
+
+/// Compresses a connection (RFC 4978) from here on, above TLS. `already`: what was read beyond the OK to COMPRESS.
+pub fn compress(stream: Stream, already: &[u8]) -> Stream {
+    Stream::Deflate(Box::new(Deflate::new(stream, already)))
+}
+
+/// True when it is what the server sent that cannot be read on, while the connection itself still stands.
+pub fn is_corrupt(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|e| e.is::<Corrupt>())
 }
 
 async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, EndError> {

@@ -1,5 +1,6 @@
-//! One connection, clear or encrypted, or a pipe in the process.
+//! One connection, clear or encrypted, compressed or not, or a pipe in the process.
 
+use super::deflate::Deflate;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,6 +17,8 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
     /// A pipe.
     Memory(DuplexStream),
+    /// One of these, compressed.
+    Deflate(Box<Deflate<Stream>>),
 }
 
 impl Stream {
@@ -24,6 +27,7 @@ impl Stream {
             Self::Plain(tcp) => Some(tcp),
             Self::Tls(tls) => Some(tls.get_ref().0),
             Self::Memory(_) => None,
+            Self::Deflate(deflate) => deflate.get_ref().tcp(),
         }
     }
 
@@ -44,7 +48,11 @@ impl Stream {
 
     /// Protocol and cipher, if encrypted.
     pub fn protection(&self) -> Option<String> {
-        let Self::Tls(tls) = self else { return None };
+        let tls = match self {
+            Self::Tls(tls) => tls,
+            Self::Deflate(deflate) => return deflate.get_ref().protection(),
+            Self::Plain(_) | Self::Memory(_) => return None,
+        };
         let session = tls.get_ref().1;
         let version = session.protocol_version().and_then(|v| v.as_str().map(|s| s.replace('_', " ")));
         let suite = session.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
@@ -58,6 +66,7 @@ macro_rules! delegate {
             Stream::Plain(s) => Pin::new(s).$method($($argument),*),
             Stream::Tls(s) => Pin::new(s.as_mut()).$method($($argument),*),
             Stream::Memory(s) => Pin::new(s).$method($($argument),*),
+            Stream::Deflate(s) => Pin::new(s.as_mut()).$method($($argument),*),
         }
     };
 }

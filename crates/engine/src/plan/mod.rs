@@ -362,6 +362,11 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             names::printable(&record.source.text)
         ));
     }
+    for (server, side) in [("old", &survey.source), ("new", &survey.target)] {
+        if let Some(why) = side.abilities.compression.missing() {
+            remarks.push(format!("connections to the {server} server are not compressed: {why}"));
+        }
+    }
     if let Some(limit) = survey.target.abilities.append_limit_octets {
         remarks.push(format!(
             "the new server takes messages up to {}; larger ones are counted when they are found",

@@ -9,6 +9,7 @@ use crate::fault::{Fault, Occasion};
 use crate::profile::Profile;
 use crate::reader::{Reader, Stop, Word};
 use crate::server::Sandbox;
+use crate::wire::Wire;
 use crate::world::Asked;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
@@ -17,7 +18,7 @@ const NO_DATE: &str = "01-Jan-2026 00:00:00 +0000";
 
 pub(crate) struct Session<S> {
     sandbox: Sandbox,
-    stream: S,
+    stream: Wire<S>,
     reader: Reader,
     user: Option<String>,
     selected: Option<Selected>,
@@ -39,6 +40,8 @@ enum Done {
     Bad(String),
     /// A status and its text.
     Status(String),
+    /// OK, and everything after it is compressed in both directions.
+    Compressed,
 }
 
 fn ok(text: &str) -> Done {
@@ -63,7 +66,8 @@ impl<S> Drop for Session<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(crate) fn new(sandbox: Sandbox, stream: S) -> Self {
-        Self { sandbox, stream, reader: Reader::default(), user: None, selected: None }
+        let (stream, reader) = (Wire::new(stream), Reader::default());
+        Self { sandbox, stream, reader, user: None, selected: None }
     }
 
     /// Serves until the client leaves.
@@ -113,13 +117,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Some(done) => done,
             None => self.dispatch(&verb, by_uid, &words).await?,
         };
+        let compress = matches!(done, Done::Compressed);
         let line = match done {
+            Done::Compressed => format!("{tag} OK compressed from here on\r\n"),
             Done::Ok(text) => format!("{tag} OK {text}\r\n"),
             Done::No(text) => format!("{tag} NO {text}\r\n"),
             Done::Bad(text) => format!("{tag} BAD {text}\r\n"),
             Done::Status(text) => format!("{tag} {text}\r\n"),
         };
         self.write(line.as_bytes()).await?;
+        if compress {
+            let already = self.reader.take_rest();
+            self.stream.compress(already);
+        }
         if verb == "LOGOUT" { None } else { Some(()) }
     }
 
@@ -173,7 +183,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             ("STARTTLS", _) => no("not today"),
             ("LOGIN", None) => self.login(&text(0), &text(1)),
             ("AUTHENTICATE", None) => self.authenticate(words).await?,
+            ("COMPRESS", None) => no("log in first"),
             (_, None) => bad("log in first"),
+            ("COMPRESS", _) if self.profile().compress => match text(0).to_ascii_uppercase().as_str() {
+                _ if self.stream.is_compressed() => bad("[COMPRESSIONACTIVE] once is enough"),
+                "DEFLATE" => Done::Compressed,
+                _ => bad("only DEFLATE"),
+            },
             ("NAMESPACE", _) => {
                 let (prefix, d) = (self.profile().prefix, char::from(self.profile().delimiter));
                 self.write(format!("* NAMESPACE ((\"{prefix}\" \"{d}\")) NIL NIL\r\n").as_bytes()).await?;

@@ -17,6 +17,12 @@ use super::{
 use crate::account::Account;
 use crate::wire::{Endpoint, Security, client_tls};
 
+/// Where the plugin that speaks COMPRESS lies, by Debian or built by hand.
+const COMPRESS_PLUGINS: [&str; 2] = [
+    "/usr/lib/dovecot/modules/lib30_imap_zlib_plugin.so",
+    "/usr/local/lib/dovecot/lib30_imap_zlib_plugin.so",
+];
+
 /// How Dovecot stores mail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MailFormat {
@@ -67,6 +73,8 @@ pub struct DovecotOptions {
     pub special_use: Vec<(&'static str, &'static str)>,
     /// Where the mail lies.
     pub store: Store,
+    /// COMPRESS=DEFLATE is offered (plugin `imap_zlib`).
+    pub compress: bool,
     /// Connections a user may have.
     pub connections_per_user: u32,
     /// More settings, at the end of the configuration.
@@ -86,6 +94,7 @@ impl Default for DovecotOptions {
             capabilities: None,
             special_use: Vec::new(),
             store: Store::default(),
+            compress: false,
             connections_per_user: 1_000,
             extra: String::new(),
         }
@@ -133,6 +142,9 @@ impl Dovecot {
         else {
             return Ok(Availability::Missing("Dovecot is not installed (dovecot-imapd)".into()));
         };
+        if options.compress && find_program(&COMPRESS_PLUGINS.map(PathBuf::from)).is_none() {
+            return Ok(Availability::Missing("Dovecot is installed without its plugin imap_zlib".into()));
+        }
         let identity = Identity::of_servers()?;
         let certificates = Certificates::issue(options.certificate)?;
         let mut last_error = None;
@@ -324,6 +336,7 @@ fn configuration(
     let imaps = if options.clear_text == ClearText::NoTls { 0 } else { imaps };
     let separator = options.separator.map(|separator| format!("separator = {separator}")).unwrap_or_default();
     let quota_plugin = if options.quota_kib.is_some() { "quota" } else { "" };
+    let imap_zlib_plugin = if options.compress { "imap_zlib" } else { "" };
     let imap_quota_plugin = if options.quota_kib.is_some() { "imap_quota" } else { "" };
     let mut config = format!(
         "\
@@ -370,7 +383,7 @@ userdb {{
   args = uid={user} gid={group} home={mail}/%u
 }}
 protocol imap {{
-  mail_plugins = $mail_plugins {imap_quota_plugin}
+  mail_plugins = $mail_plugins {imap_quota_plugin} {imap_zlib_plugin}
 }}
 {services}",
         fsync = options.fsync,

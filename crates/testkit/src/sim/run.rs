@@ -104,8 +104,10 @@ pub(super) fn run(world: &World, folder: &Path) -> Result<Facts, String> {
 
 impl Stage {
     fn set(world: &World, folder: &Path) -> Self {
-        let source = server(&world.source_profile, &world.source);
-        let target = server(&world.target_profile, &world.target);
+        let compress = world.tuning.compress;
+        let profile = |profile: &Profile| Profile { compress, ..profile.clone() };
+        let source = server(&profile(&world.source_profile), &world.source);
+        let target = server(&profile(&world.target_profile), &world.target);
         world.source_plan.iter().for_each(|p| source.plan(p.clone()));
         world.target_plan.iter().for_each(|p| target.plan(p.clone()));
         let cuts = |end| world.cuts.iter().filter(|c| c.end == end).copied().collect();
@@ -174,7 +176,8 @@ impl Stage {
         let (probe, stopped, step) =
             stopper(&self.steps, stop, self.in_flight.meter(&self.source, &self.target));
         self.recorder.watch(&self.store, &journal, step);
-        let ends = [&self.ways[0], &self.ways[1]].map(|way| opener(way, &self.settings.limits));
+        let ends = [&self.ways[0], &self.ways[1]]
+            .map(|way| opener(way, &self.settings.limits, world.tuning.compress));
         let [source, target] = ends;
         let mut migration =
             Migration::new(ImapSource(source), ImapTarget(target), journal, self.settings.clone());
@@ -255,7 +258,7 @@ fn settings(world: &World, folder: &Path) -> Settings {
     settings
 }
 
-fn opener(way: &Way, limits: &Limits) -> Opener {
+fn opener(way: &Way, limits: &Limits, compress: bool) -> Opener {
     Opener {
         account: ImapAccount {
             endpoint: Endpoint { host: "sandbox.example".into(), port: 143, security: Security::Clear },
@@ -267,6 +270,7 @@ fn opener(way: &Way, limits: &Limits) -> Opener {
         limits: limits.clone(),
         dialer: way.dialer(),
         without: Vec::new(),
+        compress,
     }
 }
 

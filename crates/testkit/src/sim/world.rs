@@ -107,6 +107,8 @@ pub struct Tuning {
     pub settle: (Duration, Duration),
     /// The answer to mail found at the target.
     pub existing: Existing,
+    /// Both servers offer COMPRESS=DEFLATE, and it is used. Never drawn.
+    pub compress: bool,
 }
 
 /// Everything a seed decides.
@@ -196,6 +198,7 @@ impl World {
                 page_rows: 10,
                 settle: (Duration::from_secs(5), Duration::from_secs(5)),
                 existing: Existing::Adopt,
+                compress: false,
             },
         }
     }
@@ -263,6 +266,7 @@ fn tuning(random: &mut Random) -> Tuning {
         page_rows: random.between(2, 40) as usize,
         settle: (least, least + Duration::from_secs(random.between(0, 20))),
         existing: if random.chance(50) { Existing::Adopt } else { Existing::AppendAnyway },
+        compress: false,
         range_octets: random.between(1_000, 60_000),
         // No drawn world spools: the thread that writes the file keeps its own time, and a seed would not always run the same.
         in_memory_octets: 1 << 20,

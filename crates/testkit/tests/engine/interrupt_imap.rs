@@ -17,6 +17,7 @@ use std::time::Duration;
 struct Case {
     target: Profile,
     without: Vec<&'static str>,
+    compress: bool,
     /// What goes wrong at the target, the next occasion of each.
     faults: Vec<Fault>,
     /// What goes wrong there later.
@@ -35,6 +36,7 @@ impl Case {
 fn world_of(case: &Case) -> World {
     let mut world = World::new(case.target.clone());
     world.without = case.without.iter().map(|w| (*w).to_owned()).collect();
+    world.compress = case.compress;
     world.limits.settle_min = Duration::from_secs(2);
     world.limits.settle_unmeasured = Duration::from_secs(2);
     world.source.create(USER, "Entw&APw-rfe", None, true);
@@ -201,6 +203,13 @@ async fn with_imap4rev1_alone_nothing_is_lost_or_doubled_at_any_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn compressed_nothing_is_lost_or_doubled_at_any_step() {
+    for without in [&[][..], &["MULTIAPPEND"]] {
+        stopped_at_every_step(Case { compress: true, ..Case::without(without) }).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn around_a_refused_message_nothing_is_lost_or_doubled_at_any_step() {
     for without in [&[][..], &["MULTIAPPEND"]] {
         let mut case = Case::without(without);
@@ -227,6 +236,7 @@ async fn past_the_gate_and_before_the_answer_nothing_is_lost_or_doubled() {
         Case::without(&["MULTIAPPEND"]),
         Case::without(&["UIDPLUS"]),
         Case::without(&["LITERAL+"]),
+        Case { compress: true, ..Case::default() },
         bare,
     ] {
         stopped_while_waiting_for_every_answer(case).await;

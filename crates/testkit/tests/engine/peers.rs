@@ -51,6 +51,7 @@ pub fn opener(address: SocketAddr, user: &str, password: &str, limits: &Limits) 
         limits: limits.clone(),
         dialer: Dialer::Tcp,
         without: Vec::new(),
+        compress: false,
     }
 }
 
@@ -62,6 +63,8 @@ pub struct Move<'a> {
     pub settings: Settings,
     /// Capabilities of the target that the engine does not see.
     pub without: Vec<String>,
+    /// COMPRESS=DEFLATE on both sides.
+    pub compress: bool,
     /// TLS from the first octet on both sides, and whom to trust; clear text without.
     pub ca_files: Vec<PathBuf>,
 }
@@ -74,7 +77,7 @@ impl<'a> Move<'a> {
         settings.limits.settle_unmeasured = Duration::from_secs(2);
         settings.limits.back_off_min = Duration::from_millis(20);
         settings.limits.back_off_max = Duration::from_millis(200);
-        Self { from, to, folder, settings, without: Vec::new(), ca_files: Vec::new() }
+        Self { from, to, folder, settings, without: Vec::new(), compress: false, ca_files: Vec::new() }
     }
 
     pub async fn run(&self) -> Result<RunEnd, Error> {
@@ -90,6 +93,7 @@ impl<'a> Move<'a> {
         let limits = &self.settings.limits;
         let end = |side: Side<'_>| {
             let mut opener = opener(side.0, &side.1.user, &side.1.password, limits);
+            opener.compress = self.compress;
             if !self.ca_files.is_empty() {
                 opener.account.endpoint.security = Security::Tls;
                 opener.account.trust.ca_files = self.ca_files.clone();

@@ -2,6 +2,7 @@
 
 use crate::peers::{Move, Side, asked, cyrus, dovecot, filled, image, opener, order_may_differ, small};
 use mailhaul_engine::config::{Level, Security};
+use mailhaul_engine::end::Compression;
 use mailhaul_engine::error::{EndError, Error};
 use mailhaul_engine::journal::{Existing, State};
 use mailhaul_engine::limits::Limits;
@@ -11,7 +12,7 @@ use mailhaul_testkit::corpus::{CorpusOptions, generate};
 use mailhaul_testkit::proxy::FaultProxy;
 use mailhaul_testkit::servers::DovecotOptions;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// 20 nested mailboxes with names of many scripts, 1,000 messages, keywords, dates over 15 years, copies.
 fn account_of_a_thousand(seed: u64) -> CorpusOptions {
@@ -61,8 +62,61 @@ async fn cyrus_to_dovecot_is_identical() {
     moves_whole((a.imap(), &from), (b.imap(), &to), 13).await;
 }
 
+/// Moves an account through proxies that change nothing, and counts: octets that the old server gave, and that the new
+/// one took.
+async fn octets_of_moving(from: Side<'_>, to: Side<'_>, ca_files: Vec<PathBuf>, compress: bool) -> [u64; 2] {
+    let (at, there) = (from.0, to.0);
+    let start = |at| FaultProxy::start(at, |_| Vec::new()).unwrap();
+    let proxies = tokio::task::spawn_blocking(move || (start(at), start(there)));
+    let (old, new) = proxies.await.unwrap();
+    let mut journey = Move::new((old.address(), from.1), (new.address(), to.1));
+    (journey.compress, journey.ca_files) = (compress, ca_files);
+    let end = journey.run().await.unwrap();
+    assert_eq!(end.left, []);
+    assert_eq!(journey.states().await.into_keys().collect::<Vec<_>>(), [State::Verified]);
+    let given = old.records().iter().map(|r| r.to_client_octets).sum();
+    let taken = new.records().iter().map(|r| r.to_server_octets).sum();
+    // A proxy waits for its thread when it is dropped: not on a thread of this runtime.
+    tokio::task::spawn_blocking(move || drop((old, new))).await.unwrap();
+    [given, taken]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_on_both_sides_in_clear_and_above_tls_it_is_identical_with_fewer_octets() {
+    let options = DovecotOptions { compress: true, ..Default::default() };
+    let (Some(a), Some(b)) = (dovecot(&options), dovecot(&options)) else { return };
+    let from = a.account("ann").unwrap();
+    filled(&from, small(15)).await;
+    let before = image(&from).await;
+    let folder = tempfile::tempdir().unwrap();
+    let cas = [&a, &b].map(|server| {
+        let file = folder.path().join(format!("{}.pem", server.imap().port()));
+        std::fs::write(&file, server.ca_pem()).unwrap();
+        file
+    });
+    let mut link = opener(a.imaps(), &from.user, &from.password, &Limits::default());
+    (link.account.endpoint.security, link.compress) = (Security::Tls, true);
+    link.account.trust.ca_files = cas.to_vec();
+    let link = mailhaul_engine::imap_session::open(&link).await.unwrap();
+    let both = (link.abilities().tls.is_some(), &link.abilities().compression);
+    assert_eq!(both, (true, &Compression::Deflate));
+    for tls in [false, true] {
+        let mut octets = Vec::new();
+        for compress in [false, true] {
+            let to = b.account(&format!("user-{tls}-{compress}")).unwrap();
+            let (at, there) = if tls { (a.imaps(), b.imaps()) } else { (a.imap(), b.imap()) };
+            let ca_files = if tls { cas.to_vec() } else { Vec::new() };
+            octets.push(octets_of_moving((at, &from), (there, &to), ca_files, compress).await);
+            assert_same(&before, &image(&to).await, &PathMap::same(), &[]);
+        }
+        let [[given, taken], [given_less, taken_less]] = octets[..] else { panic!("{octets:?}") };
+        assert!(given_less * 10 < given * 9 && taken_less * 10 < taken * 9, "TLS {tls}: {octets:?}");
+        println!("COMPRESS=DEFLATE, TLS {tls}: given and taken, {octets:?}");
+    }
+}
+
 /// Cuts connections of both sides at seeded octets; runs until done; nothing may be lost or doubled.
-async fn survives_cuts(from: Side<'_>, to: Side<'_>, seed: u64, without: &[&str]) {
+async fn survives_cuts(from: Side<'_>, to: Side<'_>, seed: u64, without: &[&str], compress: bool) {
     let before = image(from.1).await;
     let (at, there) = (from.0, to.0);
     let proxies = tokio::task::spawn_blocking(move || {
@@ -73,6 +127,7 @@ async fn survives_cuts(from: Side<'_>, to: Side<'_>, seed: u64, without: &[&str]
     let mut journey = Move::new((old.address(), from.1), (new.address(), to.1));
     journey.without = without.iter().map(|w| (*w).to_owned()).collect();
     journey.settings.limits.batch_messages_max = 20;
+    journey.compress = compress;
     for attempt in 0.. {
         match journey.run().await {
             Ok(end) if end.left.is_empty() => break,
@@ -103,7 +158,20 @@ async fn cut_connections_lose_and_double_nothing_on_dovecot() {
     for seed in 0..seeds(4) {
         let without: &[&str] = if seed % 2 == 0 { &[] } else { &["MULTIAPPEND"] };
         let to = b.account(&format!("user{seed}")).unwrap();
-        survives_cuts((a.imap(), &from), (b.imap(), &to), 1000 + seed * 10, without).await;
+        survives_cuts((a.imap(), &from), (b.imap(), &to), 1000 + seed * 10, without, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_compressed_connections_lose_and_double_nothing_on_dovecot() {
+    let options = DovecotOptions { compress: true, ..Default::default() };
+    let (Some(a), Some(b)) = (dovecot(&options), dovecot(&options)) else { return };
+    let from = a.account("ann").unwrap();
+    filled(&from, small(16)).await;
+    for seed in 0..seeds(2) {
+        let without: &[&str] = if seed % 2 == 0 { &[] } else { &["MULTIAPPEND"] };
+        let to = b.account(&format!("user{seed}")).unwrap();
+        survives_cuts((a.imap(), &from), (b.imap(), &to), 3000 + seed * 10, without, true).await;
     }
 }
 
@@ -117,7 +185,7 @@ async fn cut_connections_lose_and_double_nothing_on_cyrus() {
         let user = format!("cut{seed}");
         b.add_user(&user).unwrap();
         let to = b.account(&user).unwrap();
-        survives_cuts((a.imap(), &from), (b.imap(), &to), 2000 + seed * 10, without).await;
+        survives_cuts((a.imap(), &from), (b.imap(), &to), 2000 + seed * 10, without, false).await;
     }
 }
 

@@ -37,6 +37,8 @@ pub struct World {
     pub connections: usize,
     /// Capabilities of the target that are not used.
     pub without: Vec<String>,
+    /// COMPRESS=DEFLATE on both sides, where offered.
+    pub compress: bool,
     /// The way to the target, where it is no plain pipe.
     pub target_dialer: Option<Dialer>,
     folder: tempfile::TempDir,
@@ -59,6 +61,7 @@ impl World {
             limits,
             connections: 2,
             without: Vec::new(),
+            compress: false,
             target_dialer: None,
             folder: tempfile::tempdir().unwrap(),
         }
@@ -72,8 +75,9 @@ impl World {
         let mut settings = Settings::new(self.folder.path());
         settings.connections = self.connections;
         settings.limits = self.limits.clone();
-        let source = opener(&self.source, &settings.limits, &[]);
+        let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);
+        (source.compress, target.compress) = (self.compress, self.compress);
         target.dialer = self.target_dialer.clone().unwrap_or(target.dialer);
         Migration::new(ImapSource(source), ImapTarget(target), self.journal(), settings)
     }
@@ -252,5 +256,6 @@ pub fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
         limits: limits.clone(),
         dialer: Dialer::InProcess(Arc::new(move || dial(&server))),
         without: without.to_vec(),
+        compress: false,
     }
 }
