@@ -1,6 +1,7 @@
 //! What a person can type. Names are stable (docs/cli.md): added to, not renamed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mailhaul_engine::config::Rate;
 use std::path::PathBuf;
 
 /// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
@@ -174,6 +175,9 @@ pub struct CommonArgs {
     /// Connections on each side
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub connections: u8,
+    /// Bytes of messages per second at most, on each side, all its connections together: 500K, 2M (K, M, G: 1024, …)
+    #[arg(long, value_name = "RATE")]
+    pub max_rate: Option<Rate>,
     /// Recognise mail that is at the new server already, by content, and copy the rest
     #[arg(long, conflicts_with = "append_anyway")]
     pub adopt: bool,

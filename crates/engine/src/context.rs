@@ -6,6 +6,7 @@ use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Persistence};
 use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side};
 use crate::pace::BackOff;
+use crate::pacer::Pace;
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress};
 use crate::transfer::spool::{Body, Intake};
@@ -39,6 +40,8 @@ pub struct Context<S, T, J> {
     pub probe: Probe,
     /// Where bodies are put.
     pub intake: Intake,
+    /// How fast bodies may move.
+    pub pace: Pace,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
     /// Rung whenever messages were stored: the verifier has work.
@@ -190,8 +193,9 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
 /// An error at one side.
 pub fn at(side: Side, error: EndError) -> Error {
-    match side {
-        Side::Source => Error::Source(error),
-        Side::Target => Error::Target(error),
+    match (side, error) {
+        (_, EndError::Stopped) => Error::Interrupted,
+        (Side::Source, error) => Error::Source(error),
+        (Side::Target, error) => Error::Target(error),
     }
 }

@@ -27,6 +27,7 @@ pub mod message;
 pub mod names;
 pub mod net;
 pub mod pace;
+pub mod pacer;
 pub mod plan;
 pub mod probe;
 pub mod progress;

@@ -124,6 +124,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// These limits where one batch or range may hold no more than so many messages and octets.
+    #[must_use]
+    pub fn narrowed(&self, messages_max: Option<u64>, octets_max: Option<u64>) -> Self {
+        let messages = messages_max.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX).max(1));
+        let octets = octets_max.unwrap_or(u64::MAX);
+        Self {
+            batch_messages_max: self.batch_messages_max.min(messages),
+            batch_octets_max: self.batch_octets_max.min(octets),
+            fetch_range_messages_max: self.fetch_range_messages_max.min(messages),
+            fetch_range_octets_max: self.fetch_range_octets_max.min(octets),
+            ..self.clone()
+        }
+    }
+
     /// The settle time after a lost connection (law 4), given the longest commit measured on the target.
     pub fn settle(&self, longest_commit: Option<Duration>) -> Duration {
         #[cfg(mailhaul_mutants)]

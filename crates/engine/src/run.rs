@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question, Refusal};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
+use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
@@ -158,6 +159,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     fn context(&self, run: RunId) -> Ctx<S, T, J> {
+        let cancel = self.cancel.child_token();
         Arc::new(Context {
             source: self.source.clone(),
             target: self.target.clone(),
@@ -165,7 +167,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             run,
             settings: self.settings.clone(),
             bus: self.bus.clone(),
-            cancel: self.cancel.child_token(),
+            pace: Pace::new(&self.settings, &cancel),
+            cancel,
             clock: self.clock.clone(),
             probe: self.probe.clone(),
             intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),

@@ -17,9 +17,10 @@ use crate::error::{EndError, Error};
 use crate::identity::Grade;
 use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin, Reason, Side, State};
 use crate::message::Key;
+use crate::pacer::Pacer;
 use crate::progress::Progress;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
-use crate::transfer::resolve::open_and_read;
+use crate::transfer::resolve::{open_and_read, pieces};
 use crate::transfer::unchanged::{self, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -175,9 +176,11 @@ async fn read_items<S: Source, T: Target, J: Journal>(
     let mut disagree: Vec<Key> = Vec::new();
     loop {
         ctx.probe.pass("read back").await;
-        let uids: Vec<Key> = items.keys().filter(|k| !answered.contains(k)).copied().collect();
+        let octets = |item: &Item| item.sent.as_ref().map_or(item.octets, |s| s.sent.octets);
+        let open = items.iter().filter(|(uid, _)| !answered.contains(uid));
+        let sized: Vec<(Key, u64)> = open.map(|(uid, item)| (*uid, octets(item))).collect();
         let session = sessions.target(ctx).await?;
-        match read_once(ctx, session, job, items, &uids, depth, &mut answered, &mut disagree).await? {
+        match read_once(ctx, session, job, items, &sized, depth, &mut answered, &mut disagree).await? {
             Ok(()) => break,
             Err(error) if error.is_connection() || error.throttled().is_some() => {
                 losses.at_target(ctx, sessions, error).await?;
@@ -199,7 +202,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
     session: &mut T::Session,
     job: &Job,
     items: &BTreeMap<Key, Item>,
-    uids: &[Key],
+    sized: &[(Key, u64)],
     depth: Depth,
     answered: &mut BTreeSet<Key>,
     disagree: &mut Vec<Key>,
@@ -230,9 +233,28 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         }
         write(ctx, job, items, &mut changes).await
     };
-    let (read, compared) = tokio::join!(session.read(uids, depth, tx), compare);
+    let (read, compared) = tokio::join!(read_in_turns(&ctx.pace.target, session, sized, depth, tx), compare);
     compared?;
     Ok(read)
+}
+
+/// Reads messages of these sizes, no faster than the rate allows.
+async fn read_in_turns<S: TargetSession>(
+    pacer: &Pacer,
+    session: &mut S,
+    sized: &[(Key, u64)],
+    depth: Depth,
+    out: mpsc::Sender<Seen>,
+) -> Result<(), EndError> {
+    let octets_max = pacer.piece_octets().filter(|_| depth == Depth::Octets);
+    for piece in pieces(sized, octets_max) {
+        if octets_max.is_some() {
+            pacer.turn().await?.pay(piece.iter().map(|(_, octets)| octets).sum());
+        }
+        let uids: Vec<Key> = piece.iter().map(|(uid, _)| *uid).collect();
+        session.read(&uids, depth, out.clone()).await?;
+    }
+    Ok(())
 }
 
 /// What one answer says about an item.
@@ -319,7 +341,8 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
     sessions.abort_target();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(sessions.target(ctx).await?, job, disagree, Depth::Octets).await {
+        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, disagree, Depth::Octets).await
+        {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

@@ -31,6 +31,8 @@ mod late;
 mod migration;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
+#[path = "engine/pacing.rs"]
+mod pacing;
 #[path = "engine/patience.rs"]
 mod patience;
 #[path = "engine/peers.rs"]

@@ -87,7 +87,7 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
     ranges: mpsc::Sender<FetchRange>,
     fed: mpsc::Sender<Fed>,
 ) -> Result<(), Error> {
-    let limits = &ctx.settings.limits;
+    let limits = &ctx.settings.limits.narrowed(None, ctx.pace.source.piece_octets());
     let mut after: Option<ItemId> = None;
     let mut range_id = 0;
     loop {
@@ -102,6 +102,13 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
             let Some(range) = reserve(items, (range_id, wish.way), limits, memory, &fed).await else {
                 return Ok(());
             };
+            // The other side may be gone before it is this range's turn.
+            let turn = tokio::select! {
+                turn = ctx.pace.source.turn() => turn,
+                () = fed.closed() => return Ok(()),
+            };
+            let Ok(turn) = turn else { return Ok(()) };
+            turn.pay(items.iter().map(|i| i.octets).sum());
             if fed.send(Fed::Asked(items.to_vec())).await.is_err() || ranges.send(range).await.is_err() {
                 return Ok(());
             }

@@ -22,6 +22,7 @@ use crate::journal::{
     BatchEnd, BatchId, Change, Form, Intent, ItemId, Journal, JournalError, Note, Origin, Sent, Side, State,
 };
 use crate::message::Key;
+use crate::pacer::Turn;
 use crate::progress::Progress;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -86,6 +87,7 @@ enum Done<U> {
     Answered(BatchNo, Vec<Answer>, Duration),
 }
 
+type AskedTurn = Pin<Box<dyn Future<Output = Result<Turn, EndError>> + Send>>;
 type Work<U> = FuturesUnordered<Pin<Box<dyn Future<Output = Done<U>> + Send>>>;
 type UploadOf<T> = <<T as Target>::Session as TargetSession>::Upload;
 
@@ -100,6 +102,10 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     staged: HashMap<BatchNo, UploadOf<T>>,
     work: Work<UploadOf<T>>,
     commits: Commits,
+    /// The turn that the brain waits for.
+    asked_turn: Option<AskedTurn>,
+    /// The turn of the batch that is staged next.
+    turn: Option<Turn>,
     outstanding: Outstanding,
     reading: &'a mut Reading,
     way: Way,
@@ -125,7 +131,9 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     sessions.source(ctx).await?;
     let abilities = sessions.target(ctx).await?.abilities();
     let form = if abilities.multi { Form::Multi } else { Form::Group };
-    let brain = Brain::new(ctx.settings.limits.clone(), form, abilities.overlap);
+    let piece = ctx.pace.target.piece_octets();
+    let brain = Brain::new(ctx.settings.limits.narrowed(None, piece), form, abilities.overlap);
+    let brain = if piece.is_some() { brain.in_turns() } else { brain };
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
@@ -141,6 +149,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         staged: HashMap::new(),
         work: FuturesUnordered::new(),
         commits: Commits::default(),
+        asked_turn: None,
+        turn: None,
         outstanding: Outstanding::default(),
         reading,
         way: wish.way,
@@ -166,6 +176,13 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         Err(error) => return Err(at(Side::Source, error)),
     }
     Ok(end)
+}
+
+/// The turn that was asked for, as soon as it comes; never, where none is asked for or the caller asked to stop.
+async fn granted(asked: &mut Option<AskedTurn>) -> Option<Turn> {
+    let turn = asked.as_mut()?.await;
+    *asked = None;
+    turn.ok()
 }
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
@@ -197,6 +214,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                     self.committed(no, result?, took).await?;
                 }
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done).await?,
+                Some(turn) = granted(&mut self.asked_turn) => {
+                    self.turn = Some(turn);
+                    self.act(Event::Turn).await?;
+                    self.turn = None;
+                }
                 told = fed.recv(), if fed_open => match told {
                     Some(Fed::Asked(items)) => self.outstanding.add(items),
                     Some(Fed::Starved) => starved = true,
@@ -239,6 +261,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             FetchEvent::Fetched(fetched) => {
                 // An answer nobody asked for is dropped: a reply is used only for the UID asked (I10).
                 if let Some(item) = self.outstanding.take(fetched.key) {
+                    self.ctx.pace.source.correct(item.octets, fetched.body.octets());
                     self.take_in_hand(item, fetched).await?;
                 }
             }
@@ -279,6 +302,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     async fn perform(&mut self, action: Action) -> Result<Option<Event>, Error> {
         match action {
             Action::Stage(no, items) => self.stage(no, &items).await?,
+            Action::AwaitTurn => {
+                let pacer = self.ctx.pace.target.clone();
+                self.asked_turn = Some(Box::pin(async move { pacer.turn().await }));
+            }
             Action::Commit(no, form, items) => self.commit(no, form, items).await,
             Action::OpenGate(no) => return Ok(self.open_gate(no).await),
             Action::Abandon(no) => self.abandon(no).await?,
@@ -297,6 +324,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
 
     async fn stage(&mut self, no: BatchNo, items: &[Ready]) -> Result<(), Error> {
         self.ctx.probe.pass("stage").await;
+        if let Some(turn) = self.turn.take() {
+            turn.pay(items.iter().map(|r| r.octets).sum());
+        }
         let in_hand = items.iter().filter_map(|r| self.hand.get(&r.item));
         let outgoing = in_hand.map(|h| Outgoing {
             flags: h.sent.flags.clone(),

@@ -1,0 +1,174 @@
+//! How fast and on how many connections: rates, over the wire and a paused clock.
+
+use crate::late::DATE;
+use crate::wire::{USER, World};
+use bytes::Bytes;
+use mailhaul_engine::config::Rate;
+use mailhaul_engine::error::Error;
+use mailhaul_engine::journal::{Existing, Journal, State};
+use mailhaul_engine::progress::Progress;
+use mailhaul_sandbox::{Profile, Sandbox};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Octets of each message here.
+const OCTETS: usize = 2000;
+
+fn letter(n: usize) -> Bytes {
+    let head = format!("Subject: letter {n}\r\n\r\n");
+    format!("{head}{}\r\n", "x".repeat(OCTETS - head.len() - 2)).into()
+}
+
+fn rate(octets_per_second: usize) -> Option<Rate> {
+    octets_per_second.to_string().parse().ok()
+}
+
+/// So many mailboxes with so many messages each, all different.
+fn account(mailboxes: usize, messages: usize) -> World {
+    let world = World::new(Profile::default());
+    for mailbox in 0..mailboxes {
+        let name = if mailbox == 0 { "INBOX".to_owned() } else { format!("Box {mailbox}") };
+        world.source.create(USER, &name, None, true);
+        for n in 0..messages {
+            world.source.deliver(USER, &name, letter(mailbox * messages + n), "", DATE);
+        }
+    }
+    world
+}
+
+async fn all_verified(world: &World, messages: usize) {
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, messages)]));
+    let mut held: Vec<Bytes> = world.held().into_iter().map(|(_, octets, ..)| octets).collect();
+    let mut sent: Vec<Bytes> = (0..messages).map(letter).collect();
+    held.sort();
+    sent.sort();
+    assert!(held == sent, "the target holds each message once");
+}
+
+/// The octets that passed through a server since the run began, at every twentieth of a second.
+type Passed = Arc<Mutex<Vec<(Duration, u64)>>>;
+
+fn watch(server: &Sandbox) -> (Passed, tokio::task::JoinHandle<()>) {
+    let (server, passed, began) = (server.clone(), Passed::default(), Instant::now());
+    let seen = passed.clone();
+    let watching = tokio::spawn(async move {
+        loop {
+            let (given, taken) = server.octets_passed();
+            seen.lock().unwrap().push((began.elapsed(), given + taken));
+            tokio::time::sleep(SECOND / 20).await;
+        }
+    });
+    (passed, watching)
+}
+
+/// No window of time saw more than its rate, one second's worth, and a message.
+fn kept(passed: &Passed, rate: usize) {
+    let passed = passed.lock().unwrap();
+    for (i, (from, before)) in passed.iter().enumerate() {
+        for (until, after) in &passed[i..] {
+            // What passes just before a look is seen at it.
+            let window = (*until - *from + SECOND + SECOND / 20).as_secs_f64();
+            let allowed = window * rate as f64 + OCTETS as f64;
+            assert!(
+                (after - before) as f64 <= allowed,
+                "{from:?} to {until:?}: {} of {allowed}",
+                after - before
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_holds_at_each_side_over_all_its_connections_and_is_reached() {
+    for connections in [1, 4] {
+        for (at_source, at_target) in [(10_000, 0), (0, 20_000), (10_000, 40_000), (2500, 2500)] {
+            let mut world = account(3, 20);
+            world.connections = connections;
+            world.rates = (rate(at_source), rate(at_target));
+            let (source, a) = watch(&world.source);
+            let (target, b) = watch(&world.target);
+            let began = Instant::now();
+            world.migrate().await;
+            let took = began.elapsed();
+            (a.abort(), b.abort());
+            all_verified(&world, 60).await;
+            let case = format!("{connections} connections, {at_source} and {at_target} octets per second");
+            let octets = 60 * OCTETS;
+            let mut least = 0.0f64;
+            if at_source > 0 {
+                kept(&source, at_source);
+                least = least.max(octets as f64 / at_source as f64);
+            }
+            if at_target > 0 {
+                kept(&target, at_target);
+                // Each message is sent and read back.
+                least = least.max(2.0 * octets as f64 / at_target as f64);
+            }
+            // With one connection a side the octets are read back after the copying.
+            let most = 2.0 * least + 2.0;
+            let took = took.as_secs_f64();
+            assert!((least - 1.5..most).contains(&took), "{case}: {took} s, at least {least} s");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_below_a_message_a_minute_moves_every_message_on_the_same_connections() {
+    for (at_source, at_target) in [(20, 0), (0, 20)] {
+        for without in [&[][..], &["MULTIAPPEND"], &["LITERAL+"]] {
+            let mut world = account(1, 5);
+            world.rates = (rate(at_source), rate(at_target));
+            world.without = without.iter().map(|w| (*w).to_owned()).collect();
+            let began = Instant::now();
+            let told = world.migrate_and_listen().await;
+            all_verified(&world, 5).await;
+            assert!(began.elapsed() > 390 * SECOND, "{:?}", began.elapsed());
+            assert!(!told.iter().any(|p| matches!(p, Progress::Reconnecting { .. })), "{told:?}");
+            assert_eq!(world.doubts().await, [""; 0]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_in_a_pause_stops_at_once_and_goes_on_later() {
+    for (at_source, at_target, connections) in [(1, 0, 1), (0, 1, 1), (0, 1, 4), (1, 1, 4)] {
+        for (after, adopting) in [(1, false), (100, false), (5000, false), (5000, true)] {
+            let mut world = account(2, 3);
+            world.connections = connections;
+            if adopting {
+                (0..3).for_each(|n| _ = world.target.deliver(USER, "INBOX", letter(n), "", DATE));
+            }
+            let run = async |world: &World, stop_after: Option<u64>| {
+                let mut migration = world.migration();
+                migration.settings.existing = adopting.then_some(Existing::Adopt);
+                let cancel = migration.cancel.clone();
+                if let Some(seconds) = stop_after {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_secs(seconds)).await;
+                        cancel.cancel();
+                    });
+                }
+                let end = migration.migrate().await;
+                migration.journal.release().await.unwrap();
+                end
+            };
+            let case =
+                format!("{at_source} and {at_target} octets per second, {connections}: {after} {adopting}");
+            world.rates = (rate(at_source), rate(at_target));
+            let began = Instant::now();
+            let stopped = run(&world, Some(after)).await;
+            assert!(matches!(stopped, Err(Error::Interrupted)), "{case}: {stopped:?}");
+            assert_eq!(began.elapsed().as_secs(), after, "{case}");
+            world.rates = (None, None);
+            run(&world, None).await.unwrap();
+            let mut held: Vec<Bytes> = world.held().into_iter().map(|(_, octets, ..)| octets).collect();
+            held.sort();
+            let mut sent: Vec<Bytes> = (0..6).map(letter).collect();
+            sent.sort();
+            assert!(held == sent, "{case}");
+        }
+    }
+}
