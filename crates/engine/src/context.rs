@@ -9,8 +9,10 @@ use crate::pace::BackOff;
 use crate::pacer::Pace;
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress};
+use crate::seats::{Seat, Seats};
 use crate::transfer::spool::{Body, Intake};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -42,6 +44,8 @@ pub struct Context<S, T, J> {
     pub intake: Intake,
     /// How fast bodies may move.
     pub pace: Pace,
+    /// Who has a connection.
+    pub seats: Arc<Seats>,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
     /// Rung whenever messages were stored: the verifier has work.
@@ -117,21 +121,22 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
     /// One more session at the source, beside others of this run; `None` when the server gives none. Many servers allow a
     /// user few connections at a time, and say so only then: the others do its work.
-    pub async fn another_source(&self) -> Option<S::Session> {
-        self.another(Side::Source, self.source.connect(), |s| s.abilities()).await
+    pub async fn another_source(&self, seat: Seat) -> Option<(S::Session, Seat)> {
+        self.another(Side::Source, seat, self.source.connect(), |s| s.abilities()).await
     }
 
     /// One more session at the target.
-    pub async fn another_target(&self) -> Option<T::Session> {
-        self.another(Side::Target, self.target.connect(), |s| s.abilities()).await
+    pub async fn another_target(&self, seat: Seat) -> Option<(T::Session, Seat)> {
+        self.another(Side::Target, seat, self.target.connect(), |s| s.abilities()).await
     }
 
     async fn another<Session>(
         &self,
         side: Side,
+        seat: Seat,
         connecting: impl Future<Output = Result<Session, EndError>> + Send,
         abilities: impl Fn(&Session) -> &Abilities,
-    ) -> Option<Session> {
+    ) -> Option<(Session, Seat)> {
         let tried = tokio::select! {
             tried = connecting => tried,
             () = self.cancel.cancelled() => return None,
@@ -140,9 +145,11 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
             Ok(session) => {
                 let server = abilities(&session).product.clone();
                 self.bus.tell(Progress::Connected { side: side.into(), server });
-                Some(session)
+                seat.given();
+                Some((session, seat))
             }
             Err(error) => {
+                seat.refused(&error);
                 self.bus.tell(Progress::FewerConnections { side: side.into(), why: error.to_string() });
                 None
             }
@@ -184,6 +191,9 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
                 }
                 _ => return Err(at(side, error)),
             };
+            if error.throttled().is_some() {
+                self.seats.throttled(side);
+            }
             let wait = back_off.next(asked);
             self.bus.tell(Progress::waiting(side, error.to_string(), wait));
             self.sleep(wait).await?;

@@ -36,6 +36,7 @@ mod recount;
 pub mod report;
 mod reread;
 pub mod run;
+pub mod seats;
 pub mod survey;
 #[cfg(test)]
 mod survey_testing;

@@ -19,6 +19,7 @@ use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin
 use crate::message::Key;
 use crate::pacer::Pacer;
 use crate::progress::Progress;
+use crate::seats::Seat;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{open_and_read, pieces};
 use crate::transfer::unchanged::{self, Told};
@@ -49,8 +50,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     done: &CancellationToken,
 ) -> Result<(), Error> {
     // Without a connection of its own all is read back at the end.
-    let Some(session) = ctx.another_target().await else { return Ok(()) };
-    let mut sessions = Sessions::<S, T> { source: None, target: Some(session) };
+    let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(()) };
     // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
     // sweep at the end, else each round would walk over everything stored so far.
     let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
@@ -64,7 +64,11 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
         if last_round {
             break;
         }
-        if read == 0 {
+        if seat.is_surplus() {
+            sessions.close().await;
+            let Some(another) = connection_beside(ctx, done).await else { return Ok(()) };
+            (sessions, seat) = another;
+        } else if read == 0 {
             tokio::select! {
                 () = ctx.stored.notified() => {}
                 () = done.cancelled() => {}
@@ -74,6 +78,27 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     }
     sessions.close().await;
     Ok(())
+}
+
+/// A connection to the target beside those that append, as soon as it is given; `None` when `done` comes before it.
+async fn connection_beside<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    done: &CancellationToken,
+) -> Option<(Sessions<S, T>, Seat)> {
+    loop {
+        let seat = ctx.seats.another(&[Side::Target]).and_then(|mut seats| seats.pop());
+        if let Some(seat) = seat
+            && let Some((session, seat)) = ctx.another_target(seat).await
+        {
+            return Some((Sessions { source: None, target: Some(session) }, seat));
+        }
+        tokio::select! {
+            biased;
+            () = done.cancelled() => return None,
+            () = ctx.cancel.cancelled() => return None,
+            () = ctx.seats.more_soon(&[Side::Target]) => {}
+        }
+    }
 }
 
 /// Reads back one mailbox to `level`. Returns how many items were read.

@@ -73,6 +73,8 @@ pub struct Profile {
     pub merges: bool,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
+    /// Every login is refused with these words.
+    pub refuse_logins: Option<String>,
     /// So many connections of a user at a time; a further login is refused.
     pub connections_max: Option<usize>,
     /// A command that stores takes this long; the store happens even if the client is gone by then.
@@ -110,6 +112,7 @@ impl Default for Profile {
             refuse_nul: false,
             merges: false,
             size_adds: 0,
+            refuse_logins: None,
             connections_max: None,
             commit_delay: Duration::ZERO,
         }

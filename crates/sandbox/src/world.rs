@@ -18,6 +18,8 @@ pub struct Counters {
     pub logins: u64,
     /// Refused logins.
     pub refused_logins: u64,
+    /// Logins refused because the user has too many connections.
+    pub refused_connections: u64,
     /// Octets of the messages whose bodies were written to a client.
     pub octets_given: u64,
     /// Octets of the messages that came with APPEND, stored or not.

@@ -1,4 +1,4 @@
-//! How fast and on how many connections: rates, over the wire and a paused clock.
+//! How fast and on how many connections: rates, and what servers give, over the wire and a paused clock.
 
 use crate::late::DATE;
 use crate::wire::{USER, World};
@@ -7,7 +7,7 @@ use mailhaul_engine::config::Rate;
 use mailhaul_engine::error::Error;
 use mailhaul_engine::journal::{Existing, Journal, State};
 use mailhaul_engine::progress::Progress;
-use mailhaul_sandbox::{Profile, Sandbox};
+use mailhaul_sandbox::{Fault, Planned, Profile, Sandbox, Trigger};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -170,5 +170,131 @@ async fn who_is_told_to_stop_in_a_pause_stops_at_once_and_goes_on_later() {
             sent.sort();
             assert!(held == sent, "{case}");
         }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How many connections each server had, second by second.
+type Had = Arc<Mutex<Vec<(usize, usize)>>>;
+
+fn count_connections(world: &World) -> (Had, tokio::task::JoinHandle<()>) {
+    let (source, target, had) = (world.source.clone(), world.target.clone(), Had::default());
+    let counted = had.clone();
+    let counting = tokio::spawn(async move {
+        loop {
+            counted.lock().unwrap().push((source.connected(USER), target.connected(USER)));
+            tokio::time::sleep(SECOND).await;
+        }
+    });
+    (had, counting)
+}
+
+/// So many mailboxes whose batches take this long to store, one batch each; four connections are wanted.
+fn slow(mailboxes: usize, commit: Duration) -> World {
+    let mut world = account(mailboxes, 1);
+    world.connections = 4;
+    world.target.set(|p| p.commit_delay = commit);
+    world
+}
+
+fn later(after: Duration, what: impl FnOnce() + Send + 'static) {
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        what();
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_a_server_gives_only_later_come_one_at_a_time() {
+    for at_source in [true, false] {
+        let world = slow(60, 30 * SECOND);
+        let server = if at_source { world.source.clone() } else { world.target.clone() };
+        server.set(|p| p.connections_max = Some(1));
+        let raised = server.clone();
+        later(100 * SECOND, move || raised.set(|p| p.connections_max = None));
+        let (had, counting) = count_connections(&world);
+        world.migrate().await;
+        counting.abort();
+        all_verified(&world, 60).await;
+        let had: Vec<usize> = had.lock().unwrap().iter().map(|h| if at_source { h.0 } else { h.1 }).collect();
+        assert!(had[..100].iter().all(|n| *n <= 1), "{had:?}");
+        // The first try after a minute is refused, and doubles the calm time; then one each minute.
+        let most = if at_source { 3 } else { 4 };
+        let reached: Vec<usize> =
+            (2..=most).map(|n| had.iter().position(|h| *h >= n).expect("as many as wanted")).collect();
+        assert!((180..190).contains(&reached[0]), "{reached:?}");
+        assert!(reached.windows(2).all(|w| (60..70).contains(&(w[1] - w[0]))), "{reached:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_no_more_is_asked_ever_more_rarely() {
+    for (source_max, target_max, had_most) in [(1, 9, (1, 4)), (9, 1, (4, 1)), (9, 2, (4, 2)), (1, 1, (1, 1))]
+    {
+        let world = slow(60, 600 * SECOND);
+        world.source.set(|p| p.connections_max = Some(source_max));
+        world.target.set(|p| p.connections_max = Some(target_max));
+        let (had, counting) = count_connections(&world);
+        let began = Instant::now();
+        world.migrate().await;
+        counting.abort();
+        all_verified(&world, 60).await;
+        let hours = began.elapsed().as_secs_f64() / HOUR.as_secs_f64();
+        assert!(hours > 2.0, "{hours}");
+        let refused =
+            world.source.counters().refused_connections + world.target.counters().refused_connections;
+        let wanted_more = u64::from(source_max == 1) + u64::from(target_max < 3);
+        // Three at first, then after 1, 3, 7, 15, 31, 63 minutes, then every hour.
+        let most = wanted_more * (3 + 6 + hours as u64);
+        assert!((1..=most).contains(&refused), "{refused} refusals in {hours} hours");
+        let had = had.lock().unwrap();
+        let peak = (had.iter().map(|h| h.0).max(), had.iter().map(|h| h.1).max());
+        assert!(peak.0 <= Some(had_most.0) && peak.1 <= Some(had_most.1), "{peak:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_halves_the_connections_of_its_side_until_it_has_been_calm() {
+    for at_source in [true, false] {
+        let world = slow(80, 30 * SECOND);
+        let server = if at_source { &world.source } else { &world.target };
+        let verb = if at_source { "FETCH" } else { "APPEND" };
+        let throttle = Fault::Answer("NO [THROTTLED] slow down".into());
+        server.plan(Planned::once(Trigger::Verb(verb, 10), throttle));
+        let (had, counting) = count_connections(&world);
+        world.migrate().await;
+        counting.abort();
+        all_verified(&world, 80).await;
+        assert_eq!(server.struck().len(), 1);
+        let had: Vec<usize> = had.lock().unwrap().iter().map(|h| if at_source { h.0 } else { h.1 }).collect();
+        let (most, half) = if at_source { (3, 1) } else { (4, 2) };
+        let full = had.iter().position(|n| *n == most).expect("as many as wanted");
+        let halved = full + had[full..].iter().position(|n| *n == half).expect("half as many");
+        let again = halved + had[halved..].iter().position(|n| *n == most).expect("as many as before");
+        assert!(had[full..again].iter().all(|n| *n >= half), "{had:?}");
+        assert!(again - halved >= 60 * (most - half) - 31, "one a minute: {had:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_refused_to_a_further_connection_is_never_tried_again() {
+    for at_source in [true, false] {
+        let world = slow(60, 600 * SECOND);
+        let server = if at_source { world.source.clone() } else { world.target.clone() };
+        server.set(|p| p.connections_max = Some(1));
+        let changed = server.clone();
+        later(30 * SECOND, move || {
+            let words = "[AUTHENTICATIONFAILED] the password was changed".to_owned();
+            changed.set(|p| (p.connections_max, p.refuse_logins) = (None, Some(words)));
+        });
+        // The proof comes after the copying, on a connection of its own.
+        let mended = server.clone();
+        later(5 * HOUR, move || mended.set(|p| p.refuse_logins = None));
+        let began = Instant::now();
+        world.migrate().await;
+        assert!(began.elapsed() > 5 * HOUR, "{:?}", began.elapsed());
+        assert_eq!(server.counters().refused_logins, 1);
+        all_verified(&world, 60).await;
     }
 }
