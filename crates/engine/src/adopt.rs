@@ -10,6 +10,7 @@ use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
     Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
 };
+use crate::limits::Limits;
 use crate::message::{Fingerprint, InternalDate, Key, UidValidity};
 use crate::pacer::Pacer;
 use crate::transfer::epochs::is_renumbered;
@@ -271,7 +272,9 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         }
         throttled
     };
-    let asking = ask_for(ctx, asked, memory, range_tx);
+    let messages_max = session.abilities().command_messages_max;
+    let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
+    let asking = ask_for(ctx, &limits, asked, memory, range_tx);
     let ((), fetched, throttled) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
     fetched.map(|()| throttled)
 }
@@ -279,15 +282,15 @@ async fn read_once<S: Source, T: Target, J: Journal>(
 /// Asks for messages in ranges, within the memory share.
 async fn ask_for<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
+    limits: &Limits,
     asked: Asked<'_>,
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
 ) {
-    let limits = ctx.settings.limits.narrowed(None, ctx.pace.source.piece_octets());
-    for (id, items) in (0..).zip(split(asked.todo, &limits, asked.alone)) {
+    for (id, items) in (0..).zip(split(asked.todo, limits, asked.alone)) {
         let mut wanted = Vec::with_capacity(items.len());
         for item in items {
-            let units = memory_units(&limits, item.octets);
+            let units = memory_units(limits, item.octets);
             let Ok(permit) = memory.clone().acquire_many_owned(units).await else { return };
             wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
         }

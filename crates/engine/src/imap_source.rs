@@ -6,7 +6,7 @@ use crate::end::{
     UidListing, Wanted, Way,
 };
 use crate::error::EndError;
-use crate::imap_session::{Item, Link, Opener, flags, open};
+use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
 use crate::limits::LISTED_OCTETS_MAX;
 use crate::message::{InternalDate, Key};
 use crate::quirks;
@@ -56,6 +56,12 @@ fn lineage(fetch: &Fetch) -> Option<String> {
         .map(|id| format!("gm-msgid:{id}"))
         .or_else(|| fetch.email_id.as_ref().map(|id| text("emailid", id)))
         .or_else(|| fetch.x_guid.as_ref().map(|id| text("x-guid", id)))
+}
+
+/// A server may answer in any order.
+fn ascending(mut piece: Vec<Listed>) -> Vec<Listed> {
+    piece.sort_unstable_by_key(|l| l.key);
+    piece
 }
 
 fn listed(fetch: &Fetch) -> Option<Listed> {
@@ -175,9 +181,10 @@ impl SourceSession for ImapSourceSession {
     async fn list(&mut self, from: Key, out: mpsc::Sender<Vec<Listed>>) -> Result<u64, EndError> {
         let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
         let limits = self.0.limits().clone();
-        let command = Command::uid_fetch(&format!("{}:*", from.0.max(1)), self.listing_items());
-        self.0.send(command, "UID FETCH", limits.silence, sink);
-        let (mut piece, mut count) = (Vec::new(), 0);
+        let from = from.max(Key(1));
+        let all = Command::uid_fetch(&format!("{from}:*"), self.listing_items());
+        self.0.send(all, "UID FETCH", limits.silence, sink.clone());
+        let (mut piece, mut count, mut cut) = (Vec::new(), 0, Cut::new(from));
         while let Some(item) = items.recv().await {
             match item {
                 Item::Data(Untagged::Fetch(fetch)) => {
@@ -187,17 +194,24 @@ impl SourceSession for ImapSourceSession {
                         piece.push(listed);
                     }
                 }
-                Item::Data(data) => self.0.count(&data),
-                Item::Done { status: Status::Ok, .. } => {
-                    let _ = out.send(std::mem::take(&mut piece)).await;
-                    return Ok(count);
+                Item::Data(data) => {
+                    cut.note(&data);
+                    self.0.count(&data);
+                }
+                Item::Done { status: Status::Ok, text, .. } => {
+                    let Some(last) = cut.rest(&text) else {
+                        let _ = out.send(ascending(piece)).await;
+                        return Ok(count);
+                    };
+                    let rest = Command::uid_fetch(&format!("{from}:{last}"), self.listing_items());
+                    self.0.send(rest, "UID FETCH", limits.silence, sink.clone());
                 }
                 Item::Done { status, text, .. } => return Err(self.refused("UID FETCH", status, &text)),
                 Item::Lost(error) => return Err(error),
                 _ => {}
             }
             if piece.len() >= limits.listing_piece_messages
-                && out.send(std::mem::take(&mut piece)).await.is_err()
+                && out.send(ascending(std::mem::take(&mut piece))).await.is_err()
             {
                 break;
             }

@@ -55,6 +55,9 @@ pub struct Profile {
     pub quota_octets: Option<u64>,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit: Option<u64>,
+    /// MESSAGELIMIT (RFC 9738): of more messages FETCH, STORE and UID EXPUNGE do those with the highest UIDs, from the highest
+    /// down, and APPEND refuses all.
+    pub message_limit: Option<usize>,
     /// Line feeds alone.
     pub lone_lf: LoneLf,
     /// A header line without a colon is refused, as Cyrus does.
@@ -103,6 +106,7 @@ impl Default for Profile {
             prefix: "",
             quota_octets: None,
             append_limit: None,
+            message_limit: None,
             lone_lf: LoneLf::Keep,
             refuse_bad_header: false,
             refuse: None,
@@ -164,6 +168,7 @@ impl Profile {
             }
         }
         all.extend(limit);
+        all.extend(self.message_limit.map(|l| format!("MESSAGELIMIT={l}")));
         all.extend(self.extra_capabilities.iter().cloned());
         all.join(" ")
     }

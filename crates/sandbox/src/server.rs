@@ -212,6 +212,14 @@ impl Sandbox {
         good
     }
 
+    /// The first of so many messages that a command does, if it names more than the profile allows.
+    pub(crate) fn first_within_limit(&self, what: &'static str, named: usize) -> Option<(usize, usize)> {
+        let mut world = self.world();
+        let limit = world.profile.message_limit.filter(|limit| (1..named).contains(limit))?;
+        *world.counters.over_limit.entry(what).or_default() += 1;
+        Some((named - limit, limit))
+    }
+
     pub(crate) fn refused_login(&self) {
         self.world().counters.refused_logins += 1;
     }

@@ -27,6 +27,8 @@ mod killed;
 mod ladder;
 #[path = "engine/late.rs"]
 mod late;
+#[path = "engine/message_limit.rs"]
+mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
 #[path = "engine/on_disk.rs"]

@@ -77,17 +77,16 @@ impl Wish {
     }
 }
 
-/// Walks the listed messages of a mailbox in order and asks for them. Ends when all are asked for, or when the
+/// Walks the listed messages of a mailbox in order and asks for them, in ranges within `limits`. Ends when all are asked for, or when the
 /// other side of `ranges` is gone.
 pub async fn feed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    mailbox: MailboxId,
-    wish: &Wish,
+    limits: &Limits,
+    (mailbox, wish): (MailboxId, &Wish),
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
     fed: mpsc::Sender<Fed>,
 ) -> Result<(), Error> {
-    let limits = &ctx.settings.limits.narrowed(None, ctx.pace.source.piece_octets());
     let mut after: Option<ItemId> = None;
     let mut range_id = 0;
     loop {

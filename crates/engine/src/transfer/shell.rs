@@ -132,13 +132,17 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let abilities = sessions.target(ctx).await?.abilities();
     let form = if abilities.multi { Form::Multi } else { Form::Group };
     let piece = ctx.pace.target.piece_octets();
-    let brain = Brain::new(ctx.settings.limits.narrowed(None, piece), form, abilities.overlap);
+    // In a group each message has a command of its own.
+    let together_max = abilities.append_messages_max.filter(|_| form == Form::Multi);
+    let brain = Brain::new(ctx.settings.limits.narrowed(together_max, piece), form, abilities.overlap);
     let brain = if piece.is_some() { brain.in_turns() } else { brain };
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
     let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
     let mailbox = job.record.id;
+    let messages_max = source.abilities().command_messages_max;
+    let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
     let mut shell = Shell {
         ctx,
         sessions,
@@ -163,7 +167,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
     // their channels close.
     let (fed, fetched, sent) = tokio::join!(
-        feed(ctx, mailbox, wish, memory, range_tx, fed_tx),
+        feed(ctx, &limits, (mailbox, wish), memory, range_tx, fed_tx),
         source.fetch(range_rx, &ctx.intake, event_tx),
         shell.send_all(fed_rx, event_rx)
     );
