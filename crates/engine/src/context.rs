@@ -9,6 +9,7 @@ use crate::pace::BackOff;
 use crate::pacer::Pace;
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress};
+use crate::quirks;
 use crate::seats::{Seat, Seats};
 use crate::transfer::spool::{Body, Intake};
 use std::path::PathBuf;
@@ -191,7 +192,7 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
                 }
                 _ => return Err(at(side, error)),
             };
-            if error.throttled().is_some() {
+            if quirks::asks_for_less(&error) {
                 self.seats.throttled(side);
             }
             let wait = back_off.next(asked);

@@ -85,19 +85,22 @@ async fn connection_beside<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     done: &CancellationToken,
 ) -> Option<(Sessions<S, T>, Seat)> {
-    loop {
-        let seat = ctx.seats.another(&[Side::Target]).and_then(|mut seats| seats.pop());
-        if let Some(seat) = seat
-            && let Some((session, seat)) = ctx.another_target(seat).await
-        {
-            return Some((Sessions { source: None, target: Some(session) }, seat));
+    let connecting = async {
+        loop {
+            let seat = ctx.seats.another(&[Side::Target]).and_then(|mut seats| seats.pop());
+            if let Some(seat) = seat
+                && let Some((session, seat)) = ctx.another_target(seat).await
+            {
+                return (Sessions { source: None, target: Some(session) }, seat);
+            }
+            ctx.seats.more_soon(&[Side::Target]).await;
         }
-        tokio::select! {
-            biased;
-            () = done.cancelled() => return None,
-            () = ctx.cancel.cancelled() => return None,
-            () = ctx.seats.more_soon(&[Side::Target]) => {}
-        }
+    };
+    tokio::select! {
+        biased;
+        () = done.cancelled() => None,
+        () = ctx.cancel.cancelled() => None,
+        connected = connecting => Some(connected),
     }
 }
 

@@ -97,19 +97,34 @@ pub(super) async fn prove<S: Source, T: Target, J: Journal>(
 struct Crew<W> {
     queue: Mutex<VecDeque<W>>,
     at_work: AtomicUsize,
+    /// Nobody who comes now finds anything to do.
+    emptied: CancellationToken,
 }
 
 impl<W> Crew<W> {
     fn new(queue: VecDeque<W>) -> Self {
-        Self { queue: Mutex::new(queue), at_work: AtomicUsize::new(0) }
+        Self { queue: Mutex::new(queue), at_work: AtomicUsize::new(0), emptied: CancellationToken::new() }
     }
 
     fn next(&self) -> Option<W> {
-        locked(&self.queue).pop_front()
+        let next = locked(&self.queue).pop_front();
+        if next.is_none() {
+            self.emptied.cancel();
+        }
+        next
     }
 
     fn is_work_left(&self) -> bool {
         !locked(&self.queue).is_empty()
+    }
+
+    /// What `connecting` gives; `None` when nobody needs it any more, so that a server that is slow to give one more
+    /// connection holds nobody up.
+    async fn if_needed<V>(&self, connecting: impl Future<Output = Option<V>>) -> Option<V> {
+        tokio::select! {
+            given = connecting => given,
+            () = self.emptied.cancelled() => None,
+        }
     }
 
     /// True when a worker should leave for want of connections: never the last one.
@@ -205,7 +220,8 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
         Some(sessions) => sessions,
         None => {
             let (Some(target), Some(source)) = (seats.pop(), seats.pop()) else { return Ok(()) };
-            let Some((sessions, given)) = Sessions::more(ctx, source, target).await else { return Ok(()) };
+            let connecting = Sessions::more(ctx, source, target);
+            let Some((sessions, given)) = crew.if_needed(connecting).await else { return Ok(()) };
             seats = given;
             sessions
         }
@@ -246,7 +262,8 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
         Some(sessions) => sessions,
         None => {
             let Some(seat) = seats.pop() else { return Ok(()) };
-            let Some((session, seat)) = ctx.another_target(seat).await else { return Ok(()) };
+            let connecting = ctx.another_target(seat);
+            let Some((session, seat)) = crew.if_needed(connecting).await else { return Ok(()) };
             seats.push(seat);
             Sessions { source: None, target: Some(session) }
         }

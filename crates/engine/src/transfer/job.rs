@@ -9,6 +9,7 @@ use crate::journal::{
 };
 use crate::message::Key;
 use crate::progress::Progress;
+use crate::quirks;
 use crate::seats::Seat;
 use std::time::Duration;
 
@@ -230,6 +231,9 @@ impl Losses {
         if self.began.elapsed() >= ctx.settings.limits.give_up {
             return Err(at(side, error));
         }
+        if quirks::asks_for_less(&error) {
+            ctx.seats.throttled(side);
+        }
         ctx.bus.tell(Progress::Reconnecting { side: side.into(), why: error.to_string() });
         ctx.sleep(self.back_off.next(None)).await
     }
@@ -282,7 +286,9 @@ impl Losses {
         if self.began.elapsed() >= ctx.settings.limits.give_up {
             return Err(at(side, error));
         }
-        ctx.seats.throttled(side);
+        if quirks::asks_for_less(&error) {
+            ctx.seats.throttled(side);
+        }
         let wait = self.back_off.next(asked);
         ctx.bus.tell(Progress::waiting(side, error.to_string(), wait));
         ctx.sleep(wait).await

@@ -299,9 +299,12 @@ pub async fn read_all<S: TargetSession>(
         read_at_once(session, uids, Depth::Facts).await?.iter().map(|s| (s.uid, s.octets)).collect();
     let mut all = Vec::with_capacity(sized.len());
     for piece in pieces(&sized, pacer.piece_octets()) {
-        pacer.turn().await?.pay(piece.iter().map(|(_, octets)| octets).sum());
+        let announced = piece.iter().map(|(_, octets)| octets).sum();
+        pacer.turn().await?.pay(announced);
         let uids: Vec<Key> = piece.iter().map(|(uid, _)| *uid).collect();
-        all.extend(read_at_once(session, &uids, depth).await?);
+        let seen = read_at_once(session, &uids, depth).await?;
+        pacer.correct(announced, seen.iter().filter_map(|s| Some(s.measured?.fingerprint.octets)).sum());
+        all.extend(seen);
     }
     Ok(all)
 }

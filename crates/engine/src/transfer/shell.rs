@@ -2,13 +2,13 @@
 //! ahead, uploads up to the gate while COMMIT runs, opens gates, writes what became of it.
 
 mod hand;
+mod lost;
 
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
 use super::commits::Commits;
 use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::job::{Job, Losses, Sessions};
 use super::reading::Reading;
-use super::resolve::resolve;
 use super::spool::Body;
 use super::uids::{Checked, check};
 use crate::clock::Stamp;
@@ -423,18 +423,21 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Done::AtGate(no, _, Uploaded::Refused(refusal)) => {
                 self.act(Event::RefusedEarly(no, refusal)).await
             }
-            Done::AtGate(no, _, Uploaded::Lost(_)) => {
-                self.connection_lost();
+            Done::AtGate(no, _, Uploaded::Lost(words)) => {
+                self.connection_lost(&words);
                 self.act(Event::LostEarly(no)).await
             }
             Done::Answered(no, answers, took) => {
                 self.ctx.probe.pass("after the answer").await;
-                let has = |of: fn(&Verdict) -> bool| answers.iter().any(|a| of(&a.verdict));
-                if has(|v| !matches!(v, Verdict::Lost(_))) {
+                if answers.iter().any(|a| !matches!(a.verdict, Verdict::Lost(_))) {
                     self.lost_in_a_row = 0;
                 }
-                if has(|v| matches!(v, Verdict::Lost(_))) {
-                    self.connection_lost();
+                let lost = answers.iter().find_map(|a| match &a.verdict {
+                    Verdict::Lost(words) => Some(words),
+                    _ => None,
+                });
+                if let Some(words) = lost {
+                    self.connection_lost(words);
                 } else {
                     self.ctx.commit_took(took);
                     self.losses.reset();
@@ -442,13 +445,6 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 self.act(Event::Answered(no, answers, took)).await
             }
         }
-    }
-
-    /// The connection is cut off at once, so that the kernel delivers nothing of it later; from here the settle
-    /// time counts (law 4).
-    fn connection_lost(&mut self) {
-        self.sessions.abort_target();
-        self.lost_at = Some(self.ctx.clock.now());
     }
 
     async fn stored(&mut self, no: BatchNo, items: &[ItemId], uids: Option<NewUids>) -> Result<(), Error> {
@@ -524,7 +520,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// The gate of this batch was never opened: it is certainly not stored.
     async fn abandon(&mut self, no: BatchNo) -> Result<(), Error> {
         self.staged.remove(&no);
-        self.connection_lost();
+        self.connection_lost("cut here");
         if let Some(open) = self.open.get_mut(&no) {
             open.changes = open.items.iter().map(|i| Change::to(*i, State::Listed)).collect();
         }
@@ -563,35 +559,5 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             self.ctx.stored.notify_one();
         }
         Ok(())
-    }
-
-    /// Connects again and resolves all doubt of the mailbox before any gate opens. Losses without an answer in between
-    /// are waited out, and given up at last.
-    async fn recover(&mut self) -> Result<Event, Error> {
-        let what = "the connection was lost".to_owned();
-        self.sessions.abort_target();
-        let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
-        self.lost_in_a_row += 1;
-        if self.lost_in_a_row == 1 {
-            self.losses.reset();
-            self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why: what });
-        } else {
-            let error = EndError::Lost { server: "the new server".into(), doing: "APPEND", what };
-            self.losses.another(self.ctx, Side::Target, error).await?;
-        }
-        let resolved = resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
-        if resolved.found > 0 {
-            self.lost_in_a_row = 0;
-        }
-        Ok(Event::Clear)
-    }
-
-    /// Waits as the server asked, or as long as the back-off says.
-    async fn wait(&mut self, asked: Option<Duration>, refusal: &Refusal) -> Result<Event, Error> {
-        let (server, doing, refusal) = ("the new server".to_owned(), "APPEND", refusal.clone());
-        self.losses
-            .pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal })
-            .await?;
-        Ok(Event::Clear)
     }
 }
