@@ -338,3 +338,26 @@ async fn a_connection_that_ends_with_the_words_of_throttling_halves_the_others_t
     let again = had[halved..].iter().position(|n| *n == 4).expect("as many as before");
     assert!(again >= 90, "one a minute: {again} s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_connections_back_is_gone_on_with_on_those_that_are_left() {
+    let world = slow(60, 30 * SECOND);
+    let server = world.target.clone();
+    later(100 * SECOND, move || {
+        server.set(|p| p.connections_max = Some(2));
+        let words = "Maximum number of connections from user+IP exceeded".to_owned();
+        server.plan(Planned { at: Trigger::Next, fault: Fault::Bye(words), times: 2 });
+    });
+    let (had, counting) = count_connections(&world, SECOND);
+    let end = world.migrate().await;
+    counting.abort();
+    assert_eq!(end.left, []);
+    assert_eq!(world.target.struck().len(), 2);
+    all_verified(&world, 60).await;
+    let had: Vec<usize> = had.lock().unwrap().iter().map(|h| h.1).collect();
+    assert!(had[..100].contains(&4), "as many as wanted");
+    let fewer = had[100..].iter().position(|n| *n <= 2).expect("those that leave");
+    assert!(fewer < 100, "others leave after their mailbox: {fewer} s");
+    assert!(had[100 + fewer..].iter().all(|n| *n <= 2), "and no more are had again");
+    assert!(had[100 + fewer..].contains(&2), "the connections that were cut come back into their places");
+}
