@@ -77,8 +77,8 @@ impl Wish {
     }
 }
 
-/// Walks the listed messages of a mailbox in order and asks for them, in ranges within `limits`. Ends when all are asked for, or when the
-/// other side of `ranges` is gone.
+/// Walks the listed messages of a mailbox in order and asks for them, in ranges within `limits`. Ends when all are asked
+/// for, or when the other side of `ranges` is gone.
 pub async fn feed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     limits: &Limits,
