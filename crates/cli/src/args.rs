@@ -1,6 +1,7 @@
 //! What a person can type. Names are stable (docs/cli.md): added to, not renamed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mailhaul_engine::config::Rate;
 use std::path::PathBuf;
 
 /// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
@@ -177,6 +178,9 @@ pub struct CommonArgs {
     /// Compress what goes over the connections, where a server can (COMPRESS=DEFLATE): pays on slow lines only
     #[arg(long)]
     pub compress: bool,
+    /// Bytes of messages per second at most, on each side, all its connections together: 500K, 2M (K, M, G: 1024, …)
+    #[arg(long, value_name = "RATE")]
+    pub max_rate: Option<Rate>,
     /// Recognise mail that is at the new server already, by content, and copy the rest
     #[arg(long, conflicts_with = "append_anyway")]
     pub adopt: bool,

@@ -103,6 +103,7 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
         LevelArg::Octets => Level::Octets,
     };
     settings.connections = usize::from(args.connections);
+    (settings.source_rate, settings.target_rate) = (args.max_rate, args.max_rate);
     let since = args.since.as_deref().map(day).transpose()?;
     settings.selection = Selection { only: args.mailbox.clone(), exclude: args.exclude.clone(), since };
     let rule = |text: &String| match text.split_once('=') {

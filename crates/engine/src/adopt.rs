@@ -10,7 +10,9 @@ use crate::identity::{Candidate, Grade, pair_up};
 use crate::journal::{
     Baseline, Change, Item, ItemId, Journal, Ladder, Note, Origin, ReadBack, Sent, Side, State,
 };
+use crate::limits::Limits;
 use crate::message::{Fingerprint, InternalDate, Key, UidValidity};
+use crate::pacer::Pacer;
 use crate::transfer::epochs::is_renumbered;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
@@ -123,7 +125,8 @@ async fn read_target<S: Source, T: Target, J: Journal>(
     let mut losses = Losses::new(ctx);
     let (mut read, mut attempts) = (BTreeMap::new(), 0);
     loop {
-        match read_below(sessions.target(ctx).await?, job, below, &claimed).await {
+        let pacer = &ctx.pace.target;
+        match read_below(pacer, sessions.target(ctx).await?, job, below, &claimed).await {
             Ok((seen, asked)) => {
                 read.extend(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))));
                 attempts += 1;
@@ -140,6 +143,7 @@ async fn read_target<S: Source, T: Target, J: Journal>(
 }
 
 async fn read_below<S: TargetSession>(
+    pacer: &Pacer,
     session: &mut S,
     job: &Job,
     below: Key,
@@ -148,7 +152,7 @@ async fn read_below<S: TargetSession>(
     session.open(&job.target.wire).await?;
     let (keys, _) = session.keys().await?;
     let uids: Vec<Key> = keys.into_iter().filter(|k| *k < below && !claimed.contains(k)).collect();
-    Ok((read_all(session, &uids, Depth::Octets).await?, uids))
+    Ok((read_all(pacer, session, &uids, Depth::Octets).await?, uids))
 }
 
 async fn listed<S: Source, T: Target, J: Journal>(
@@ -196,6 +200,7 @@ pub async fn read_source<S: Source, T: Target, J: Journal>(
                 losses.at_source(ctx, sessions, EndError::Refused { server, doing, refusal }).await?;
             }
             Ok(None) => {
+                ctx.check_cancel()?;
                 attempts += 1;
                 let missing = items.iter().any(|i| !sent.contains_key(&i.id) && !given_up(&i.id));
                 if !missing || attempts >= ctx.settings.limits.read_attempts_max {
@@ -255,6 +260,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
             let FetchEvent::Fetched(fetched) = event else { continue };
             let Some(item) = by_key.get(&fetched.key) else { continue };
             let fingerprint = fetched.body.measured().fingerprint;
+            ctx.pace.source.correct(item.octets, fingerprint.octets);
             let facts = Sent {
                 fetched: fingerprint,
                 sent: fingerprint,
@@ -266,7 +272,9 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         }
         throttled
     };
-    let asking = ask_for(ctx, asked, memory, range_tx);
+    let messages_max = session.abilities().command_messages_max;
+    let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
+    let asking = ask_for(ctx, &limits, asked, memory, range_tx);
     let ((), fetched, throttled) = tokio::join!(asking, session.fetch(range_rx, &ctx.intake, event_tx), keep);
     fetched.map(|()| throttled)
 }
@@ -274,17 +282,21 @@ async fn read_once<S: Source, T: Target, J: Journal>(
 /// Asks for messages in ranges, within the memory share.
 async fn ask_for<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
+    limits: &Limits,
     asked: Asked<'_>,
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
 ) {
-    for (id, items) in (0..).zip(split(asked.todo, &ctx.settings.limits, asked.alone)) {
+    for (id, items) in (0..).zip(split(asked.todo, limits, asked.alone)) {
         let mut wanted = Vec::with_capacity(items.len());
         for item in items {
-            let units = memory_units(&ctx.settings.limits, item.octets);
+            let units = memory_units(limits, item.octets);
             let Ok(permit) = memory.clone().acquire_many_owned(units).await else { return };
             wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
         }
+        // Told to stop: the caller sees it, too.
+        let Ok(turn) = ctx.pace.source.turn().await else { return };
+        turn.pay(items.iter().map(|i| i.octets).sum());
         if ranges.send(FetchRange { id, way: Way::Whole, wanted }).await.is_err() {
             return;
         }

@@ -1,8 +1,10 @@
 //! Settings of a migration, parsed and valid. No secrets: those come from a [`Credentials`] provider at every
 //! login.
 
+mod rate;
 mod written;
 
+pub use rate::{NotARate, Rate};
 pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
 
 use crate::journal::Existing;
@@ -62,6 +64,10 @@ pub struct Settings {
     pub level: Level,
     /// Connections on each side, at least 1.
     pub connections: usize,
+    /// The octets of message bodies that the source gives per second, all connections together; `None` for no limit.
+    pub source_rate: Option<Rate>,
+    /// The same at the target, in both directions: what it takes, and what is read back of it.
+    pub target_rate: Option<Rate>,
     /// Which mail.
     pub selection: Selection,
     /// Where it goes.
@@ -84,6 +90,8 @@ impl Settings {
         Self {
             level: Level::Octets,
             connections: 3,
+            source_rate: None,
+            target_rate: None,
             selection: Selection::default(),
             mapping: MappingRules::default(),
             existing: None,

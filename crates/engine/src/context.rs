@@ -6,10 +6,14 @@ use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Persistence};
 use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side};
 use crate::pace::BackOff;
+use crate::pacer::Pace;
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress};
+use crate::quirks;
+use crate::seats::{Seat, Seats};
 use crate::transfer::spool::{Body, Intake};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -39,6 +43,10 @@ pub struct Context<S, T, J> {
     pub probe: Probe,
     /// Where bodies are put.
     pub intake: Intake,
+    /// How fast bodies may move.
+    pub pace: Pace,
+    /// Who has a connection.
+    pub seats: Arc<Seats>,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
     /// Rung whenever messages were stored: the verifier has work.
@@ -114,13 +122,13 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
     /// One more session at the source, beside others of this run; `None` when the server gives none. Many servers allow a
     /// user few connections at a time, and say so only then: the others do its work.
-    pub async fn another_source(&self) -> Option<S::Session> {
-        self.another(Side::Source, self.source.connect(), |s| s.abilities()).await
+    pub async fn another_source(&self, seat: Seat) -> Option<(S::Session, Seat)> {
+        self.another(Side::Source, seat, self.source.connect(), |s| s.abilities()).await
     }
 
     /// One more session at the target.
-    pub async fn another_target(&self) -> Option<T::Session> {
-        self.another(Side::Target, self.target.connect(), |s| s.abilities()).await
+    pub async fn another_target(&self, seat: Seat) -> Option<(T::Session, Seat)> {
+        self.another(Side::Target, seat, self.target.connect(), |s| s.abilities()).await
     }
 
     fn connected(&self, side: Side, abilities: &Abilities) {
@@ -134,9 +142,10 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
     async fn another<Session>(
         &self,
         side: Side,
+        seat: Seat,
         connecting: impl Future<Output = Result<Session, EndError>> + Send,
         abilities: impl Fn(&Session) -> &Abilities,
-    ) -> Option<Session> {
+    ) -> Option<(Session, Seat)> {
         let tried = tokio::select! {
             tried = connecting => tried,
             () = self.cancel.cancelled() => return None,
@@ -144,9 +153,11 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         match tried {
             Ok(session) => {
                 self.connected(side, abilities(&session));
-                Some(session)
+                seat.given();
+                Some((session, seat))
             }
             Err(error) => {
+                seat.refused(&error);
                 self.bus.tell(Progress::FewerConnections { side: side.into(), why: error.to_string() });
                 None
             }
@@ -187,6 +198,9 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
                 }
                 _ => return Err(at(side, error)),
             };
+            if quirks::asks_for_less(&error) {
+                self.seats.throttled(side);
+            }
             let wait = back_off.next(asked);
             self.bus.tell(Progress::waiting(side, error.to_string(), wait));
             self.sleep(wait).await?;
@@ -196,8 +210,9 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
 /// An error at one side.
 pub fn at(side: Side, error: EndError) -> Error {
-    match side {
-        Side::Source => Error::Source(error),
-        Side::Target => Error::Target(error),
+    match (side, error) {
+        (_, EndError::Stopped) => Error::Interrupted,
+        (Side::Source, error) => Error::Source(error),
+        (Side::Target, error) => Error::Target(error),
     }
 }

@@ -146,6 +146,10 @@ pub struct Abilities {
     pub creates_roles: bool,
     /// Largest message the server takes, in octets (APPENDLIMIT, RFC 7889).
     pub append_limit_octets: Option<u64>,
+    /// Most messages that one command may name (MESSAGELIMIT, RFC 9738).
+    pub command_messages_max: Option<u64>,
+    /// Most messages that one command may store (MESSAGELIMIT and SAVELIMIT, RFC 9738).
+    pub append_messages_max: Option<u64>,
     /// Removing one's own messages is possible without touching others (UID EXPUNGE).
     pub expunges_by_uid: bool,
     /// Conditional STORE (CONDSTORE).

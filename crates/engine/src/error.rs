@@ -185,6 +185,9 @@ pub enum EndError {
         /// The system's words.
         what: String,
     },
+    /// The caller asked to stop while it waited.
+    #[error("stopped")]
+    Stopped,
 }
 
 impl EndError {
@@ -199,7 +202,7 @@ impl EndError {
             | Self::LoginRefused { .. }
             | Self::NoCredentials { .. }
             | Self::Unsupported { .. } => (Scope::Account, Permanent),
-            Self::Spool { .. } => (Scope::Run, Permanent),
+            Self::Spool { .. } | Self::Stopped => (Scope::Run, Permanent),
             Self::Refused { refusal, .. } => refusal.reach(),
         };
         Reach { scope, persistence }

@@ -6,7 +6,7 @@ use crate::end::{
     UidListing, Wanted, Way,
 };
 use crate::error::EndError;
-use crate::imap_session::{Item, Link, Opener, flags, open};
+use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
 use crate::limits::LISTED_OCTETS_MAX;
 use crate::message::{InternalDate, Key, UidValidity};
 use crate::quirks;
@@ -56,6 +56,12 @@ fn lineage(fetch: &Fetch) -> Option<String> {
         .map(|id| format!("gm-msgid:{id}"))
         .or_else(|| fetch.email_id.as_ref().map(|id| text("emailid", id)))
         .or_else(|| fetch.x_guid.as_ref().map(|id| text("x-guid", id)))
+}
+
+/// A server may answer in any order.
+fn ascending(mut piece: Vec<Listed>) -> Vec<Listed> {
+    piece.sort_unstable_by_key(|l| l.key);
+    piece
 }
 
 fn listed(fetch: &Fetch) -> Option<Listed> {
@@ -183,8 +189,9 @@ impl SourceSession for ImapSourceSession {
         let limits = self.0.limits().clone();
         let silence = limits.command.max(limits.silence);
         self.0.send(self.0.examining(mailbox), "EXAMINE", silence, sink.clone());
-        let fetch = self.0.send(Command::uid_fetch("1:*", self.listing_items()), "UID FETCH", silence, sink);
-        let (mut opened, mut piece, mut count) = (Some(opened), Vec::new(), 0);
+        let all = Command::uid_fetch("1:*", self.listing_items());
+        let mut fetch = self.0.send(all, "UID FETCH", silence, sink.clone());
+        let (mut opened, mut piece, mut count, mut cut) = (Some(opened), Vec::new(), 0, Cut::new(Key(1)));
         while let Some(item) = items.recv().await {
             match item {
                 Item::Opened(facts) => {
@@ -198,11 +205,18 @@ impl SourceSession for ImapSourceSession {
                         piece.push(listed);
                     }
                 }
-                Item::Data(data) => self.0.count(&data),
+                Item::Data(data) => {
+                    cut.note(&data);
+                    self.0.count(&data);
+                }
                 Item::Done { id, status: Status::Ok, .. } if id != fetch => {}
-                Item::Done { status: Status::Ok, .. } => {
-                    let _ = out.send(std::mem::take(&mut piece)).await;
-                    return Ok(count);
+                Item::Done { status: Status::Ok, text, .. } => {
+                    let Some(last) = cut.rest(&text) else {
+                        let _ = out.send(ascending(piece)).await;
+                        return Ok(count);
+                    };
+                    let rest = Command::uid_fetch(&format!("1:{last}"), self.listing_items());
+                    fetch = self.0.send(rest, "UID FETCH", silence, sink.clone());
                 }
                 Item::Done { id, status, text } => {
                     let doing = if id == fetch { "UID FETCH" } else { "EXAMINE" };
@@ -212,7 +226,7 @@ impl SourceSession for ImapSourceSession {
                 _ => {}
             }
             if piece.len() >= limits.listing_piece_messages
-                && out.send(std::mem::take(&mut piece)).await.is_err()
+                && out.send(ascending(std::mem::take(&mut piece))).await.is_err()
             {
                 break;
             }

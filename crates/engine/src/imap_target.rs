@@ -12,7 +12,7 @@ use crate::message::{Key, UidValidity};
 use crate::quirks;
 use bytes::Bytes;
 use mailhaul_imap::{
-    AppendMessage, Body as WireBody, Command, Fetch, ResponseCode, Status, StatusText, UidSet, Untagged,
+    AppendMessage, Body as WireBody, Command, Fetch, ResponseCode, Status, StatusText, Untagged,
 };
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
@@ -33,6 +33,14 @@ pub struct ImapTarget(pub Opener);
 /// A connection to it.
 #[derive(Debug)]
 pub struct ImapTargetSession(Link);
+
+impl ImapTargetSession {
+    /// How many UIDs one command may name.
+    fn uids_max(&self) -> usize {
+        let limit = self.0.abilities().command_messages_max;
+        limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)).max(1)
+    }
+}
 
 impl Target for ImapTarget {
     type Session = ImapTargetSession;
@@ -140,7 +148,7 @@ impl TargetSession for ImapTargetSession {
             (Depth::Facts, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
             (Depth::Facts, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
         };
-        let mut todo = uids.chunks(READ_UIDS);
+        let mut todo = uids.chunks(self.uids_max().min(READ_UIDS));
         let (mut in_flight, mut refused, mut meter) = (0, None, None);
         loop {
             while in_flight < READS_IN_FLIGHT {
@@ -196,13 +204,14 @@ impl TargetSession for ImapTargetSession {
                 }
             }
         } else {
-            let all = uid_set(uids.iter().map(|(uid, _)| *uid));
-            self.0.ask(Command::uid_store_add(&all, "\\Deleted", None), "UID STORE").await?;
+            for some in uids.chunks(self.uids_max()) {
+                let some = uid_set(some.iter().map(|(uid, _)| *uid));
+                self.0.ask(Command::uid_store_add(&some, "\\Deleted", None), "UID STORE").await?;
+            }
         }
         let doomed: Vec<Key> = uids.iter().map(|(uid, _)| *uid).filter(|u| !kept.contains(u)).collect();
-        let set: UidSet = uid_set(doomed.iter().copied());
-        if !set.is_empty() {
-            self.0.ask(Command::uid_expunge(&set), "UID EXPUNGE").await?;
+        for some in doomed.chunks(self.uids_max()) {
+            self.0.ask(Command::uid_expunge(&uid_set(some.iter().copied())), "UID EXPUNGE").await?;
         }
         let (left, _) = self.0.keys().await?;
         Ok(doomed.into_iter().filter(|uid| left.binary_search(uid).is_err()).collect())

@@ -27,6 +27,7 @@ pub mod message;
 pub mod names;
 pub mod net;
 pub mod pace;
+pub mod pacer;
 pub mod plan;
 pub mod probe;
 pub mod progress;
@@ -35,6 +36,7 @@ mod recount;
 pub mod report;
 mod reread;
 pub mod run;
+pub mod seats;
 pub mod survey;
 #[cfg(test)]
 mod survey_testing;

@@ -70,6 +70,12 @@ pub struct Limits {
     pub back_off_min: Duration,
     /// Longest wait before connecting again.
     pub back_off_max: Duration,
+    /// Without trouble for this long, one connection more is asked for, up to the number wanted.
+    pub connections_calm: Duration,
+    /// The same at most, however often one more was refused: each time it doubles.
+    pub connections_calm_max: Duration,
+    /// Throttling that several connections are told within this time is one trouble.
+    pub connections_one_trouble: Duration,
     /// Without any success for this long, the account is given up for this run.
     pub give_up: Duration,
     /// Times one message may break its FETCH before it counts as unreadable.
@@ -117,6 +123,9 @@ impl Default for Limits {
             lease_margin: Duration::from_secs(30),
             back_off_min: Duration::from_secs(1),
             back_off_max: Duration::from_secs(300),
+            connections_calm: Duration::from_secs(60),
+            connections_calm_max: Duration::from_secs(3600),
+            connections_one_trouble: Duration::from_secs(10),
             give_up: Duration::from_secs(1800),
             read_attempts_max: 3,
             broken_in_a_row_max: 50,
@@ -127,6 +136,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// These limits where one batch or range may hold no more than so many messages and octets.
+    #[must_use]
+    pub fn narrowed(&self, messages_max: Option<u64>, octets_max: Option<u64>) -> Self {
+        let messages = messages_max.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX).max(1));
+        let octets = octets_max.unwrap_or(u64::MAX);
+        Self {
+            batch_messages_max: self.batch_messages_max.min(messages),
+            batch_octets_max: self.batch_octets_max.min(octets),
+            fetch_range_messages_max: self.fetch_range_messages_max.min(messages),
+            fetch_range_octets_max: self.fetch_range_octets_max.min(octets),
+            ..self.clone()
+        }
+    }
+
     /// The settle time after a lost connection (law 4), given the longest commit measured on the target.
     pub fn settle(&self, longest_commit: Option<Duration>) -> Duration {
         #[cfg(mailhaul_mutants)]

@@ -3,7 +3,7 @@
 
 pub mod body;
 
-use crate::error::{Refusal, RefusalClass};
+use crate::error::{EndError, Refusal, RefusalClass};
 use mailhaul_imap::{Status, StatusText};
 use std::time::Duration;
 
@@ -84,6 +84,19 @@ pub fn refusal(status: Status, text: &StatusText) -> Refusal {
     Refusal { class: classify(bad, code.as_deref(), &words), bad, code, text: words }
 }
 
+/// True when a server says that it is asked for too much at once: as a refusal, or as the last words of a connection.
+pub fn asks_for_less(error: &EndError) -> bool {
+    match error {
+        EndError::Lost { what, .. } => are_of_throttling(what),
+        error => error.throttled().is_some(),
+    }
+}
+
+/// The same of words alone.
+pub fn are_of_throttling(words: &str) -> bool {
+    matches!(classify(false, None, words), RefusalClass::Throttled(_))
+}
+
 /// What a refusal means.
 pub fn classify(bad: bool, code: Option<&str>, text: &str) -> RefusalClass {
     let lower = text.to_ascii_lowercase();
@@ -111,6 +124,15 @@ fn named_wait(lower: &str) -> Option<Duration> {
 mod tests {
     use super::*;
     use RefusalClass as C;
+
+    #[test]
+    fn a_connection_that_ends_with_the_words_of_throttling_asks_for_less() {
+        let lost = |what: &str| EndError::Lost { server: "h:1".into(), doing: "FETCH", what: what.into() };
+        assert!(asks_for_less(&lost("BYE Too many simultaneous connections. (Failure)")));
+        assert!(asks_for_less(&lost("BYE UID FETCH Rate limit hit")));
+        assert!(!asks_for_less(&lost("BYE the server is restarted")));
+        assert!(!asks_for_less(&lost("end of the connection")));
+    }
 
     #[test]
     fn refusals_are_understood() {

@@ -1,32 +1,33 @@
 //! One migration, end to end: survey, plan, transfer, verify, report. Every stage starts by reading the journal,
 //! so that going on after an interruption is not a feature with its own code.
 
+mod crew;
+
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
-use crate::error::{EndError, Error, Question, Refusal};
+use crate::error::{Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
+use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
+use crate::seats::Seats;
 use crate::survey::Survey;
-use crate::transfer::copy::{CopyEnd, copy};
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
-use crate::transfer::memory_share;
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
-use crate::verify::{self, Scope};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::verify::Scope;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// One account pair and its journal.
@@ -158,6 +159,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     fn context(&self, run: RunId) -> Ctx<S, T, J> {
+        let cancel = self.cancel.child_token();
         Arc::new(Context {
             source: self.source.clone(),
             target: self.target.clone(),
@@ -165,7 +167,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             run,
             settings: self.settings.clone(),
             bus: self.bus.clone(),
-            cancel: self.cancel.child_token(),
+            pace: Pace::new(&self.settings, &cancel),
+            seats: Seats::new(&self.settings),
+            cancel,
             clock: self.clock.clone(),
             probe: self.probe.clone(),
             intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
@@ -208,7 +212,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let moving = in_plan(&jobs(ctx).await?, &plan);
         let all = moving.len();
         let to_copy = unchanged::to_copy(ctx, moving, &old, &new).await?;
-        let left = self.transfer(ctx, &to_copy, sessions).await?;
+        let left = crew::transfer(ctx, &to_copy, sessions).await?;
         // What was told before something was sent says nothing of the time after.
         let new = match to_copy.len() {
             0 => new,
@@ -217,7 +221,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         };
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         // Anew: a target mailbox may have got another epoch meanwhile.
-        let questions = self.prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level, &new).await?;
+        let questions = crew::prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level, &new).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -258,101 +262,6 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         Ok((survey, plan))
     }
 
-    /// Copies all mailboxes, several at a time, and reads back beside it.
-    async fn transfer(
-        &self,
-        ctx: &Ctx<S, T, J>,
-        jobs: &[Job],
-        mut first: Sessions<S, T>,
-    ) -> Result<Vec<(MailboxId, String)>, Error> {
-        if jobs.is_empty() {
-            first.close().await;
-            return Ok(Vec::new());
-        }
-        let connections = self.settings.connections.max(1);
-        // One of the target's connections reads back; with a single one it does so after the copying (law 9).
-        let readers = usize::from(connections > 1 && self.settings.level != Level::Counts);
-        let writers = (connections - readers).clamp(1, jobs.len().max(1));
-        let queue = Arc::new(Mutex::new(largest_first(jobs)));
-        let left = Arc::new(Mutex::new(Vec::new()));
-        let done = CancellationToken::new();
-        let mut copying = JoinSet::new();
-        let mut first = Some(first);
-        for _ in 0..writers {
-            let (ctx, queue, left) = (ctx.clone(), queue.clone(), left.clone());
-            let sessions = first.take();
-            copying.spawn(async move {
-                let mut more = Sessions::default();
-                match sessions {
-                    Some(first) => work(&ctx, first, &queue, &left, writers).await,
-                    None if more.connect_more(&ctx).await => work(&ctx, more, &queue, &left, writers).await,
-                    None => Ok(()),
-                }
-            });
-        }
-        let mut reading = JoinSet::new();
-        if readers > 0 {
-            let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
-            reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
-        }
-        let copied = join(ctx, &mut copying).await;
-        done.cancel();
-        let read = join(ctx, &mut reading).await;
-        copied?;
-        read?;
-        let left = left.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        note_left(ctx, &left).await?;
-        Ok(left)
-    }
-
-    /// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time.
-    async fn prove(
-        &self,
-        ctx: &Ctx<S, T, J>,
-        jobs: &[Job],
-        scope: Scope,
-        level: Level,
-        told: &Told,
-    ) -> Result<Vec<Question>, Error> {
-        let mut queue = VecDeque::new();
-        for (at, job) in jobs.iter().enumerate() {
-            if verify::is_proven(ctx, job, told).await? {
-                ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
-            } else {
-                queue.push_back((at, job.clone()));
-            }
-        }
-        let workers = self.settings.connections.clamp(1, queue.len().max(1));
-        let queue = Arc::new(Mutex::new(queue));
-        let asked = Arc::new(Mutex::new(BTreeMap::new()));
-        let mut proving = JoinSet::new();
-        for worker in 0..workers {
-            let (ctx, queue, asked) = (ctx.clone(), queue.clone(), asked.clone());
-            proving.spawn(async move {
-                let mut sessions = Sessions::<S, T>::default();
-                if worker > 0 {
-                    sessions.target = ctx.another_target().await;
-                    if sessions.target.is_none() {
-                        return Ok(());
-                    }
-                }
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                    let Some((at, job)) = next else { break };
-                    ctx.check_cancel()?;
-                    if let Some(question) = prove_one(&ctx, &mut sessions, &job, scope, level).await? {
-                        asked.lock().unwrap_or_else(PoisonError::into_inner).insert(at, question);
-                    }
-                }
-                sessions.close().await;
-                Ok(())
-            });
-        }
-        join(ctx, &mut proving).await?;
-        let asked = std::mem::take(&mut *asked.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(asked.into_values().collect())
-    }
-
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
@@ -376,7 +285,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         }
         sessions.close().await;
         note_left(ctx, &left).await?;
-        let questions = self.prove(ctx, &jobs, Scope::All, level, &Told::default()).await?;
+        let questions = crew::prove(ctx, &jobs, Scope::All, level, &Told::default()).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -407,86 +316,6 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ended?;
         Ok(end)
     }
-}
-
-/// Waits for all tasks; the first failure stops the others at their next commit point, and is what is told.
-async fn join<S: Source, T: Target, J: Journal>(
-    ctx: &Ctx<S, T, J>,
-    tasks: &mut JoinSet<Result<(), Error>>,
-) -> Result<(), Error> {
-    let mut first = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let result = match ended {
-            Ok(result) => result,
-            // A panic goes on as one: nothing of a half-known state is reported.
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(Error::Interrupted),
-            },
-        };
-        if let Err(error) = result {
-            ctx.cancel.cancel();
-            let told: &Result<(), Error> = &first;
-            if told.is_ok() || matches!(told, Err(Error::Interrupted)) {
-                first = Err(error);
-            }
-        }
-    }
-    first
-}
-
-/// One worker: takes mailboxes from the queue until it is empty.
-async fn work<S: Source, T: Target, J: Journal>(
-    ctx: &Ctx<S, T, J>,
-    mut sessions: Sessions<S, T>,
-    queue: &Mutex<VecDeque<Job>>,
-    left: &Mutex<Vec<(MailboxId, String)>>,
-    writers: usize,
-) -> Result<(), Error> {
-    let memory = memory_share(&ctx.settings.limits, writers);
-    sessions.connect_both(ctx).await?;
-    loop {
-        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some(mut job) = next else { break };
-        ctx.check_cancel()?;
-        let (source, target) = (job.record.source.text.clone(), job.target.text.clone());
-        let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
-        let mailbox = job.record.id;
-        ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
-        match copy(ctx, &mut sessions, &mut job, &memory).await? {
-            CopyEnd::Done => {}
-            CopyEnd::Left(why) => left.lock().unwrap_or_else(PoisonError::into_inner).push((mailbox, why)),
-            CopyEnd::Full(refusal) => return Err(full(refusal)),
-        }
-    }
-    // Connections are given back as soon as there is nothing more to do.
-    sessions.close().await;
-    Ok(())
-}
-
-/// Proves one mailbox: what is there, octet by octet where it was not read yet, and that all of it is there.
-async fn prove_one<S: Source, T: Target, J: Journal>(
-    ctx: &Ctx<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    scope: Scope,
-    level: Level,
-) -> Result<Option<Question>, Error> {
-    verify::sweep(ctx, sessions, job, scope, level).await?;
-    let question = match verify::presence(ctx, sessions, job).await {
-        Ok(question) => question,
-        // One mailbox that cannot be opened any more keeps the others from nothing.
-        Err(Error::Target(EndError::Refused { refusal, .. })) => {
-            let why = format!("{} cannot be opened: {refusal}", job.target.text);
-            note_left(ctx, &[(job.record.id, why)]).await?;
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    // What was found by content only now is read back like the rest.
-    verify::sweep(ctx, sessions, job, Scope::New, level).await?;
-    ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
-    Ok(question)
 }
 
 /// Keeps for the report why mailboxes could not be finished.
@@ -528,16 +357,6 @@ async fn reach_source<S: Source, T: Target, J: Journal>(
 fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
     let moving: BTreeSet<&Name> = plan.steps.iter().map(|step| &step.record.source).collect();
     jobs.iter().filter(|job| moving.contains(&job.record.source)).cloned().collect()
-}
-
-fn full(refusal: Refusal) -> Error {
-    Error::Full { refusal }
-}
-
-fn largest_first(jobs: &[Job]) -> VecDeque<Job> {
-    let mut jobs = jobs.to_vec();
-    jobs.sort_by_key(|j| (std::cmp::Reverse(j.record.octets.or(j.record.messages)), j.record.id));
-    jobs.into()
 }
 
 fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) {

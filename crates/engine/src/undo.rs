@@ -15,7 +15,7 @@ use crate::error::{EndError, Error};
 use crate::journal::{Change, Item, Journal, Origin, Side, State};
 use crate::message::Key;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
-use crate::transfer::resolve::read_all;
+use crate::transfer::resolve::read_at_once;
 use intent::Intents;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,7 +141,7 @@ async fn read_facts<S: TargetSession>(
     if opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
         return Ok(None);
     }
-    read_all(session, uids, Depth::Facts).await.map(Some)
+    read_at_once(session, uids, Depth::Facts).await.map(Some)
 }
 
 /// The flags are those of the first read-back. `\Deleted` alone was set by an undo that did not come to its end, where one

@@ -17,9 +17,11 @@ use crate::error::{EndError, Error};
 use crate::identity::Grade;
 use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin, Reason, Side, State};
 use crate::message::Key;
+use crate::pacer::Pacer;
 use crate::progress::Progress;
+use crate::seats::Seat;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
-use crate::transfer::resolve::open_and_read;
+use crate::transfer::resolve::{open_and_read, pieces};
 use crate::transfer::unchanged::{self, Told};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,8 +50,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     done: &CancellationToken,
 ) -> Result<(), Error> {
     // Without a connection of its own all is read back at the end.
-    let Some(session) = ctx.another_target().await else { return Ok(()) };
-    let mut sessions = Sessions::<S, T> { source: None, target: Some(session) };
+    let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(()) };
     // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
     // sweep at the end, else each round would walk over everything stored so far.
     let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
@@ -63,7 +64,11 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
         if last_round {
             break;
         }
-        if read == 0 {
+        if seat.is_surplus() {
+            sessions.close().await;
+            let Some(another) = connection_beside(ctx, done).await else { return Ok(()) };
+            (sessions, seat) = another;
+        } else if read == 0 {
             tokio::select! {
                 () = ctx.stored.notified() => {}
                 () = done.cancelled() => {}
@@ -73,6 +78,30 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     }
     sessions.close().await;
     Ok(())
+}
+
+/// A connection to the target beside those that append, as soon as it is given; `None` when `done` comes before it.
+async fn connection_beside<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    done: &CancellationToken,
+) -> Option<(Sessions<S, T>, Seat)> {
+    let connecting = async {
+        loop {
+            let seat = ctx.seats.another(&[Side::Target]).and_then(|mut seats| seats.pop());
+            if let Some(seat) = seat
+                && let Some((session, seat)) = ctx.another_target(seat).await
+            {
+                return (Sessions { source: None, target: Some(session) }, seat);
+            }
+            ctx.seats.more_soon(&[Side::Target]).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = done.cancelled() => None,
+        () = ctx.cancel.cancelled() => None,
+        connected = connecting => Some(connected),
+    }
 }
 
 /// Reads back one mailbox to `level`. Returns how many items were read.
@@ -175,9 +204,11 @@ async fn read_items<S: Source, T: Target, J: Journal>(
     let mut disagree: Vec<Key> = Vec::new();
     loop {
         ctx.probe.pass("read back").await;
-        let uids: Vec<Key> = items.keys().filter(|k| !answered.contains(k)).copied().collect();
+        let octets = |item: &Item| item.sent.as_ref().map_or(item.octets, |s| s.sent.octets);
+        let open = items.iter().filter(|(uid, _)| !answered.contains(uid));
+        let sized: Vec<(Key, u64)> = open.map(|(uid, item)| (*uid, octets(item))).collect();
         let session = sessions.target(ctx).await?;
-        match read_once(ctx, session, job, items, &uids, depth, &mut answered, &mut disagree).await? {
+        match read_once(ctx, session, job, items, &sized, depth, &mut answered, &mut disagree).await? {
             Ok(()) => break,
             Err(error) if error.is_connection() || error.throttled().is_some() => {
                 losses.at_target(ctx, sessions, error).await?;
@@ -199,7 +230,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
     session: &mut T::Session,
     job: &Job,
     items: &BTreeMap<Key, Item>,
-    uids: &[Key],
+    sized: &[(Key, u64)],
     depth: Depth,
     answered: &mut BTreeSet<Key>,
     disagree: &mut Vec<Key>,
@@ -230,9 +261,28 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         }
         write(ctx, job, items, &mut changes).await
     };
-    let (read, compared) = tokio::join!(session.read(uids, depth, tx), compare);
+    let (read, compared) = tokio::join!(read_in_turns(&ctx.pace.target, session, sized, depth, tx), compare);
     compared?;
     Ok(read)
+}
+
+/// Reads messages of these sizes, no faster than the rate allows.
+async fn read_in_turns<S: TargetSession>(
+    pacer: &Pacer,
+    session: &mut S,
+    sized: &[(Key, u64)],
+    depth: Depth,
+    out: mpsc::Sender<Seen>,
+) -> Result<(), EndError> {
+    let octets_max = pacer.piece_octets().filter(|_| depth == Depth::Octets);
+    for piece in pieces(sized, octets_max) {
+        if octets_max.is_some() {
+            pacer.turn().await?.pay(piece.iter().map(|(_, octets)| octets).sum());
+        }
+        let uids: Vec<Key> = piece.iter().map(|(uid, _)| *uid).collect();
+        session.read(&uids, depth, out.clone()).await?;
+    }
+    Ok(())
 }
 
 /// What one answer says about an item.
@@ -319,7 +369,8 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
     sessions.abort_target();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(sessions.target(ctx).await?, job, disagree, Depth::Octets).await {
+        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, disagree, Depth::Octets).await
+        {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

@@ -2,7 +2,7 @@
 
 use crate::capability::Capabilities;
 use crate::cursor::parse_number;
-use crate::message::UidValidity;
+use crate::message::{Uid, UidValidity};
 use crate::uid_set::{UidSequence, UidSet};
 use bytes::Bytes;
 
@@ -56,6 +56,13 @@ pub enum ResponseCode {
     Modified(UidSet),
     /// RFC 8474.
     MailboxId(Bytes),
+    /// RFC 9738: the command names more messages than one may.
+    MessageLimit {
+        /// How many may be named.
+        limit: u32,
+        /// The lowest UID that was done, where some were.
+        lowest: Option<Uid>,
+    },
     /// Any other: its name in upper case, and what follows it.
     Other {
         /// `OVERQUOTA`, `READ-ONLY`, ….
@@ -77,6 +84,7 @@ impl ResponseCode {
             Self::PermanentFlags(_) => "PERMANENTFLAGS",
             Self::Modified(_) => "MODIFIED",
             Self::MailboxId(_) => "MAILBOXID",
+            Self::MessageLimit { .. } => "MESSAGELIMIT",
             Self::Other { name, .. } => name,
         }
     }
@@ -109,6 +117,16 @@ impl ResponseCode {
             }
             "MODIFIED" => Self::Modified(UidSet::parse(argument)?),
             "MAILBOXID" => Self::MailboxId(inner()?),
+            "MESSAGELIMIT" => {
+                let mut numbers =
+                    argument.split(|b| *b == b' ').map(|n| u32::try_from(parse_number(n)?).ok());
+                let limit = numbers.next()??;
+                let lowest = match numbers.next() {
+                    Some(uid) => Some(Uid::new(uid?)?),
+                    None => None,
+                };
+                Self::MessageLimit { limit, lowest }
+            }
             _ => return None,
         })
     }
@@ -156,4 +174,22 @@ fn code_end(inner: &[u8]) -> Option<usize> {
         }
         false
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_limit_names_the_lowest_uid_done_where_some_were() {
+        let code = |text: &'static str| StatusText::parse(&Bytes::from_static(text.as_bytes())).code;
+        let limit = |limit, lowest| Some(ResponseCode::MessageLimit { limit, lowest });
+        assert_eq!(code("[MESSAGELIMIT 1000 23221] done in part"), limit(1000, Uid::new(23221)));
+        assert_eq!(code("[messagelimit 3] too many"), limit(3, None));
+        for odd in
+            ["[MESSAGELIMIT] x", "[MESSAGELIMIT many 3] x", "[MESSAGELIMIT 3 0] x", "[MESSAGELIMIT 3 x] x"]
+        {
+            assert!(matches!(code(odd), Some(ResponseCode::Other { .. })), "{odd}");
+        }
+    }
 }

@@ -57,6 +57,9 @@ pub struct Profile {
     pub quota_octets: Option<u64>,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit: Option<u64>,
+    /// MESSAGELIMIT (RFC 9738): of more messages FETCH, STORE and UID EXPUNGE do those with the highest UIDs, from the highest
+    /// down, and APPEND refuses all.
+    pub message_limit: Option<usize>,
     /// Line feeds alone.
     pub lone_lf: LoneLf,
     /// A header line without a colon is refused, as Cyrus does.
@@ -75,6 +78,8 @@ pub struct Profile {
     pub merges: bool,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
+    /// Every login is refused with these words.
+    pub refuse_logins: Option<String>,
     /// So many connections of a user at a time; a further login is refused.
     pub connections_max: Option<usize>,
     /// A command that stores takes this long; the store happens even if the client is gone by then.
@@ -104,6 +109,7 @@ impl Default for Profile {
             prefix: "",
             quota_octets: None,
             append_limit: None,
+            message_limit: None,
             lone_lf: LoneLf::Keep,
             refuse_bad_header: false,
             refuse: None,
@@ -113,6 +119,7 @@ impl Default for Profile {
             refuse_nul: false,
             merges: false,
             size_adds: 0,
+            refuse_logins: None,
             connections_max: None,
             commit_delay: Duration::ZERO,
         }
@@ -166,6 +173,7 @@ impl Profile {
             }
         }
         all.extend(limit);
+        all.extend(self.message_limit.map(|l| format!("MESSAGELIMIT={l}")));
         all.extend(self.extra_capabilities.iter().cloned());
         all.join(" ")
     }

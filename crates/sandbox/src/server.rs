@@ -127,6 +127,11 @@ impl Sandbox {
         self.with(user, |a| a.mailboxes.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// The connections that a user has now.
+    pub fn connected(&self, user: &str) -> usize {
+        self.world().connected.get(user).copied().unwrap_or(0)
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.world().counters.clone()
@@ -153,6 +158,7 @@ impl Sandbox {
         let connected = world.connected.entry(user.to_owned()).or_default();
         let allowed = most.is_none_or(|most| *connected < most);
         *connected += usize::from(allowed);
+        world.counters.refused_connections += u64::from(!allowed);
         allowed
     }
 
@@ -204,6 +210,18 @@ impl Sandbox {
             world.counters.refused_logins += 1;
         }
         good
+    }
+
+    /// The first of so many messages that a command does, if it names more than the profile allows.
+    pub(crate) fn first_within_limit(&self, what: &'static str, named: usize) -> Option<(usize, usize)> {
+        let mut world = self.world();
+        let limit = world.profile.message_limit.filter(|limit| (1..named).contains(limit))?;
+        *world.counters.over_limit.entry(what).or_default() += 1;
+        Some((named - limit, limit))
+    }
+
+    pub(crate) fn refused_login(&self) {
+        self.world().counters.refused_logins += 1;
     }
 
     pub(crate) fn count(&self, verb: &str) {

@@ -18,6 +18,10 @@ pub struct Counters {
     pub logins: u64,
     /// Refused logins.
     pub refused_logins: u64,
+    /// Commands that named more messages than one may (RFC 9738), by what they asked for.
+    pub over_limit: BTreeMap<&'static str, u64>,
+    /// Logins refused because the user has too many connections.
+    pub refused_connections: u64,
     /// Octets of the messages whose bodies were written to a client.
     pub octets_given: u64,
     /// Octets of the messages that came with APPEND, stored or not.

@@ -29,10 +29,14 @@ mod killed;
 mod ladder;
 #[path = "engine/late.rs"]
 mod late;
+#[path = "engine/message_limit.rs"]
+mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
+#[path = "engine/pacing.rs"]
+mod pacing;
 #[path = "engine/patience.rs"]
 mod patience;
 #[path = "engine/peers.rs"]

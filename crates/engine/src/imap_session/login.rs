@@ -286,6 +286,11 @@ impl Raw {
             overlap: capabilities.literal_mode() == LiteralMode::Plus,
             creates_roles: capabilities.create_special_use(),
             append_limit_octets: capabilities.append_limit(),
+            command_messages_max: capabilities.message_limit(),
+            append_messages_max: [capabilities.message_limit(), capabilities.save_limit()]
+                .into_iter()
+                .flatten()
+                .min(),
             expunges_by_uid: capabilities.uidplus(),
             conditional_store: capabilities.condstore(),
             // With both announced, revision 1 is spoken until IMAP4rev2 is enabled (RFC 9051, 6.3.1), which is not done.

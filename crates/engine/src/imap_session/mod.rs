@@ -1,5 +1,6 @@
 //! One IMAP connection: opened, encrypted, logged in, then driven by a task of its own.
 
+mod cut;
 mod driver;
 mod login;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
 
+pub(crate) use cut::Cut;
 pub(crate) use driver::{Bodies, Item, Request};
 
 /// Items of one command on their way to whoever asked. Bounded: a slow reader stops the socket.
@@ -238,22 +240,29 @@ impl Link {
         for command in commands {
             self.send(command, doing, limit, sink.clone());
         }
-        drop(sink);
         let (mut keys, mut facts, mut refused) = (Vec::new(), None, None);
+        let mut cut = Cut::new(Key(1));
         while open > 0 {
             match items.recv().await {
                 Some(Item::Data(Untagged::Fetch(fetch))) => {
                     keys.extend(fetch.uid.map(|uid| Key(uid.get().into())));
                 }
-                Some(Item::Data(data)) => self.count(&data),
+                Some(Item::Data(data)) => {
+                    cut.note(&data);
+                    self.count(&data);
+                }
                 Some(Item::Opened(said)) => {
                     self.exists = u64::from(said.exists);
                     facts = Some(*said);
                 }
                 Some(Item::Done { status, text, .. }) => {
                     open -= 1;
-                    if status != Status::Ok && refused.is_none() {
-                        refused = Some(quirks::refusal(status, &text));
+                    if status != Status::Ok {
+                        refused = refused.or_else(|| Some(quirks::refusal(status, &text)));
+                    } else if let Some(last) = cut.rest(&text) {
+                        let rest = Command::uid_fetch(&format!("1:{last}"), "(UID)");
+                        self.send(rest, doing, limit, sink.clone());
+                        open += 1;
                     }
                 }
                 Some(Item::Lost(error)) => return Err(error),

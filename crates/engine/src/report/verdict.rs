@@ -164,6 +164,7 @@ fn exit_code_at(side: Side, error: &EndError) -> u8 {
         | EndError::TimedOut { .. }
         | EndError::Protocol { .. } => 13,
         EndError::Unsupported { .. } | EndError::Spool { .. } => 1,
+        EndError::Stopped => 130,
         EndError::Refused { refusal, .. } => match refusal.class {
             RefusalClass::Login => 12,
             RefusalClass::Quota if side == Side::Target => 14,

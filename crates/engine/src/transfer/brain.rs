@@ -68,6 +68,9 @@ pub enum Event {
     Answered(BatchNo, Vec<Answer>, Duration),
     /// A step of the ladder was taken on a message.
     Laddered(Ready),
+    /// It is this mailbox's turn to send a batch at once: the answer to [`Action::AwaitTurn`]. A turn that is of no use now
+    /// is lost.
+    Turn,
     /// There is a connection to the target and nothing of the mailbox is in doubt.
     Clear,
     /// The caller wants to stop: no further batch.
@@ -79,6 +82,8 @@ pub enum Event {
 pub enum Action {
     /// Hand the batch to the connection, up to its gate.
     Stage(BatchNo, Vec<Ready>),
+    /// A batch could be sent if the rate allows: report [`Event::Turn`] when it does.
+    AwaitTurn,
     /// Make its intent durable.
     Commit(BatchNo, Form, Vec<ItemId>),
     /// Pass its point of no return.
@@ -114,12 +119,26 @@ struct Batch {
     open: bool,
 }
 
+/// Where a brain stands that sends no faster than a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// There is no rate.
+    NotNeeded,
+    /// Not asked for.
+    Without,
+    /// Asked for.
+    Awaited,
+    /// One batch may go.
+    Ours,
+}
+
 /// The brain of one mailbox pair.
 #[derive(Debug)]
 pub struct Brain {
     limits: Limits,
     form: Form,
     overlap: bool,
+    turn: Turn,
     /// Parts of refused batches and laddered messages, each to be sent as it is, before anything else.
     forced: VecDeque<Vec<Ready>>,
     ready: VecDeque<Ready>,
@@ -144,6 +163,7 @@ impl Brain {
             limits,
             form,
             overlap,
+            turn: Turn::NotNeeded,
             forced: VecDeque::new(),
             ready: VecDeque::new(),
             front: None,
@@ -155,6 +175,12 @@ impl Brain {
             held: false,
             next_no: 0,
         }
+    }
+
+    /// The same, forming each batch only when it is its turn ([`Action::AwaitTurn`]).
+    #[must_use]
+    pub fn in_turns(self) -> Self {
+        Self { turn: Turn::Without, ..self }
     }
 
     /// Messages in hand that are not in an open batch.
@@ -190,10 +216,14 @@ impl Brain {
                 self.laddering -= 1;
                 self.forced.push_front(vec![ready]);
             }
+            Event::Turn => self.turn = Turn::Ours,
             Event::Clear => (self.clear, self.waiting_as_asked) = (true, false),
             Event::Stop => self.held = true,
         }
         self.plan(&mut actions);
+        if self.turn == Turn::Ours {
+            self.turn = Turn::Without;
+        }
         actions
     }
 
@@ -223,16 +253,11 @@ impl Brain {
     /// Forms a batch. `urgent`: the target has nothing else to do, so any message is worth sending; else the
     /// batch must be worth its commit, or nothing more may be coming.
     fn next_batch(&mut self, urgent: bool, actions: &mut Vec<Action>) -> Option<Batch> {
-        let items = match self.forced.pop_front() {
-            Some(items) => items,
-            None => {
-                let (count, full) = self.next_run();
-                if count == 0 || !(full || urgent || self.nothing_more_soon) {
-                    return None;
-                }
-                self.ready.drain(..count).collect()
-            }
-        };
+        let (count, full) = if self.forced.is_empty() { self.next_run() } else { (1, true) };
+        if count == 0 || !(full || urgent || self.nothing_more_soon) || !self.takes_turn(actions) {
+            return None;
+        }
+        let items = self.forced.pop_front().unwrap_or_else(|| self.ready.drain(..count).collect());
         let no = BatchNo(self.next_no);
         self.next_no += 1;
         actions.push(Action::Stage(no, items.clone()));
@@ -241,6 +266,23 @@ impl Brain {
         #[cfg(mailhaul_mutants)]
         let durable = durable || crate::mutants::Mutant::LateCommit.is_on();
         Some(Batch { no, items, at_gate: false, durable, open: false })
+    }
+
+    /// True when a batch may be formed now; else a turn is asked for.
+    fn takes_turn(&mut self, actions: &mut Vec<Action>) -> bool {
+        match self.turn {
+            Turn::NotNeeded => return true,
+            Turn::Ours => {
+                self.turn = Turn::Without;
+                return true;
+            }
+            Turn::Awaited => {}
+            Turn::Without => {
+                self.turn = Turn::Awaited;
+                actions.push(Action::AwaitTurn);
+            }
+        }
+        false
     }
 
     fn form_of(&self, items: &[Ready]) -> Form {

@@ -93,6 +93,44 @@ fn a_burst_makes_one_batch_and_a_full_batch_does_not_wait_for_its_end() {
     assert_eq!(staged(&arriving), [(0, (1..full).collect())]);
 }
 
+fn asks(actions: &[Action]) -> usize {
+    actions.iter().filter(|a| **a == Action::AwaitTurn).count()
+}
+
+#[test]
+fn with_a_rate_each_batch_waits_for_a_turn_and_a_turn_is_one_batch() {
+    let mut b = brain(Form::Multi, true).in_turns();
+    let first = feed(&mut b, 1..=3);
+    assert_eq!((staged(&first), asks(&first)), (vec![], 1), "asked for once");
+    // What arrives meanwhile goes along.
+    assert_eq!(staged(&b.step(Event::Turn)), [(0, vec![1, 2, 3])]);
+    b.step(Event::NothingMoreSoon);
+    let behind = feed(&mut b, 4..=5);
+    assert_eq!((staged(&behind), asks(&behind)), (vec![], 0), "nothing can be sent yet, turn or not");
+    b.step(Event::AtGate(BatchNo(0)));
+    let opened = b.step(Event::Durable(BatchNo(0)));
+    assert_eq!(
+        (opens(&opened), staged(&opened), asks(&opened)),
+        (vec![0], vec![], 1),
+        "no gate waits for a turn"
+    );
+    assert_eq!(staged(&b.step(Event::Turn)), [(1, vec![4, 5])]);
+}
+
+#[test]
+fn a_turn_that_is_of_no_use_is_lost_and_asked_for_again() {
+    let mut b = brain(Form::Multi, true).in_turns();
+    assert_eq!(asks(&feed(&mut b, 1..=1)), 1);
+    b.step(Event::Turn);
+    b.step(Event::AtGate(BatchNo(0)));
+    b.step(Event::Durable(BatchNo(0)));
+    let sent_again = b.step(Event::Answered(BatchNo(0), vec![refused(1, RefusalClass::Unavailable)], QUICK));
+    assert_eq!(asks(&sent_again), 0, "it waits as the server asked: {sent_again:?}");
+    assert!(staged(&b.step(Event::Turn)).is_empty());
+    assert_eq!(asks(&b.step(Event::Clear)), 1);
+    assert_eq!(staged(&b.step(Event::Turn)), [(1, vec![1])], "what is sent again waits, too");
+}
+
 #[test]
 fn without_overlap_nothing_is_staged_behind_an_open_gate() {
     let mut b = brain(Form::Multi, false);

@@ -417,7 +417,7 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
     let uids: Vec<Key> = uids.into_iter().collect();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
+        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

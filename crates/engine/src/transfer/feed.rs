@@ -77,17 +77,16 @@ impl Wish {
     }
 }
 
-/// Walks the listed messages of a mailbox in order and asks for them. Ends when all are asked for, or when the
-/// other side of `ranges` is gone.
+/// Walks the listed messages of a mailbox in order and asks for them, in ranges within `limits`. Ends when all are asked
+/// for, or when the other side of `ranges` is gone.
 pub async fn feed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    mailbox: MailboxId,
-    wish: &Wish,
+    limits: &Limits,
+    (mailbox, wish): (MailboxId, &Wish),
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
     fed: mpsc::Sender<Fed>,
 ) -> Result<(), Error> {
-    let limits = &ctx.settings.limits;
     let mut after: Option<ItemId> = None;
     let mut range_id = 0;
     loop {
@@ -102,6 +101,13 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
             let Some(range) = reserve(items, (range_id, wish.way), limits, memory, &fed).await else {
                 return Ok(());
             };
+            // The other side may be gone before it is this range's turn.
+            let turn = tokio::select! {
+                turn = ctx.pace.source.turn() => turn,
+                () = fed.closed() => return Ok(()),
+            };
+            let Ok(turn) = turn else { return Ok(()) };
+            turn.pay(items.iter().map(|i| i.octets).sum());
             if fed.send(Fed::Asked(items.to_vec())).await.is_err() || ranges.send(range).await.is_err() {
                 return Ok(());
             }

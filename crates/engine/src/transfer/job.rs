@@ -9,6 +9,8 @@ use crate::journal::{
 };
 use crate::message::Key;
 use crate::progress::Progress;
+use crate::quirks;
+use crate::seats::Seat;
 use std::time::Duration;
 
 /// A mailbox pair whose target is made and has a baseline.
@@ -84,15 +86,27 @@ impl<S: Source, T: Target> Sessions<S, T> {
         Ok(())
     }
 
-    /// Connects on both sides beside other sessions of the run; false when either server gives no further connection.
-    pub async fn connect_more<J: Journal>(&mut self, ctx: &Context<S, T, J>) -> bool {
-        let (source, target) = tokio::join!(ctx.another_source(), ctx.another_target());
-        (self.source, self.target) = (source, target);
-        let both = self.source.is_some() && self.target.is_some();
-        if !both {
-            self.close().await;
+    /// Sessions on both sides beside others of the run, with their seats; `None` when either server gives no further one.
+    pub async fn more<J: Journal>(
+        ctx: &Context<S, T, J>,
+        source: Seat,
+        target: Seat,
+    ) -> Option<(Self, Vec<Seat>)> {
+        let (source, target) = tokio::join!(ctx.another_source(source), ctx.another_target(target));
+        let (mut sessions, mut seats) = (Self::default(), Vec::new());
+        if let Some((session, seat)) = source {
+            sessions.source = Some(session);
+            seats.push(seat);
         }
-        both
+        if let Some((session, seat)) = target {
+            sessions.target = Some(session);
+            seats.push(seat);
+        }
+        if sessions.source.is_none() || sessions.target.is_none() {
+            sessions.close().await;
+            return None;
+        }
+        Some((sessions, seats))
     }
 
     /// Drops the target session so that nothing more of it reaches the server.
@@ -217,6 +231,9 @@ impl Losses {
         if self.began.elapsed() >= ctx.settings.limits.give_up {
             return Err(at(side, error));
         }
+        if quirks::asks_for_less(&error) {
+            ctx.seats.throttled(side);
+        }
         ctx.bus.tell(Progress::Reconnecting { side: side.into(), why: error.to_string() });
         ctx.sleep(self.back_off.next(None)).await
     }
@@ -268,6 +285,9 @@ impl Losses {
     ) -> Result<(), Error> {
         if self.began.elapsed() >= ctx.settings.limits.give_up {
             return Err(at(side, error));
+        }
+        if quirks::asks_for_less(&error) {
+            ctx.seats.throttled(side);
         }
         let wait = self.back_off.next(asked);
         ctx.bus.tell(Progress::waiting(side, error.to_string(), wait));

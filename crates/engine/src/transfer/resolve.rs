@@ -17,6 +17,7 @@ use crate::journal::{
 use crate::message::{Digest, Key};
 #[cfg(mailhaul_mutants)]
 use crate::mutants::Mutant;
+use crate::pacer::Pacer;
 use crate::progress::Progress;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -191,7 +192,7 @@ async fn scan<S: Source, T: Target, J: Journal>(
     let claimed = claimed_from(ctx, job, from).await?;
     let mut losses = Losses::new(ctx);
     let (seen, wanted) = loop {
-        match read_unclaimed(sessions.target(ctx).await?, job, from, &claimed).await {
+        match read_unclaimed(&ctx.pace.target, sessions.target(ctx).await?, job, from, &claimed).await {
             Ok(Some(read)) => break read,
             Ok(None) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
@@ -256,6 +257,7 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
 /// Reads the octets of all messages of the mailbox from `from` on that are in nobody's claim: what came, and what was
 /// asked for; `None` in another epoch.
 async fn read_unclaimed<S: TargetSession>(
+    pacer: &Pacer,
     session: &mut S,
     job: &Job,
     from: Key,
@@ -266,23 +268,67 @@ async fn read_unclaimed<S: TargetSession>(
         return Ok(None);
     }
     let wanted: Vec<Key> = listing.keys.into_iter().filter(|k| *k >= from && !claimed.contains(k)).collect();
-    let seen = read_all(session, &wanted, Depth::Octets).await?;
+    let seen = read_all(pacer, session, &wanted, Depth::Octets).await?;
     Ok(Some((seen, wanted.into_iter().collect())))
 }
 
 /// Opens a mailbox, reads messages and collects what was seen, ascending by UID.
 pub async fn open_and_read<S: TargetSession>(
+    pacer: &Pacer,
     session: &mut S,
     job: &Job,
     uids: &[Key],
     depth: Depth,
 ) -> Result<Vec<Seen>, EndError> {
     session.open(&job.target.wire).await?;
-    read_all(session, uids, depth).await
+    read_all(pacer, session, uids, depth).await
 }
 
-/// Reads messages of the opened mailbox and collects what was seen, ascending by UID.
+/// Reads messages of the opened mailbox and collects what was seen, ascending by UID. Where octets move no faster than a
+/// rate, their sizes are asked for first.
 pub async fn read_all<S: TargetSession>(
+    pacer: &Pacer,
+    session: &mut S,
+    uids: &[Key],
+    depth: Depth,
+) -> Result<Vec<Seen>, EndError> {
+    if depth == Depth::Facts || pacer.piece_octets().is_none() {
+        return read_at_once(session, uids, depth).await;
+    }
+    let sized: Vec<(Key, u64)> =
+        read_at_once(session, uids, Depth::Facts).await?.iter().map(|s| (s.uid, s.octets)).collect();
+    let mut all = Vec::with_capacity(sized.len());
+    for piece in pieces(&sized, pacer.piece_octets()) {
+        let announced = piece.iter().map(|(_, octets)| octets).sum();
+        pacer.turn().await?.pay(announced);
+        let uids: Vec<Key> = piece.iter().map(|(uid, _)| *uid).collect();
+        let seen = read_at_once(session, &uids, depth).await?;
+        pacer.correct(announced, seen.iter().filter_map(|s| Some(s.measured?.fingerprint.octets)).sum());
+        all.extend(seen);
+    }
+    Ok(all)
+}
+
+/// Cuts messages of these sizes into pieces of at most `octets_max`; a longer message is a piece of its own. One piece
+/// where there is no such limit.
+pub fn pieces(sized: &[(Key, u64)], octets_max: Option<u64>) -> Vec<&[(Key, u64)]> {
+    let octets_max = octets_max.unwrap_or(u64::MAX);
+    let (mut pieces, mut rest) = (Vec::new(), sized);
+    while !rest.is_empty() {
+        let mut octets = 0u64;
+        let fits = |(_, more): &&(Key, u64)| {
+            octets = octets.saturating_add(*more);
+            octets <= octets_max
+        };
+        let (piece, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        pieces.push(piece);
+        rest = others;
+    }
+    pieces
+}
+
+/// As [`read_all`], whatever the rate: for facts.
+pub async fn read_at_once<S: TargetSession>(
     session: &mut S,
     uids: &[Key],
     depth: Depth,

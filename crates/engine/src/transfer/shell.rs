@@ -2,13 +2,13 @@
 //! ahead, uploads up to the gate while COMMIT runs, opens gates, writes what became of it.
 
 mod hand;
+mod lost;
 
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
 use super::commits::Commits;
 use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::job::{Job, Losses, Sessions};
 use super::reading::Reading;
-use super::resolve::resolve;
 use super::spool::Body;
 use super::uids::{Checked, check};
 use crate::clock::Stamp;
@@ -22,6 +22,7 @@ use crate::journal::{
     BatchEnd, BatchId, Change, Form, Intent, ItemId, Journal, JournalError, Note, Origin, Sent, Side, State,
 };
 use crate::message::Key;
+use crate::pacer::Turn;
 use crate::progress::Progress;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -90,6 +91,7 @@ enum Done<U> {
     Answered(BatchNo, Vec<Answer>, Duration),
 }
 
+type AskedTurn = Pin<Box<dyn Future<Output = Result<Turn, EndError>> + Send>>;
 type Work<U> = FuturesUnordered<Pin<Box<dyn Future<Output = Done<U>> + Send>>>;
 type UploadOf<T> = <<T as Target>::Session as TargetSession>::Upload;
 
@@ -104,6 +106,10 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     staged: HashMap<BatchNo, UploadOf<T>>,
     work: Work<UploadOf<T>>,
     commits: Commits,
+    /// The turn that the brain waits for.
+    asked_turn: Option<AskedTurn>,
+    /// The turn of the batch that is staged next.
+    turn: Option<Turn>,
     outstanding: Outstanding,
     reading: &'a mut Reading,
     way: Way,
@@ -127,12 +133,18 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     sessions.source(ctx).await?;
     let abilities = sessions.target(ctx).await?.abilities();
     let form = if abilities.multi { Form::Multi } else { Form::Group };
-    let brain = Brain::new(ctx.settings.limits.clone(), form, abilities.overlap);
+    let piece = ctx.pace.target.piece_octets();
+    // In a group each message has a command of its own.
+    let together_max = abilities.append_messages_max.filter(|_| form == Form::Multi);
+    let brain = Brain::new(ctx.settings.limits.narrowed(together_max, piece), form, abilities.overlap);
+    let brain = if piece.is_some() { brain.in_turns() } else { brain };
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
     let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
     let mailbox = job.record.id;
+    let messages_max = source.abilities().command_messages_max;
+    let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
     let mut shell = Shell {
         ctx,
         sessions,
@@ -143,6 +155,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         staged: HashMap::new(),
         work: FuturesUnordered::new(),
         commits: Commits::default(),
+        asked_turn: None,
+        turn: None,
         outstanding: Outstanding::default(),
         reading,
         way: wish.way,
@@ -154,7 +168,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
     // their channels close.
     let (fed, fetched, sent) = tokio::join!(
-        feed(ctx, mailbox, wish, memory, range_tx, fed_tx),
+        feed(ctx, &limits, (mailbox, wish), memory, range_tx, fed_tx),
         source.fetch(range_rx, &ctx.intake, event_tx),
         shell.send_all(fed_rx, event_rx)
     );
@@ -167,6 +181,13 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         Err(error) => return Err(at(Side::Source, error)),
     }
     Ok(end)
+}
+
+/// The turn that was asked for, as soon as it comes; never, where none is asked for or the caller asked to stop.
+async fn granted(asked: &mut Option<AskedTurn>) -> Option<Turn> {
+    let turn = asked.as_mut()?.await;
+    *asked = None;
+    turn.ok()
 }
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
@@ -200,6 +221,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                     self.committed(no, result?, took).await?;
                 }
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done).await?,
+                Some(turn) = granted(&mut self.asked_turn) => {
+                    self.turn = Some(turn);
+                    self.act(Event::Turn).await?;
+                    self.turn = None;
+                }
                 told = fed.recv(), if fed_open => match told {
                     Some(Fed::Asked(items)) => self.outstanding.add(items),
                     Some(Fed::Starved) => starved = true,
@@ -253,6 +279,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             FetchEvent::Fetched(fetched) => {
                 // An answer nobody asked for is dropped: a reply is used only for the UID asked (I10).
                 if let Some(item) = self.outstanding.take(fetched.key) {
+                    self.ctx.pace.source.correct(item.octets, fetched.body.octets());
                     self.take_in_hand(item, fetched).await?;
                 }
             }
@@ -293,6 +320,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     async fn perform(&mut self, action: Action) -> Result<Option<Event>, Error> {
         match action {
             Action::Stage(no, items) => self.stage(no, &items).await?,
+            Action::AwaitTurn => {
+                let pacer = self.ctx.pace.target.clone();
+                self.asked_turn = Some(Box::pin(async move { pacer.turn().await }));
+            }
             Action::Commit(no, form, items) => self.commit(no, form, items).await,
             Action::OpenGate(no) => return Ok(self.open_gate(no).await),
             Action::Abandon(no) => self.abandon(no).await?,
@@ -311,6 +342,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
 
     async fn stage(&mut self, no: BatchNo, items: &[Ready]) -> Result<(), Error> {
         self.ctx.probe.pass("stage").await;
+        if let Some(turn) = self.turn.take() {
+            turn.pay(items.iter().map(|r| r.octets).sum());
+        }
         let in_hand = items.iter().filter_map(|r| self.hand.get(&r.item));
         let outgoing = in_hand.map(|h| Outgoing {
             flags: h.sent.flags.clone(),
@@ -403,18 +437,21 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Done::AtGate(no, _, Uploaded::Refused(refusal)) => {
                 self.act(Event::RefusedEarly(no, refusal)).await
             }
-            Done::AtGate(no, _, Uploaded::Lost(_)) => {
-                self.connection_lost();
+            Done::AtGate(no, _, Uploaded::Lost(words)) => {
+                self.connection_lost(&words);
                 self.act(Event::LostEarly(no)).await
             }
             Done::Answered(no, answers, took) => {
                 self.ctx.probe.pass("after the answer").await;
-                let has = |of: fn(&Verdict) -> bool| answers.iter().any(|a| of(&a.verdict));
-                if has(|v| !matches!(v, Verdict::Lost(_))) {
+                if answers.iter().any(|a| !matches!(a.verdict, Verdict::Lost(_))) {
                     self.lost_in_a_row = 0;
                 }
-                if has(|v| matches!(v, Verdict::Lost(_))) {
-                    self.connection_lost();
+                let lost = answers.iter().find_map(|a| match &a.verdict {
+                    Verdict::Lost(words) => Some(words),
+                    _ => None,
+                });
+                if let Some(words) = lost {
+                    self.connection_lost(words);
                 } else {
                     self.ctx.commit_took(took);
                     self.losses.reset();
@@ -422,13 +459,6 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 self.act(Event::Answered(no, answers, took)).await
             }
         }
-    }
-
-    /// The connection is cut off at once, so that the kernel delivers nothing of it later; from here the settle
-    /// time counts (law 4).
-    fn connection_lost(&mut self) {
-        self.sessions.abort_target();
-        self.lost_at = Some(self.ctx.clock.now());
     }
 
     async fn stored(&mut self, no: BatchNo, items: &[ItemId], uids: Option<NewUids>) -> Result<(), Error> {
@@ -504,7 +534,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// The gate of this batch was never opened: it is certainly not stored.
     async fn abandon(&mut self, no: BatchNo) -> Result<(), Error> {
         self.staged.remove(&no);
-        self.connection_lost();
+        self.connection_lost("cut here");
         if let Some(open) = self.open.get_mut(&no) {
             open.changes = open.items.iter().map(|i| Change::to(*i, State::Listed)).collect();
         }
@@ -543,35 +573,5 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             self.ctx.stored.notify_one();
         }
         Ok(())
-    }
-
-    /// Connects again and resolves all doubt of the mailbox before any gate opens. Losses without an answer in between
-    /// are waited out, and given up at last.
-    async fn recover(&mut self) -> Result<Event, Error> {
-        let what = "the connection was lost".to_owned();
-        self.sessions.abort_target();
-        let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
-        self.lost_in_a_row += 1;
-        if self.lost_in_a_row == 1 {
-            self.losses.reset();
-            self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why: what });
-        } else {
-            let error = EndError::Lost { server: "the new server".into(), doing: "APPEND", what };
-            self.losses.another(self.ctx, Side::Target, error).await?;
-        }
-        let resolved = resolve(self.ctx, self.sessions, self.job, Some(lost)).await?;
-        if resolved.found > 0 {
-            self.lost_in_a_row = 0;
-        }
-        Ok(Event::Clear)
-    }
-
-    /// Waits as the server asked, or as long as the back-off says.
-    async fn wait(&mut self, asked: Option<Duration>, refusal: &Refusal) -> Result<Event, Error> {
-        let (server, doing, refusal) = ("the new server".to_owned(), "APPEND", refusal.clone());
-        self.losses
-            .pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal })
-            .await?;
-        Ok(Event::Clear)
     }
 }

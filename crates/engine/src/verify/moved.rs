@@ -8,8 +8,9 @@ use crate::error::{EndError, Error};
 use crate::identity::{Candidate, pair_up};
 use crate::journal::{ItemId, Journal, Place, State};
 use crate::message::{Fingerprint, InternalDate, Key};
+use crate::pacer::Pacer;
 use crate::transfer::job::{Job, Losses, Pages, Sessions, jobs};
-use crate::transfer::resolve::{claimed_from, read_all};
+use crate::transfer::resolve::{claimed_from, read_all, read_at_once};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A message found in another mailbox.
@@ -95,7 +96,9 @@ async fn candidates<S: Source, T: Target, J: Journal>(
     let sizes: Option<BTreeSet<u64>> = wanted.iter().map(|w| w.octets).collect();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match read_fitting(sessions.target(ctx).await?, other, &claimed, sizes.as_ref()).await {
+        match read_fitting(&ctx.pace.target, sessions.target(ctx).await?, other, &claimed, sizes.as_ref())
+            .await
+        {
             Ok(seen) => break seen,
             // A mailbox that cannot be opened tells nothing.
             Err(EndError::Refused { .. }) => return Ok(Vec::new()),
@@ -108,6 +111,7 @@ async fn candidates<S: Source, T: Target, J: Journal>(
 }
 
 async fn read_fitting<S: TargetSession>(
+    pacer: &Pacer,
     session: &mut S,
     other: &Job,
     claimed: &BTreeSet<Key>,
@@ -124,9 +128,9 @@ async fn read_fitting<S: TargetSession>(
     let fitting: Vec<Key> = match sizes {
         None => free,
         Some(sizes) => {
-            let facts = read_all(session, &free, Depth::Facts).await?;
+            let facts = read_at_once(session, &free, Depth::Facts).await?;
             facts.iter().filter(|s| sizes.contains(&s.octets)).map(|s| s.uid).collect()
         }
     };
-    read_all(session, &fitting, Depth::Octets).await
+    read_all(pacer, session, &fitting, Depth::Octets).await
 }

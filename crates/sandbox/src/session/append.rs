@@ -19,6 +19,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Some(bad("one message"));
         }
         self.sandbox.took(messages.iter().map(|m| m.octets.len() as u64).sum());
+        if let Some((_, limit)) = self.sandbox.first_within_limit("APPEND", messages.len()) {
+            return Some(Done::No(format!("[MESSAGELIMIT {limit}] too many messages at once")));
+        }
         let asked = Asked { mailbox: &name, uids: &[] };
         let strike = || self.sandbox.strike(Occasion::Append, &asked);
         let faults: Vec<Fault> = std::iter::from_fn(strike).collect();

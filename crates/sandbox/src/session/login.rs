@@ -10,6 +10,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.profile().login_disabled {
             return no("[PRIVACYREQUIRED] not over this connection");
         }
+        if let Some(words) = self.profile().refuse_logins {
+            self.sandbox.refused_login();
+            return no(&words);
+        }
         if !self.sandbox.check(user, password) {
             return no("[AUTHENTICATIONFAILED] wrong user name or password");
         }

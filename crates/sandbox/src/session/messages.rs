@@ -27,6 +27,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Some(no("[NONEXISTENT] the mailbox is gone"));
         };
         let Some(mut positions) = fetch::select(&m, set, by_uid) else { return Some(bad("no set")) };
+        let what = if items.iter().any(|i| fetch::is_body(i)) { "bodies" } else { "facts" };
+        let cut = self.sandbox.first_within_limit(what, positions.len()).map(|(first, limit)| {
+            positions.drain(..first);
+            positions.reverse();
+            format!("[MESSAGELIMIT {limit} {}] done in part", m.messages[positions[limit - 1]].uid)
+        });
         let uids: Vec<u32> = positions.iter().map(|i| m.messages[*i].uid).collect();
         if !read_only && items.iter().any(|i| fetch::marks_seen(i)) {
             self.sandbox.add_flag(user, &name, &uids, "\\Seen");
@@ -64,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.sandbox.gave(m.messages[position].octets.len() as u64);
             }
         }
-        Some(ok("done"))
+        Some(Done::Ok(cut.unwrap_or_else(|| "done".into())))
     }
 
     /// The last message asked for is removed by another client in this moment.
@@ -111,10 +117,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Some(Word::List(flags)) = words.get(2) else { return bad("flags?") };
         let flags: Vec<String> = flags.iter().filter_map(Word::text).collect();
         let name = selected.name.clone();
+        let named = self.sandbox.with(user, |account| {
+            let mailbox = account.mailbox(&name)?;
+            let named = fetch::select(mailbox, &set, by_uid)?;
+            Some(named.into_iter().map(|i| (i, mailbox.messages[i].uid)).collect::<Vec<_>>())
+        });
+        let Some(mut named) = named.flatten() else { return bad("no set") };
+        let cut = self.sandbox.first_within_limit("STORE", named.len()).map(|(first, limit)| {
+            named.drain(..first);
+            format!("[MESSAGELIMIT {limit} {}] done in part", named[0].1)
+        });
         let done = self.sandbox.with(user, |account| {
             let mailbox = account.mailbox_mut(&name)?;
             let (mut uids, mut modified) = (Vec::new(), Vec::new());
-            for position in fetch::select(mailbox, &set, by_uid)? {
+            for (position, _) in named {
                 let message = &mailbox.messages[position];
                 if since.is_some_and(|since| message.mod_seq > since) {
                     modified.push(message.uid.to_string());
@@ -137,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             self.sandbox.flagged(user, &name, &uids);
         }
         match modified.as_slice() {
-            [] => ok("done"),
+            [] => Done::Ok(cut.unwrap_or_else(|| "done".into())),
             _ => Done::Ok(format!("[MODIFIED {}] changed since", modified.join(","))),
         }
     }
@@ -158,9 +174,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Some(named.into_iter().filter(deleted).map(|i| mailbox.messages[i].uid).collect::<Vec<_>>())
         });
         let Some(gone) = gone.flatten() else { return Some(bad("no set")) };
-        self.sandbox.remove(user, &name, &gone);
+        let cut = self.sandbox.first_within_limit("EXPUNGE", if uids.is_some() { gone.len() } else { 0 });
+        let gone = &gone[cut.map_or(0, |(first, _)| first)..];
+        self.sandbox.remove(user, &name, gone);
         self.news().await?;
-        Some(ok("done"))
+        let lowest = gone.first().copied().unwrap_or(0);
+        Some(match cut {
+            Some((_, limit)) => Done::Ok(format!("[MESSAGELIMIT {limit} {lowest}] done in part")),
+            None => ok("done"),
+        })
     }
 }
 

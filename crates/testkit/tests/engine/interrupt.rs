@@ -12,8 +12,10 @@ use mailhaul_engine::memory_end::{
     Fate, MemoryMail, MemoryMailbox, MemoryMessage, MemorySource, MemoryTarget,
 };
 use mailhaul_engine::message::Key;
+use mailhaul_engine::pacer::Pace;
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::progress::Bus;
+use mailhaul_engine::seats::Seats;
 use mailhaul_engine::transfer::copy::{CopyEnd, copy};
 use mailhaul_engine::transfer::job::{Job, Sessions};
 use mailhaul_engine::transfer::memory_share;
@@ -58,6 +60,8 @@ impl World {
         settings.limits.group_messages_max = 3;
         let run = journal.begin_run("migrate").await.unwrap();
         let ctx = Ctx {
+            seats: Seats::new(&settings),
+            pace: Pace::new(&settings, &Default::default()),
             source: MemorySource(self.source.clone()),
             target: MemoryTarget(self.target.clone()),
             journal: journal.clone(),

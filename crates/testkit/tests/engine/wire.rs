@@ -1,7 +1,7 @@
 //! A world over the wire: two embedded servers in the process, and the whole migration between them over pipes.
 
 use bytes::Bytes;
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Security, Settings, Trust};
+use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Rate, Security, Settings, Trust};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -35,6 +35,8 @@ pub struct World {
     pub limits: Limits,
     /// Connections on each side.
     pub connections: usize,
+    /// How fast bodies may move: at the source, at the target.
+    pub rates: (Option<Rate>, Option<Rate>),
     /// Capabilities of the target that are not used.
     pub without: Vec<String>,
     /// COMPRESS=DEFLATE on both sides, where offered.
@@ -60,6 +62,7 @@ impl World {
             store: MemoryStore::new(),
             limits,
             connections: 2,
+            rates: (None, None),
             without: Vec::new(),
             compress: false,
             target_dialer: None,
@@ -74,6 +77,7 @@ impl World {
     pub fn migration(&self) -> Moving {
         let mut settings = Settings::new(self.folder.path());
         settings.connections = self.connections;
+        (settings.source_rate, settings.target_rate) = self.rates;
         settings.limits = self.limits.clone();
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);

@@ -1,0 +1,319 @@
+//! Who does the work of a run: workers, each with connections of its own, take mailboxes from a queue. As many are at work as
+//! are wanted and the servers give connections for ([`Seats`](crate::seats::Seats)): some leave when there is trouble,
+//! others come when it has been calm.
+
+use super::{Ctx, note_left};
+use crate::config::Level;
+use crate::end::{Source, Target};
+use crate::error::{EndError, Error, Question};
+use crate::journal::{Journal, MailboxId, Side};
+use crate::progress::Progress;
+use crate::seats::Seat;
+use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::job::{Job, Sessions};
+use crate::transfer::memory_share;
+use crate::transfer::unchanged::Told;
+use crate::verify::{self, Scope};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// The sides that a worker connects to.
+const COPYING: &[Side] = &[Side::Source, Side::Target];
+const PROVING: &[Side] = &[Side::Target];
+
+/// Mailboxes that could not be finished, and why.
+type Left = Vec<(MailboxId, String)>;
+
+/// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's.
+pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    jobs: &[Job],
+    mut first: Sessions<S, T>,
+) -> Result<Left, Error> {
+    if jobs.is_empty() {
+        first.close().await;
+        return Ok(Vec::new());
+    }
+    let connections = ctx.settings.connections.max(1);
+    // One of the target's connections reads back; with a single one it does so after the copying (law 9).
+    let readers = usize::from(connections > 1 && ctx.settings.level != Level::Counts);
+    let writers = (connections - readers).clamp(1, jobs.len());
+    let crew = Arc::new(Crew::new(largest_first(jobs)));
+    let left = Arc::new(Mutex::new(Left::new()));
+    let done = CancellationToken::new();
+    let mut reading = JoinSet::new();
+    if readers > 0 {
+        let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
+        reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
+    }
+    let worker = |seats, sessions| {
+        let (ctx, crew, left) = (ctx.clone(), crew.clone(), left.clone());
+        async move { copy_mailboxes(&ctx, &crew, seats, sessions, &left, writers).await }
+    };
+    let copied = keep_at_work(ctx, &crew, writers, COPYING, first, worker).await;
+    done.cancel();
+    let read = match reading.join_next().await {
+        Some(ended) => judge(ctx, ended),
+        None => Ok(()),
+    };
+    worse(copied, read)?;
+    let left = std::mem::take(&mut *locked(&left));
+    note_left(ctx, &left).await?;
+    Ok(left)
+}
+
+/// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time.
+pub(super) async fn prove<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    jobs: &[Job],
+    scope: Scope,
+    level: Level,
+    told: &Told,
+) -> Result<Vec<Question>, Error> {
+    let mut queue = VecDeque::new();
+    for (at, job) in jobs.iter().enumerate() {
+        if verify::is_proven(ctx, job, told).await? {
+            ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+        } else {
+            queue.push_back((at, job.clone()));
+        }
+    }
+    let workers = ctx.settings.connections.clamp(1, queue.len().max(1));
+    let crew = Arc::new(Crew::new(queue));
+    let asked = Arc::new(Mutex::new(BTreeMap::new()));
+    let worker = |seats, sessions| {
+        let (ctx, crew, asked) = (ctx.clone(), crew.clone(), asked.clone());
+        async move { prove_mailboxes(&ctx, &crew, seats, sessions, (scope, level), &asked).await }
+    };
+    keep_at_work(ctx, &crew, workers, PROVING, Sessions::default(), worker).await?;
+    let asked = std::mem::take(&mut *locked(&asked));
+    Ok(asked.into_values().collect())
+}
+
+/// What workers share: the mailboxes that nobody has taken yet, and how many workers have connections.
+struct Crew<W> {
+    queue: Mutex<VecDeque<W>>,
+    at_work: AtomicUsize,
+    /// Nobody who comes now finds anything to do.
+    emptied: CancellationToken,
+}
+
+impl<W> Crew<W> {
+    fn new(queue: VecDeque<W>) -> Self {
+        Self { queue: Mutex::new(queue), at_work: AtomicUsize::new(0), emptied: CancellationToken::new() }
+    }
+
+    fn next(&self) -> Option<W> {
+        let next = locked(&self.queue).pop_front();
+        if next.is_none() {
+            self.emptied.cancel();
+        }
+        next
+    }
+
+    fn is_work_left(&self) -> bool {
+        !locked(&self.queue).is_empty()
+    }
+
+    /// What `connecting` gives; `None` when nobody needs it any more, so that a server that is slow to give one more
+    /// connection holds nobody up.
+    async fn if_needed<V>(&self, connecting: impl Future<Output = Option<V>>) -> Option<V> {
+        tokio::select! {
+            given = connecting => given,
+            () = self.emptied.cancelled() => None,
+        }
+    }
+
+    /// True when a worker should leave for want of connections: never the last one.
+    fn should_leave(&self, seats: &mut [Seat]) -> bool {
+        let others = |n: usize| (n > 1).then(|| n - 1);
+        if self.at_work.fetch_update(Ordering::AcqRel, Ordering::Acquire, others).is_err() {
+            return false;
+        }
+        let leaves = seats.iter_mut().any(Seat::is_surplus);
+        if !leaves {
+            self.at_work.fetch_add(1, Ordering::AcqRel);
+        }
+        leaves
+    }
+}
+
+/// Keeps up to `most` workers at work until the queue is empty and all have ended; the first failure stops the others at
+/// their next commit point, and is what is told. The first worker has a seat whatever the servers give.
+async fn keep_at_work<S, T, J, W, Doing>(
+    ctx: &Ctx<S, T, J>,
+    crew: &Crew<W>,
+    most: usize,
+    sides: &[Side],
+    first: Sessions<S, T>,
+    worker: impl Fn(Vec<Seat>, Option<Sessions<S, T>>) -> Doing,
+) -> Result<(), Error>
+where
+    S: Source,
+    T: Target,
+    J: Journal,
+    Doing: Future<Output = Result<(), Error>> + Send + 'static,
+{
+    let mut workers = JoinSet::new();
+    let mut outcome = Ok(());
+    let seats = sides.iter().map(|side| ctx.seats.anyway(*side)).collect();
+    workers.spawn(worker(seats, Some(first)));
+    loop {
+        let wanted =
+            |workers: &JoinSet<_>| workers.len() < most && crew.is_work_left() && !ctx.cancel.is_cancelled();
+        while wanted(&workers)
+            && let Some(seats) = ctx.seats.another(sides)
+        {
+            workers.spawn(worker(seats, None));
+        }
+        tokio::select! {
+            ended = workers.join_next() => match ended {
+                Some(ended) => outcome = worse(outcome, judge(ctx, ended)),
+                None => return outcome,
+            },
+            () = ctx.seats.more_soon(sides), if wanted(&workers) => {}
+        }
+    }
+}
+
+/// How a task ended. A failure stops the others at their next commit point.
+fn judge<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    ended: Result<Result<(), Error>, JoinError>,
+) -> Result<(), Error> {
+    let result = match ended {
+        Ok(result) => result,
+        // A panic goes on as one: nothing of a half-known state is reported.
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::Interrupted),
+        },
+    };
+    if result.is_err() {
+        ctx.cancel.cancel();
+    }
+    result
+}
+
+/// What is told of two: the first failure that is more than being stopped.
+fn worse(first: Result<(), Error>, second: Result<(), Error>) -> Result<(), Error> {
+    match first {
+        Ok(()) | Err(Error::Interrupted) if second.is_err() => second,
+        first => first,
+    }
+}
+
+/// One worker that copies. Without `sessions` it asks for some beside the others', and does nothing when it gets none.
+async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    crew: &Crew<Job>,
+    mut seats: Vec<Seat>,
+    sessions: Option<Sessions<S, T>>,
+    left: &Mutex<Left>,
+    writers: usize,
+) -> Result<(), Error> {
+    let memory = memory_share(&ctx.settings.limits, writers);
+    let mut sessions = match sessions {
+        Some(sessions) => sessions,
+        None => {
+            let (Some(target), Some(source)) = (seats.pop(), seats.pop()) else { return Ok(()) };
+            let connecting = Sessions::more(ctx, source, target);
+            let Some((sessions, given)) = crew.if_needed(connecting).await else { return Ok(()) };
+            seats = given;
+            sessions
+        }
+    };
+    crew.at_work.fetch_add(1, Ordering::AcqRel);
+    sessions.connect_both(ctx).await?;
+    while !crew.should_leave(&mut seats) {
+        let Some(mut job) = crew.next() else {
+            crew.at_work.fetch_sub(1, Ordering::AcqRel);
+            break;
+        };
+        ctx.check_cancel()?;
+        let (source, target) = (job.record.source.text.clone(), job.target.text.clone());
+        let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
+        let mailbox = job.record.id;
+        ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
+        match copy(ctx, &mut sessions, &mut job, &memory).await? {
+            CopyEnd::Done => {}
+            CopyEnd::Left(why) => locked(left).push((mailbox, why)),
+            CopyEnd::Full(refusal) => return Err(Error::Full { refusal }),
+        }
+    }
+    // Connections are given back as soon as there is nothing more to do.
+    sessions.close().await;
+    Ok(())
+}
+
+/// One worker that proves, as [`copy_mailboxes`].
+async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    crew: &Crew<(usize, Job)>,
+    mut seats: Vec<Seat>,
+    sessions: Option<Sessions<S, T>>,
+    (scope, level): (Scope, Level),
+    asked: &Mutex<BTreeMap<usize, Question>>,
+) -> Result<(), Error> {
+    let mut sessions = match sessions {
+        Some(sessions) => sessions,
+        None => {
+            let Some(seat) = seats.pop() else { return Ok(()) };
+            let connecting = ctx.another_target(seat);
+            let Some((session, seat)) = crew.if_needed(connecting).await else { return Ok(()) };
+            seats.push(seat);
+            Sessions { source: None, target: Some(session) }
+        }
+    };
+    crew.at_work.fetch_add(1, Ordering::AcqRel);
+    while !crew.should_leave(&mut seats) {
+        let Some((at, job)) = crew.next() else {
+            crew.at_work.fetch_sub(1, Ordering::AcqRel);
+            break;
+        };
+        ctx.check_cancel()?;
+        if let Some(question) = prove_one(ctx, &mut sessions, &job, scope, level).await? {
+            locked(asked).insert(at, question);
+        }
+    }
+    sessions.close().await;
+    Ok(())
+}
+
+/// Proves one mailbox: what is there, octet by octet where it was not read yet, and that all of it is there.
+async fn prove_one<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    scope: Scope,
+    level: Level,
+) -> Result<Option<Question>, Error> {
+    verify::sweep(ctx, sessions, job, scope, level).await?;
+    let question = match verify::presence(ctx, sessions, job).await {
+        Ok(question) => question,
+        // One mailbox that cannot be opened any more keeps the others from nothing.
+        Err(Error::Target(EndError::Refused { refusal, .. })) => {
+            let why = format!("{} cannot be opened: {refusal}", job.target.text);
+            note_left(ctx, &[(job.record.id, why)]).await?;
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    // What was found by content only now is read back like the rest.
+    verify::sweep(ctx, sessions, job, Scope::New, level).await?;
+    ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
+    Ok(question)
+}
+
+fn locked<V>(of: &Mutex<V>) -> MutexGuard<'_, V> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn largest_first(jobs: &[Job]) -> VecDeque<Job> {
+    let mut jobs = jobs.to_vec();
+    jobs.sort_by_key(|j| (std::cmp::Reverse(j.record.octets.or(j.record.messages)), j.record.id));
+    jobs.into()
+}
