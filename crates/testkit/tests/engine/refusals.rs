@@ -56,7 +56,7 @@ async fn a_message_that_cyrus_refuses_is_one_exception_and_all_else_moves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_target_stops_the_run_and_the_same_journal_completes_when_there_is_room() {
-    let tight = DovecotOptions { quota_kib: Some(200), ..Default::default() };
+    let tight = DovecotOptions { quota_kib: Some(400), ..Default::default() };
     let (Some(a), Some(mut b)) = (dovecot(&DovecotOptions::default()), dovecot(&tight)) else { return };
     let from = a.account("ann").unwrap();
     let messages = filled(&from, small(8)).await;

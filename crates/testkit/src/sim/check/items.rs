@@ -190,8 +190,10 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
     let source = case.source_of(item)?;
     let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
     let is_short = equal.any(|i| !i.is_there() || !i.is_whole());
+    let promised =
+        case.target.promised.iter().any(|p| p.mailbox == item.mailbox && class(&p.sent) == source.kept_class);
     let is_there = case.copy_of(item).is_some_and(|c| c.is_there() && c.is_whole());
-    let known = shared || is_short || named_before(case, item);
+    let known = shared || is_short || promised;
     (is_there && !known).then(|| "its copy is there and whole".into())
 }
 
