@@ -212,7 +212,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let moving = in_plan(&jobs(ctx).await?, &plan);
         let all = moving.len();
         let to_copy = unchanged::to_copy(ctx, moving, &old, &new).await?;
-        let left = crew::transfer(ctx, &to_copy, sessions).await?;
+        let (left, reader) = crew::transfer(ctx, &to_copy, sessions).await?;
         // What was told before something was sent says nothing of the time after.
         let new = match to_copy.len() {
             0 => new,
@@ -221,7 +221,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         };
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         // Anew: a target mailbox may have got another epoch meanwhile.
-        let questions = crew::prove(ctx, &jobs(ctx).await?, Scope::New, self.settings.level, &new).await?;
+        let jobs = jobs(ctx).await?;
+        let questions = crew::prove(ctx, &jobs, Scope::New, self.settings.level, &new, reader).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -285,7 +286,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         }
         sessions.close().await;
         note_left(ctx, &left).await?;
-        let questions = crew::prove(ctx, &jobs, Scope::All, level, &Told::default()).await?;
+        let questions = crew::prove(ctx, &jobs, Scope::All, level, &Told::default(), None).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 

@@ -48,9 +48,9 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     jobs: &[Job],
     done: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<Option<T::Session>, Error> {
     // Without a connection of its own all is read back at the end.
-    let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(()) };
+    let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(None) };
     // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
     // sweep at the end, else each round would walk over everything stored so far.
     let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
@@ -66,7 +66,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
         }
         if seat.is_surplus() {
             sessions.close().await;
-            let Some(another) = connection_beside(ctx, done).await else { return Ok(()) };
+            let Some(another) = connection_beside(ctx, done).await else { return Ok(None) };
             (sessions, seat) = another;
         } else if read == 0 {
             tokio::select! {
@@ -76,8 +76,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
             }
         }
     }
-    sessions.close().await;
-    Ok(())
+    Ok(sessions.target)
 }
 
 /// A connection to the target beside those that append, as soon as it is given; `None` when `done` comes before it.

@@ -225,7 +225,7 @@ async fn after_compress_all_octets_are_deflated_in_both_directions_and_it_is_ser
     let (mut deflater, mut inflater) = (Compress::new(Compression::new(1), false), Decompress::new(false));
     for (said, answer) in [
         ("c1 NOOP\r\n", "c1 OK done\r\n"),
-        ("c2 COMPRESS DEFLATE\r\n", "c2 BAD [COMPRESSIONACTIVE] once is enough\r\n"),
+        ("c2 COMPRESS DEFLATE\r\n", "c2 NO [COMPRESSIONACTIVE] once is enough\r\n"),
         ("c3 APPEND INBOX {12}\r\n", "+ go ahead\r\n"),
         ("Subject: x\r\n\r\n", "c3 OK [APPENDUID 1001 1] stored\r\n"),
         ("c4 LOGOUT\r\n", "* BYE see you\r\nc4 OK done\r\n"),

@@ -27,15 +27,16 @@ const PROVING: &[Side] = &[Side::Target];
 /// Mailboxes that could not be finished, and why.
 type Left = Vec<(MailboxId, String)>;
 
-/// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's.
+/// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's. What is left over
+/// is the connection that read back: nothing was appended on it (law 9).
 pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     jobs: &[Job],
     mut first: Sessions<S, T>,
-) -> Result<Left, Error> {
+) -> Result<(Left, Option<T::Session>), Error> {
     if jobs.is_empty() {
         first.close().await;
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let connections = ctx.settings.connections.max(1);
     // One of the target's connections reads back; with a single one it does so after the copying (law 9).
@@ -55,23 +56,26 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     };
     let copied = keep_at_work(ctx, &crew, writers, COPYING, first, worker).await;
     done.cancel();
+    let mut reader = None;
     let read = match reading.join_next().await {
-        Some(ended) => judge(ctx, ended),
+        Some(ended) => judge(ctx, ended).map(|session| reader = session),
         None => Ok(()),
     };
     worse(copied, read)?;
     let left = std::mem::take(&mut *locked(&left));
     note_left(ctx, &left).await?;
-    Ok(left)
+    Ok((left, reader))
 }
 
-/// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time.
+/// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time. `first`, if
+/// any, becomes the first worker's connection.
 pub(super) async fn prove<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     jobs: &[Job],
     scope: Scope,
     level: Level,
     told: &Told,
+    first: Option<T::Session>,
 ) -> Result<Vec<Question>, Error> {
     let mut queue = VecDeque::new();
     for (at, job) in jobs.iter().enumerate() {
@@ -88,7 +92,8 @@ pub(super) async fn prove<S: Source, T: Target, J: Journal>(
         let (ctx, crew, asked) = (ctx.clone(), crew.clone(), asked.clone());
         async move { prove_mailboxes(&ctx, &crew, seats, sessions, (scope, level), &asked).await }
     };
-    keep_at_work(ctx, &crew, workers, PROVING, Sessions::default(), worker).await?;
+    let first = Sessions { source: None, target: first };
+    keep_at_work(ctx, &crew, workers, PROVING, first, worker).await?;
     let asked = std::mem::take(&mut *locked(&asked));
     Ok(asked.into_values().collect())
 }
@@ -180,10 +185,10 @@ where
 }
 
 /// How a task ended. A failure stops the others at their next commit point.
-fn judge<S: Source, T: Target, J: Journal>(
+fn judge<S: Source, T: Target, J: Journal, V>(
     ctx: &Ctx<S, T, J>,
-    ended: Result<Result<(), Error>, JoinError>,
-) -> Result<(), Error> {
+    ended: Result<Result<V, Error>, JoinError>,
+) -> Result<V, Error> {
     let result = match ended {
         Ok(result) => result,
         // A panic goes on as one: nothing of a half-known state is reported.

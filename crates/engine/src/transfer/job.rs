@@ -118,12 +118,19 @@ impl<S: Source, T: Target> Sessions<S, T> {
 
     /// Says goodbye on both.
     pub async fn close(&mut self) {
-        if let Some(session) = self.source.take() {
-            session.close().await;
-        }
-        if let Some(session) = self.target.take() {
-            session.close().await;
-        }
+        let (source, target) = (self.source.take(), self.target.take());
+        tokio::join!(
+            async {
+                if let Some(session) = source {
+                    session.close().await;
+                }
+            },
+            async {
+                if let Some(session) = target {
+                    session.close().await;
+                }
+            },
+        );
     }
 }
 

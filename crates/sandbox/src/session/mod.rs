@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             ("COMPRESS", None) => no("log in first"),
             (_, None) => bad("log in first"),
             ("COMPRESS", _) if self.profile().compress => match text(0).to_ascii_uppercase().as_str() {
-                _ if self.stream.is_compressed() => bad("[COMPRESSIONACTIVE] once is enough"),
+                _ if self.stream.is_compressed() => no("[COMPRESSIONACTIVE] once is enough"),
                 "DEFLATE" => Done::Compressed,
                 _ => bad("only DEFLATE"),
             },

@@ -1,7 +1,7 @@
 //! What the journal says of each message.
 
 use bytes::Bytes;
-use mailhaul_sandbox::{Deed, Fault, LoneLf, MessageSnapshot, Profile, UidLie, Who};
+use mailhaul_sandbox::{Deed, Fault, LoneLf, MailboxSnapshot, MessageSnapshot, Profile, UidLie, Who};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::facts::ItemFact;
@@ -127,9 +127,12 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         }
         // Without a UID it is looked for by its octets: what the server altered is not found by them.
         Some("absent") if item.at_target.is_none() => {
-            // What a server merges and names no UID for is not there as a copy of its own.
+            // What a server merges and names no UID for is not there as a copy of its own. Of equal messages it cannot be told
+            // which one somebody removed.
+            let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
             case.world.target_profile.merges
                 || lies() > 0
+                || equal.any(|i| i.removed == Some(Who::Other))
                 || unplaced(case, source).is_none()
                 || case.struck_target(|f| *f == Fault::OkWithoutStoring) > 0
         }
@@ -289,8 +292,10 @@ fn facets(message: &MessageSnapshot) -> Facets {
 }
 
 fn seen_at_source(case: &Case<'_>, item: &ItemFact) -> Option<Facets> {
-    let mailbox = case.facts.source.holds.iter().find(|m| m.name == item.mailbox)?;
-    mailbox.messages.iter().find(|m| m.uid == item.at_source.1).map(facets)
+    let (epoch, uid) = item.at_source;
+    let same = |m: &&MailboxSnapshot| m.name == item.mailbox && m.uid_validity == epoch;
+    let mailbox = case.facts.source.holds.iter().find(same)?;
+    mailbox.messages.iter().find(|m| m.uid == uid).map(facets)
 }
 
 fn seen_at_target(case: &Case<'_>, item: &ItemFact) -> Option<Facets> {
