@@ -29,6 +29,8 @@ struct Known {
     rule: Option<Reason>,
     /// Its octets, where they were read.
     fingerprint: Option<Fingerprint>,
+    /// It was given up, and no copy of it is known.
+    given_up: bool,
     /// Size and date.
     looks: u64,
     flags: u64,
@@ -200,6 +202,7 @@ fn known(item: &Item) -> Known {
         state: item.state,
         rule: item.reason.clone().filter(|_| item.state == State::Excluded),
         fingerprint: item.sent.as_ref().map(|s| s.fetched),
+        given_up: item.state == State::Exception && item.place.is_none(),
         looks: hash(&|h| {
             (item.octets, date.and_then(|d| d.instant()), date.map(|d| d.as_octets())).hash(h);
         }),
@@ -245,7 +248,8 @@ fn pair(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, k.flags)),
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, 0)),
         |k| k.fingerprint.map(|f| (Some(f.exact), 0, 0)),
-        |k| k.fingerprint.map(|f| (Some(f.normal), 0, 0)),
+        // Other octets, so that it may be another message: what was given up decides nothing about that one.
+        |k| k.fingerprint.filter(|_| !k.given_up).map(|f| (Some(f.normal), 0, 0)),
     ];
     let by_looks: [Likeness; 2] = [|k| Some((None, k.looks, k.flags)), |k| Some((None, k.looks, 0))];
     let (read, unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| exact(k).is_some());
@@ -385,7 +389,8 @@ mod tests {
 
     fn of(epoch: i64, key: i64, content: Option<u8>, looks: u64, flags: u64) -> Known {
         let id = ItemId { mailbox: MailboxId(1), epoch: EpochId(epoch), key: Key(key) };
-        Known { id, state: State::Listed, rule: None, fingerprint: content.map(print), looks, flags }
+        let (state, rule, given_up) = (State::Listed, None, false);
+        Known { id, state, rule, fingerprint: content.map(print), given_up, looks, flags }
     }
 
     fn pairs(former: &[Known], listed: &[Known]) -> Vec<(i64, i64)> {
@@ -419,6 +424,14 @@ mod tests {
         let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, Some(11), 7, 1)];
         assert_eq!(pairs(&former, &listed), [(1, 51), (2, 52)]);
         assert_eq!(pairs(&listed, &former), [(51, 1), (52, 2)]);
+    }
+
+    /// Simulation, seed 53659: an empty message that the target refused, and one of a single line end.
+    #[test]
+    fn what_was_given_up_says_nothing_of_a_message_with_other_octets() {
+        let (copied, listed) = (of(1, 1, Some(11), 7, 0), [of(2, 51, Some(12), 8, 0)]);
+        assert_eq!(pairs(&[copied.clone()], &listed), [(1, 51)]);
+        assert_eq!(pairs(&[Known { given_up: true, ..copied }], &listed), []);
     }
 
     #[test]

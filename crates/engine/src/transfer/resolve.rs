@@ -424,52 +424,38 @@ async fn note_doubts<S: Source, T: Target, J: Journal>(
 }
 
 /// Looks for messages whose claim belongs to another epoch among the unclaimed ones of the present one, by content
-/// (integrity.md 6.7). What the server had merged with another message is where that one is now. Those not found stay
+/// (integrity.md 6.7). What the server had merged with another message goes where that one is found. Those not found stay
 /// `suspect`: they are never sent again by number.
 pub async fn rebind<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
 ) -> Result<(), Error> {
-    let (mut suspects, mut merged) = (Doubt::default(), HashMap::new());
+    let (mut suspects, mut all) = (Doubt::default(), Vec::new());
     let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
     while let Some(page) = pages.next().await? {
-        for item in &page {
-            let Some(sent) = &item.sent else { continue };
-            if item.origin == Some(Origin::Shared) {
-                merged.insert(item.id, sent.sent.normal);
-            }
-            suspects.doubtful.insert(item.id, as_sent(item.id, sent));
-        }
+        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_sent(i.id, i.sent.as_ref()?)))));
+        all.extend(page);
     }
     if suspects.doubtful.is_empty() {
         return Ok(());
     }
     let Some(Scan { found, .. }) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
-    let changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
-    ctx.journal.change(&changes).await?;
-    merged.retain(|id, _| !found.contains_key(id));
-    merge_again(ctx, job, &merged).await
+    // In one transaction: once the one is found, its old place is not known any more.
+    let mut changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
+    changes.extend(merged_again(job, &all, &found));
+    Ok(ctx.journal.change(&changes).await?)
 }
 
-/// Gives messages that the server had merged with others the present places of those.
-async fn merge_again<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    merged: &HashMap<ItemId, Digest>,
-) -> Result<(), Error> {
-    if merged.is_empty() {
-        return Ok(());
-    }
-    let mut places: HashMap<Digest, Place> = HashMap::new();
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified, State::AlreadyThere]);
-    while let Some(page) = pages.next().await? {
-        let here = |i: &Item| i.place.filter(|p| p.epoch == job.target_epoch.id);
-        places.extend(page.iter().filter_map(|i| Some((i.sent.as_ref()?.sent.normal, here(i)?))));
-    }
-    let to = |(id, octets): (&ItemId, &Digest)| {
-        Some(Change::to(*id, State::Merged).at(*places.get(octets)?, Origin::Shared))
+/// The messages that shared an old place with one of those found: they share its new one.
+fn merged_again(job: &Job, suspects: &[Item], found: &HashMap<ItemId, Key>) -> Vec<Change> {
+    let octets = |i: &Item| i.sent.as_ref().map(|s| s.sent.normal);
+    let owner = |i: &Item| Some(((i.place?, octets(i)?), *found.get(&i.id)?));
+    let owners: HashMap<(Place, Digest), Key> = suspects.iter().filter_map(owner).collect();
+    let shared = suspects.iter().filter(|i| i.origin == Some(Origin::Shared) && !found.contains_key(&i.id));
+    let to = |i: &Item| {
+        let uid = owners.get(&(i.place?, octets(i)?))?;
+        Some(Change::to(i.id, State::Merged).at(job.place(*uid), Origin::Shared))
     };
-    let changes: Vec<Change> = merged.iter().filter_map(to).collect();
-    Ok(ctx.journal.change(&changes).await?)
+    shared.filter_map(to).collect()
 }
