@@ -262,7 +262,11 @@ pub(super) fn flags_and_dates_are_those_of_the_source(case: &Case<'_>) -> Vec<St
         // A copy whose UID the server did not tell, and with which it merged another: that one was told the UID.
         let untold =
             case.world.target_profile.merges && case.struck_target(|f| matches!(f, Fault::AppendUid(_))) > 0;
-        if is_altered || is_promised || untold || was_replaced(case, mailbox, &of) {
+        // A copy that came after the settle time, and was found while an equal message was in doubt: both doubts are told.
+        let is_mixed = items.iter().any(|i| i.origin == Some("found"))
+            && case.is_doubted("resent", mailbox)
+            && case.is_doubted("claimed_by_content", mailbox);
+        if is_altered || is_promised || untold || is_mixed || was_replaced(case, mailbox, &of) {
             continue;
         }
         let sides: Option<(Vec<_>, Vec<_>)> =
