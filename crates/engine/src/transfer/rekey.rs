@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn what_was_given_up_says_nothing_of_a_message_with_other_octets() {
         let (copied, listed) = (of(1, 1, Some(11), 7, 0), [of(2, 51, Some(12), 8, 0)]);
-        assert_eq!(pairs(&[copied.clone()], &listed), [(1, 51)]);
+        assert_eq!(pairs(std::slice::from_ref(&copied), &listed), [(1, 51)]);
         assert_eq!(pairs(&[Known { given_up: true, ..copied }], &listed), []);
     }
 
