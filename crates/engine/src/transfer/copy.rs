@@ -424,6 +424,11 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
     };
     let there: BTreeMap<Key, _> =
         seen.into_iter().filter_map(|s| Some((s.uid, s.measured?.fingerprint))).collect();
+    let mut owned = BTreeSet::new();
+    for uid in &uids {
+        let owner = ctx.journal.claims(job.record.id, job.target_epoch.id, *uid, 1).await?;
+        owned.extend(owner.iter().map(|(of, _)| *of).filter(|of| of == uid));
+    }
     let named: BTreeMap<ItemId, Key> = merged.iter().copied().collect();
     let mut pages = Pages::new(ctx, job.record.id, &[State::Stored]);
     while let Some(page) = pages.next().await? {
@@ -433,7 +438,11 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
             .filter_map(|i| {
                 let uid = named.get(&i.id)?;
                 let same = there.get(uid)?.normal == i.sent.as_ref()?.sent.normal;
-                same.then(|| Change::to(i.id, State::Merged).at(job.place(*uid), Origin::Shared))
+                // Where nobody has it yet, it is this message's own.
+                same.then(|| match owned.insert(*uid) {
+                    true => Change::to(i.id, State::Stored).at(job.place(*uid), Origin::Found),
+                    false => Change::to(i.id, State::Merged).at(job.place(*uid), Origin::Shared),
+                })
             })
             .collect();
         ctx.journal.change(&changes).await?;
