@@ -16,7 +16,7 @@ use crate::pacer::Pacer;
 use crate::transfer::epochs::is_renumbered;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
-use crate::transfer::unreadable::cannot_be_read;
+use crate::transfer::unreadable::gone_or_unreadable;
 use crate::transfer::{memory_units, split};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,10 +57,8 @@ pub async fn adopt<S: Source, T: Target, J: Journal>(
     }
     let taken: BTreeSet<Key> = pairs.iter().map(|(_, uid)| *uid).collect();
     let free = there.iter().filter(|(uid, _)| !taken.contains(uid)).map(|(_, (_, seen))| seen);
-    for id in perhaps_there(&items, &sent, free) {
-        let text = "the old server does not give this message: it may be one that the new server held before";
-        cannot_be_read(ctx, id, text.to_owned()).await?;
-    }
+    let text = "the old server does not give this message: it may be one that the new server held before";
+    gone_or_unreadable(ctx, sessions, job, &perhaps_there(&items, &sent, free), text).await?;
     job.baseline = Baseline { matched: true, ..job.baseline };
     ctx.journal.set_baseline(job.record.id, job.baseline).await?;
     let text = format!(

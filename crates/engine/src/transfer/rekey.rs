@@ -5,7 +5,7 @@
 use super::epochs::is_renumbered;
 use super::job::{Job, Losses, Pages, Sessions};
 use super::resolve::resolve;
-use super::unreadable::cannot_be_read;
+use super::unreadable::gone_or_unreadable;
 use crate::adopt::read_source;
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
@@ -85,11 +85,9 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
         if is_renumbered(ctx, sessions, job, current.id).await? {
             return Ok(Recognised::Renumbered);
         }
-        for id in unread {
-            let text = "the old server gave its mailbox another UIDVALIDITY and does not give this message: it may be one \
-                        that is copied already";
-            cannot_be_read(ctx, id, text.to_owned()).await?;
-        }
+        let text = "the old server gave its mailbox another UIDVALIDITY and does not give this message: it may be one \
+                    that is copied already";
+        gone_or_unreadable(ctx, sessions, job, &unread, text).await?;
     }
     let gone: Vec<ItemId> = former.iter().filter(|f| f.state == State::Listed).map(|f| f.id).collect();
     let end = conclude_gone(ctx, sessions, job, current, &gone).await?;

@@ -100,8 +100,7 @@ impl Suspects {
             let item = ItemId { mailbox: job.record.id, epoch, key };
             let Some(suspect) = self.by_key.get_mut(&key) else { continue };
             if gone.contains(&key) {
-                let reason = Reason::new("gone", "missing in two complete listings of the old server");
-                ctx.journal.change(&[Change::to(item, State::GoneAtSource).because(reason)]).await?;
+                ctx.journal.change(&[is_gone(item)]).await?;
             } else if !suspect.breaks && !suspect.tried_parts {
                 suspect.tried_parts = true;
                 self.parts.insert(key);
@@ -173,8 +172,35 @@ async fn give_up<S: Source, T: Target, J: Journal>(
     cannot_be_read(ctx, item, suspect.words.clone().unwrap_or_else(broke)).await
 }
 
+fn is_gone(item: ItemId) -> Change {
+    let reason = Reason::new("gone", "missing in two complete listings of the old server");
+    Change::to(item, State::GoneAtSource).because(reason)
+}
+
+/// What becomes of messages that the source does not give and that must not be asked for again: gone with proof, or
+/// exceptions with this text.
+pub async fn gone_or_unreadable<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    items: &[ItemId],
+    text: &str,
+) -> Result<(), Error> {
+    let Some(epoch) = items.first().map(|id| id.epoch) else { return Ok(()) };
+    let keys: Vec<Key> = items.iter().map(|id| id.key).collect();
+    let gone = prove_gone(ctx, sessions, job, epoch, &keys).await?.unwrap_or_default();
+    for item in items {
+        if gone.contains(&item.key) {
+            ctx.journal.change(&[is_gone(*item)]).await?;
+        } else {
+            cannot_be_read(ctx, *item, text.to_owned()).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes an exception of a message that the source does not give, and says so.
-pub async fn cannot_be_read<S: Source, T: Target, J: Journal>(
+async fn cannot_be_read<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     item: ItemId,
     text: String,

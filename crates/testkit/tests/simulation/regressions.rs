@@ -1,7 +1,7 @@
 //! What the simulation found, each reduced to the world that shows it. The seed is the one that found it; what it makes
 //! may change with the generator, this does not.
 
-use mailhaul_sandbox::{Deed, Fault, Planned, Trigger};
+use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Trigger};
 use mailhaul_testkit::sim::{Cut, Death, End, Facts, Letter, Planted, World, simulate};
 use std::time::Duration;
 
@@ -173,4 +173,18 @@ fn a_message_of_a_wrong_size_is_not_given_up_for_being_read_twice() {
     let facts = holds(&world);
     let given_up = facts.items.iter().filter(|i| i.reason.is_some()).count();
     assert_eq!(given_up, 0);
+}
+
+/// Seeds 81302 and 85152. A message that somebody removes at the source while its account is adopted was called unreadable.
+#[test]
+fn a_message_that_is_removed_while_adopting_is_gone_and_no_exception() {
+    let (a, b) = (Letter::new("a"), Letter::new("b"));
+    for form in [Gone::Nothing, Gone::Nil] {
+        let mut world = World::calm(&[&a, &b]);
+        // Of the same size and date, so that it may be the one that is removed.
+        world.target = vec![Planted { name: "INBOX", letters: vec![Letter::new("c")] }];
+        world.source_plan = vec![body(2, Fault::Expunged(form), 1)];
+        let states: Vec<_> = holds(&world).items.iter().map(|i| i.state.to_owned()).collect();
+        assert!(states.contains(&"gone_at_source".to_owned()), "{states:?}");
+    }
 }
