@@ -246,8 +246,9 @@ fn pair(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, k.flags)),
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, 0)),
         |k| k.fingerprint.map(|f| (Some(f.exact), 0, 0)),
-        // Other octets, so that it may be another message: what was given up decides nothing about that one.
-        |k| k.fingerprint.filter(|_| !k.given_up).map(|f| (Some(f.normal), 0, 0)),
+        // Other octets, so that it may be another message: what was given up decides nothing about that one, and nothing is
+        // not a line end.
+        |k| k.fingerprint.filter(|f| !k.given_up && f.octets > 0).map(|f| (Some(f.normal), 0, 0)),
     ];
     let by_looks: [Likeness; 2] = [|k| Some((None, k.looks, k.flags)), |k| Some((None, k.looks, 0))];
     let (read, unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| exact(k).is_some());
@@ -430,6 +431,15 @@ mod tests {
         let (copied, listed) = (of(1, 1, Some(11), 7, 0), [of(2, 51, Some(12), 8, 0)]);
         assert_eq!(pairs(std::slice::from_ref(&copied), &listed), [(1, 51)]);
         assert_eq!(pairs(&[Known { given_up: true, ..copied }], &listed), []);
+    }
+
+    /// Simulation, seed 65850.
+    #[test]
+    fn an_empty_message_is_not_one_of_a_line_end() {
+        let empty = |of: Known| Known { fingerprint: Some(Fingerprint { octets: 0, ..print(12) }), ..of };
+        let (copied, listed) = (of(1, 1, Some(11), 7, 0), of(2, 51, Some(12), 8, 0));
+        assert_eq!(pairs(std::slice::from_ref(&copied), std::slice::from_ref(&listed)), [(1, 51)]);
+        assert_eq!(pairs(&[copied], &[empty(listed)]), []);
     }
 
     #[test]
