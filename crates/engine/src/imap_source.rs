@@ -188,7 +188,8 @@ impl SourceSession for ImapSourceSession {
         let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
         let limits = self.0.limits().clone();
         let silence = limits.command.max(limits.silence);
-        self.0.send(self.0.examining(mailbox), "EXAMINE", silence, sink.clone());
+        let examine = self.0.examining(mailbox);
+        self.0.send(examine, "EXAMINE", silence, sink.clone());
         let all = Command::uid_fetch("1:*", self.listing_items());
         let mut fetch = self.0.send(all, "UID FETCH", silence, sink.clone());
         let (mut opened, mut piece, mut count, mut cut) = (Some(opened), Vec::new(), 0, Cut::new(Key(1)));

@@ -162,7 +162,8 @@ impl Link {
 
     /// EXAMINE.
     pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
-        let reply = self.ask(self.examining(mailbox), "EXAMINE").await?;
+        let command = self.examining(mailbox);
+        let reply = self.ask(command, "EXAMINE").await?;
         self.examined(mailbox, reply)
     }
 
@@ -176,8 +177,9 @@ impl Link {
         Ok(mailboxes.iter().zip(replies).map(|(mailbox, reply)| self.examined(mailbox, reply?)).collect())
     }
 
-    /// EXAMINE; what it says is for [`Link::opened`].
-    pub(crate) fn examining(&self, mailbox: &Bytes) -> Command {
+    /// EXAMINE; what it says is for [`Link::opened`]. Until then no mailbox is open, nor if it is refused (RFC 9051, 6.3.2).
+    pub(crate) fn examining(&mut self, mailbox: &Bytes) -> Command {
+        self.open = None;
         // CONDSTORE is on for the connection, or asked for with each mailbox (RFC 7162, 3.1.8).
         Command::examine(mailbox, self.capabilities.condstore() && !self.condstore_enabled)
     }
@@ -216,7 +218,8 @@ impl Link {
     /// others are refused as well.
     pub(crate) async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
         let [noop, fetch] = Self::listing();
-        let (facts, keys) = self.uids(vec![self.examining(mailbox), noop, fetch], "EXAMINE").await?;
+        let examine = self.examining(mailbox);
+        let (facts, keys) = self.uids(vec![examine, noop, fetch], "EXAMINE").await?;
         let Some(facts) = facts else { return Err(self.lost("EXAMINE")) };
         let exists = self.exists;
         let opened = self.opened(mailbox, &facts)?;
