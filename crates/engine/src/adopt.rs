@@ -253,7 +253,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         let mut throttled = None;
         while let Some(event) = event_rx.recv().await {
             if let FetchEvent::RangeDone { refused: Some(refusal), .. } = &event {
-                throttled = Some(refusal.clone()).filter(Refusal::is_throttling).or(throttled);
+                throttled = Some(refusal.clone()).filter(|r| r.asks_to_wait().is_some()).or(throttled);
             }
             let FetchEvent::Fetched(fetched) = event else { continue };
             let Some(item) = by_key.get(&fetched.key) else { continue };

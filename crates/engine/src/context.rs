@@ -192,7 +192,7 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
             };
             let asked = match error.reach().persistence {
                 Persistence::Transient(asked)
-                    if (patience || error.throttled().is_some()) && began.elapsed() < limits.give_up =>
+                    if (patience || error.asks_to_wait().is_some()) && began.elapsed() < limits.give_up =>
                 {
                     asked
                 }

@@ -43,7 +43,9 @@ pub enum RefusalClass {
     TooBig,
     /// Slow down; the wait the server named.
     Throttled(Option<Duration>),
-    /// Passing trouble: UNAVAILABLE, INUSE, SERVERBUG.
+    /// Another session holds the mailbox for the moment: INUSE.
+    InUse,
+    /// Passing trouble: UNAVAILABLE, SERVERBUG.
     Unavailable,
     /// The mailbox is not there: TRYCREATE, NONEXISTENT.
     NoMailbox,
@@ -208,14 +210,18 @@ impl EndError {
         Reach { scope, persistence }
     }
 
-    /// The server asked for patience, whatever was asked of it; for how long, where it said so.
-    pub fn throttled(&self) -> Option<Option<Duration>> {
+    /// The server will do later what was asked of it, whatever that was: it throttles, or another session holds the
+    /// mailbox. For how long, where it said so.
+    pub fn asks_to_wait(&self) -> Option<Option<Duration>> {
         match self {
-            Self::Refused { refusal: Refusal { class: RefusalClass::Throttled(wait), .. }, .. } => {
-                Some(*wait)
-            }
+            Self::Refused { refusal, .. } => refusal.asks_to_wait(),
             _ => None,
         }
+    }
+
+    /// The mailbox is held by another session.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if refusal.class == RefusalClass::InUse)
     }
 
     /// True when the connection is gone and another one may serve.
@@ -228,9 +234,13 @@ impl EndError {
 }
 
 impl Refusal {
-    /// The server asks to slow down.
-    pub fn is_throttling(&self) -> bool {
-        matches!(self.class, RefusalClass::Throttled(_))
+    /// The server will do later what was asked of it; for how long, where it said so.
+    pub fn asks_to_wait(&self) -> Option<Option<Duration>> {
+        match self.class {
+            RefusalClass::Throttled(wait) => Some(wait),
+            RefusalClass::InUse => Some(None),
+            _ => None,
+        }
     }
 
     fn reach(&self) -> (Scope, Persistence) {
@@ -238,7 +248,7 @@ impl Refusal {
         match self.class {
             RefusalClass::Quota | RefusalClass::Login => (Scope::Account, Permanent),
             RefusalClass::Throttled(wait) => (Scope::Account, Transient(wait)),
-            RefusalClass::Unavailable => (Scope::Mailbox, Transient(None)),
+            RefusalClass::InUse | RefusalClass::Unavailable => (Scope::Mailbox, Transient(None)),
             RefusalClass::NoMailbox | RefusalClass::NoPermission => (Scope::Mailbox, Permanent),
             RefusalClass::TooBig
             | RefusalClass::Content

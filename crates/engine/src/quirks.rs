@@ -14,7 +14,7 @@ const CODES: &[(&str, RefusalClass)] = &[
     ("LIMIT", RefusalClass::Throttled(None)),
     ("THROTTLED", RefusalClass::Throttled(None)),
     ("UNAVAILABLE", RefusalClass::Unavailable),
-    ("INUSE", RefusalClass::Unavailable),
+    ("INUSE", RefusalClass::InUse),
     ("SERVERBUG", RefusalClass::Unavailable),
     ("TRYCREATE", RefusalClass::NoMailbox),
     ("NONEXISTENT", RefusalClass::NoMailbox),
@@ -63,6 +63,8 @@ const TEXTS: &[(&str, RefusalClass)] = &[
     ("contains invalid header", RefusalClass::Content),
     ("zero-length message", RefusalClass::Content),
     ("too many identical emails", RefusalClass::Content),
+    // Dovecot 2.3 with mbox [M]: SERVERBUG by its code.
+    ("timeout while waiting for lock", RefusalClass::InUse),
     // Dovecot [M].
     ("can't save a zero byte message", RefusalClass::Content),
     ("mailbox was deleted under us", RefusalClass::NoMailbox),
@@ -88,7 +90,8 @@ pub fn refusal(status: Status, text: &StatusText) -> Refusal {
 pub fn asks_for_less(error: &EndError) -> bool {
     match error {
         EndError::Lost { what, .. } => are_of_throttling(what),
-        error => error.throttled().is_some(),
+        EndError::Refused { refusal, .. } => matches!(refusal.class, RefusalClass::Throttled(_)),
+        _ => false,
     }
 }
 
@@ -106,8 +109,9 @@ pub fn classify(bad: bool, code: Option<&str>, text: &str) -> RefusalClass {
     let by_text = || TEXTS.iter().find(|(words, _)| lower.contains(words)).map(|(_, class)| *class);
     let by_code = code.and_then(|c| CODES.iter().find(|(name, _)| *name == c)).map(|(_, class)| *class);
     match by_code {
-        // CANNOT says that, not what: the text may say more.
+        // CANNOT and SERVERBUG say that, not what: the text may say more.
         Some(RefusalClass::Unknown) | None => {}
+        Some(class) if code == Some("SERVERBUG") => return by_text().unwrap_or(class),
         Some(class) => return class,
     }
     by_text().unwrap_or(if bad { RefusalClass::Syntax } else { RefusalClass::Unknown })
@@ -152,6 +156,8 @@ mod tests {
             (false, Some("CANNOT"), "Keyword length too long", C::Keyword),
             (false, Some("CANNOT"), "no way", C::Unknown),
             (false, Some("SERVERBUG"), "Internal error", C::Unavailable),
+            (false, Some("SERVERBUG"), "Timeout while waiting for lock (0.462 secs).", C::InUse),
+            (false, Some("INUSE"), "Mailbox is locked", C::InUse),
             (true, None, "Command Argument Error. 11", C::Syntax),
             (false, None, "Something odd", C::Unknown),
             (false, Some("TRYCREATE"), "Mailbox doesn't exist: x", C::NoMailbox),

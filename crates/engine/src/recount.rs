@@ -70,7 +70,7 @@ async fn recount_one<S: Source, T: Target, J: Journal>(
         let listing = loop {
             match sessions.source(ctx).await?.open_and_list(&job.record.source.wire).await {
                 Ok(listing) => break listing,
-                Err(EndError::Refused { refusal, .. }) if !refusal.is_throttling() => {
+                Err(EndError::Refused { refusal, .. }) if refusal.asks_to_wait().is_none() => {
                     return Ok(Err(format!("{text} cannot be opened: {refusal}")));
                 }
                 Err(error) => losses.at_source(ctx, sessions, error).await?,

@@ -16,7 +16,7 @@ use crate::progress::{Bus, Progress, Stage};
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::seats::Seats;
-use crate::survey::Survey;
+use crate::survey::{InUse, Survey};
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
 use crate::transfer::spool::Intake;
@@ -28,6 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One account pair and its journal.
@@ -113,7 +114,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     pub async fn plan(&self) -> Result<(Survey, Plan), Error> {
         let ctx = self.context(RunId(0));
         let mut sessions = self.first_sessions(&ctx).await?;
-        let planned = self.make_plan(&ctx, &mut sessions).await;
+        let planned = self.make_plan(&ctx, &mut sessions, InUse::IsTrouble).await;
         sessions.close().await;
         planned
     }
@@ -190,6 +191,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
+        in_use: InUse,
     ) -> Result<(Survey, Plan), Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Survey });
         sessions.source(ctx).await?;
@@ -197,7 +199,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (Some(source), Some(target)) = (&mut sessions.source, &mut sessions.target) else {
             return Err(Error::Interrupted);
         };
-        plan::make(source, target, &self.journal, &self.settings).await
+        plan::make(source, target, &self.journal, &self.settings, in_use).await
     }
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
@@ -227,19 +229,22 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// Plans, and makes the target ready. A server that asks for patience gets it: nothing is sent yet, and all of it may be
-    /// done again.
+    /// done again. A mailbox that another session holds is waited for, but not for ever: then the others move without it.
     async fn prepare(
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
     ) -> Result<(Survey, Plan), Error> {
         let mut losses = Losses::new(ctx);
+        let began = Instant::now();
         loop {
-            match self.prepare_once(ctx, sessions).await {
-                Err(Error::Source(error)) if error.throttled().is_some() => {
+            let patient = began.elapsed() < ctx.settings.limits.in_use_give_up;
+            let in_use = if patient { InUse::Fails } else { InUse::IsTrouble };
+            match self.prepare_once(ctx, sessions, in_use).await {
+                Err(Error::Source(error)) if error.asks_to_wait().is_some() => {
                     losses.at_source(ctx, sessions, error).await?;
                 }
-                Err(Error::Target(error)) if error.throttled().is_some() => {
+                Err(Error::Target(error)) if error.asks_to_wait().is_some() => {
                     losses.at_target(ctx, sessions, error).await?;
                 }
                 prepared => return prepared,
@@ -251,15 +256,16 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
+        in_use: InUse,
     ) -> Result<(Survey, Plan), Error> {
-        let (survey, plan) = self.make_plan(ctx, sessions).await?;
+        let (survey, plan) = self.make_plan(ctx, sessions, in_use).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
         let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records).await?;
+        plan::carry_out(target, &self.journal, &plan, &records, in_use).await?;
         Ok((survey, plan))
     }
 

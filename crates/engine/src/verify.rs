@@ -209,7 +209,7 @@ async fn read_items<S: Source, T: Target, J: Journal>(
         let session = sessions.target(ctx).await?;
         match read_once(ctx, session, job, items, &sized, depth, &mut answered, &mut disagree).await? {
             Ok(()) => break,
-            Err(error) if error.is_connection() || error.throttled().is_some() => {
+            Err(error) if error.is_connection() || error.asks_to_wait().is_some() => {
                 losses.at_target(ctx, sessions, error).await?;
             }
             Err(error @ EndError::Refused { .. }) => {

@@ -250,7 +250,7 @@ impl Raw {
             return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
         }
         match refusal.class {
-            RefusalClass::Throttled(_) | RefusalClass::Unavailable => {
+            RefusalClass::Throttled(_) | RefusalClass::InUse | RefusalClass::Unavailable => {
                 EndError::Refused { server, doing: "the login", refusal }
             }
             _ => EndError::LoginRefused { server, user: account.user.clone(), refusal },

@@ -168,7 +168,7 @@ fn exit_code_at(side: Side, error: &EndError) -> u8 {
         EndError::Refused { refusal, .. } => match refusal.class {
             RefusalClass::Login => 12,
             RefusalClass::Quota if side == Side::Target => 14,
-            RefusalClass::Throttled(_) | RefusalClass::Unavailable => 13,
+            RefusalClass::Throttled(_) | RefusalClass::InUse | RefusalClass::Unavailable => 13,
             RefusalClass::Quota
             | RefusalClass::TooBig
             | RefusalClass::NoMailbox

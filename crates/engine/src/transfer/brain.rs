@@ -361,7 +361,7 @@ impl Brain {
                 actions.push(Action::Hold(refusal.clone()));
             }
             C::Throttled(wait) => self.wait_and_retry(items, wait, refusal, actions),
-            C::Unavailable => self.wait_and_retry(items, None, refusal, actions),
+            C::InUse | C::Unavailable => self.wait_and_retry(items, None, refusal, actions),
             C::TooBig | C::Content | C::Keyword | C::Date | C::Syntax | C::Unknown => {
                 if items.len() > 1 {
                     let second = items.split_off(items.len() / 2);

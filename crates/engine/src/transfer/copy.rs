@@ -189,7 +189,7 @@ async fn list_source<S: Source, T: Target, J: Journal>(
                     )));
                 }
             }
-            Err(error) if error.is_connection() || error.throttled().is_some() => {
+            Err(error) if error.is_connection() || error.asks_to_wait().is_some() => {
                 losses.at_source(ctx, sessions, error).await?;
             }
             Err(EndError::Refused { refusal, .. }) => {

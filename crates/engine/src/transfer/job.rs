@@ -253,7 +253,7 @@ impl Losses {
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
-        if let Some(asked) = error.throttled() {
+        if let Some(asked) = error.asks_to_wait() {
             return self.pause(ctx, Side::Target, asked, error).await;
         }
         if !error.is_connection() {
@@ -271,7 +271,7 @@ impl Losses {
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
-        if let Some(asked) = error.throttled() {
+        if let Some(asked) = error.asks_to_wait() {
             return self.pause(ctx, Side::Source, asked, error).await;
         }
         if !error.is_connection() {
@@ -296,7 +296,10 @@ impl Losses {
         if quirks::asks_for_less(&error) {
             ctx.seats.throttled(side);
         }
-        let wait = self.back_off.next(asked);
+        let mut wait = self.back_off.next(asked);
+        if error.is_in_use() {
+            wait = wait.min(ctx.settings.limits.in_use_wait_max);
+        }
         ctx.bus.tell(Progress::waiting(side, error.to_string(), wait));
         ctx.sleep(wait).await
     }

@@ -289,7 +289,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 }
             }
             FetchEvent::RangeDone { missing, refused, .. } => {
-                let throttled = refused.as_ref().is_some_and(Refusal::is_throttling);
+                let throttled = refused.as_ref().is_some_and(|r| r.asks_to_wait().is_some());
                 if let Some(refusal) = refused.clone().filter(|_| throttled) {
                     // It says nothing of the messages: they are asked for again after the wait.
                     let (server, doing) = ("the old server".to_owned(), "UID FETCH");
