@@ -112,7 +112,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Looks at both accounts and says what would be done. Nothing is changed, on the servers or in the journal.
     pub async fn plan(&self) -> Result<(Survey, Plan), Error> {
-        let ctx = self.context(RunId(0));
+        let ctx = self.context(RunId(0), false);
         let mut sessions = self.first_sessions(&ctx).await?;
         let planned = self.make_plan(&ctx, &mut sessions, InUse::IsTrouble).await;
         sessions.close().await;
@@ -122,7 +122,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run(MIGRATE).await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, true);
         let result = self.migrate_in(&ctx).await;
         self.finish(&ctx, result).await
     }
@@ -131,14 +131,14 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// `look` says. Nothing is changed on the servers.
     pub async fn verify(&self, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run("verify").await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, look != SourceLook::Nothing);
         let result = self.verify_in(&ctx, level, look).await;
         self.finish(&ctx, result).await
     }
 
     /// How many messages [`Migration::undo`] would remove at most, by mailbox.
     pub async fn undo_preview(&self) -> Result<Vec<(MailboxRecord, u64)>, Error> {
-        let ctx = self.context(RunId(0));
+        let ctx = self.context(RunId(0), false);
         let mut counts = Vec::new();
         for job in jobs(&ctx).await? {
             let count = undo::preview(&ctx, &job).await?;
@@ -152,14 +152,14 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Removes from the target what this migration put there and nobody changed since.
     pub async fn undo(&self) -> Result<UndoEnd, Error> {
         let run = self.journal.begin_run("undo").await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, false);
         let result = self.undo_in(&ctx).await;
         let outcome = if result.is_ok() { "done" } else { "failed" };
         self.journal.end_run(run, outcome).await?;
         result
     }
 
-    fn context(&self, run: RunId) -> Ctx<S, T, J> {
+    fn context(&self, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
         let cancel = self.cancel.child_token();
         Arc::new(Context {
             source: self.source.clone(),
@@ -175,6 +175,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             probe: self.probe.clone(),
             intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
             exceptions: self.exceptions.clone(),
+            reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
         })
