@@ -2,27 +2,31 @@
 //! so that going on after an interruption is not a feature with its own code.
 
 mod crew;
+mod days;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
-use crate::error::{Error, Question};
+use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
+use crate::quirks;
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::seats::Seats;
 use crate::survey::Survey;
 use crate::transfer::epochs::refresh_target;
+use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
 use crate::verify::Scope;
+use crate::waits::Waits;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -115,7 +119,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = self.first_sessions(&ctx).await?;
         let planned = self.make_plan(&ctx, &mut sessions).await;
         sessions.close().await;
-        planned
+        days::remember(&ctx).await?;
+        let planned = planned?;
+        days::forecast(&ctx, planned.1.totals.octets);
+        Ok(planned)
     }
 
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
@@ -160,6 +167,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     fn context(&self, run: RunId) -> Ctx<S, T, J> {
         let cancel = self.cancel.child_token();
+        let waits = Arc::<Waits>::default();
         Arc::new(Context {
             source: self.source.clone(),
             target: self.target.clone(),
@@ -167,15 +175,18 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             run,
             settings: self.settings.clone(),
             bus: self.bus.clone(),
-            pace: Pace::new(&self.settings, &cancel),
+            pace: Pace::new(&self.settings, &self.bus, &self.clock, &waits, &cancel),
             seats: Seats::new(&self.settings),
             cancel,
             clock: self.clock.clone(),
             probe: self.probe.clone(),
             intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
+            waits,
+            unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
+            settle_known_ms: AtomicU64::new(0),
         })
     }
 
@@ -202,11 +213,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
         let mut sessions = self.first_sessions(ctx).await?;
+        days::remember(ctx).await?;
         let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
         let servers = servers(&sessions);
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
+        days::forecast(ctx, octets);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
         let moving = in_plan(&jobs(ctx).await?, &plan);
@@ -226,8 +239,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
-    /// Plans, and makes the target ready. A server that asks for patience gets it: nothing is sent yet, and all of it may be
-    /// done again.
+    /// Plans, and makes the target ready. A server that asks for patience, or is in trouble that may pass, gets it: nothing is
+    /// sent yet, and all of it may be done again.
     async fn prepare(
         &self,
         ctx: &Ctx<S, T, J>,
@@ -236,10 +249,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut losses = Losses::new(ctx);
         loop {
             match self.prepare_once(ctx, sessions).await {
-                Err(Error::Source(error)) if error.throttled().is_some() => {
+                Err(Error::Source(error)) if may_pass(&error) => {
                     losses.at_source(ctx, sessions, error).await?;
                 }
-                Err(Error::Target(error)) if error.throttled().is_some() => {
+                Err(Error::Target(error)) if may_pass(&error) => {
                     losses.at_target(ctx, sessions, error).await?;
                 }
                 prepared => return prepared,
@@ -267,6 +280,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
         let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
+        days::remember(ctx).await?;
         let servers = servers(&sessions);
         let mut jobs = jobs(ctx).await?;
         let mut left = Vec::new();
@@ -311,12 +325,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             Err(Error::Full { .. }) => "full",
             Err(_) => "failed",
         };
+        let noted = days::keep(ctx).await;
         ctx.bus.tell(Progress::Ended { outcome: outcome.into() });
         let ended = self.journal.end_run(ctx.run, outcome).await;
         let end = result?;
+        noted?;
         ended?;
         Ok(end)
     }
+}
+
+/// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.
+fn may_pass(error: &EndError) -> bool {
+    let passing = matches!(error, EndError::Refused { refusal, .. } if quirks::is_passing(refusal.class));
+    passing || error.asks_for_patience().is_some()
 }
 
 /// Keeps for the report why mailboxes could not be finished.

@@ -9,6 +9,7 @@ use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxR
 use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
+use crate::quirks;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::collections::HashMap;
@@ -275,7 +276,7 @@ fn or_refusal<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, Erro
             Err(Error::Full { refusal })
         }
         Err(EndError::Refused { refusal, .. })
-            if !matches!(refusal.class, RefusalClass::Throttled(_) | RefusalClass::Login) =>
+            if quirks::patience(refusal.class).is_none() && refusal.class != RefusalClass::Login =>
         {
             Ok(Err(refusal.to_string()))
         }
