@@ -11,9 +11,8 @@ pub enum Doing {
     Login,
     /// LIST, STATUS, SELECT, EXAMINE, and what else is asked of an account or a mailbox.
     Open,
-    /// CREATE and SUBSCRIBE.
-    Create,
-    /// FETCH.
+    /// FETCH of bodies. Beyond waits and new connections it is carried out by `transfer::unreadable`: each message of a
+    /// refused range is asked for alone, then in other ways, then looked for in two listings.
     Fetch,
     /// APPEND.
     Append,
@@ -80,13 +79,13 @@ pub fn remedy(class: RefusalClass, case: Case) -> Remedy {
     use RefusalClass as C;
     let Case { doing, tries, .. } = case;
     if let Some(pause) = patience(class)
-        && !(class == C::ThrottledOrFull && stores(doing) && tries >= FULL_TRIES)
+        && !(class == C::ThrottledOrFull && doing == Doing::Append && tries >= FULL_TRIES)
     {
         return Remedy::Wait(pause);
     }
     match class {
         // What takes no room cannot want for it: it is traffic that is meant.
-        C::Quota if matches!(doing, Doing::Fetch | Doing::Open | Doing::Login) => Remedy::Wait(Pause::Day),
+        C::Quota if doing != Doing::Append => Remedy::Wait(Pause::Day),
         C::Quota | C::ThrottledOrFull | C::Login => Remedy::HoldAccount,
         C::Unavailable if doing == Doing::Login => Remedy::Wait(Pause::BackOff),
         C::Unavailable if (tries as usize) < TROUBLE.len() => step(&TROUBLE, tries),
@@ -95,7 +94,7 @@ pub fn remedy(class: RefusalClass, case: Case) -> Remedy {
         _ if doing == Doing::Login => Remedy::HoldAccount,
         C::InUse | C::NoPermission => Remedy::HoldMailbox,
         C::NoMailbox | C::Exists | C::Expunged => Remedy::Look,
-        _ if matches!(doing, Doing::Open | Doing::Create) => Remedy::HoldMailbox,
+        _ if doing == Doing::Open => Remedy::HoldMailbox,
         _ if !case.alone => Remedy::Bisect,
         C::TooBig | C::Forbidden | C::Unavailable | C::ServerBug => Remedy::Skip,
         _ => Remedy::Ladder,
@@ -127,10 +126,6 @@ fn step(steps: &[Duration], tries: u32) -> Remedy {
     Remedy::Wait(steps.get(tries as usize).map_or(Pause::BackOff, |wait| Pause::Step(*wait)))
 }
 
-fn stores(doing: Doing) -> bool {
-    matches!(doing, Doing::Append | Doing::Create)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::classify;
@@ -145,7 +140,7 @@ mod tests {
     /// integrity.md, part 9, row by row: what a server says, where, and what is done, time after time; the last goes on.
     #[test]
     fn each_row_of_the_taxonomy_is_done_as_written() {
-        use Doing::{Append, Create, Fetch, Login, Open};
+        use Doing::{Append, Fetch, Login, Open};
         use Pause::{BackOff, Day, Named, Step};
         use Remedy::{Bisect, HoldAccount, HoldMailbox, Ladder, Look, Reconnect, Skip, Wait};
         let wait = |pause| [Wait(pause)].to_vec();
@@ -166,7 +161,7 @@ mod tests {
         let spent = "Account exceeded command or bandwidth limits. (Failure)";
         let rows: Vec<(&str, Option<&str>, &str, &[Doing], bool, Vec<Remedy>)> = vec![
             ("NO", Some("UNAVAILABLE"), "x", &[Login], true, wait(BackOff)),
-            ("NO", Some("UNAVAILABLE"), "x", &[Open, Create], true, trouble(HoldMailbox)),
+            ("NO", Some("UNAVAILABLE"), "x", &[Open], true, trouble(HoldMailbox)),
             (
                 "NO",
                 Some("UNAVAILABLE"),
@@ -193,18 +188,18 @@ mod tests {
                 true,
                 wait(BackOff),
             ),
-            ("NO", Some("LIMIT"), "x", &[Login, Open, Create, Fetch, Append], true, wait(BackOff)),
+            ("NO", Some("LIMIT"), "x", &[Login, Open, Fetch, Append], true, wait(BackOff)),
             ("NO", Some("LIMIT"), "UID FETCH Rate limit hit", &[Fetch], true, wait(BackOff)),
             ("NO", Some("LIMIT"), "Too many identical emails", &[Append], true, vec![Skip]),
-            ("NO", Some("THROTTLED"), "x", &[Login, Open, Create, Fetch, Append], false, wait(BackOff)),
-            ("BAD", None, throttled, &[Login, Open, Create, Fetch, Append], true, named()),
-            ("NO", None, throttled, &[Login, Open, Create, Fetch, Append], false, named()),
-            ("NO", None, "Server Unavailable. 15", &[Append, Create], true, full(HoldAccount)),
+            ("NO", Some("THROTTLED"), "x", &[Login, Open, Fetch, Append], false, wait(BackOff)),
+            ("BAD", None, throttled, &[Login, Open, Fetch, Append], true, named()),
+            ("NO", None, throttled, &[Login, Open, Fetch, Append], false, named()),
+            ("NO", None, "Server Unavailable. 15", &[Append], true, full(HoldAccount)),
             ("NO", None, "Server Unavailable. 15", &[Login, Open, Fetch], true, wait(BackOff)),
-            ("NO", Some("OVERQUOTA"), spent, &[Login, Open, Create, Fetch, Append], true, wait(Day)),
-            ("NO", Some("OVERQUOTA"), "x", &[Append, Create], true, vec![HoldAccount]),
+            ("NO", Some("OVERQUOTA"), spent, &[Login, Open, Fetch, Append], true, wait(Day)),
+            ("NO", Some("OVERQUOTA"), "x", &[Append], true, vec![HoldAccount]),
             ("NO", Some("OVERQUOTA"), "x", &[Fetch], true, wait(Day)),
-            ("NO", None, "Over quota", &[Append, Create], false, vec![HoldAccount]),
+            ("NO", None, "Over quota", &[Append], false, vec![HoldAccount]),
             ("NO", None, "Quota limit will be exceeded", &[Append], true, vec![HoldAccount]),
             ("NO", None, "mailbox is full", &[Append], true, vec![HoldAccount]),
             ("NO", None, "storage limit reached", &[Append], true, vec![HoldAccount]),
@@ -212,18 +207,18 @@ mod tests {
             ("NO", Some("TOOBIG"), "x", &[Append], true, vec![Skip]),
             ("NO", None, "Maximum size of appendable message has been exceeded", &[Append], true, vec![Skip]),
             ("NO", None, "maximum message size exceeded", &[Append], true, vec![Skip]),
-            ("NO", Some("INUSE"), "x", &[Open, Create, Fetch, Append], true, locked()),
+            ("NO", Some("INUSE"), "x", &[Open, Fetch, Append], true, locked()),
             ("NO", Some("SERVERBUG"), "x", &[Append, Fetch], false, bug(Bisect)),
             ("NO", Some("SERVERBUG"), "x", &[Append, Fetch], true, bug(Skip)),
             ("NO", Some("SERVERBUG"), "x", &[Open], true, bug(HoldMailbox)),
             ("NO", Some("CORRUPTION"), "x", &[Fetch], true, vec![Ladder]),
-            ("NO", Some("CANNOT"), "x", &[Create], true, vec![HoldMailbox]),
+            ("NO", Some("CANNOT"), "x", &[Open], true, vec![HoldMailbox]),
             ("NO", Some("CANNOT"), "x", &[Append, Fetch], true, vec![Ladder]),
             ("NO", Some("EXPUNGEISSUED"), "x", &[Fetch], true, vec![Look]),
             ("NO", Some("TRYCREATE"), "x", &[Append, Open], true, vec![Look]),
             ("NO", Some("NONEXISTENT"), "x", &[Append, Open], true, vec![Look]),
-            ("NO", Some("ALREADYEXISTS"), "x", &[Create], true, vec![Look]),
-            ("NO", Some("NOPERM"), "x", &[Open, Create, Append], true, vec![HoldMailbox]),
+            ("NO", Some("ALREADYEXISTS"), "x", &[Open], true, vec![Look]),
+            ("NO", Some("NOPERM"), "x", &[Open, Append], true, vec![HoldMailbox]),
             ("NO", Some("READ-ONLY"), "x", &[Append], true, vec![HoldMailbox]),
             ("NO", Some("AUTHENTICATIONFAILED"), "x", &[Login], true, vec![HoldAccount]),
             ("NO", Some("AUTHORIZATIONFAILED"), "x", &[Login], true, vec![HoldAccount]),
@@ -258,7 +253,7 @@ mod tests {
             ("NO", Some("UIDREQUIRED"), "x", &[Fetch], false, vec![Bisect]),
             ("NO", None, "never heard of", &[Append, Fetch], false, vec![Bisect]),
             ("NO", None, "never heard of", &[Append, Fetch], true, vec![Ladder]),
-            ("NO", None, "never heard of", &[Open, Create], true, vec![HoldMailbox]),
+            ("NO", None, "never heard of", &[Open], true, vec![HoldMailbox]),
         ];
         for (status, code, text, doings, alone, wanted) in rows {
             let class = classify(status == "BAD", code, text);
@@ -279,7 +274,7 @@ mod tests {
             (RefusalClass::SpentToday, Pause::Day),
         ] {
             assert_eq!(patience(class), Some(pause));
-            for doing in [Doing::Login, Doing::Open, Doing::Create, Doing::Fetch, Doing::Append] {
+            for doing in [Doing::Login, Doing::Open, Doing::Fetch, Doing::Append] {
                 for tries in [0, 3, 100] {
                     assert_eq!(remedy(class, at(doing, tries, false)), Remedy::Wait(pause), "{doing:?}");
                 }

@@ -49,10 +49,8 @@ fn step(remedy: Remedy) -> String {
         Remedy::Wait(Pause::Step(time)) => format!("wait {}", seconds(time)),
         Remedy::Wait(Pause::Day) => "wait, asking again every hour".into(),
         Remedy::Reconnect => "connect again, look whether mailbox and epoch are there".into(),
-        Remedy::Bisect => "halve what was asked for".into(),
-        Remedy::Ladder => {
-            "next step of the ladder (source: another way to read); none left: list the message".into()
-        }
+        Remedy::Bisect => "halve the batch".into(),
+        Remedy::Ladder => "next step of the ladder; none left: list the message with these words".into(),
         Remedy::Skip => "list the message with these words, go on".into(),
         Remedy::Look => "look by listing whether it is there".into(),
         Remedy::HoldMailbox => "leave the mailbox to another run, go on with the others".into(),
@@ -87,9 +85,6 @@ fn courses(class: RefusalClass) -> Vec<(String, String)> {
     let places = [
         ("login", Doing::Login, true),
         ("open", Doing::Open, true),
-        ("create", Doing::Create, true),
-        ("fetch, several", Doing::Fetch, false),
-        ("fetch, one", Doing::Fetch, true),
         ("append, several", Doing::Append, false),
         ("append, one", Doing::Append, true),
     ];
@@ -112,8 +107,8 @@ fn errors() -> String {
         "# What servers refuse, and what is done about it\n\n{WRITTEN}\n\n\
          A refusal (NO, BAD, or BYE) is understood by its response code; by its words where there is no code, or one that says \
          little. From what it means follows what is done, by one function (`quirks::remedy`), whoever the server is.\n\n\
-         ## From meaning to action\n\n*Several*: a batch or a range was asked for; *one*: a single message. *Open* is LIST, \
-         STATUS, SELECT and EXAMINE. A run that nothing works for is ended after 30 minutes, or 26 hours while the server names \
+         ## From meaning to action\n\n*Open* is LIST, STATUS, SELECT, EXAMINE and listings. *Append* is of a batch, or of one \
+         message. A run that nothing works for is ended after 30 minutes, or 26 hours while the server names \
          a time or its day is spent. What is waited for is shown while it lasts, and told in the report. Where a meaning is \
          marked ½, half as many connections are asked for from then on.\n\n"
     );
@@ -133,7 +128,14 @@ fn errors() -> String {
     page += &table(&["meaning", "asked for", "what is done"], rows);
     page += "A message in passing trouble is listed only after others of its mailbox were stored meanwhile, or after twenty minutes \
              of trying it alone. More than 50 messages refused one after the other for an unknown reason, or more than 50 and \
-             5 % of all, end the run: then it is not the messages.\n\n## Response codes\n\n\
+             5 % of all, end the run: then it is not the messages.\n\n\
+             *Fetch*: what asks for patience gets it, as with open. Anything else costs the messages of the range one more \
+             question each, alone; what is refused three times, with the waits of passing trouble between, is read in another \
+             way (header and text, part by part), then looked for in two complete listings: gone, or listed. Where more than \
+             three are refused alone for passing trouble and none comes, none is to blame, and the mailbox is left to another \
+             run at last.\n\n\
+             *Create*: what asks for patience gets it; no room ends the run; anything else leaves the mailbox to another run \
+             at once.\n\n## Response codes\n\n\
              *Vague*: known words say more than the code.\n\n";
     let word = |class| CLASSES.iter().find(|(_, c)| *c == class).map_or("", |(word, _)| *word);
     let codes = CODES.iter().map(|row| {
