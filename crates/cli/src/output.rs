@@ -2,7 +2,9 @@
 
 use crate::args::{OutputArgs, ProgressForm};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mailhaul_engine::budget::amount;
 use mailhaul_engine::progress::{Bus, Progress, SideName, Stage, WaitReason};
+use mailhaul_engine::waits::spelled;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime};
@@ -64,9 +66,9 @@ impl View {
                 return Some(format!("{line}: {why}"));
             }
             Progress::Forecast { side, server, octets_per_day, seconds } => {
-                let (size, way) = (octets_per_day / 1_000_000, towards(*side));
-                let days = seconds.div_ceil(86_400);
-                return Some(format!("with {size} MB a day {way} {server} this takes more than {days} days"));
+                let (size, way) = (amount(*octets_per_day), towards(*side));
+                let time = spelled(Duration::from_secs(*seconds));
+                return Some(format!("with {size} a day {way} {server} this takes at least {time}"));
             }
             Progress::Reconnecting { why, .. } => return Some(format!("connecting again: {why}")),
             Progress::FewerConnections { why, .. } => {
@@ -105,7 +107,7 @@ impl View {
 /// What is waited for, in the words of a person, with the time of day by this machine's clock.
 fn waiting(server: &str, reason: WaitReason, seconds: u64, until: SystemTime) -> String {
     let at = jiff::Timestamp::try_from(until).unwrap_or_default();
-    let clock = at.to_zoned(jiff::tz::TimeZone::system());
+    let clock = at.to_zoned_datetime(jiff::tz::TimeZone::system());
     // A time of day alone would be of today.
     let form = if seconds >= 12 * 3600 {
         "%a %H:%M"
@@ -310,7 +312,7 @@ mod tests {
         let until = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_167_520);
         let clock = |form| {
             let at = jiff::Timestamp::try_from(until).unwrap();
-            at.to_zoned(jiff::tz::TimeZone::system()).strftime(form).to_string()
+            at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime(form).to_string()
         };
         let mut said = |server: &str, reason, seconds| {
             let (server, why, side) = (server.to_owned(), "NO slowly".to_owned(), SideName::Target);

@@ -91,6 +91,14 @@ impl Allowance {
     }
 }
 
+/// An amount as people say it: in megabytes, unless it is small.
+pub fn amount(octets: u64) -> String {
+    match octets {
+        0..10_000_000 => format!("{octets} bytes"),
+        _ => format!("{} MB", octets / 1_000_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

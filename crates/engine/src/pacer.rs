@@ -7,7 +7,7 @@
 //! There is one bucket a side: it holds over all its connections, and over what is read back at the target, too. What may
 //! pass in a day is counted for each direction by itself, as providers do.
 
-use crate::budget::Allowance;
+use crate::budget::{Allowance, amount};
 use crate::clock::Clock;
 use crate::config::{Daily, Rate, Settings};
 use crate::error::EndError;
@@ -183,7 +183,7 @@ impl Pacer {
 
     fn tell(&self, wait: Duration, per_day: u64) {
         let server = self.waits.server(self.side, "");
-        let why = format!("the {} MB that may pass in a day have passed", per_day / 1_000_000);
+        let why = format!("the {} that may pass in a day have passed", amount(per_day));
         let until = SystemTime::UNIX_EPOCH + self.now().1 + wait;
         let (side, reason, seconds) = (self.side.into(), WaitReason::Day, wait.as_secs());
         self.bus.tell(Progress::Waiting { side, server, reason, why, seconds, until });

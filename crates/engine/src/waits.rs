@@ -99,6 +99,7 @@ impl std::fmt::Display for Waited {
 pub fn spelled(time: Duration) -> String {
     let seconds = time.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (h @ 48.., ..) => format!("{} days {} h", h / 24, h % 24),
         (0, 0, s) => format!("{s} s"),
         (0, m, 0) => format!("{m} min"),
         (0, m, s) => format!("{m} min {s} s"),
@@ -147,6 +148,7 @@ mod tests {
             (330, "5 min 30 s"),
             (3600, "1 h"),
             (5430, "1 h 30 min"),
+            (180_000, "2 days 2 h"),
         ] {
             assert_eq!(spelled(Duration::from_secs(seconds)), text);
         }
