@@ -1,7 +1,7 @@
 //! What a person can type. Names are stable (docs/cli.md): added to, not renamed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mailhaul_engine::config::Rate;
+use mailhaul_engine::config::{Daily, Rate};
 use std::path::PathBuf;
 
 /// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
@@ -181,6 +181,12 @@ pub struct CommonArgs {
     /// Bytes of messages per second at most, on each side, all its connections together: 500K, 2M (K, M, G: 1024, …)
     #[arg(long, value_name = "RATE")]
     pub max_rate: Option<Rate>,
+    /// Bytes of messages a day at most from the old server: 2G, or none; without it what its provider is known to allow
+    #[arg(long, value_name = "AMOUNT")]
+    pub from_daily: Option<Daily>,
+    /// Bytes of messages a day at most to the new server: 500M, or none; without it what its provider is known to allow
+    #[arg(long, value_name = "AMOUNT")]
+    pub to_daily: Option<Daily>,
     /// Recognise mail that is at the new server already, by content, and copy the rest
     #[arg(long, conflicts_with = "append_anyway")]
     pub adopt: bool,

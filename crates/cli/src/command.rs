@@ -104,6 +104,8 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     };
     settings.connections = usize::from(args.connections);
     (settings.source_rate, settings.target_rate) = (args.max_rate, args.max_rate);
+    settings.source_daily = args.from_daily.unwrap_or_default();
+    settings.target_daily = args.to_daily.unwrap_or_default();
     let since = args.since.as_deref().map(day).transpose()?;
     settings.selection = Selection { only: args.mailbox.clone(), exclude: args.exclude.clone(), since };
     let rule = |text: &String| match text.split_once('=') {

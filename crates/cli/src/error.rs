@@ -43,6 +43,10 @@ impl From<Error> for Failure {
             Error::Source(end) | Error::Target(end) => end_hint(end),
             Error::Question(Question::WillNotMove { what }) => Some(what.join("\n")),
             Error::Full { .. } => Some("make room, then run the same command again: it continues".into()),
+            Error::RefusesAll { .. } => Some(
+                "ask the new provider for the reason; run the same command with --retry to try them again"
+                    .into(),
+            ),
             _ => None,
         };
         Self { what: error.to_string(), hint, code }

@@ -2,10 +2,12 @@
 
 use crate::args::{OutputArgs, ProgressForm};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mailhaul_engine::progress::{Bus, Progress, SideName, Stage};
+use mailhaul_engine::budget::amount;
+use mailhaul_engine::progress::{Bus, Progress, SideName, Stage, WaitReason};
+use mailhaul_engine::waits::spelled;
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
@@ -58,10 +60,15 @@ impl View {
                 let name = self.mailboxes.get(mailbox).map_or("?", String::as_str);
                 return Some(format!("needs you: {name}, UID {key} ({kind}): {text}"));
             }
-            Progress::Waiting { why, seconds, .. } => {
-                let line = format!("waiting {seconds} s: {why}");
+            Progress::Waiting { server, reason, why, seconds, until, .. } => {
+                let line = waiting(server, *reason, *seconds, *until);
                 self.waiting = Some(line.clone());
-                return Some(line);
+                return Some(format!("{line}: {why}"));
+            }
+            Progress::Forecast { side, server, octets_per_day, seconds } => {
+                let (size, way) = (amount(*octets_per_day), towards(*side));
+                let time = spelled(Duration::from_secs(*seconds));
+                return Some(format!("with {size} a day {way} {server} this takes at least {time}"));
             }
             Progress::Reconnecting { why, .. } => return Some(format!("connecting again: {why}")),
             Progress::FewerConnections { why, .. } => {
@@ -94,6 +101,39 @@ impl View {
             Some(waiting) => format!("{line} ({waiting})"),
             None => line,
         }
+    }
+}
+
+/// What is waited for, in the words of a person, with the time of day by this machine's clock.
+fn waiting(server: &str, reason: WaitReason, seconds: u64, until: SystemTime) -> String {
+    let at = jiff::Timestamp::try_from(until).unwrap_or_default();
+    let clock = at.to_zoned_datetime(jiff::tz::TimeZone::system());
+    // A time of day alone would be of today.
+    let form = if seconds >= 12 * 3600 {
+        "%a %H:%M"
+    } else if seconds >= 60 {
+        "%H:%M"
+    } else {
+        "%H:%M:%S"
+    };
+    let until = clock.strftime(form);
+    match reason {
+        WaitReason::Asked => format!("{} asked us to wait until {until}", capitalised(server)),
+        WaitReason::Trouble => format!("{} is in trouble; trying again at {until}", capitalised(server)),
+        WaitReason::Day => format!("waiting for {server} until {until}"),
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut words = words.to_owned();
+    words.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+    words
+}
+
+fn towards(side: SideName) -> &'static str {
+    match side {
+        SideName::Source => "from",
+        SideName::Target => "to",
     }
 }
 
@@ -264,6 +304,31 @@ mod tests {
         });
         assert_eq!(said.as_deref(), Some("needs you: A, UID 2 (refused): NO x"));
         assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
+    }
+
+    #[test]
+    fn a_wait_names_who_asked_for_it_and_until_when() {
+        let mut view = View::default();
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_167_520);
+        let clock = |form| {
+            let at = jiff::Timestamp::try_from(until).unwrap();
+            at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime(form).to_string()
+        };
+        let mut said = |server: &str, reason, seconds| {
+            let (server, why, side) = (server.to_owned(), "NO slowly".to_owned(), SideName::Target);
+            let event = Progress::Waiting { side, server, reason, why, seconds, until };
+            view.fold(&event).unwrap()
+        };
+        let asked = said("Microsoft 365", WaitReason::Asked, 300);
+        assert_eq!(asked, format!("Microsoft 365 asked us to wait until {}: NO slowly", clock("%H:%M")));
+        let trouble = said("the new server", WaitReason::Trouble, 5);
+        let at = clock("%H:%M:%S");
+        assert_eq!(trouble, format!("The new server is in trouble; trying again at {at}: NO slowly"));
+        let day = said("Gmail", WaitReason::Day, 86_400);
+        assert_eq!(day, format!("waiting for Gmail until {}: NO slowly", clock("%a %H:%M")));
+        assert!(view.line().ends_with(&format!("(waiting for Gmail until {})", clock("%a %H:%M"))));
+        view.fold(&Progress::Stored { mailbox: 1, messages: 1, octets: 1 });
+        assert!(!view.line().contains("waiting"), "until it goes on");
     }
 
     #[test]

@@ -18,3 +18,5 @@ mod stopped;
 mod usage;
 #[path = "binary/verifying.rs"]
 mod verifying;
+#[path = "binary/waiting.rs"]
+mod waiting;

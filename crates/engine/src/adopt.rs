@@ -13,6 +13,7 @@ use crate::journal::{
 use crate::limits::Limits;
 use crate::message::{Fingerprint, InternalDate, Key, UidValidity};
 use crate::pacer::Pacer;
+use crate::quirks::Doing;
 use crate::transfer::epochs::is_renumbered;
 use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::resolve::{claimed_from, read_all};
@@ -123,7 +124,7 @@ async fn read_target<S: Source, T: Target, J: Journal>(
     let mut losses = Losses::new(ctx);
     let (mut read, mut attempts) = (BTreeMap::new(), 0);
     loop {
-        let pacer = &ctx.pace.target;
+        let pacer = &ctx.pace.target_reading;
         match read_below(pacer, sessions.target(ctx).await?, job, below, &claimed).await {
             Ok((seen, asked)) => {
                 read.extend(seen.into_iter().filter_map(|s| Some((s.uid, (s.measured?.fingerprint, s)))));
@@ -253,7 +254,7 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         let mut throttled = None;
         while let Some(event) = event_rx.recv().await {
             if let FetchEvent::RangeDone { refused: Some(refusal), .. } = &event {
-                throttled = Some(refusal.clone()).filter(|r| r.asks_to_wait().is_some()).or(throttled);
+                throttled = Some(refusal.clone()).filter(|r| r.asks_for_patience(Doing::Fetch)).or(throttled);
             }
             let FetchEvent::Fetched(fetched) = event else { continue };
             let Some(item) = by_key.get(&fetched.key) else { continue };

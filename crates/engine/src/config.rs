@@ -4,7 +4,7 @@
 mod rate;
 mod written;
 
-pub use rate::{NotARate, Rate};
+pub use rate::{Daily, NotADaily, NotARate, Rate};
 pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
 
 use crate::journal::Existing;
@@ -68,6 +68,10 @@ pub struct Settings {
     pub source_rate: Option<Rate>,
     /// The same at the target, in both directions: what it takes, and what is read back of it.
     pub target_rate: Option<Rate>,
+    /// What the source gives in a day: octets of message bodies, all connections and runs of it together.
+    pub source_daily: Daily,
+    /// The same of what the target takes. What it gives when it is read back is kept to what is known of its family.
+    pub target_daily: Daily,
     /// Which mail.
     pub selection: Selection,
     /// Where it goes.
@@ -92,6 +96,8 @@ impl Settings {
             connections: 3,
             source_rate: None,
             target_rate: None,
+            source_daily: Daily::Known,
+            target_daily: Daily::Known,
             selection: Selection::default(),
             mapping: MappingRules::default(),
             existing: None,

@@ -8,10 +8,12 @@ use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side};
 use crate::pace::BackOff;
 use crate::pacer::Pace;
 use crate::probe::Probe;
-use crate::progress::{Bus, Progress};
-use crate::quirks;
+use crate::progress::{Bus, Progress, WaitReason};
+use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use crate::seats::{Seat, Seats};
+use crate::transfer::guard::Unexplained;
 use crate::transfer::spool::{Body, Intake};
+use crate::waits::Waits;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +49,10 @@ pub struct Context<S, T, J> {
     pub pace: Pace,
     /// Who has a connection.
     pub seats: Arc<Seats>,
+    /// How long was waited, for whom.
+    pub waits: Arc<Waits>,
+    /// Messages that the target refused without a known reason.
+    pub unexplained: Unexplained,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
     /// The source may be asked for octets once more, where what was read back disagrees with what was fetched.
@@ -55,6 +61,8 @@ pub struct Context<S, T, J> {
     pub stored: Notify,
     /// The longest time from gate to answer seen on this target, in milliseconds; 0 before the first.
     pub longest_commit_ms: AtomicU64,
+    /// The least settle time that the target is known to need, in milliseconds.
+    pub settle_known_ms: AtomicU64,
 }
 
 impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
@@ -64,7 +72,8 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
             0 => None,
             ms => Some(Duration::from_millis(ms)),
         };
-        self.settings.limits.settle(longest)
+        let known = Duration::from_millis(self.settle_known_ms.load(Ordering::Relaxed));
+        self.settings.limits.settle(longest).max(known)
     }
 
     /// Notes how long a commit took.
@@ -111,6 +120,22 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         }
     }
 
+    /// Waits, visibly; what the server asked for is counted for the report.
+    pub async fn wait(&self, side: Side, reason: WaitReason, why: &str, wait: Duration) -> Result<(), Error> {
+        let asked = reason == WaitReason::Asked;
+        let (server, until) = (self.waits.server(side, why), self.clock.wall() + wait);
+        if asked {
+            self.waits.begin(side, wait);
+        }
+        let (why, seconds) = (why.to_owned(), wait.as_secs());
+        self.bus.tell(Progress::Waiting { side: side.into(), server, reason, why, seconds, until });
+        let waited = self.sleep(wait).await;
+        if asked && waited.is_err() {
+            self.waits.cut_short(side);
+        }
+        waited
+    }
+
     /// A session at the source. With `patience`, passing trouble is waited out up to [`crate::limits::Limits::give_up`]; without
     /// it, only what the server asks for by throttling.
     pub async fn connect_source(&self, patience: bool) -> Result<S::Session, Error> {
@@ -134,11 +159,28 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
     }
 
     fn connected(&self, side: Side, abilities: &Abilities) {
+        self.is_known(side, abilities);
         let server = abilities.product.clone();
         self.bus.tell(Progress::Connected { side: side.into(), server });
         if let Some(why) = abilities.compression.missing() {
             self.bus.tell(Progress::Uncompressed { side: side.into(), why: why.into() });
         }
+    }
+
+    /// What the family of a server is known for, where it concerns all connections.
+    fn is_known(&self, side: Side, abilities: &Abilities) {
+        let does = abilities.does;
+        if let Some(family) = abilities.family {
+            self.waits.is_known_as(side, family);
+        }
+        if let Some(most) = does.connections_max {
+            self.seats.at_most(side, most);
+        }
+        if let Some(least) = does.settle_min.filter(|_| side == Side::Target) {
+            let ms = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
+            self.settle_known_ms.fetch_max(ms, Ordering::Relaxed);
+        }
+        self.pace.is_known(side, &self.settings, &does);
     }
 
     async fn another<Session>(
@@ -179,7 +221,7 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         let limits = &self.settings.limits;
         let began = Instant::now();
         let mut back_off = BackOff::new(limits.back_off_min, limits.back_off_max, self.run.0.unsigned_abs());
-        loop {
+        for tries in 0.. {
             self.check_cancel()?;
             let tried = tokio::select! {
                 tried = connect() => tried,
@@ -192,21 +234,43 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
                 }
                 Err(error) => error,
             };
-            let asked = match error.reach().persistence {
-                Persistence::Transient(asked)
-                    if (patience || error.asks_to_wait().is_some()) && began.elapsed() < limits.give_up =>
-                {
-                    asked
-                }
-                _ => return Err(at(side, error)),
+            let Some(pause) = pause_before_login(&error, patience, tries) else {
+                return Err(at(side, error));
             };
+            let wait = back_off.pause(pause, limits.spent_step);
+            if began.elapsed() >= limits.give_up_after(pause) || wait > limits.give_up_asked {
+                return Err(at(side, error));
+            }
             if quirks::asks_for_less(&error) {
                 self.seats.throttled(side);
             }
-            let wait = back_off.next(asked);
-            self.bus.tell(Progress::waiting(side, error.to_string(), wait));
-            self.sleep(wait).await?;
+            self.wait(side, reason_of(&error), &error.to_string(), wait).await?;
         }
+        Err(Error::Interrupted)
+    }
+}
+
+/// How long to wait before the next login; `None` where there is none by itself. What a server asks for is waited for
+/// whether or not there is `patience` with it.
+fn pause_before_login(error: &EndError, patience: bool, tries: u32) -> Option<Pause> {
+    let asked = match error {
+        EndError::Refused { refusal, .. } => {
+            match quirks::remedy(refusal.class, Case { doing: Doing::Login, tries, alone: true }) {
+                Remedy::Wait(pause) => Some(pause),
+                _ => None,
+            }
+        }
+        error => error.asks_for_patience(),
+    };
+    let may_pass = matches!(error.reach().persistence, Persistence::Transient(_));
+    asked.or((patience && may_pass).then_some(Pause::BackOff))
+}
+
+/// Why it is waited after an error.
+pub fn reason_of(error: &EndError) -> WaitReason {
+    match error.asks_for_patience() {
+        Some(_) => WaitReason::Asked,
+        None => WaitReason::Trouble,
     }
 }
 

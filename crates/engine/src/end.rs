@@ -10,6 +10,7 @@ use crate::error::{EndError, Refusal};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
+use crate::quirks::family::Behaviour;
 use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
 use std::future::Future;
@@ -158,6 +159,10 @@ pub struct Abilities {
     pub utf8_names: bool,
     /// Gmail (X-GM-EXT-1).
     pub gmail: bool,
+    /// What people call the family of the server, where it is recognised (`quirks::family`).
+    pub family: Option<&'static str>,
+    /// What is known of that family beyond what is announced.
+    pub does: Behaviour,
     /// The connection was encrypted: protocol and cipher, for `check`; `None` for clear text.
     pub tls: Option<String>,
     /// Whether it is compressed.

@@ -1,6 +1,7 @@
 //! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
 
 use crate::journal::JournalError;
+use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use std::time::Duration;
 
 /// Part of the work that a failure takes with it.
@@ -34,7 +35,7 @@ pub struct Reach {
     pub persistence: Persistence,
 }
 
-/// What a refusal means. Codes are trusted before texts (integrity.md part 9).
+/// What a refusal means. What to do about it follows from this alone: [`crate::quirks::remedy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalClass {
     /// No room: OVERQUOTA and its spellings. Never skipped message by message.
@@ -43,20 +44,36 @@ pub enum RefusalClass {
     TooBig,
     /// Slow down; the wait the server named.
     Throttled(Option<Duration>),
-    /// Another session holds the mailbox for the moment: INUSE.
-    InUse,
-    /// Passing trouble: UNAVAILABLE, SERVERBUG.
+    /// What may pass in a day has passed.
+    SpentToday,
+    /// Throttled, or full: the server does not say which.
+    ThrottledOrFull,
+    /// Passing trouble: UNAVAILABLE.
     Unavailable,
+    /// Somebody else has it locked: INUSE.
+    InUse,
+    /// The server failed inside, or the mailbox is gone: SERVERBUG.
+    ServerBug,
     /// The mailbox is not there: TRYCREATE, NONEXISTENT.
     NoMailbox,
+    /// The mailbox is there already: ALREADYEXISTS.
+    Exists,
+    /// The message was removed by somebody: EXPUNGEISSUED.
+    Expunged,
     /// The mailbox may not be used like this: NOPERM, READ-ONLY.
     NoPermission,
     /// User name, password or token.
     Login,
     /// The octets of the message.
     Content,
+    /// The octets of the message, and no step of the ladder can help: a virus, or too many equal copies.
+    Forbidden,
+    /// Damaged on the server: CORRUPTION.
+    Damaged,
     /// A keyword.
     Keyword,
+    /// Never possible, for a reason that the server keeps to itself: CANNOT.
+    Cannot,
     /// The date.
     Date,
     /// BAD: a syntax this server does not take, or a message it chokes on.
@@ -210,11 +227,11 @@ impl EndError {
         Reach { scope, persistence }
     }
 
-    /// The server will do later what was asked of it, whatever that was: it throttles, or another session holds the
-    /// mailbox. For how long, where it said so.
-    pub fn asks_to_wait(&self) -> Option<Option<Duration>> {
+    /// The server asked for patience, whatever was asked of it, also as the last words of a connection; and for how long.
+    pub fn asks_for_patience(&self) -> Option<Pause> {
         match self {
-            Self::Refused { refusal, .. } => refusal.asks_to_wait(),
+            Self::Refused { refusal, .. } => quirks::patience(refusal.class),
+            Self::Lost { what, .. } => quirks::patience(quirks::class_of_last_words(what)),
             _ => None,
         }
     }
@@ -234,28 +251,32 @@ impl EndError {
 }
 
 impl Refusal {
-    /// The server will do later what was asked of it; for how long, where it said so.
-    pub fn asks_to_wait(&self) -> Option<Option<Duration>> {
-        match self.class {
-            RefusalClass::Throttled(wait) => Some(wait),
-            RefusalClass::InUse => Some(None),
-            _ => None,
-        }
+    /// The server asks for patience by refusing this.
+    pub fn asks_for_patience(&self, doing: Doing) -> bool {
+        let first = Case { doing, tries: 0, alone: true };
+        let waits = matches!(quirks::remedy(self.class, first), Remedy::Wait(_));
+        waits && (quirks::patience(self.class).is_some() || self.class == RefusalClass::Quota)
     }
 
     fn reach(&self) -> (Scope, Persistence) {
         use Persistence::{Permanent, Transient};
+        use RefusalClass as C;
         match self.class {
-            RefusalClass::Quota | RefusalClass::Login => (Scope::Account, Permanent),
-            RefusalClass::Throttled(wait) => (Scope::Account, Transient(wait)),
-            RefusalClass::InUse | RefusalClass::Unavailable => (Scope::Mailbox, Transient(None)),
-            RefusalClass::NoMailbox | RefusalClass::NoPermission => (Scope::Mailbox, Permanent),
-            RefusalClass::TooBig
-            | RefusalClass::Content
-            | RefusalClass::Keyword
-            | RefusalClass::Date
-            | RefusalClass::Syntax
-            | RefusalClass::Unknown => (Scope::Message, Permanent),
+            C::Quota | C::Login => (Scope::Account, Permanent),
+            C::Throttled(wait) => (Scope::Account, Transient(wait)),
+            C::SpentToday | C::ThrottledOrFull => (Scope::Account, Transient(None)),
+            C::Unavailable | C::InUse | C::ServerBug => (Scope::Mailbox, Transient(None)),
+            C::NoMailbox | C::NoPermission | C::Exists => (Scope::Mailbox, Permanent),
+            C::TooBig
+            | C::Content
+            | C::Forbidden
+            | C::Damaged
+            | C::Expunged
+            | C::Keyword
+            | C::Cannot
+            | C::Date
+            | C::Syntax
+            | C::Unknown => (Scope::Message, Permanent),
         }
     }
 }
@@ -296,6 +317,14 @@ pub enum Error {
         path: String,
         /// The system's words.
         what: String,
+    },
+    /// The new server refuses one message after the other, without a reason that is known: it is not the messages.
+    #[error("the new server refused {refused} messages without a known reason, the last with: {refusal}")]
+    RefusesAll {
+        /// How many.
+        refused: u64,
+        /// The server's last words.
+        refusal: Refusal,
     },
     /// The target is full; the same command continues when there is room.
     #[error("the new server has no room: {refusal}")]

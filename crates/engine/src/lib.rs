@@ -6,6 +6,7 @@
 
 pub mod adopt;
 pub mod auth;
+pub mod budget;
 pub mod certificate;
 pub mod clock;
 pub mod config;
@@ -47,3 +48,4 @@ pub mod transfer;
 pub use mailhaul_imap::mutants;
 pub mod undo;
 pub mod verify;
+pub mod waits;

@@ -1,6 +1,7 @@
 //! Every limit of the engine, named, with its unit. Tests and the command line may set them; nothing else in
 //! the engine holds a number of this kind.
 
+use crate::quirks::Pause;
 use std::time::Duration;
 
 /// The largest RFC822.SIZE that is believed, in octets (1 TiB). It may lie, and nothing is concluded from it; but sums of
@@ -70,10 +71,6 @@ pub struct Limits {
     pub back_off_min: Duration,
     /// Longest wait before connecting again.
     pub back_off_max: Duration,
-    /// Longest wait before asking again for a mailbox that another session holds.
-    pub in_use_wait_max: Duration,
-    /// A mailbox that another session still holds after this long, before anything is sent, is left for this run.
-    pub in_use_give_up: Duration,
     /// Octets of a message up to which it is compared in its meaning, where octets disagree: it is held twice in memory then.
     pub compare_octets_max: u64,
     /// Without trouble for this long, one connection more is asked for, up to the number wanted.
@@ -84,6 +81,10 @@ pub struct Limits {
     pub connections_one_trouble: Duration,
     /// Without any success for this long, the account is given up for this run.
     pub give_up: Duration,
+    /// The same while the server itself asks for patience: what a provider allows in a day comes back within one.
+    pub give_up_asked: Duration,
+    /// While what may pass in a day is spent, the server is asked again after this.
+    pub spent_step: Duration,
     /// Times one message may break its FETCH before it counts as unreadable.
     pub read_attempts_max: u32,
     /// Messages given up one after the other because each breaks its FETCH, with none copied between; beyond, it is not the
@@ -91,6 +92,11 @@ pub struct Limits {
     pub broken_in_a_row_max: u32,
     /// Times one message may be refused without a known reason before it becomes an exception.
     pub refusals_max: u32,
+    /// Messages refused without a known reason, one after the other with none stored between, or so many in all if they are
+    /// more than [`Limits::refused_share_max`]; beyond, it is not the messages, and the account is held.
+    pub refused_max: u64,
+    /// Share of the messages sent in a run, in percent.
+    pub refused_share_max: u64,
     /// Claimed messages missing from one target mailbox beyond which the run stops and asks.
     pub missing_messages_guard: u64,
 }
@@ -130,15 +136,17 @@ impl Default for Limits {
             back_off_min: Duration::from_secs(1),
             back_off_max: Duration::from_secs(300),
             compare_octets_max: 32 * MIB,
-            in_use_wait_max: Duration::from_secs(15),
-            in_use_give_up: Duration::from_secs(180),
             connections_calm: Duration::from_secs(60),
             connections_calm_max: Duration::from_secs(3600),
             connections_one_trouble: Duration::from_secs(10),
             give_up: Duration::from_secs(1800),
+            give_up_asked: Duration::from_secs(26 * 3600),
+            spent_step: Duration::from_secs(3600),
             read_attempts_max: 3,
             broken_in_a_row_max: 50,
             refusals_max: 3,
+            refused_max: 50,
+            refused_share_max: 5,
             missing_messages_guard: 20,
         }
     }
@@ -156,6 +164,14 @@ impl Limits {
             fetch_range_messages_max: self.fetch_range_messages_max.min(messages),
             fetch_range_octets_max: self.fetch_range_octets_max.min(octets),
             ..self.clone()
+        }
+    }
+
+    /// How long nothing may work while it is waited like this.
+    pub fn give_up_after(&self, pause: Pause) -> Duration {
+        match pause {
+            Pause::Named(_) | Pause::Day => self.give_up_asked,
+            Pause::BackOff | Pause::Step(_) => self.give_up,
         }
     }
 

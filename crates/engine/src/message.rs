@@ -84,6 +84,12 @@ impl Flags {
         self.without(|a| a.eq_ignore_ascii_case(b"\\Recent"))
     }
 
+    /// The same flags without `\Deleted`.
+    #[must_use]
+    pub fn without_deleted(&self) -> Self {
+        self.without(|a| a.eq_ignore_ascii_case(b"\\Deleted"))
+    }
+
     /// The system flags alone: what is left when a target refuses keywords (ladder step T2).
     #[must_use]
     pub fn without_keywords(&self) -> Self {

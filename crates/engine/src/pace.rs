@@ -1,5 +1,6 @@
 //! Pure: how long to wait, and how much may go at once. No clock; times are arguments, since any one moment.
 
+use crate::quirks::Pause;
 use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -31,6 +32,16 @@ impl BackOff {
         self.last = (self.min + span.mul_f64(share)).min(self.max);
         // A tenth more than asked for: clocks differ.
         asked.map_or(self.last, |asked| (asked + asked / 10).max(self.last))
+    }
+
+    /// The next wait, of this kind; `spent_step` is that of a day's allowance.
+    pub fn pause(&mut self, pause: Pause, spent_step: Duration) -> Duration {
+        match pause {
+            Pause::Named(asked) => self.next(Some(asked)),
+            Pause::BackOff => self.next(None),
+            Pause::Step(wait) => wait,
+            Pause::Day => spent_step,
+        }
     }
 
     /// Starts again after a success.
@@ -146,6 +157,11 @@ impl Connections {
     /// A connection that there has to be is counted, whatever is allowed.
     pub fn open_anyway(&mut self) {
         self.open += 1;
+    }
+
+    /// The server is known to give no more than so many.
+    pub fn at_most(&mut self, most: usize) {
+        (self.wanted, self.allowed) = (self.wanted.min(most.max(1)), self.allowed.min(most.max(1)));
     }
 
     /// A connection asked for beside others was given.

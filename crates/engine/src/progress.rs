@@ -2,8 +2,8 @@
 //! Nothing is decided by it, and a listener that falls behind loses events, never slows mail.
 
 use crate::journal::{MailboxId, Side};
-use serde::Serialize;
-use std::time::Duration;
+use serde::{Serialize, Serializer};
+use std::time::SystemTime;
 use tokio::sync::broadcast;
 
 /// Events kept for a slow listener.
@@ -52,8 +52,18 @@ pub enum Progress {
     Exception { mailbox: i64, key: i64, kind: String, text: String },
     /// A mailbox is done for this run.
     MailboxDone { mailbox: i64 },
-    /// The run waits.
-    Waiting { side: SideName, why: String, seconds: u64 },
+    /// The run waits: for whom, why, how long, and until when by the wall clock.
+    Waiting {
+        side: SideName,
+        server: String,
+        reason: WaitReason,
+        why: String,
+        seconds: u64,
+        #[serde(serialize_with = "rfc3339")]
+        until: SystemTime,
+    },
+    /// With what may pass in a day, what is planned takes so long at least.
+    Forecast { side: SideName, server: String, octets_per_day: u64, seconds: u64 },
     /// A connection was lost and is made again.
     Reconnecting { side: SideName, why: String },
     /// The server gives no further connection: the run goes on with those it has.
@@ -64,6 +74,25 @@ pub enum Progress {
     Resolving { mailbox: i64, messages: u64 },
     /// The run ended.
     Ended { outcome: String },
+}
+
+/// Why a run waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// The server asked for it.
+    Asked,
+    /// The server, or something on it, is in passing trouble.
+    Trouble,
+    /// What may pass in a day has passed.
+    Day,
+}
+
+/// RFC 3339, UTC, to the second.
+fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let at = jiff::Timestamp::try_from(*time).unwrap_or_default();
+    let to_the_second = jiff::Timestamp::from_second(at.as_second()).unwrap_or_default();
+    serializer.collect_str(&to_the_second)
 }
 
 /// A side, as its word.
@@ -86,11 +115,6 @@ impl From<Side> for SideName {
 }
 
 impl Progress {
-    /// A wait of `wait` on `side`.
-    pub fn waiting(side: Side, why: impl Into<String>, wait: Duration) -> Self {
-        Self::Waiting { side: side.into(), why: why.into(), seconds: wait.as_secs() }
-    }
-
     /// Messages stored in `mailbox`.
     pub fn stored(mailbox: MailboxId, messages: u64, octets: u64) -> Self {
         Self::Stored { mailbox: mailbox.0, messages, octets }

@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::end::{Source, SourceSession, Space, Target};
 use crate::error::{EndError, Error};
 use crate::journal::{Journal, MailboxId, Note, Side};
+use crate::quirks::Doing;
 use crate::transfer::copy::save_sighting;
 use crate::transfer::job::{Job, Losses, Sessions};
 use std::collections::BTreeSet;
@@ -70,7 +71,7 @@ async fn recount_one<S: Source, T: Target, J: Journal>(
         let listing = loop {
             match sessions.source(ctx).await?.open_and_list(&job.record.source.wire).await {
                 Ok(listing) => break listing,
-                Err(EndError::Refused { refusal, .. }) if refusal.asks_to_wait().is_none() => {
+                Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Open) => {
                     return Ok(Err(format!("{text} cannot be opened: {refusal}")));
                 }
                 Err(error) => losses.at_source(ctx, sessions, error).await?,

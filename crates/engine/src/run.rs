@@ -2,33 +2,36 @@
 //! so that going on after an interruption is not a feature with its own code.
 
 mod crew;
+mod days;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
-use crate::error::{Error, Question};
+use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
+use crate::quirks;
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::seats::Seats;
 use crate::survey::{InUse, Survey};
 use crate::transfer::epochs::refresh_target;
+use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
 use crate::verify::Scope;
+use crate::waits::Waits;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One account pair and its journal.
@@ -116,7 +119,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = self.first_sessions(&ctx).await?;
         let planned = self.make_plan(&ctx, &mut sessions, InUse::IsTrouble).await;
         sessions.close().await;
-        planned
+        days::remember(&ctx).await?;
+        let planned = planned?;
+        days::forecast(&ctx, planned.1.totals.octets);
+        Ok(planned)
     }
 
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
@@ -161,6 +167,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     fn context(&self, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
         let cancel = self.cancel.child_token();
+        let waits = Arc::<Waits>::default();
         Arc::new(Context {
             source: self.source.clone(),
             target: self.target.clone(),
@@ -168,16 +175,19 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             run,
             settings: self.settings.clone(),
             bus: self.bus.clone(),
-            pace: Pace::new(&self.settings, &cancel),
+            pace: Pace::new(&self.settings, &self.bus, &self.clock, &waits, &cancel),
             seats: Seats::new(&self.settings),
             cancel,
             clock: self.clock.clone(),
             probe: self.probe.clone(),
             intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
+            waits,
+            unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
             reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
+            settle_known_ms: AtomicU64::new(0),
         })
     }
 
@@ -205,11 +215,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
         let mut sessions = self.first_sessions(ctx).await?;
+        days::remember(ctx).await?;
         let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
         let servers = servers(&sessions);
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
+        days::forecast(ctx, octets);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
         let moving = in_plan(&jobs(ctx).await?, &plan);
@@ -229,26 +241,25 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
-    /// Plans, and makes the target ready. A server that asks for patience gets it: nothing is sent yet, and all of it may be
-    /// done again. A mailbox that another session holds is waited for, but not for ever: then the others move without it.
+    /// Plans, and makes the target ready. A server that asks for patience, or is in trouble that may pass, gets it: nothing is
+    /// sent yet, and all of it may be done again. A mailbox that another session holds does not keep the others for ever.
     async fn prepare(
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
     ) -> Result<(Survey, Plan), Error> {
         let mut losses = Losses::new(ctx);
-        let began = Instant::now();
+        let mut in_use = InUse::Fails;
         loop {
-            let patient = began.elapsed() < ctx.settings.limits.in_use_give_up;
-            let in_use = if patient { InUse::Fails } else { InUse::IsTrouble };
-            match self.prepare_once(ctx, sessions, in_use).await {
-                Err(Error::Source(error)) if error.asks_to_wait().is_some() => {
-                    losses.at_source(ctx, sessions, error).await?;
-                }
-                Err(Error::Target(error)) if error.asks_to_wait().is_some() => {
-                    losses.at_target(ctx, sessions, error).await?;
-                }
+            let waited = match self.prepare_once(ctx, sessions, in_use).await {
+                Err(Error::Source(error)) if may_pass(&error) => losses.at_source(ctx, sessions, error).await,
+                Err(Error::Target(error)) if may_pass(&error) => losses.at_target(ctx, sessions, error).await,
                 prepared => return prepared,
+            };
+            match waited {
+                // Waited for long enough: the others move without it.
+                Err(Error::Source(error) | Error::Target(error)) if error.is_in_use() => in_use = InUse::IsTrouble,
+                waited => waited?,
             }
         }
     }
@@ -274,6 +285,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
         let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
+        days::remember(ctx).await?;
         let servers = servers(&sessions);
         let mut jobs = jobs(ctx).await?;
         let mut left = Vec::new();
@@ -318,12 +330,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             Err(Error::Full { .. }) => "full",
             Err(_) => "failed",
         };
+        let noted = days::keep(ctx).await;
         ctx.bus.tell(Progress::Ended { outcome: outcome.into() });
         let ended = self.journal.end_run(ctx.run, outcome).await;
         let end = result?;
+        noted?;
         ended?;
         Ok(end)
     }
+}
+
+/// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.
+fn may_pass(error: &EndError) -> bool {
+    let passing = matches!(error, EndError::Refused { refusal, .. } if quirks::is_passing(refusal.class));
+    passing || error.asks_for_patience().is_some()
 }
 
 /// Keeps for the report why mailboxes could not be finished.

@@ -78,6 +78,11 @@ impl Seats {
         }
     }
 
+    /// The server of a side is known to give no more than so many.
+    pub fn at_most(&self, side: Side, most: usize) {
+        self.change(side, |c| c.at_most(most));
+    }
+
     /// The server asked for patience.
     pub fn throttled(&self, side: Side) {
         let now = self.began.elapsed();

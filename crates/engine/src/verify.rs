@@ -210,7 +210,7 @@ async fn read_items<S: Source, T: Target, J: Journal>(
         let session = sessions.target(ctx).await?;
         match read_once(ctx, session, job, items, &sized, depth, &mut answered, &mut disagree).await? {
             Ok(()) => break,
-            Err(error) if error.is_connection() || error.asks_to_wait().is_some() => {
+            Err(error) if error.is_connection() || error.asks_for_patience().is_some() => {
                 losses.at_target(ctx, sessions, error).await?;
             }
             Err(error @ EndError::Refused { .. }) => {
@@ -261,7 +261,8 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         }
         write(ctx, job, items, &mut changes).await
     };
-    let (read, compared) = tokio::join!(read_in_turns(&ctx.pace.target, session, sized, depth, tx), compare);
+    let (read, compared) =
+        tokio::join!(read_in_turns(&ctx.pace.target_reading, session, sized, depth, tx), compare);
     compared?;
     Ok(read)
 }
@@ -372,7 +373,14 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
     sessions.abort_target();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, disagree, Depth::Octets).await
+        match open_and_read(
+            &ctx.pace.target_reading,
+            sessions.target(ctx).await?,
+            job,
+            disagree,
+            Depth::Octets,
+        )
+        .await
         {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,

@@ -47,6 +47,12 @@ pub struct Profile {
     pub starttls_refused: bool,
     /// LOGINDISABLED.
     pub login_disabled: bool,
+    /// The text of the greeting.
+    pub greeting: String,
+    /// Mailboxes are refused until the client said who it is (ID), as Coremail does.
+    pub wants_id: bool,
+    /// The connection is ended with the n-th BAD, as Exchange does with the tenth.
+    pub ends_at_bad: Option<u32>,
     /// Capabilities announced as they are.
     pub extra_capabilities: Vec<String>,
     /// The hierarchy delimiter.
@@ -104,6 +110,9 @@ impl Default for Profile {
             compress: true,
             starttls_refused: false,
             login_disabled: false,
+            greeting: "Mailhaul sandbox".to_owned(),
+            wants_id: false,
+            ends_at_bad: None,
             extra_capabilities: Vec::new(),
             delimiter: b'/',
             prefix: "",

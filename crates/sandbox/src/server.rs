@@ -151,6 +151,11 @@ impl Sandbox {
         self.world().counters.octets_taken += octets;
     }
 
+    /// A connection ends for its BADs.
+    pub(crate) fn ended_at_bad(&self) {
+        self.world().counters.ended_at_bad += 1;
+    }
+
     /// A user logs in; false when no further connection is allowed.
     pub(crate) fn enter(&self, user: &str) -> bool {
         let mut world = self.world();

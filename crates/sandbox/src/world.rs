@@ -22,6 +22,8 @@ pub struct Counters {
     pub over_limit: BTreeMap<&'static str, u64>,
     /// Logins refused because the user has too many connections.
     pub refused_connections: u64,
+    /// Connections ended for their BADs.
+    pub ended_at_bad: u64,
     /// Octets of the messages whose bodies were written to a client.
     pub octets_given: u64,
     /// Octets of the messages that came with APPEND, stored or not.

@@ -2,6 +2,8 @@
 //! each program would compile the engine for its ends again.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[path = "engine/asked.rs"]
+mod asked;
 #[cfg(unix)]
 #[path = "engine/client.rs"]
 mod client;
@@ -9,6 +11,8 @@ mod client;
 mod compress;
 #[path = "engine/epochs.rs"]
 mod epochs;
+#[path = "engine/families.rs"]
+mod families;
 #[path = "engine/faults.rs"]
 mod faults;
 #[cfg(unix)]
@@ -37,6 +41,8 @@ mod migration;
 mod on_disk;
 #[path = "engine/pacing.rs"]
 mod pacing;
+#[path = "engine/pages.rs"]
+mod pages;
 #[path = "engine/patience.rs"]
 mod patience;
 #[path = "engine/peers.rs"]

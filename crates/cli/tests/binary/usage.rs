@@ -16,6 +16,7 @@ async fn wrong_usage_is_exit_2_and_names_the_option() {
         ),
         (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--map", "x"], "SOURCE=TARGET"),
         (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--max-rate", "0"], "bytes per second"),
+        (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--to-daily", "1M/s"], "bytes a day"),
         (&["check", "--from", "imaps://a@b", "--to", "imaps://a@c"], "MAILHAUL_FROM_PASSWORD"),
         (&["migrate", "--from", "imaps://a@b", "--to", "imaps://a@c", "--to-fingerprint", "12"], "SHA-256"),
         (&["nonsense"], "nonsense"),

@@ -6,6 +6,7 @@
 use crate::error::EndError;
 use crate::limits::Limits;
 use crate::net::{self, Stream};
+use crate::quirks;
 use crate::transfer::spool::Body;
 use bytes::{Buf, Bytes, BytesMut};
 use mailhaul_imap::{
@@ -106,6 +107,8 @@ pub(crate) struct Driver {
     reader: Option<mpsc::Sender<Item>>,
     bye: Option<String>,
     closing: bool,
+    /// BADs that may still come before the connection is given up here: the server would end it, answered or not.
+    bads_left: Option<u32>,
 }
 
 /// What the socket did.
@@ -128,6 +131,7 @@ impl Driver {
         client: Client,
         limits: Limits,
         requests: mpsc::UnboundedReceiver<Request>,
+        bad_commands_max: Option<u32>,
     ) -> Self {
         Self {
             server,
@@ -150,6 +154,7 @@ impl Driver {
             reader: None,
             bye: None,
             closing: false,
+            bads_left: bad_commands_max.map(|max| max.saturating_sub(1)),
         }
     }
 
@@ -376,7 +381,7 @@ impl Driver {
         match event {
             Event::Untagged { data, front, .. } => {
                 if let Untagged::Status(Condition::Bye, text) = &data {
-                    self.bye = Some(format!("BYE {}", text.display_text()));
+                    self.bye = Some(quirks::last_words(text));
                 }
                 self.give(front, Item::Data(data)).await;
             }
@@ -389,6 +394,9 @@ impl Driver {
             Event::Opened(tag, facts) => self.give(Some(tag), Item::Opened(facts)).await,
             Event::Tagged { tag, status, text, premature } => {
                 self.order.retain(|t| *t != tag);
+                if status == Status::Bad {
+                    self.bads_left = self.bads_left.map(|left| left.saturating_sub(1));
+                }
                 if let Some(open) = self.open.remove(&tag) {
                     self.gates.remove(&open.id);
                     let done = Item::Done { id: open.id, status, text: text.clone() };
@@ -404,6 +412,9 @@ impl Driver {
                 }
                 if self.closing && self.open.is_empty() {
                     return Err(self.lost("LOGOUT", "closed here"));
+                }
+                if self.bads_left == Some(0) && self.open.is_empty() {
+                    return Err(self.lost("waiting", "closed here: one BAD more and the server would do it"));
                 }
             }
             Event::Greeting(..) | Event::Challenge(_) => {}

@@ -9,10 +9,11 @@ use super::{Link, personal};
 use crate::auth;
 use crate::config::{ImapAccount, Secret, Security};
 use crate::end::{Abilities, Compression};
-use crate::error::{EndError, Refusal, RefusalClass};
+use crate::error::EndError;
 use crate::limits::Limits;
 use crate::net::{self, Dialer, Stream};
 use crate::quirks;
+use crate::quirks::family::{self, Heard};
 use bytes::Bytes;
 use mailhaul_imap::{
     Capabilities, Client, Command, Condition, Event, LiteralMode, Namespaces, Output, Status, StatusText,
@@ -43,6 +44,8 @@ struct Raw {
     stream: Stream,
     client: Client,
     limits: Limits,
+    /// What the server said of itself so far.
+    heard: Heard,
 }
 
 /// The answer to one question.
@@ -71,15 +74,18 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
         stream = net::encrypt(stream, endpoint, &account.trust, limits).await?;
     }
     let client = Client::new(mailhaul_imap::Limits::default());
-    let mut raw = Raw { server, stream, client, limits: limits.clone() };
+    let heard = Heard::default();
+    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard };
     let (condition, greeting) = raw.greeting().await?;
     if endpoint.security == Security::StartTls {
         raw = raw.start_tls(account, condition).await?;
     }
+    raw.heard.greeting = greeting.display_text();
     if condition != Condition::PreAuth {
+        raw.identify_first().await?;
         raw.login(account).await?;
     }
-    raw.into_link(opener, greeting).await
+    raw.into_link(opener).await
 }
 
 impl Raw {
@@ -250,14 +256,24 @@ impl Raw {
             return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
         }
         match refusal.class {
-            RefusalClass::Throttled(_) | RefusalClass::InUse | RefusalClass::Unavailable => {
-                EndError::Refused { server, doing: "the login", refusal }
-            }
+            class if quirks::is_passing(class) => EndError::Refused { server, doing: "the login", refusal },
             _ => EndError::LoginRefused { server, user: account.user.clone(), refusal },
         }
     }
 
-    async fn into_link(mut self, opener: &Opener, greeting: StatusText) -> Result<Link, EndError> {
+    /// QUIRK: who has to know who asks before anything else is told so: 163 and other Coremail refuse mailboxes
+    /// ("Unsafe Login") to a client that sent no ID [T]. A server that refuses it goes without.
+    async fn identify_first(&mut self) -> Result<(), EndError> {
+        let capabilities = self.capabilities().await?;
+        self.heard.announced(&capabilities);
+        let wanted = family::recognise(&self.heard).is_some_and(|f| f.does.id_before_login);
+        if wanted && capabilities.id() {
+            self.ask_all(vec![who_we_are()], "ID").await?;
+        }
+        Ok(())
+    }
+
+    async fn into_link(mut self, opener: &Opener) -> Result<Link, EndError> {
         // Before login the list is shorter: asked again unless the login's answer brought it.
         let capabilities = match self.client.capabilities() {
             Some(known) if known.has(b"NAMESPACE") || known.has(b"UIDPLUS") || known.imap4rev2() => {
@@ -273,8 +289,11 @@ impl Raw {
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(capabilities.literal_mode());
-        let Introduced { product, namespaces, delimiter, condstore } =
-            self.introduce(&capabilities, &greeting).await?;
+        let Introduced { product, namespaces, delimiter, condstore } = self.introduce(&capabilities).await?;
+        self.heard.announced(&capabilities);
+        self.heard.id = Some(product.clone());
+        let family = family::recognise(&self.heard);
+        let does = family.map(|f| f.does).unwrap_or_default();
         let compression;
         (self, compression) = self.compress(opener.compress, &capabilities).await?;
         let abilities = Abilities {
@@ -285,7 +304,7 @@ impl Raw {
             tells_places: capabilities.uidplus(),
             overlap: capabilities.literal_mode() == LiteralMode::Plus,
             creates_roles: capabilities.create_special_use(),
-            append_limit_octets: capabilities.append_limit(),
+            append_limit_octets: capabilities.append_limit().or(does.append_limit_octets),
             command_messages_max: capabilities.message_limit(),
             append_messages_max: [capabilities.message_limit(), capabilities.save_limit()]
                 .into_iter()
@@ -296,11 +315,14 @@ impl Raw {
             // With both announced, revision 1 is spoken until IMAP4rev2 is enabled (RFC 9051, 6.3.1), which is not done.
             utf8_names: capabilities.imap4rev2() && !capabilities.imap4rev1(),
             gmail: capabilities.gmail(),
+            family: family.map(|f| f.name),
+            does,
             tls: self.stream.protection(),
             compression,
         };
         let (requests, queue) = mpsc::unbounded_channel();
-        let driver = Driver::new(self.server.clone(), self.stream, self.client, self.limits.clone(), queue);
+        let (server, limits) = (self.server.clone(), self.limits.clone());
+        let driver = Driver::new(server, self.stream, self.client, limits, queue, does.bad_commands_max);
         let task = tokio::spawn(driver.run());
         Ok(Link {
             server: self.server,
@@ -320,14 +342,10 @@ impl Raw {
     /// Who we are and who the server says it is (ID), where mailboxes lie (NAMESPACE, else the delimiter that
     /// `LIST "" ""` names: RFC 9051, 6.3.9), and CONDSTORE switched on (ENABLE, RFC 5161): asked together, since nothing
     /// of it depends on another. A server that refuses one of them does without it.
-    async fn introduce(
-        &mut self,
-        capabilities: &Capabilities,
-        greeting: &StatusText,
-    ) -> Result<Introduced, EndError> {
+    async fn introduce(&mut self, capabilities: &Capabilities) -> Result<Introduced, EndError> {
         let mut commands = Vec::new();
         if capabilities.id() {
-            commands.push(Command::id(&[("name", "Mailhaul"), ("version", env!("CARGO_PKG_VERSION"))]));
+            commands.push(who_we_are());
         }
         commands.push(match capabilities.namespace() {
             true => Command::namespace(),
@@ -336,7 +354,7 @@ impl Raw {
         if capabilities.enable() && capabilities.condstore() {
             commands.push(Command::enable("CONDSTORE"));
         }
-        let mut introduced = Introduced { product: greeting.display_text(), ..Introduced::default() };
+        let mut introduced = Introduced { product: self.heard.greeting.clone(), ..Introduced::default() };
         let mut said = self.ask_all(commands, "ID, NAMESPACE and ENABLE").await?;
         if capabilities.namespace() && !said.iter().any(|d| matches!(d, Untagged::Namespace(_))) {
             let delimiter = vec![Command::list("", b"", b"", "")];
@@ -421,13 +439,15 @@ impl Raw {
         let refusal = quirks::refusal(Status::No, text);
         let server = self.server.clone();
         match refusal.class {
-            RefusalClass::Throttled(_) => EndError::Refused { server, doing, refusal },
-            _ => {
-                let Refusal { text, .. } = refusal;
-                EndError::Lost { server, doing, what: format!("BYE {text}") }
-            }
+            class if quirks::patience(class).is_some() => EndError::Refused { server, doing, refusal },
+            _ => EndError::Lost { server, doing, what: quirks::last_words(text) },
         }
     }
+}
+
+/// ID (RFC 2971).
+fn who_we_are() -> Command {
+    Command::id(&[("name", "Mailhaul"), ("version", env!("CARGO_PKG_VERSION"))])
 }
 
 /// Name and version, as ID gives them.

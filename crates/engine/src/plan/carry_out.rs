@@ -9,6 +9,7 @@ use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxR
 use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
+use crate::quirks;
 use crate::survey::InUse;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -281,7 +282,7 @@ fn or_refusal<V>(outcome: Result<V, EndError>, in_use: InUse) -> Result<Result<V
         }
         Err(error) if error.is_in_use() && in_use == InUse::Fails => Err(Error::Target(error)),
         Err(EndError::Refused { refusal, .. })
-            if !matches!(refusal.class, RefusalClass::Throttled(_) | RefusalClass::Login) =>
+            if quirks::patience(refusal.class).is_none() && refusal.class != RefusalClass::Login =>
         {
             Ok(Err(refusal.to_string()))
         }

@@ -6,7 +6,7 @@ use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
 use super::{
     DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
-    FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, Times, exception_path,
+    FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT, Times, exception_path,
 };
 use crate::error::Error;
 use crate::identity::Grade;
@@ -319,6 +319,7 @@ impl Notes {
                 }
             }
             LEFT => {}
+            kind if kind.starts_with(SPENT) => {}
             // What one run saw of the old account says nothing about the next.
             NEW_MAILBOX | SOURCE_NOT_REACHED if record.run != run.map(|r| r.id) => {}
             NEW_MAILBOX => {

@@ -47,6 +47,10 @@ pub const FLAGS_ANNOUNCED: &str = "announced:flags";
 pub const DATES_ANNOUNCED: &str = "announced:dates";
 /// Kind of the note that says why a mailbox could not be finished in a run.
 pub const LEFT: &str = "left";
+/// Note kind: who made a run wait, and for how long.
+pub const WAITED: &str = "waited";
+/// Note kind, before the direction: octets of bodies that passed in a run. For the next run of the same day, not for people.
+pub const SPENT: &str = "spent:";
 
 /// One end, for the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

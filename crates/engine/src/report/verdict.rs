@@ -3,6 +3,7 @@
 use crate::config::Level;
 use crate::error::{EndError, Error, Question, RefusalClass};
 use crate::journal::{JournalError, Side};
+use crate::quirks;
 
 /// What a run amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +142,7 @@ pub fn exit_code_of(error: &Error) -> u8 {
         Error::Source(error) => exit_code_at(Side::Source, error),
         Error::Target(error) => exit_code_at(Side::Target, error),
         Error::Full { .. } => 14,
+        Error::RefusesAll { .. } => 1,
         Error::Journal(error) => match error {
             JournalError::NotFound { .. } | JournalError::Damaged { .. } | JournalError::Newer { .. } => 10,
             JournalError::Held { .. } | JournalError::Fenced => 11,
@@ -174,16 +176,8 @@ fn exit_code_at(side: Side, error: &EndError) -> u8 {
         EndError::Refused { refusal, .. } => match refusal.class {
             RefusalClass::Login => 12,
             RefusalClass::Quota if side == Side::Target => 14,
-            RefusalClass::Throttled(_) | RefusalClass::InUse | RefusalClass::Unavailable => 13,
-            RefusalClass::Quota
-            | RefusalClass::TooBig
-            | RefusalClass::NoMailbox
-            | RefusalClass::NoPermission
-            | RefusalClass::Content
-            | RefusalClass::Keyword
-            | RefusalClass::Date
-            | RefusalClass::Syntax
-            | RefusalClass::Unknown => 1,
+            class if quirks::is_passing(class) => 13,
+            _ => 1,
         },
     }
 }

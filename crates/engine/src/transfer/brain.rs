@@ -10,13 +10,20 @@ use crate::end::{Answer, NewUids, Verdict};
 use crate::error::{Refusal, RefusalClass};
 use crate::journal::{Form, ItemId, Ladder, Reason};
 use crate::limits::Limits;
-use std::collections::VecDeque;
+use crate::quirks::{self, Case, Doing, Pause, Remedy};
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Messages in the first batch of a mailbox; steered by commit times from there.
 const FIRST_BATCH_MESSAGES: usize = 100;
 /// Batches do not shrink below this for slow commits.
 const SMALLEST_BATCH_MESSAGES: usize = 5;
+
+/// A message that is refused for trouble that should pass, with none stored since by which one could tell whether it is the
+/// server's trouble or the message's, is tried so often.
+const ALONE_TRIES: u32 = 7;
+/// The last of these tries are so far apart: together, some twenty minutes.
+const ALONE_WAIT: Duration = Duration::from_secs(300);
 
 /// A batch of this process, before and after the journal numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,10 +109,12 @@ pub enum Action {
     Ladder(Ready, Ladder),
     /// This message will not be taken; a person must look.
     GiveUp(ItemId, Reason),
+    /// That one was given up for a reason that nobody knows.
+    Unexplained(Refusal),
     /// Connect again, resolve all doubt, then report [`Event::Clear`].
     Reconnect,
     /// Wait, then report [`Event::Clear`]: the server asked for it, or is in trouble.
-    Wait(Option<Duration>, Refusal),
+    Wait(Pause, Refusal),
     /// Stop this mailbox; what is in hand goes back to `listed`.
     Hold(Refusal),
 }
@@ -142,6 +151,14 @@ pub struct Brain {
     /// Parts of refused batches and laddered messages, each to be sent as it is, before anything else.
     forced: VecDeque<Vec<Ready>>,
     ready: VecDeque<Ready>,
+    /// Messages that may be the trouble themselves, tried again when nothing else is left; and how many messages had been
+    /// stored when each was first refused alone.
+    aside: VecDeque<Ready>,
+    troubled: HashMap<ItemId, u64>,
+    /// Messages stored.
+    stored: u64,
+    /// Refusals that may pass, since something was stored.
+    trouble: u32,
     front: Option<Batch>,
     back: Option<Batch>,
     /// Messages that the shell is changing.
@@ -166,6 +183,10 @@ impl Brain {
             turn: Turn::NotNeeded,
             forced: VecDeque::new(),
             ready: VecDeque::new(),
+            aside: VecDeque::new(),
+            troubled: HashMap::new(),
+            stored: 0,
+            trouble: 0,
             front: None,
             back: None,
             laddering: 0,
@@ -185,7 +206,8 @@ impl Brain {
 
     /// Messages in hand that are not in an open batch.
     pub fn waiting(&self) -> usize {
-        self.ready.len() + self.forced.iter().map(Vec::len).sum::<usize>() + self.laddering
+        let forced: usize = self.forced.iter().map(Vec::len).sum();
+        self.ready.len() + forced + self.aside.len() + self.laddering
     }
 
     /// True when no batch is open and nothing waits.
@@ -253,6 +275,9 @@ impl Brain {
     /// Forms a batch. `urgent`: the target has nothing else to do, so any message is worth sending; else the
     /// batch must be worth its commit, or nothing more may be coming.
     fn next_batch(&mut self, urgent: bool, actions: &mut Vec<Action>) -> Option<Batch> {
+        if self.nothing_more_soon && self.forced.is_empty() && self.ready.is_empty() {
+            self.forced.extend(self.aside.pop_front().map(|ready| vec![ready]));
+        }
         let (count, full) = if self.forced.is_empty() { self.next_run() } else { (1, true) };
         if count == 0 || !(full || urgent || self.nothing_more_soon) || !self.takes_turn(actions) {
             return None;
@@ -320,7 +345,11 @@ impl Brain {
             let (these, others) = rest.split_at(answer.messages.min(rest.len()));
             rest = others;
             match answer.verdict {
-                Verdict::Stored(uids) => actions.push(Action::Stored(no, ids(these), uids)),
+                Verdict::Stored(uids) => {
+                    self.stored += these.len() as u64;
+                    self.trouble = 0;
+                    actions.push(Action::Stored(no, ids(these), uids));
+                }
                 Verdict::Refused(refusal) => {
                     actions.push(Action::Refused(no, ids(these)));
                     refusals.push((these.to_vec(), refusal));
@@ -351,49 +380,71 @@ impl Brain {
         self.promote();
     }
 
-    /// Decides what becomes of refused messages (integrity.md part 9 and 3.3).
+    /// Decides what becomes of refused messages ([`quirks::remedy`], integrity.md 3.3).
     fn after_refusal(&mut self, mut items: Vec<Ready>, refusal: &Refusal, actions: &mut Vec<Action>) {
-        use RefusalClass as C;
-        match refusal.class {
-            C::Quota | C::Login | C::NoMailbox | C::NoPermission => {
+        let alone = items.len() == 1;
+        let of_message = items.first().filter(|_| alone && !of_account(refusal.class)).map(|r| r.refusals);
+        let case = Case { doing: Doing::Append, tries: of_message.unwrap_or(self.trouble), alone };
+        match quirks::remedy(refusal.class, case) {
+            Remedy::Wait(pause) => {
+                self.count_trouble(&mut items);
+                self.forced.push_front(items);
+                self.wait(pause, refusal, actions);
+            }
+            Remedy::Reconnect => {
+                self.count_trouble(&mut items);
+                self.forced.push_front(items);
+                // What is past its gate must be answered first.
+                match self.front.is_some() {
+                    true => self.wait(Pause::BackOff, refusal, actions),
+                    false => self.connection_gone(actions),
+                }
+            }
+            Remedy::HoldAccount | Remedy::HoldMailbox | Remedy::Look => {
                 self.forced.push_front(items);
                 self.held = true;
                 actions.push(Action::Hold(refusal.clone()));
             }
-            C::Throttled(wait) => self.wait_and_retry(items, wait, refusal, actions),
-            C::InUse | C::Unavailable => self.wait_and_retry(items, None, refusal, actions),
-            C::TooBig | C::Content | C::Keyword | C::Date | C::Syntax | C::Unknown => {
-                if items.len() > 1 {
-                    let second = items.split_off(items.len() / 2);
-                    self.forced.push_front(second);
-                    self.forced.push_front(items);
-                } else if let Some(ready) = items.pop() {
+            Remedy::Bisect => {
+                let second = items.split_off(items.len() / 2);
+                self.forced.push_front(second);
+                self.forced.push_front(items);
+            }
+            Remedy::Skip | Remedy::Ladder => {
+                for ready in items {
                     self.alone_refused(ready, refusal, actions);
                 }
             }
         }
     }
 
-    fn wait_and_retry(
-        &mut self,
-        items: Vec<Ready>,
-        wait: Option<Duration>,
-        refusal: &Refusal,
-        actions: &mut Vec<Action>,
-    ) {
-        self.forced.push_front(items);
+    /// A refusal that may pass: counted for the mailbox, and for a message that is alone.
+    fn count_trouble(&mut self, items: &mut [Ready]) {
+        self.trouble += 1;
+        if let [ready] = items {
+            ready.refusals += 1;
+            self.troubled.entry(ready.item).or_insert(self.stored);
+        }
+    }
+
+    fn wait(&mut self, pause: Pause, refusal: &Refusal, actions: &mut Vec<Action>) {
         self.clear = false;
         // Also where the connection goes with the batch behind: who asked for patience gets it.
         if !self.waiting_as_asked {
             self.waiting_as_asked = true;
-            actions.push(Action::Wait(wait, refusal.clone()));
+            actions.push(Action::Wait(pause, refusal.clone()));
         }
     }
 
     /// A message refused on its own: the ladder, else an exception with the server's words.
     fn alone_refused(&mut self, mut ready: Ready, refusal: &Refusal, actions: &mut Vec<Action>) {
         ready.refusals += 1;
-        if let Some(step) = next_step(&ready, refusal.class) {
+        let before = *self.troubled.entry(ready.item).or_insert(self.stored);
+        if quirks::is_passing(refusal.class) && before == self.stored && ready.refusals < ALONE_TRIES {
+            // Nothing was stored since: it may be the server, not the message.
+            self.aside.push_back(ready);
+            self.wait(Pause::Step(ALONE_WAIT), refusal, actions);
+        } else if let Some(step) = next_step(&ready, refusal.class) {
             self.laddering += 1;
             actions.push(Action::Ladder(ready, step));
         } else if refusal.class == RefusalClass::Unknown && ready.refusals < self.limits.refusals_max {
@@ -401,6 +452,9 @@ impl Brain {
         } else {
             let kind = if refusal.class == RefusalClass::TooBig { "too_big" } else { "refused" };
             actions.push(Action::GiveUp(ready.item, Reason::new(kind, refusal.to_string())));
+            if refusal.class == RefusalClass::Unknown {
+                actions.push(Action::Unexplained(refusal.clone()));
+            }
         }
     }
 
@@ -505,12 +559,17 @@ impl Brain {
 fn next_step(ready: &Ready, class: RefusalClass) -> Option<Ladder> {
     use RefusalClass as C;
     let untried = |step: Ladder, useful: bool| (useful && !ready.ladder.has(step)).then_some(step);
-    let about_content = matches!(class, C::Content | C::Syntax | C::Unknown);
-    let about_keywords = matches!(class, C::Keyword | C::Syntax | C::Unknown);
-    let about_date = matches!(class, C::Date | C::Syntax | C::Unknown);
+    let about_content = matches!(class, C::Content | C::Cannot | C::Syntax | C::Unknown);
+    let about_keywords = matches!(class, C::Keyword | C::Cannot | C::Syntax | C::Unknown);
+    let about_date = matches!(class, C::Date | C::Cannot | C::Syntax | C::Unknown);
     untried(Ladder::LINE_ENDS, about_content && ready.lone_lf)
         .or_else(|| untried(Ladder::NO_KEYWORDS, about_keywords && ready.keywords))
         .or_else(|| untried(Ladder::NO_DATE, about_date && ready.date))
+}
+
+/// Trouble of the account or the mailbox: how often one message met it says nothing.
+fn of_account(class: RefusalClass) -> bool {
+    matches!(class, RefusalClass::InUse | RefusalClass::ThrottledOrFull)
 }
 
 fn ids(items: &[Ready]) -> Vec<ItemId> {

@@ -258,10 +258,10 @@ fn throttling_waits_as_asked_and_sends_the_same_again() {
     feed(&mut b, 1..=1);
     b.step(Event::AtGate(BatchNo(0)));
     b.step(Event::Durable(BatchNo(0)));
-    let wait = Some(Duration::from_secs(7));
-    let class = RefusalClass::Throttled(wait);
+    let wait = Duration::from_secs(7);
+    let class = RefusalClass::Throttled(Some(wait));
     let actions = b.step(Event::Answered(BatchNo(0), vec![refused(1, class)], QUICK));
-    assert!(actions.contains(&Action::Wait(wait, refusal(class))));
+    assert!(actions.contains(&Action::Wait(Pause::Named(wait), refusal(class))));
     assert_eq!(staged(&b.step(Event::Clear)), [(1, vec![1])]);
 }
 
@@ -284,6 +284,113 @@ fn throttling_waits_as_asked_also_when_a_batch_stands_behind() {
         let number = if behind { 2 } else { 1 };
         assert_eq!(staged(&b.step(Event::Clear)), [(number, vec![1])], "behind {behind}");
     }
+}
+
+/// A target whose answers to messages in trouble are drawn by `answer`, from the message and how often anything was sent;
+/// what became of each message, in order, and all pauses.
+fn run_in_trouble(
+    count: i64,
+    form: Form,
+    answer: impl Fn(&[Ready], usize) -> Option<RefusalClass>,
+) -> (Vec<i64>, Vec<i64>, Vec<Pause>) {
+    let mut b = brain(form, true);
+    let (mut stored_keys, mut given_up, mut pauses, mut sent) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut todo: VecDeque<Action> = feed(&mut b, 1..=count).into();
+    todo.extend(b.step(Event::NothingMoreSoon));
+    let mut batches = HashMap::new();
+    while let Some(action) = todo.pop_front() {
+        match action {
+            Action::Stage(no, items) => {
+                batches.insert(no, items);
+                todo.extend(b.step(Event::AtGate(no)));
+            }
+            Action::Commit(no, ..) => todo.extend(b.step(Event::Durable(no))),
+            Action::OpenGate(no) => {
+                sent += 1;
+                let items = &batches[&no];
+                let pieces =
+                    if form == Form::Multi { vec![items.as_slice()] } else { items.chunks(1).collect() };
+                let judge = |of: &[Ready]| match answer(of, sent) {
+                    Some(class) => refused(of.len(), class),
+                    None => stored(of.len()),
+                };
+                let answers = pieces.into_iter().map(judge).collect();
+                todo.extend(b.step(Event::Answered(no, answers, QUICK)));
+            }
+            Action::Stored(_, items, _) => stored_keys.extend(items.iter().map(|i| i.key.0)),
+            Action::GiveUp(item, _) => given_up.push(item.key.0),
+            Action::Wait(pause, _) => {
+                pauses.push(pause);
+                if pauses.len() > 1000 {
+                    break;
+                }
+                todo.extend(b.step(Event::Clear));
+            }
+            Action::Reconnect => todo.extend(b.step(Event::Clear)),
+            Action::Hold(_) => break,
+            _ => {}
+        }
+    }
+    stored_keys.sort_unstable();
+    (stored_keys, given_up, pauses)
+}
+
+#[test]
+fn one_message_that_is_always_unavailable_is_given_up_and_all_others_are_stored() {
+    for form in [Form::Multi, Form::Group] {
+        for class in [RefusalClass::Unavailable, RefusalClass::ServerBug] {
+            for poison in [1, 7, 30] {
+                let bad = |of: &[Ready], _| of.iter().any(|r| r.item.key.0 == poison).then_some(class);
+                let (stored, given_up, pauses) = run_in_trouble(30, form, bad);
+                let case = format!("{class:?}, {form:?}, {poison}");
+                assert_eq!(given_up, [poison], "{case}");
+                assert_eq!(stored, (1..=30).filter(|k| *k != poison).collect::<Vec<_>>(), "{case}");
+                assert!(class != RefusalClass::Unavailable || pauses.len() >= 3, "{case}: {pauses:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_target_in_trouble_for_long_costs_no_message() {
+    for form in [Form::Multi, Form::Group] {
+        for class in [RefusalClass::Unavailable, RefusalClass::ServerBug] {
+            let passes = |_: &[Ready], sent: usize| (sent < 6).then_some(class);
+            let (stored, given_up, _) = run_in_trouble(20, form, passes);
+            assert_eq!((stored.len(), given_up), (20, vec![]), "{class:?}, {form:?}");
+            // Whoever is given up at last had twenty minutes: the shell gives the account up soon after.
+            let for_ever = |_: &[Ready], _: usize| Some(class);
+            let (_, given_up, pauses) = run_in_trouble(1, form, for_ever);
+            let waited: Duration =
+                pauses.iter().map(|p| if let Pause::Step(d) = p { *d } else { Duration::ZERO }).sum();
+            assert_eq!(given_up, [1]);
+            assert!(waited >= Duration::from_secs(20 * 60), "{class:?}, {form:?}: {waited:?}");
+        }
+    }
+}
+
+#[test]
+fn a_locked_mailbox_is_asked_again_after_1_5_15_and_60_seconds_and_then_held() {
+    let locked = |_: &[Ready], _: usize| Some(RefusalClass::InUse);
+    let (stored, given_up, pauses) = run_in_trouble(5, Form::Multi, locked);
+    let seconds = [1, 5, 15, 60].map(|s| Pause::Step(Duration::from_secs(s)));
+    assert_eq!((stored, given_up, pauses), (vec![], vec![], seconds.to_vec()));
+}
+
+#[test]
+fn throttled_or_full_is_waited_for_three_times_and_then_taken_for_full() {
+    let full = |_: &[Ready], _: usize| Some(RefusalClass::ThrottledOrFull);
+    let (stored, given_up, pauses) = run_in_trouble(5, Form::Multi, full);
+    assert_eq!((stored, given_up, pauses), (vec![], vec![], vec![Pause::BackOff; 3]));
+    let throttled = |_: &[Ready], sent: usize| (sent <= 3).then_some(RefusalClass::ThrottledOrFull);
+    assert_eq!(run_in_trouble(5, Form::Multi, throttled).0, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_virus_is_given_up_at_once_and_climbs_no_ladder() {
+    let bad = |of: &[Ready], _| of.iter().any(|r| r.item.key.0 == 3).then_some(RefusalClass::Forbidden);
+    let (stored, given_up, pauses) = run_in_trouble(9, Form::Multi, bad);
+    assert_eq!((stored.len(), given_up, pauses), (8, vec![3], vec![]));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::journal::{
 };
 use crate::message::Key;
 use crate::progress::Progress;
+use crate::quirks;
 use crate::undo;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Passes that settle nothing before a mailbox is left for the next run.
 const FRUITLESS_PASSES_MAX: u32 = 3;
+/// So many messages refused in one pass that brought nothing may each be the trouble; of more, it is the server.
+const TROUBLED_MANY: usize = 3;
 /// Epochs of the source mailbox that one run follows.
 const SOURCE_EPOCHS_MAX: u32 = 3;
 
@@ -189,13 +192,15 @@ async fn list_source<S: Source, T: Target, J: Journal>(
                     )));
                 }
             }
-            Err(error) if error.is_connection() || error.asks_to_wait().is_some() => {
-                losses.at_source(ctx, sessions, error).await?;
-            }
-            Err(EndError::Refused { refusal, .. }) => {
-                return Ok(Err(format!("{} cannot be opened: {refusal}", record.source.text)));
-            }
-            Err(error) => return Err(at(Side::Source, error)),
+            Err(error) => match losses.at_source(ctx, sessions, error).await {
+                Ok(()) => {}
+                Err(Error::Source(EndError::Refused { refusal, .. }))
+                    if quirks::patience(refusal.class).is_none() =>
+                {
+                    return Ok(Err(format!("{} cannot be opened: {refusal}", record.source.text)));
+                }
+                Err(error) => return Err(error),
+            },
         }
     }
 }
@@ -304,7 +309,8 @@ async fn passes<S: Source, T: Target, J: Journal>(
     // Just listed, and open since: it need not be opened once more.
     let open = sessions.source.as_ref().and_then(|s| s.open_epoch(&job.record.source.wire));
     let mut is_open = open == Some(listed.facts.uid_validity);
-    let (mut suspects, mut reading) = (Suspects::default(), Reading::default());
+    let estimates = sessions.source(ctx).await?.abilities().does.sizes_are_estimates;
+    let (mut suspects, mut reading) = (Suspects::default(), Reading::of(estimates));
     let mut losses = Losses::new(ctx);
     let mut fruitless = 0;
     loop {
@@ -326,7 +332,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         }
         if let Some(refusal) = end.held {
             return Ok(Some(match refusal.class {
-                RefusalClass::Quota => CopyEnd::Full(refusal),
+                RefusalClass::Quota | RefusalClass::ThrottledOrFull => CopyEnd::Full(refusal),
                 _ => CopyEnd::Left(format!("the new server refuses {}: {refusal}", job.target.text)),
             }));
         }
@@ -337,6 +343,22 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if let Some(error) = end.throttled.take() {
             fruitless = 0;
             losses.at_source(ctx, sessions, error).await?;
+        }
+        if let Some(error) = end.trouble.take().filter(|_| end.settled == 0) {
+            // Nothing came at all. Of many messages asked for one by one none is to blame; of a few, each may be. They get
+            // their time, too.
+            let many = end.unread.len() > TROUBLED_MANY && !wish.only.is_empty();
+            match losses.at_source(ctx, sessions, error).await {
+                Err(Error::Source(error)) if many => {
+                    return Ok(Some(CopyEnd::Left(format!("{}: {error}", job.record.source.text))));
+                }
+                Ok(()) if many => {
+                    end.unread.clear();
+                    fruitless = 0;
+                }
+                Ok(()) | Err(Error::Source(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         suspects.pass_ended(&end, wish.way, ctx.settings.limits.read_attempts_max);
         if suspects.settle(ctx, sessions, job, epoch).await? {
@@ -417,7 +439,9 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
     let uids: Vec<Key> = uids.into_iter().collect();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
+        match open_and_read(&ctx.pace.target_reading, sessions.target(ctx).await?, job, &uids, Depth::Octets)
+            .await
+        {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

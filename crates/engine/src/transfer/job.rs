@@ -1,6 +1,6 @@
 //! One mailbox pair in work: what is known of it, and the sessions that serve it.
 
-use crate::context::{Context, at};
+use crate::context::{Context, at, reason_of};
 use crate::end::{Opened, Source, SourceSession, Target, TargetSession, UidListing};
 use crate::error::{EndError, Error};
 use crate::journal::{
@@ -9,9 +9,8 @@ use crate::journal::{
 };
 use crate::message::Key;
 use crate::progress::Progress;
-use crate::quirks;
+use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use crate::seats::Seat;
-use std::time::Duration;
 
 /// A mailbox pair whose target is made and has a baseline.
 #[derive(Clone, Debug)]
@@ -204,6 +203,8 @@ impl<'a, S: Source, T: Target, J: Journal> Pages<'a, S, T, J> {
 pub struct Losses {
     began: tokio::time::Instant,
     back_off: crate::pace::BackOff,
+    /// Refusals that may pass, since the last progress.
+    tries: u32,
 }
 
 impl Losses {
@@ -214,6 +215,7 @@ impl Losses {
         Self {
             began: tokio::time::Instant::now(),
             back_off: crate::pace::BackOff::new(limits.back_off_min, limits.back_off_max, seed),
+            tries: 0,
         }
     }
 
@@ -221,6 +223,7 @@ impl Losses {
     pub fn reset(&mut self) {
         self.began = tokio::time::Instant::now();
         self.back_off.reset();
+        self.tries = 0;
     }
 
     /// It is known what broke the connection: the next wait is a first one, the time without progress goes on.
@@ -228,80 +231,86 @@ impl Losses {
         self.back_off.reset();
     }
 
-    /// One more: waits, or gives up with `error` when nothing worked for too long.
+    /// One more: waits, as long as the last words of the connection ask if they do, or gives up with `error` when nothing
+    /// worked for too long.
     pub async fn another<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         side: Side,
         error: EndError,
     ) -> Result<(), Error> {
+        if let Some(asked) = error.asks_for_patience() {
+            return self.pause(ctx, side, asked, error).await;
+        }
         if self.began.elapsed() >= ctx.settings.limits.give_up {
             return Err(at(side, error));
-        }
-        if quirks::asks_for_less(&error) {
-            ctx.seats.throttled(side);
         }
         ctx.bus.tell(Progress::Reconnecting { side: side.into(), why: error.to_string() });
         ctx.sleep(self.back_off.next(None)).await
     }
 
-    /// A target operation failed: `Ok` when it is worth trying again, on a new connection, or after the wait that the server
-    /// asked for.
+    /// A target operation failed: `Ok` when it is worth trying again, on a new connection, or after a wait.
     pub async fn at_target<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
-        if let Some(asked) = error.asks_to_wait() {
-            return self.pause(ctx, Side::Target, asked, error).await;
-        }
-        if !error.is_connection() {
-            return Err(at(Side::Target, error));
+        match self.remedy(&error) {
+            Some(Remedy::Wait(pause)) => return self.pause(ctx, Side::Target, pause, error).await,
+            Some(_) => {}
+            None => return Err(at(Side::Target, error)),
         }
         sessions.abort_target();
         self.another(ctx, Side::Target, error).await
     }
 
-    /// A source operation failed: `Ok` when it is worth trying again, on a new connection, or after the wait that the server
-    /// asked for.
+    /// A source operation failed: `Ok` when it is worth trying again, on a new connection, or after a wait.
     pub async fn at_source<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         sessions: &mut Sessions<S, T>,
         error: EndError,
     ) -> Result<(), Error> {
-        if let Some(asked) = error.asks_to_wait() {
-            return self.pause(ctx, Side::Source, asked, error).await;
-        }
-        if !error.is_connection() {
-            return Err(at(Side::Source, error));
+        match self.remedy(&error) {
+            Some(Remedy::Wait(pause)) => return self.pause(ctx, Side::Source, pause, error).await,
+            Some(_) => {}
+            None => return Err(at(Side::Source, error)),
         }
         sessions.source = None;
         self.another(ctx, Side::Source, error).await
     }
 
-    /// The server asked for patience: waits at least as long as it said, or gives up with `error` when nothing
-    /// worked for too long.
+    /// What may help against a failure that takes no single message with it: a wait, or a new connection; `None` for
+    /// nothing.
+    fn remedy(&mut self, error: &EndError) -> Option<Remedy> {
+        let EndError::Refused { refusal, .. } = error else {
+            return error.is_connection().then_some(Remedy::Reconnect);
+        };
+        let case = Case { doing: Doing::Open, tries: self.tries, alone: true };
+        let remedy = quirks::remedy(refusal.class, case);
+        self.tries += 1;
+        matches!(remedy, Remedy::Wait(_) | Remedy::Reconnect).then_some(remedy)
+    }
+
+    /// Waits: at least as long as the server asked, if it did. Gives up with `error` when nothing worked for too long.
     pub async fn pause<S: Source, T: Target, J: Journal>(
         &mut self,
         ctx: &Context<S, T, J>,
         side: Side,
-        asked: Option<Duration>,
+        pause: Pause,
         error: EndError,
     ) -> Result<(), Error> {
-        if self.began.elapsed() >= ctx.settings.limits.give_up {
+        let limits = &ctx.settings.limits;
+        let (before, wait) = (self.began.elapsed(), self.back_off.pause(pause, limits.spent_step));
+        let most = limits.give_up_after(pause);
+        if before >= most || wait > limits.give_up_asked {
             return Err(at(side, error));
         }
         if quirks::asks_for_less(&error) {
             ctx.seats.throttled(side);
         }
-        let mut wait = self.back_off.next(asked);
-        if error.is_in_use() {
-            wait = wait.min(ctx.settings.limits.in_use_wait_max);
-        }
-        ctx.bus.tell(Progress::waiting(side, error.to_string(), wait));
-        ctx.sleep(wait).await
+        ctx.wait(side, reason_of(&error), &error.to_string(), wait).await
     }
 }
 

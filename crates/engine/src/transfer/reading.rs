@@ -40,6 +40,11 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Nothing seen yet, of a source whose sizes are, or are not, known to be estimates.
+    pub fn of(sizes_are_estimates: bool) -> Self {
+        Self { wrong: if sizes_are_estimates { ASKED_AGAIN_MIN } else { 0 }, ..Self::default() }
+    }
+
     /// Looks at a message that came. After `attempts_max` different answers the last one is taken.
     pub async fn look(
         &mut self,
@@ -130,7 +135,7 @@ enum Short {
 }
 
 const SIZE_WRONG: &str = "the old server tells sizes (RFC822.SIZE) that are not those of the messages it gives; where a \
-                          second reading agreed with the first, the octets are believed";
+                          second reading agreed with the first, or all its sizes are estimates, the octets are believed";
 
 fn about(job: &Job, item: &Item, kind: &str, text: &str) -> Note {
     let text = format!("{}: {text}", job.record.source.text);
@@ -182,6 +187,8 @@ mod tests {
         let mut reading = Reading::default();
         let asked = (1..=1000).filter(|k| reading.judge_short(Key(*k), digest(1), 3) == Short::Again).count();
         assert_eq!(asked as u64, ASKED_AGAIN_MIN);
+        let mut estimates = Reading::of(true);
+        assert!((1..=1000).all(|k| estimates.judge_short(Key(k), digest(1), 3) == Short::Believed));
         let mut mostly_exact = Reading { exact: 10_000, ..Reading::default() };
         let asked =
             (1..=1000).filter(|k| mostly_exact.judge_short(Key(*k), digest(1), 3) == Short::Again).count();

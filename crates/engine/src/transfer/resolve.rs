@@ -192,7 +192,8 @@ async fn scan<S: Source, T: Target, J: Journal>(
     let claimed = claimed_from(ctx, job, from).await?;
     let mut losses = Losses::new(ctx);
     let (seen, wanted) = loop {
-        match read_unclaimed(&ctx.pace.target, sessions.target(ctx).await?, job, from, &claimed).await {
+        match read_unclaimed(&ctx.pace.target_reading, sessions.target(ctx).await?, job, from, &claimed).await
+        {
             Ok(Some(read)) => break read,
             Ok(None) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,

@@ -24,6 +24,7 @@ use crate::journal::{
 use crate::message::Key;
 use crate::pacer::Turn;
 use crate::progress::Progress;
+use crate::quirks::{self, Doing};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
@@ -49,6 +50,8 @@ pub struct PassEnd {
     pub source_lost: Option<(EndError, Blame)>,
     /// The source asked for patience instead of giving messages.
     pub throttled: Option<EndError>,
+    /// The source refused messages for a reason that may pass.
+    pub trouble: Option<EndError>,
     /// Messages the source answered for without octets, or not at all, with its words.
     pub unread: BTreeMap<Key, String>,
     /// Messages that came and are asked for again, because they may be cut.
@@ -113,10 +116,14 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     outstanding: Outstanding,
     reading: &'a mut Reading,
     way: Way,
+    /// The target removes what is stored as `\Deleted`.
+    deleted_removes: bool,
     losses: Losses,
     /// Connections lost since something was last answered or found.
     lost_in_a_row: u32,
     lost_at: Option<Stamp>,
+    /// What the last lost connection ended with, if that asks for patience.
+    last_words: Option<String>,
     end: PassEnd,
 }
 
@@ -132,6 +139,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
 ) -> Result<PassEnd, Error> {
     sessions.source(ctx).await?;
     let abilities = sessions.target(ctx).await?.abilities();
+    let deleted_removes = abilities.does.deleted_removes;
     let form = if abilities.multi { Form::Multi } else { Form::Group };
     let piece = ctx.pace.target.piece_octets();
     // In a group each message has a command of its own.
@@ -160,9 +168,11 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         outstanding: Outstanding::default(),
         reading,
         way: wish.way,
+        deleted_removes,
         losses: Losses::new(ctx),
         lost_in_a_row: 0,
         lost_at: None,
+        last_words: None,
         end: PassEnd::default(),
     };
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
@@ -177,6 +187,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let Shell { mut end, outstanding, sessions, .. } = shell;
     match fetched {
         Ok(()) => sessions.source = Some(source),
+        // It says nothing of the messages.
+        Err(error) if error.asks_for_patience().is_some() => end.throttled = Some(error),
         Err(error) if error.is_connection() => end.source_lost = Some((error, outstanding.blame())),
         Err(error) => return Err(at(Side::Source, error)),
     }
@@ -289,11 +301,12 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 }
             }
             FetchEvent::RangeDone { missing, refused, .. } => {
-                let throttled = refused.as_ref().is_some_and(|r| r.asks_to_wait().is_some());
-                if let Some(refusal) = refused.clone().filter(|_| throttled) {
-                    // It says nothing of the messages: they are asked for again after the wait.
+                let throttled = refused.as_ref().is_some_and(|r| r.asks_for_patience(Doing::Fetch));
+                if let Some(refusal) = refused.clone().filter(|r| throttled || quirks::is_passing(r.class)) {
                     let (server, doing) = ("the old server".to_owned(), "UID FETCH");
-                    self.end.throttled = Some(EndError::Refused { server, doing, refusal });
+                    let error = Some(EndError::Refused { server, doing, refusal });
+                    // Patience says nothing of the messages: they are asked for again after the wait.
+                    *(if throttled { &mut self.end.throttled } else { &mut self.end.trouble }) = error;
                 }
                 let words = refused.map_or_else(|| "the old server left it out".into(), |r| r.to_string());
                 for key in missing {
@@ -334,7 +347,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Action::Ladder(ready, step) => return self.climb(ready, step).await.map(Some),
             Action::GiveUp(item, reason) => self.give_up(item, reason).await?,
             Action::Reconnect => return self.recover().await.map(Some),
-            Action::Wait(asked, refusal) => return self.wait(asked, &refusal).await.map(Some),
+            Action::Wait(pause, refusal) => return self.wait(pause, &refusal).await.map(Some),
+            Action::Unexplained(refusal) => self.unexplained(refusal)?,
             Action::Hold(refusal) => self.end.held = Some(refusal),
         }
         Ok(None)
@@ -495,6 +509,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
         }
         self.end.settled += items.len() as u64;
+        self.ctx.unexplained.stored(items.len() as u64);
         if let Some(text) = note {
             let (kind, mailbox) = ("epoch_changed".to_owned(), Some(self.job.record.id));
             self.ctx.journal.note(Note { kind, mailbox, key: None, text }).await?;

@@ -40,7 +40,9 @@ pub(super) async fn sweep<S: Source, T: Target, J: Journal>(
     }
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match open_and_read(&ctx.pace.target, sessions.target(ctx).await?, job, &uids, Depth::Octets).await {
+        match open_and_read(&ctx.pace.target_reading, sessions.target(ctx).await?, job, &uids, Depth::Octets)
+            .await
+        {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

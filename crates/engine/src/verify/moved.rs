@@ -96,8 +96,14 @@ async fn candidates<S: Source, T: Target, J: Journal>(
     let sizes: Option<BTreeSet<u64>> = wanted.iter().map(|w| w.octets).collect();
     let mut losses = Losses::new(ctx);
     let seen = loop {
-        match read_fitting(&ctx.pace.target, sessions.target(ctx).await?, other, &claimed, sizes.as_ref())
-            .await
+        match read_fitting(
+            &ctx.pace.target_reading,
+            sessions.target(ctx).await?,
+            other,
+            &claimed,
+            sizes.as_ref(),
+        )
+        .await
         {
             Ok(seen) => break seen,
             // A mailbox that cannot be opened tells nothing.

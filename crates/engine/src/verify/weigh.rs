@@ -12,6 +12,7 @@ use crate::identity::Grade;
 use crate::journal::{Change, Item, Journal, Reason, Side, State};
 use crate::message::Fingerprint;
 use crate::progress::Progress;
+use crate::quirks::Doing;
 use crate::report::DAMAGED;
 use crate::semantic::{Comparison, compare};
 use crate::transfer::job::{Job, Losses, Sessions};
@@ -121,7 +122,7 @@ async fn of_target<S: Source, T: Target, J: Journal>(
         };
         match read {
             Ok(octets) => return Ok(octets),
-            Err(EndError::Refused { refusal, .. }) if refusal.asks_to_wait().is_none() => return Ok(None),
+            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     }
@@ -147,7 +148,7 @@ async fn of_source<S: Source, T: Target, J: Journal>(
             Ok(Some(body)) => return Ok(Some(whole(&body).await.map_err(Error::Source)?)),
             // Left out, or refused.
             Ok(None) => {}
-            Err(EndError::Refused { refusal, .. }) if refusal.asks_to_wait().is_none() => return Ok(None),
+            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => return Ok(None),
             Err(error) => losses.at_source(ctx, sessions, error).await?,
         }
     }

@@ -22,6 +22,9 @@ pub(crate) struct Session<S> {
     reader: Reader,
     user: Option<String>,
     selected: Option<Selected>,
+    /// The client said who it is.
+    identified: bool,
+    bads: u32,
 }
 
 struct Selected {
@@ -67,12 +70,13 @@ impl<S> Drop for Session<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(crate) fn new(sandbox: Sandbox, stream: S) -> Self {
         let (stream, reader) = (Wire::new(stream), Reader::default());
-        Self { sandbox, stream, reader, user: None, selected: None }
+        Self { sandbox, stream, reader, user: None, selected: None, identified: false, bads: 0 }
     }
 
     /// Serves until the client leaves.
     pub(crate) async fn run(mut self) {
-        let greeting = format!("* OK [CAPABILITY {}] Mailhaul sandbox\r\n", self.profile().capabilities());
+        let (profile, capabilities) = (self.profile(), self.profile().capabilities());
+        let greeting = format!("* OK [CAPABILITY {capabilities}] {}\r\n", profile.greeting);
         if self.write(greeting.as_bytes()).await.is_none() {
             return;
         }
@@ -126,6 +130,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Done::Status(text) => format!("{tag} {text}\r\n"),
         };
         self.write(line.as_bytes()).await?;
+        self.bads += u32::from(line[tag.len()..].starts_with(" BAD"));
+        if self.profile().ends_at_bad.is_some_and(|most| self.bads >= most) {
+            self.sandbox.ended_at_bad();
+            self.write(b"* BYE Connection closed. 14\r\n").await?;
+            return None;
+        }
         if compress {
             let already = self.reader.take_rest();
             self.stream.compress(already);
@@ -176,7 +186,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.write(b"* BYE see you\r\n").await?;
                 ok("done")
             }
+            ("SELECT" | "EXAMINE", _) if self.profile().wants_id && !self.identified => {
+                no("Unsafe Login. Please contact kefu@188.com for help")
+            }
             ("ID", _) => {
+                self.identified = true;
                 self.write(b"* ID (\"name\" \"Mailhaul sandbox\")\r\n").await?;
                 ok("done")
             }

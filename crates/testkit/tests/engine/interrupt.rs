@@ -61,7 +61,16 @@ impl World {
         let run = journal.begin_run("migrate").await.unwrap();
         let ctx = Ctx {
             seats: Seats::new(&settings),
-            pace: Pace::new(&settings, &Default::default()),
+            pace: Pace::new(
+                &settings,
+                &Bus::default(),
+                &Default::default(),
+                &Default::default(),
+                &Default::default(),
+            ),
+            waits: Default::default(),
+            unexplained: Default::default(),
+            settle_known_ms: AtomicU64::new(0),
             source: MemorySource(self.source.clone()),
             target: MemoryTarget(self.target.clone()),
             journal: journal.clone(),

@@ -1,13 +1,15 @@
 //! A world over the wire: two embedded servers in the process, and the whole migration between them over pipes.
 
 use bytes::Bytes;
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Rate, Security, Settings, Trust};
+use mailhaul_engine::config::{
+    Daily, Endpoint, FixedPassword, ImapAccount, Level, Rate, Security, Settings, Trust,
+};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
-use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, RunId, State};
+use mailhaul_engine::journal::{AccountPair, Item, Journal, Note, Query, RunId, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::progress::Progress;
@@ -37,6 +39,8 @@ pub struct World {
     pub connections: usize,
     /// How fast bodies may move: at the source, at the target.
     pub rates: (Option<Rate>, Option<Rate>),
+    /// What may pass in a day: at the source, at the target.
+    pub daily: (Daily, Daily),
     /// Capabilities of the target that are not used.
     pub without: Vec<String>,
     /// COMPRESS=DEFLATE on both sides, where offered.
@@ -63,6 +67,7 @@ impl World {
             limits,
             connections: 2,
             rates: (None, None),
+            daily: (Daily::Known, Daily::Known),
             without: Vec::new(),
             compress: false,
             target_dialer: None,
@@ -78,6 +83,7 @@ impl World {
         let mut settings = Settings::new(self.folder.path());
         settings.connections = self.connections;
         (settings.source_rate, settings.target_rate) = self.rates;
+        (settings.source_daily, settings.target_daily) = self.daily;
         settings.limits = self.limits.clone();
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);
@@ -160,6 +166,14 @@ impl World {
         let report = report::collect(&journal, &facts(run)).await.unwrap();
         journal.release().await.unwrap();
         report
+    }
+
+    /// All remarks in the journal.
+    pub async fn notes(&self) -> Vec<Note> {
+        let journal = self.journal();
+        let notes = journal.notes("", i64::MIN, 10_000).await.unwrap();
+        journal.release().await.unwrap();
+        notes.into_iter().map(|record| record.note).collect()
     }
 
     /// The kinds of doubts in the report.

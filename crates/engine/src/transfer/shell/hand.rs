@@ -6,8 +6,9 @@ use super::super::reading::Look;
 use super::{InHand, Shell};
 use crate::context::at;
 use crate::end::{Fetched, Source, Target, TargetSession};
-use crate::error::Error;
-use crate::journal::{Change, Item, ItemId, Journal, Ladder, Reason, Sent, Side, State};
+use crate::error::{Error, Refusal};
+use crate::journal::{Change, Item, ItemId, Journal, Ladder, Note, Reason, Sent, Side, State};
+use crate::message::Flags;
 use crate::progress::Progress;
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
@@ -29,7 +30,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         }
         let measured = *fetched.body.measured();
         // The flags seen with the octets are the ones sent, and the base for later merges.
-        let flags = fetched.flags.unwrap_or(item.flags).sendable();
+        let flags = self.storable(fetched.flags.unwrap_or(item.flags).sendable()).await?;
         let sent = Sent {
             fetched: measured.fingerprint,
             sent: measured.fingerprint,
@@ -52,6 +53,22 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Some(limit) => self.too_big(ready, limit).await,
             None => self.act(Event::Ready(ready)).await,
         }
+    }
+
+    /// QUIRK: Gmail removes at once what is stored as `\Deleted` [T imapsync FAQ.Gmail]: the message is worth more than the
+    /// mark, which is left out and said.
+    async fn storable(&mut self, flags: Flags) -> Result<Flags, Error> {
+        let kept = flags.without_deleted();
+        if !self.deleted_removes || kept == flags {
+            return Ok(flags);
+        }
+        let text = format!(
+            "{}: messages marked as deleted are stored without that mark, because the new server would remove them",
+            self.job.target.text
+        );
+        let (kind, mailbox) = ("deleted_not_sent".to_owned(), Some(self.job.record.id));
+        self.ctx.note_once(Note { kind, mailbox, key: None, text }).await?;
+        Ok(kept)
     }
 
     /// The server announced that it will not take the message (APPENDLIMIT, RFC 7889): it is not sent.
@@ -89,6 +106,14 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             hand.sent.ladder = ready.ladder;
         }
         Ok(Event::Laddered(ready))
+    }
+
+    /// A message was given up for a reason that nobody knows. After too many of them it is not the messages.
+    pub(super) fn unexplained(&mut self, refusal: Refusal) -> Result<(), Error> {
+        match self.ctx.unexplained.one_more(&self.ctx.settings.limits) {
+            Some(refused) => Err(Error::RefusesAll { refused, refusal }),
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn give_up(&mut self, item: ItemId, reason: Reason) -> Result<(), Error> {

@@ -7,15 +7,15 @@ use crate::end::{Source, Target};
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{Journal, Side};
 use crate::progress::Progress;
-use crate::quirks;
-use std::time::Duration;
+use crate::quirks::{self, Pause};
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// The connection is cut off at once, so that the kernel delivers nothing of it later; from here the settle
-    /// time counts (law 4). Its last `words` may be that there are too many.
+    /// time counts (law 4). Its last `words` may ask for patience.
     pub(super) fn connection_lost(&mut self, words: &str) {
-        if quirks::are_of_throttling(words) {
+        if quirks::patience(quirks::class_of_last_words(words)).is_some() {
             self.ctx.seats.throttled(Side::Target);
+            self.last_words = Some(words.to_owned());
         }
         self.sessions.abort_target();
         self.lost_at = Some(self.ctx.clock.now());
@@ -24,11 +24,12 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// Connects again and resolves all doubt of the mailbox before any gate opens. Losses without an answer in between
     /// are waited out, and given up at last.
     pub(super) async fn recover(&mut self) -> Result<Event, Error> {
-        let what = "the connection was lost".to_owned();
+        let asked = self.last_words.take();
+        let what = asked.clone().unwrap_or_else(|| "the connection was lost".to_owned());
         self.sessions.abort_target();
         let lost = self.lost_at.take().unwrap_or_else(|| self.ctx.clock.now());
         self.lost_in_a_row += 1;
-        if self.lost_in_a_row == 1 {
+        if self.lost_in_a_row == 1 && asked.is_none() {
             self.losses.reset();
             self.ctx.bus.tell(Progress::Reconnecting { side: Side::Target.into(), why: what });
         } else {
@@ -42,11 +43,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         Ok(Event::Clear)
     }
 
-    /// Waits as the server asked, or as long as the back-off says.
-    pub(super) async fn wait(&mut self, asked: Option<Duration>, refusal: &Refusal) -> Result<Event, Error> {
+    /// Waits.
+    pub(super) async fn wait(&mut self, pause: Pause, refusal: &Refusal) -> Result<Event, Error> {
         let (server, doing, refusal) = ("the new server".to_owned(), "APPEND", refusal.clone());
         self.losses
-            .pause(self.ctx, Side::Target, asked, EndError::Refused { server, doing, refusal })
+            .pause(self.ctx, Side::Target, pause, EndError::Refused { server, doing, refusal })
             .await?;
         Ok(Event::Clear)
     }

@@ -1,0 +1,143 @@
+//! What the engine does for a family of servers that it recognises by what they say, over the wire.
+
+use crate::late::{DATE, message};
+use crate::wire::{USER, World, overheard};
+use bytes::Bytes;
+use mailhaul_engine::journal::State;
+use mailhaul_sandbox::Profile;
+use std::collections::BTreeMap;
+
+fn inbox(messages: i64, target: Profile) -> World {
+    let world = World::new(target);
+    (0..messages).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "", DATE));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_to_know_who_asks_is_told_before_and_after_the_login() {
+    let coremail = || Profile {
+        greeting: "Coremail System IMap Server Ready(163com[8db726ec93e9d4e3e9a2fd3d31b05251])".into(),
+        wants_id: true,
+        ..Profile::default()
+    };
+    for greeting in [coremail().greeting, "ready".to_owned()] {
+        let mut world = inbox(3, Profile { greeting: greeting.clone(), ..coremail() });
+        let (dialer, said) = overheard(&world.target);
+        world.target_dialer = Some(dialer);
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]), "{greeting}");
+        let said = String::from_utf8(said.lock().unwrap().clone()).unwrap();
+        let before_login = said[..said.find("AUTHENTICATE").unwrap()].contains(" ID (");
+        assert_eq!(before_login, greeting.starts_with("Coremail"), "{greeting}: {said}");
+        assert!(said[said.find("AUTHENTICATE").unwrap()..].contains(" ID ("), "{greeting}: {said}");
+    }
+}
+
+/// Exchange ends a connection with its tenth BAD, whatever else is on its way on it.
+#[tokio::test(start_paused = true)]
+async fn no_connection_is_used_up_to_the_bad_at_which_its_server_ends_it() {
+    let mut ended = BTreeMap::new();
+    for greeting in ["The Microsoft Exchange IMAP4 service is ready.", "ready"] {
+        let odd = Bytes::from_static(b"oddity");
+        let world = World::new(Profile {
+            greeting: greeting.into(),
+            ends_at_bad: Some(10),
+            multiappend: false,
+            // With a batch behind, each refusal would end the connection already.
+            literal_plus: false,
+            refuse_date: Some(("-2019".into(), "Command Argument Error. 11".into())),
+            ..Profile::default()
+        });
+        // Each of these is refused with BAD once, and taken without its date.
+        for n in 0..25 {
+            let octets =
+                Bytes::from(format!("Subject: {n}\r\n\r\n{} {n}\r\n", String::from_utf8_lossy(&odd)));
+            world.source.deliver(USER, "INBOX", octets, "", "03-Mar-2019 10:11:12 +0000");
+        }
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 25)]), "{greeting}");
+        assert_eq!(world.octets("INBOX").len(), 25, "{greeting}: each once");
+        ended.insert(greeting, world.target.counters().ended_at_bad);
+    }
+    assert_eq!(ended["The Microsoft Exchange IMAP4 service is ready."], 0, "it is never asked for the tenth");
+    assert!(ended["ready"] > 0, "the test would see it");
+}
+
+/// How often the source was asked for the bodies of its messages.
+async fn bodies_asked(greeting: &str) -> u64 {
+    let world = inbox(12, Profile::default());
+    world.source.set(|p| (p.size_adds, p.greeting) = (400, greeting.to_owned()));
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]), "{greeting}");
+    world.source.octets_passed().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_sizes_are_estimates_is_not_read_twice() {
+    let once: u64 = (0..12).map(|n| message(n).len() as u64).sum();
+    for known in [
+        "Microsoft Exchange Server 2007 IMAP4 service is ready",
+        "Proton Mail Bridge 03.08.01 - gluon session ID 3",
+        "IMAPrev1",
+    ] {
+        assert_eq!(bodies_asked(known).await, once, "{known}");
+    }
+    assert_eq!(bodies_asked("ready").await, 2 * once, "whose sizes are not known to be wrong is asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_that_a_family_is_known_for_holds_where_none_is_announced() {
+    let limit = 35_651_584;
+    let world = World::new(Profile::default());
+    world.target.set(|p| p.greeting = "Gimap ready for requests from 192.0.2.1".into());
+    let (fits, too_big) = (vec![b'x'; 64], vec![b'x'; limit + 1]);
+    for octets in [fits, too_big] {
+        world.source.deliver(USER, "INBOX", [b"Subject: x\r\n\r\n", &octets[..]].concat(), "", DATE);
+    }
+    let mut migration = world.migration();
+    migration.settings.accept_will_not_move = true;
+    migration.migrate().await.unwrap();
+    mailhaul_engine::journal::Journal::release(&migration.journal).await.unwrap();
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 1), (State::Exception, 1)]));
+    let exceptions = world.exceptions().await;
+    assert_eq!(exceptions[0].0, "too_big");
+    assert!(exceptions[0].1.contains("35651584"), "{exceptions:?}");
+    assert!(world.target.octets_passed().1 < 1_000_000, "it is not sent to be refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_deleted_removes_a_message_it_is_stored_without_and_said() {
+    for gmail in [true, false] {
+        let world = World::new(Profile::default());
+        if gmail {
+            world.target.set(|p| p.extra_capabilities.push("X-GM-EXT-1".into()));
+        }
+        world.source.deliver(USER, "INBOX", message(1), "\\Seen \\Deleted", DATE);
+        world.source.deliver(USER, "INBOX", message(2), "\\Seen", DATE);
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 2)]));
+        let deleted =
+            world.held().iter().filter(|(_, _, flags, _)| flags.contains(&"\\Deleted".into())).count();
+        assert_eq!(deleted, usize::from(!gmail));
+        let remarks = world.report().await.remarks.shown;
+        let said = remarks.iter().filter(|r| r.kind == "deleted_not_sent").count();
+        assert_eq!(said, usize::from(gmail), "{remarks:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_connections_are_asked_for_than_a_family_is_known_to_give() {
+    for (capability, refused) in [(Some("XYMHIGHESTMODSEQ"), false), (None, true)] {
+        let mut world = World::new(Profile { connections_max: Some(5), ..Profile::default() });
+        world.target.set(|p| p.extra_capabilities.extend(capability.map(str::to_owned)));
+        world.connections = 8;
+        for n in 0..12 {
+            let name = format!("Box {n}");
+            world.source.create(USER, &name, None, true);
+            world.source.deliver(USER, &name, message(n), "", DATE);
+        }
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
+        assert_eq!(world.target.counters().refused_connections > 0, refused, "{capability:?}");
+    }
+}
