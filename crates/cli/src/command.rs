@@ -149,13 +149,11 @@ fn opener(
     settings: &Settings,
     ask: Ask,
 ) -> Result<Opener, Failure> {
-    let from = side == "from";
-    let pick = |a: &Option<String>, b: &Option<String>| if from { a.clone() } else { b.clone() };
-    let file = if from { &args.from_password_file } else { &args.to_password_file };
-    let command = pick(&args.from_password_command, &args.to_password_command);
+    let login = args.login(side);
+    let options = account::login_options(side, &login)?;
     let who = format!("{} at {}", account.user, account.endpoint.authority());
     let credentials = match ask {
-        Ask::Now => secrets::find(side, file.as_deref(), command.as_deref(), &who)?,
+        Ask::Now => secrets::find(side, &login, &who)?,
         Ask::Never => secrets::none(),
     };
     if account.endpoint.security == mailhaul_engine::config::Security::Clear {
@@ -168,7 +166,8 @@ fn opener(
         account: ImapAccount {
             endpoint: account.endpoint.clone(),
             user: account.user.clone(),
-            auth_user: pick(&args.from_auth_user, &args.to_auth_user),
+            auth_user: login.auth_user,
+            login: options,
             trust,
             credentials,
         },

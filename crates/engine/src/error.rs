@@ -1,5 +1,6 @@
 //! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
 
+use crate::auth::Mechanism;
 use crate::journal::JournalError;
 use std::time::Duration;
 
@@ -116,6 +117,8 @@ pub enum EndError {
         server: String,
         /// The user name.
         user: String,
+        /// How it was tried; `None` where the refusal came after the login.
+        mechanism: Option<Mechanism>,
         /// The server's words.
         refusal: Refusal,
     },

@@ -7,6 +7,12 @@ use std::time::Duration;
 /// sizes have to stay within 63 bits in the journal.
 pub const LISTED_OCTETS_MAX: u64 = 1 << 40;
 
+/// Iterations of SCRAM's PBKDF2 below which no password is shown: a forged server would ask for one, to guess the password
+/// from our answer (RFC 7677, 4).
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+/// Iterations of SCRAM's PBKDF2 above which the work is not done: a second on slow machines.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -243,8 +243,12 @@ mod tests {
         let text = || "x".to_owned();
         let refusal = |class| Refusal { class, bad: false, code: None, text: text() };
         let refused = |class| EndError::Refused { server: text(), doing: "x", refusal: refusal(class) };
-        let login =
-            EndError::LoginRefused { server: text(), user: text(), refusal: refusal(RefusalClass::Login) };
+        let login = EndError::LoginRefused {
+            server: text(),
+            user: text(),
+            mechanism: None,
+            refusal: refusal(RefusalClass::Login),
+        };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
         let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text() };
         let place = text;

@@ -1,7 +1,9 @@
 //! A world over the wire: two embedded servers in the process, and the whole migration between them over pipes.
 
 use bytes::Bytes;
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Rate, Security, Settings, Trust};
+use mailhaul_engine::config::{
+    Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Rate, Security, Settings, Trust,
+};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -254,6 +256,7 @@ pub fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
             endpoint: Endpoint { host: "sandbox.example".into(), port: 143, security: Security::Clear },
             user: USER.into(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new(PASSWORD)),
         },
