@@ -120,7 +120,7 @@ pub enum EndError {
         /// How it was tried; `None` where the refusal came after the login.
         mechanism: Option<Mechanism>,
         /// The server's words.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// The credentials could not be had.
     #[error("no credentials for {server}: {what}")]

@@ -312,9 +312,9 @@ const ROWS: &[Row] = &[
 pub fn after(server: &str, mechanism: Option<Mechanism>, refusal: &Refusal) -> Advice {
     let host = server.rsplit_once(':').map_or(server, |(host, _)| host).to_ascii_lowercase();
     let words = refusal.text.to_ascii_lowercase();
-    let is_of = |name: &&str| host == **name || host.ends_with(&format!(".{name}"));
+    let is_of = |name: &str| host == name || host.ends_with(&format!(".{name}"));
     let fits = |row: &&Row| {
-        (row.hosts.is_empty() || row.hosts.iter().any(|h| is_of(&h)))
+        (row.hosts.is_empty() || row.hosts.iter().any(|h| is_of(h)))
             && row.code.is_none_or(|code| refusal.code.as_deref() == Some(code))
             && words.contains(row.words)
             && (row.by.is_empty() || mechanism.is_some_and(|m| row.by.contains(&m)))

@@ -234,7 +234,12 @@ impl Raw {
             RefusalClass::Throttled(_) | RefusalClass::Unavailable => {
                 EndError::Refused { server, doing: DOING, refusal }
             }
-            _ => EndError::LoginRefused { server, user: account.user.clone(), mechanism, refusal },
+            _ => EndError::LoginRefused {
+                server,
+                user: account.user.clone(),
+                mechanism,
+                refusal: Box::new(refusal),
+            },
         }
     }
 }

@@ -247,7 +247,7 @@ mod tests {
             server: text(),
             user: text(),
             mechanism: None,
-            refusal: refusal(RefusalClass::Login),
+            refusal: Box::new(refusal(RefusalClass::Login)),
         };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
         let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text() };
