@@ -39,6 +39,8 @@ mod login_tls;
 mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/oauth.rs"]
+mod oauth;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
 #[path = "engine/pacing.rs"]

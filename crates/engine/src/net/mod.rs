@@ -2,10 +2,14 @@
 
 mod binding;
 mod deflate;
+mod http;
+mod redirect;
 mod stream;
 mod tls;
 
 pub use deflate::{Corrupt, Deflate};
+pub use http::{Http, Reply, encoded};
+pub use redirect::{Brought, Redirect};
 pub use stream::Stream;
 
 use crate::config::{Endpoint, Identities};
