@@ -4,6 +4,7 @@
 use crate::args::Login;
 use crate::env;
 use crate::error::Failure;
+use crate::oauth;
 use mailhaul_engine::config::{
     ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
 };
@@ -26,8 +27,13 @@ pub fn none() -> Arc<dyn Credentials> {
     Arc::new(NotAsked)
 }
 
-/// Finds the secret of one side. `who` is shown at the prompt.
-pub fn find(side: &'static str, login: &Login, who: &str) -> Result<Arc<dyn Credentials>, Failure> {
+/// Finds the secret of one side. `who` is shown at the prompt; `tokens`: whose tokens, where an issuer gives them.
+pub fn find(
+    side: &'static str,
+    login: &Login,
+    who: &str,
+    tokens: oauth::For<'_>,
+) -> Result<Arc<dyn Credentials>, Failure> {
     if let Some(file) = &login.password_file {
         return Ok(Arc::new(FromFile(file.clone())));
     }
@@ -36,6 +42,9 @@ pub fn find(side: &'static str, login: &Login, who: &str) -> Result<Arc<dyn Cred
     }
     if let Some(command) = &login.token_command {
         return Ok(Arc::new(FromCommand(command.clone(), Kind::Token)));
+    }
+    if let Some(issuer) = &login.oauth {
+        return oauth::credentials(issuer, login, tokens);
     }
     if login.certificate.is_some() {
         return Ok(Arc::new(ByCertificate));

@@ -14,6 +14,14 @@ pub struct Login {
     pub password_file: Option<PathBuf>,
     pub password_command: Option<String>,
     pub token_command: Option<String>,
+    pub oauth: Option<String>,
+    pub oauth_client: Option<String>,
+    pub oauth_flow: Option<String>,
+    pub oauth_tenant: Option<String>,
+    pub oauth_scope: Option<String>,
+    pub oauth_secret_file: Option<PathBuf>,
+    pub oauth_key_file: Option<PathBuf>,
+    pub oauth_certificate_file: Option<PathBuf>,
 }
 
 macro_rules! side {
@@ -48,6 +56,30 @@ macro_rules! side {
                   help = concat!("A command that prints an OAuth access token for the ", $account,
                          "; run again at each login"))]
             token_command: Option<String>,
+            #[arg(id = concat!($side, "-oauth"), long = concat!($side, "-oauth"), value_name = "ISSUER",
+                  help = concat!("Get OAuth tokens for the ", $account, " from google, microsoft, or the issuer at this URL"))]
+            oauth: Option<String>,
+            #[arg(id = concat!($side, "-oauth-client"), long = concat!($side, "-oauth-client"), value_name = "ID",
+                  requires = concat!($side, "-oauth"), help = "The client id that the issuer knows")]
+            oauth_client: Option<String>,
+            #[arg(id = concat!($side, "-oauth-flow"), long = concat!($side, "-oauth-flow"), value_name = "WAY",
+                  requires = concat!($side, "-oauth"), help = "How to get a token: browser (default), device (a code), application, service-account")]
+            oauth_flow: Option<String>,
+            #[arg(id = concat!($side, "-oauth-tenant"), long = concat!($side, "-oauth-tenant"), value_name = "TENANT",
+                  requires = concat!($side, "-oauth"), help = "Microsoft: the tenant, a domain or an id (default: common)")]
+            oauth_tenant: Option<String>,
+            #[arg(id = concat!($side, "-oauth-scope"), long = concat!($side, "-oauth-scope"), value_name = "SCOPE",
+                  requires = concat!($side, "-oauth"), help = "What the token is for, where the issuer is not Google or Microsoft")]
+            oauth_scope: Option<String>,
+            #[arg(id = concat!($side, "-oauth-secret-file"), long = concat!($side, "-oauth-secret-file"), value_name = "FILE",
+                  requires = concat!($side, "-oauth"), help = "A file that holds the client's secret")]
+            oauth_secret_file: Option<PathBuf>,
+            #[arg(id = concat!($side, "-oauth-key-file"), long = concat!($side, "-oauth-key-file"), value_name = "FILE",
+                  requires = concat!($side, "-oauth"), help = "The key that signs: PEM, or the JSON of a service account of Google")]
+            oauth_key_file: Option<PathBuf>,
+            #[arg(id = concat!($side, "-oauth-certificate-file"), long = concat!($side, "-oauth-certificate-file"), value_name = "FILE",
+                  requires = concat!($side, "-oauth"), help = "The certificate (PEM) by which the issuer knows that key")]
+            oauth_certificate_file: Option<PathBuf>,
         }
 
         impl From<&$name> for Login {
@@ -62,6 +94,14 @@ macro_rules! side {
                     password_file: args.password_file,
                     password_command: args.password_command,
                     token_command: args.token_command,
+                    oauth: args.oauth,
+                    oauth_client: args.oauth_client,
+                    oauth_flow: args.oauth_flow,
+                    oauth_tenant: args.oauth_tenant,
+                    oauth_scope: args.oauth_scope,
+                    oauth_secret_file: args.oauth_secret_file,
+                    oauth_key_file: args.oauth_key_file,
+                    oauth_certificate_file: args.oauth_certificate_file,
                 }
             }
         }

@@ -2,18 +2,23 @@
 
 use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, files, ran};
 use mailhaul_sandbox::Profile;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TOKEN: &str = "ya29.loquat-3358-token";
+const REFRESH: &str = "bullace-7706-refresh";
+const NEW_REFRESH: &str = "damson-1290-refresh";
 const ADMIN_PASSWORD: &str = "sorb-4417-admin";
 
 /// Fails if a secret is in what was said, or in a file of the pair's folder that is not named `given`.
 #[track_caller]
 fn assert_no_secret(pair: &Pair, ran: &Ran) {
     let mut all = vec![("what was said".into(), ran.said().into_bytes())];
-    let written = files(pair.folder.path()).into_iter().filter(|f| !f.ends_with("given"));
+    let is_given = |f: &std::path::Path| f.ends_with("given") || f.ends_with("journal.from.token");
+    let written = files(pair.folder.path()).into_iter().filter(|f| !is_given(f));
     all.extend(written.map(|f| (f.display().to_string(), std::fs::read(&f).unwrap())));
     for (name, octets) in all {
-        for secret in [FROM_PASSWORD, TO_PASSWORD, TOKEN, ADMIN_PASSWORD] {
+        for secret in [FROM_PASSWORD, TO_PASSWORD, TOKEN, ADMIN_PASSWORD, REFRESH, NEW_REFRESH] {
             assert!(!holds(&octets, secret), "{secret} is in {name}");
         }
     }
@@ -109,4 +114,119 @@ async fn what_cannot_be_meant_is_exit_2_before_anybody_is_asked() {
         pair.run("check", options).await.expect(2).says(words);
     }
     assert_eq!(pair.old.counters().commands.len(), 0);
+}
+
+/// An issuer over https: its address, its certificate as PEM, and what it was asked.
+async fn issuer() -> (String, String, Arc<Mutex<Vec<String>>>) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (base, seen) = (url.clone(), asked.clone());
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            // A client that does not trust this issuer goes away in the handshake.
+            let Ok(mut stream) = acceptor.accept(tcp).await else { continue };
+            let mut octets = vec![0; 8192];
+            let mut request = String::new();
+            // Heads and bodies come in pieces: a form ends with what every question here ends with.
+            while !request.contains("client_id=") && !request.starts_with("GET ") {
+                let n = stream.read(&mut octets).await.unwrap();
+                request.push_str(&String::from_utf8_lossy(&octets[..n]));
+            }
+            let (status, body) = answer(&base, &request);
+            seen.lock().unwrap().push(request);
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    (url, own.cert.pem(), asked)
+}
+
+fn answer(base: &str, request: &str) -> (&'static str, String) {
+    if request.starts_with("GET /.well-known/oauth-authorization-server ") {
+        let ends = format!(r#""authorization_endpoint":"{base}/log-in","token_endpoint":"{base}/token""#);
+        return ("200 OK", format!(r#"{{"issuer":"{base}",{ends}}}"#));
+    }
+    let token = format!(r#""access_token":"{TOKEN}","token_type":"Bearer","expires_in":3600"#);
+    if request.contains("client_secret=sorb-4417-admin") {
+        ("200 OK", format!("{{{token}}}"))
+    } else if request.contains(&format!("refresh_token={REFRESH}")) {
+        ("200 OK", format!(r#"{{{token},"refresh_token":"{NEW_REFRESH}"}}"#))
+    } else {
+        ("400 Bad Request", r#"{"error":"invalid_grant","error_description":"AADSTS700082: expired"}"#.into())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_an_issuer_move_mail_and_only_the_refresh_token_is_kept() {
+    let pair = Pair::filled(Profile::default(), 4).await;
+    pair.old.set(|p| p.mechanisms = vec!["OAUTHBEARER"]);
+    pair.old.set_token(TOKEN, Some(USER));
+    let (url, pem, asked) = issuer().await;
+    let given = tempfile::tempdir().unwrap();
+    let (ca, secret) = (given.path().join("ca"), given.path().join("secret"));
+    std::fs::write(&ca, pem).unwrap();
+    std::fs::write(&secret, format!("{ADMIN_PASSWORD}\n")).unwrap();
+    let (ca, secret) = (ca.to_str().unwrap(), secret.to_str().unwrap());
+    let mut options =
+        vec!["--from-oauth", &url, "--from-oauth-client", "mover", "--from-oauth-scope", "mail"];
+    options.extend(["--ca-file", ca]);
+
+    // A person who logged in once: the refresh token of then is renewed, and nobody has to be there.
+    let kept = pair.journal().with_extension("from.token");
+    std::fs::create_dir_all(kept.parent().unwrap()).unwrap();
+    std::fs::write(&kept, format!("{url}/token mover mail {USER}\n{REFRESH}\n")).unwrap();
+    let moved = pair.run("migrate", &options).await.expect(0);
+    pair.assert_same();
+    assert_no_secret(&pair, &moved);
+    assert!(std::fs::read_to_string(&kept).unwrap().ends_with(&format!("\n{NEW_REFRESH}\n")));
+
+    // Withdrawn since, and no terminal: what to do, and nothing of the old token.
+    let late = pair.run("migrate", &options).await.expect(2).says("somebody has to log in");
+    assert_no_secret(&pair, &late);
+    assert!(!kept.exists());
+    assert_eq!(pair.old.counters().refused_logins, 0);
+
+    // An application, by its secret.
+    options.extend(["--from-oauth-flow", "application", "--from-oauth-secret-file", secret]);
+    let again = pair.run("migrate", &options).await.expect(0);
+    assert_no_secret(&pair, &again);
+    assert!(!kept.exists(), "there is nothing to keep");
+    let grants = ["refresh_token", "refresh_token", "client_credentials"];
+    let asked = asked.lock().unwrap();
+    let asked: Vec<_> =
+        asked.iter().filter_map(|r| r.split_once("grant_type=")?.1.split('&').next()).collect();
+    assert_eq!(asked, grants, "one token serves a run");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn oauth_that_lacks_something_is_exit_2_with_its_name() {
+    let pair = Pair::new(Profile::default()).await;
+    for (options, words) in [
+        (&["--from-oauth", "google"][..], "--from-oauth-client"),
+        (&["--from-oauth", "https://login.example", "--from-oauth-client", "x"], "--from-oauth-scope"),
+        (
+            &["--from-oauth", "google", "--from-oauth-client", "x", "--from-oauth-flow", "magic"],
+            "service-account",
+        ),
+        (&["--from-oauth", "google", "--from-oauth-flow", "service-account"], "--from-oauth-key-file"),
+        (&["--from-oauth-client", "x"], "--from-oauth"),
+    ] {
+        pair.run("check", options).await.expect(2).says(words);
+    }
+    // What only the issuer knows is said at the login.
+    let options = ["--from-oauth", "google", "--from-oauth-client", "x", "--from-oauth-flow", "device"];
+    pair.run("check", &options).await.expect(2).says("Google offers no login by a code");
 }

@@ -72,7 +72,7 @@ const SCRAM: &[Mechanism] = &[
 ];
 
 const APP_PASSWORD: &str = "create an app password in the account's security settings and give that one";
-const USE_OAUTH: &str = "log in with OAuth instead of a password: --from-token-command or --to-token-command";
+const USE_OAUTH: &str = "log in with OAuth instead of a password: --from-oauth or --to-oauth";
 
 /// Evidence behind each row: an issue in which the words were shown, a standard, or a vendor's page.
 const ROWS: &[Row] = &[

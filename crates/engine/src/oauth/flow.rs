@@ -46,6 +46,7 @@ impl Talk {
     pub(super) async fn by_browser(&self, user: &str, person: &dyn Person) -> Result<Tokens, OAuthError> {
         let no_way = || OAuthError::NoSuchWay(self.issuer.name.clone(), "with a browser");
         let page = self.issuer.authorization.as_deref().ok_or_else(no_way)?;
+        is_there(person)?;
         let machine = |e: std::io::Error| OAuthError::Machine(e.to_string());
         let redirect = Redirect::open().await.map_err(machine)?;
         let uri = format!("http://{}:{}/", self.issuer.redirect_host, redirect.port());
@@ -91,6 +92,7 @@ impl Talk {
     pub(super) async fn by_device(&self, person: &dyn Person) -> Result<Tokens, OAuthError> {
         let no_way = || OAuthError::NoSuchWay(self.issuer.name.clone(), "by a code (for mail)");
         let url = self.issuer.device.as_deref().ok_or_else(no_way)?;
+        is_there(person)?;
         let json = self.ask(url, &[("scope", &self.scope)]).await?;
         let field = |name: &'static str| {
             let text = json.get(name).and_then(|v| v.as_str()).filter(|t| !t.is_empty());
@@ -204,6 +206,10 @@ impl Talk {
 }
 
 type Json = serde_json::Value;
+
+fn is_there(person: &dyn Person) -> Result<(), OAuthError> {
+    if person.is_there() { Ok(()) } else { Err(OAuthError::NobodyThere) }
+}
 
 fn tokens(json: &Json) -> Result<Tokens, OAuthError> {
     let text = |name: &str| json.get(name).and_then(|v| v.as_str()).filter(|t| !t.is_empty());

@@ -106,16 +106,9 @@ impl OAuth {
     }
 
     async fn log_in(&self) -> Result<Tokens, OAuthError> {
-        let there = || if self.person.is_there() { Ok(()) } else { Err(OAuthError::NobodyThere) };
         match &self.how {
-            How::Browser => {
-                there()?;
-                self.talk.by_browser(&self.user, &*self.person).await
-            }
-            How::Device => {
-                there()?;
-                self.talk.by_device(&*self.person).await
-            }
+            How::Browser => self.talk.by_browser(&self.user, &*self.person).await,
+            How::Device => self.talk.by_device(&*self.person).await,
             How::Application => self.unattended(Unattended::Client).await,
             How::ServiceAccount(account) => self.unattended(Unattended::Account(account)).await,
         }
