@@ -317,6 +317,16 @@ pub enum Question {
         /// One line each: what and why.
         what: Vec<String>,
     },
+    /// An administrator logged in for a user whose name may be mistyped: the account is empty, and the server may have just
+    /// made it.
+    DoubtfulUser {
+        /// The name.
+        user: String,
+        /// Which account: `old` or `new`.
+        side: &'static str,
+        /// Why it is doubted.
+        why: &'static str,
+    },
     /// More claimed messages are missing at the target than people usually delete.
     ManyMissing {
         /// The target mailbox.
@@ -351,6 +361,11 @@ impl std::fmt::Display for Question {
                     what.len()
                 )
             }
+            Self::DoubtfulUser { user, side, why } => write!(
+                f,
+                "is {user} the right name at the {side} server? {why}, and some servers make an empty account for any name \
+                 that an administrator logs in for. Use --yes if it is right"
+            ),
             Self::ManyMissing { mailbox, missing, claimed } => write!(
                 f,
                 "{missing} of {claimed} messages moved to {mailbox} are no longer there. If they were deleted on \

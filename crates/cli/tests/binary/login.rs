@@ -116,6 +116,29 @@ async fn what_cannot_be_meant_is_exit_2_before_anybody_is_asked() {
     assert_eq!(pair.old.counters().commands.len(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mistyped_user_that_a_server_would_make_an_account_for_is_asked_about() {
+    let admin = |pair: &Pair, verb: &str, options: &[&str]| {
+        pair.new.add_admin("root", ADMIN_PASSWORD);
+        pair.new.set(|p| p.creates_accounts = true);
+        let mut command = pair.command(verb, options);
+        command.args(["--to-auth-user", "root"]).env("MAILHAUL_TO_PASSWORD", ADMIN_PASSWORD);
+        command
+    };
+    let pair = Pair::filled(Profile::default(), 3).await;
+    let mistyped = ["--to-user", "anm"];
+    let asked = ran(&mut admin(&pair, "migrate", &mistyped)).await.expect(2);
+    asked.says("is anm the right name at the new server?").says("--yes");
+    assert_eq!(pair.appends(), 0);
+    ran(&mut admin(&pair, "migrate", &["--to-user", "anm", "--yes"])).await.expect(0);
+    assert_eq!(pair.new.snapshot("anm").iter().map(|m| m.messages.len()).sum::<usize>(), 6);
+    ran(&mut admin(&pair, "migrate", &mistyped)).await.expect(0);
+
+    let right = Pair::filled(Profile::default(), 3).await;
+    ran(&mut admin(&right, "migrate", &[])).await.expect(0);
+    right.assert_same();
+}
+
 /// An issuer over https: its address, its certificate as PEM, and what it was asked.
 async fn issuer() -> (String, String, Arc<Mutex<Vec<String>>>) {
     let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -203,6 +203,8 @@ impl Raw {
         let abilities = Abilities {
             announced: capabilities.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect(),
             product,
+            user: opener.account.user.clone(),
+            on_behalf: opener.account.auth_user.is_some(),
             personal: personal(namespaces.as_ref(), delimiter),
             multi: capabilities.multiappend(),
             tells_places: capabilities.uidplus(),
