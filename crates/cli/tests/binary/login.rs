@@ -1,6 +1,6 @@
 //! Ways to log in: tokens of a command, mechanisms, administrators; and that no secret is in anything that is left.
 
-use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, files, ran};
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, files, ran, tls};
 use mailhaul_sandbox::Profile;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,16 +141,7 @@ async fn a_mistyped_user_that_a_server_would_make_an_account_for_is_asked_about(
 
 /// An issuer over https: its address, its certificate as PEM, and what it was asked.
 async fn issuer() -> (String, String, Arc<Mutex<Vec<String>>>) {
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (acceptor, pem) = tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -174,7 +165,7 @@ async fn issuer() -> (String, String, Arc<Mutex<Vec<String>>>) {
             let _ = stream.shutdown().await;
         }
     });
-    (url, own.cert.pem(), asked)
+    (url, pem, asked)
 }
 
 fn answer(base: &str, request: &str) -> (&'static str, String) {

@@ -2,7 +2,8 @@
 
 use crate::peers::{cyrus, dovecot, opener};
 use mailhaul_engine::config::{
-    ByCertificate, ClientCertificate, Credentials, FixedPassword, Mechanism, Secret, SecretFuture, Security,
+    ByCertificate, ClientCertificate, Credentials, FixedPassword, Mechanism, RefusedFuture, Secret,
+    SecretFuture, Security,
 };
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::{Opener, open};
@@ -11,6 +12,7 @@ use mailhaul_testkit::servers::dovecot::{MASTER, MASTER_PASSWORD};
 use mailhaul_testkit::servers::token::jwt;
 use mailhaul_testkit::servers::{Dovecot, DovecotOptions, PASSWORD};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const USER: &str = "ann";
 
@@ -73,6 +75,31 @@ async fn tokens_that_are_good_log_in_and_those_of_the_past_or_of_others_do_not()
             let (_, text) = peer.refused().await;
             assert!(text.contains("status "), "the server's reason is told: {text}");
         }
+    }
+}
+
+/// A token that is dead, and a good one after it was refused.
+struct DiesOnce(AtomicBool);
+
+impl Credentials for DiesOnce {
+    fn secret(&self) -> SecretFuture<'_> {
+        let seconds = if self.0.load(Ordering::SeqCst) { 600 } else { -1 };
+        Box::pin(async move { Ok(Secret::Token(jwt(USER, seconds).into())) })
+    }
+
+    fn refused(&self, _token: &Secret) -> RefusedFuture<'_> {
+        let first = !self.0.swap(true, Ordering::SeqCst);
+        Box::pin(async move { first })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_died_is_replaced_on_the_connection_on_which_it_was_refused() {
+    let Some(mut peer) = Peer::start() else { return };
+    for mechanism in [Mechanism::OAuthBearer, Mechanism::XOAuth2] {
+        peer.opener.account.login.mechanism = Some(mechanism);
+        peer.opener.account.credentials = Arc::new(DiesOnce(AtomicBool::new(false)));
+        open(&peer.opener).await.unwrap_or_else(|e| panic!("{mechanism}: {e}\n{}", peer.server.log()));
     }
 }
 
