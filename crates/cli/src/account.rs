@@ -1,7 +1,11 @@
 //! Pure: from what was written to an account.
 
+use crate::args::Login;
 use crate::error::Failure;
-use mailhaul_engine::config::{self, AccountUrl, Endpoint, WrittenAccount, WrittenError};
+use mailhaul_engine::config::{
+    self, AccountUrl, ClientCertificate, Endpoint, Form, LoginOptions, Mechanism, WrittenAccount,
+    WrittenError,
+};
 
 /// Whose mail, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,26 @@ pub fn account(
         Failure::usage(format!("--{side} names no user")).hint(format!("--{side}-user NAME"))
     })?;
     Ok(Account { endpoint, user })
+}
+
+/// How to log in to one side.
+pub fn login_options(side: Side, login: &Login) -> Result<LoginOptions, Failure> {
+    let wrong = |option: &str, text: &str, e: &dyn std::fmt::Display| {
+        Failure::usage(format!("--{side}-{option} {text}: {e}"))
+    };
+    let mechanism = login.mechanism.as_deref();
+    let mechanism = mechanism.map(|m| m.parse::<Mechanism>().map_err(|e| wrong("mechanism", m, &e)));
+    let form = login.auth_form.as_deref().map(|f| f.parse::<Form>().map_err(|e| wrong("auth-form", f, &e)));
+    if login.auth_form.is_some() && login.auth_user.is_none() {
+        let what = format!("--{side}-auth-form says how an administrator logs in, and none is named");
+        return Err(Failure::usage(what).hint(format!("--{side}-auth-user NAME")));
+    }
+    let pair = login.certificate.clone().zip(login.key.clone());
+    Ok(LoginOptions {
+        mechanism: mechanism.transpose()?,
+        form: form.transpose()?.unwrap_or_default(),
+        certificate: pair.map(|(chain, key)| ClientCertificate { chain, key }),
+    })
 }
 
 fn parse(side: Side, text: &str) -> Result<WrittenAccount, Failure> {

@@ -1,5 +1,9 @@
 //! What a person can type. Names are stable (docs/cli.md): added to, not renamed.
 
+mod login;
+
+pub use login::{FromLogin, Login, ToLogin};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mailhaul_engine::config::{Daily, Rate};
 use std::path::PathBuf;
@@ -124,24 +128,10 @@ pub enum Color {
 pub struct CommonArgs {
     #[command(flatten)]
     pub place: JournalArgs,
-    /// Who logs in at the old server for that user (an administrator)
-    #[arg(long, value_name = "NAME")]
-    pub from_auth_user: Option<String>,
-    /// Who logs in at the new server for that user (an administrator)
-    #[arg(long, value_name = "NAME")]
-    pub to_auth_user: Option<String>,
-    /// A file that holds the old account's password
-    #[arg(long, value_name = "FILE")]
-    pub from_password_file: Option<PathBuf>,
-    /// A file that holds the new account's password
-    #[arg(long, value_name = "FILE")]
-    pub to_password_file: Option<PathBuf>,
-    /// A command that prints the old account's password
-    #[arg(long, value_name = "COMMAND")]
-    pub from_password_command: Option<String>,
-    /// A command that prints the new account's password
-    #[arg(long, value_name = "COMMAND")]
-    pub to_password_command: Option<String>,
+    #[command(flatten)]
+    pub from_login: FromLogin,
+    #[command(flatten)]
+    pub to_login: ToLogin,
     /// A CA certificate (PEM) to believe, beside the system's; may be repeated
     #[arg(long, value_name = "FILE")]
     pub ca_file: Vec<PathBuf>,
@@ -239,4 +229,11 @@ pub enum LevelArg {
     Facts,
     /// And every octet
     Octets,
+}
+
+impl CommonArgs {
+    /// How to log in to one side (`from` or `to`).
+    pub fn login(&self, side: &str) -> Login {
+        if side == "from" { (&self.from_login).into() } else { (&self.to_login).into() }
+    }
 }

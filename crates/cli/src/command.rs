@@ -5,6 +5,7 @@ use crate::args::{Command, CommonArgs, JournalArgs, LevelArg, OutputArgs};
 use crate::demo;
 use crate::env;
 use crate::error::Failure;
+use crate::oauth;
 use crate::output::{Show, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
@@ -20,7 +21,7 @@ use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -71,6 +72,9 @@ pub(crate) struct Place {
     to: Account,
     pub(crate) pair: AccountPair,
     pub(crate) journal: PathBuf,
+    /// Where refresh tokens lie: beside the journal of this pair, also when another one is worked with. Its extension is
+    /// replaced.
+    tokens: PathBuf,
     pub(crate) report: PathBuf,
     /// Nobody asked for the report: its folder goes with the other temporary files.
     pub(crate) report_is_temporary: bool,
@@ -91,7 +95,8 @@ pub(crate) fn place(args: &JournalArgs) -> Result<Place, Failure> {
     }
     let journal = args.journal.clone().unwrap_or_else(|| env::journal(&pair.source, &pair.target));
     let report = args.report.clone().unwrap_or_else(|| env::report(&pair.source, &pair.target));
-    Ok(Place { from, to, pair, journal, report, report_is_temporary: false })
+    let tokens = journal.clone();
+    Ok(Place { from, to, pair, journal, tokens, report, report_is_temporary: false })
 }
 
 /// Settings from options.
@@ -150,14 +155,17 @@ fn opener(
     trust: Trust,
     settings: &Settings,
     ask: Ask,
+    tokens: &Path,
 ) -> Result<Opener, Failure> {
-    let from = side == "from";
-    let pick = |a: &Option<String>, b: &Option<String>| if from { a.clone() } else { b.clone() };
-    let file = if from { &args.from_password_file } else { &args.to_password_file };
-    let command = pick(&args.from_password_command, &args.to_password_command);
+    let login = args.login(side);
+    let options = account::login_options(side, &login)?;
     let who = format!("{} at {}", account.user, account.endpoint.authority());
     let credentials = match ask {
-        Ask::Now => secrets::find(side, file.as_deref(), command.as_deref(), &who)?,
+        Ask::Now => {
+            let file = tokens.with_extension(format!("{side}.token"));
+            let tokens = oauth::For { side, user: &account.user, trust: &trust, file };
+            secrets::find(side, &login, &who, tokens)?
+        }
         Ask::Never => secrets::none(),
     };
     if account.endpoint.security == mailhaul_engine::config::Security::Clear {
@@ -170,7 +178,8 @@ fn opener(
         account: ImapAccount {
             endpoint: account.endpoint.clone(),
             user: account.user.clone(),
-            auth_user: pick(&args.from_auth_user, &args.to_auth_user),
+            auth_user: login.auth_user,
+            login: options,
             trust,
             credentials,
         },
@@ -202,8 +211,8 @@ pub(crate) fn ready_in(args: &CommonArgs, place: Place, ask: Ask) -> Result<Read
     let settings = settings(args, spool)?;
     // All that can be wrong in what was typed is said before anybody is asked for a password.
     let (from, to) = (trust(args, &args.from_fingerprint)?, trust(args, &args.to_fingerprint)?);
-    let source = ImapSource(opener("from", &place.from, args, from, &settings, ask)?);
-    let target = ImapTarget(opener("to", &place.to, args, to, &settings, Ask::Now)?);
+    let source = ImapSource(opener("from", &place.from, args, from, &settings, ask, &place.tokens)?);
+    let target = ImapTarget(opener("to", &place.to, args, to, &settings, Ask::Now, &place.tokens)?);
     let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
     let mut migration = Migration::new(source, target, journal, settings);
     migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));

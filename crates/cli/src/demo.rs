@@ -4,7 +4,9 @@ use crate::args::{DemoArgs, ProgressForm};
 use crate::command::check_lines_for;
 use crate::error::Failure;
 use crate::output::{Show, print};
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Security, Settings, Trust};
+use mailhaul_engine::config::{
+    Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Security, Settings, Trust,
+};
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
@@ -109,6 +111,7 @@ fn opener(at: &Listening, settings: &Settings) -> Opener {
             endpoint,
             user: demo::USER.into(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new(demo::PASSWORD)),
         },

@@ -1,5 +1,6 @@
 //! What a person is told when something fails, and the exit code.
 
+use mailhaul_engine::auth::advice;
 use mailhaul_engine::error::{EndError, Error, Question};
 use mailhaul_engine::report::exit_code_of;
 
@@ -55,15 +56,15 @@ impl From<Error> for Failure {
 
 fn end_hint(error: &EndError) -> Option<String> {
     match error {
-        EndError::Unreachable { hint, .. } | EndError::Untrusted { hint, .. } | EndError::Unsupported { hint, .. } => {
-            Some(hint.clone())
+        EndError::Unreachable { hint, .. }
+        | EndError::Untrusted { hint, .. }
+        | EndError::Unsupported { hint, .. } => Some(hint.clone()),
+        EndError::LoginRefused { server, mechanism, refusal, .. } => {
+            Some(advice::after(server, *mechanism, refusal).to_string())
         }
-        EndError::LoginRefused { .. } => Some(
-            "check the user name and the password; large providers want an app password here. It is not tried \
-             again by itself, so that the account is not locked"
-                .into(),
-        ),
-        EndError::Lost { .. } | EndError::TimedOut { .. } => Some("run the same command again: it continues".into()),
+        EndError::Lost { .. } | EndError::TimedOut { .. } => {
+            Some("run the same command again: it continues".into())
+        }
         _ => None,
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod env;
 mod error;
+mod oauth;
 mod output;
 mod secrets;
 mod verify;

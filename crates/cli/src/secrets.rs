@@ -1,11 +1,15 @@
-//! Where passwords come from: file, command, environment, prompt, in this order. They are asked for at each login
-//! and shown nowhere.
+//! Where secrets come from: an option, the environment, a prompt, in this order. They are asked for at each login and shown
+//! nowhere.
 
+use crate::args::Login;
 use crate::env;
 use crate::error::Failure;
-use mailhaul_engine::config::{Credentials, FixedPassword, Secret, SecretFuture};
+use crate::oauth;
+use mailhaul_engine::config::{
+    ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
+};
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -23,25 +27,40 @@ pub fn none() -> Arc<dyn Credentials> {
     Arc::new(NotAsked)
 }
 
-/// Finds the password of one side. `who` is shown at the prompt.
+/// Finds the secret of one side. `who` is shown at the prompt; `tokens`: whose tokens, where an issuer gives them.
 pub fn find(
     side: &'static str,
-    file: Option<&Path>,
-    command: Option<&str>,
+    login: &Login,
     who: &str,
+    tokens: oauth::For<'_>,
 ) -> Result<Arc<dyn Credentials>, Failure> {
-    if let Some(file) = file {
-        return Ok(Arc::new(FromFile(file.to_owned())));
+    if let Some(file) = &login.password_file {
+        return Ok(Arc::new(FromFile(file.clone())));
     }
-    if let Some(command) = command {
-        return Ok(Arc::new(FromCommand(command.to_owned())));
+    if let Some(command) = &login.password_command {
+        return Ok(Arc::new(FromCommand(command.clone(), Kind::Password)));
     }
-    let variable = format!("MAILHAUL_{}_PASSWORD", side.to_ascii_uppercase());
+    if let Some(command) = &login.token_command {
+        return Ok(Arc::new(FromCommand(command.clone(), Kind::Token)));
+    }
+    if let Some(issuer) = &login.oauth {
+        return oauth::credentials(issuer, login, tokens);
+    }
+    if login.certificate.is_some() {
+        return Ok(Arc::new(ByCertificate));
+    }
+    let side_upper = side.to_ascii_uppercase();
+    let variable = format!("MAILHAUL_{side_upper}_PASSWORD");
     if let Some(password) = env::var(&variable) {
         return Ok(Arc::new(FixedPassword::new(password)));
     }
+    if let Some(token) = env::var(&format!("MAILHAUL_{side_upper}_TOKEN")) {
+        return Ok(Arc::new(FixedToken::new(token)));
+    }
     if !std::io::stdin().is_terminal() {
-        let hint = format!("--{side}-password-file FILE, --{side}-password-command COMMAND, or {variable}");
+        let hint = format!(
+            "--{side}-password-file FILE, --{side}-password-command COMMAND, --{side}-token-command COMMAND, or {variable}"
+        );
         return Err(
             Failure::usage(format!("no password for {who}, and no terminal to ask for it")).hint(hint)
         );
@@ -65,30 +84,59 @@ impl Credentials for FromFile {
     fn secret(&self) -> SecretFuture<'_> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.0).map_err(|e| format!("{}: {e}", self.0.display()))?;
-            Ok(password(&Zeroizing::new(text)))
+            Ok(Secret::Password(line(&Zeroizing::new(text))))
         })
     }
 }
 
-struct FromCommand(String);
+/// What a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Password,
+    Token,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        if self == Self::Password { "password" } else { "token" }
+    }
+}
+
+struct FromCommand(String, Kind);
+
+impl FromCommand {
+    async fn run(&self) -> Result<Secret, String> {
+        let name = self.1.name();
+        let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+        let run = tokio::process::Command::new(shell).arg(flag).arg(&self.0).output();
+        let output = run.await.map_err(|e| format!("the {name} command could not be run: {e}"))?;
+        let text = Zeroizing::new(output.stdout);
+        if !output.status.success() {
+            return Err(format!("the {name} command failed ({})", output.status));
+        }
+        let text = std::str::from_utf8(&text).map_err(|_| format!("the {name} is not UTF-8"))?;
+        let text = line(text);
+        if text.is_empty() {
+            return Err(format!("the {name} command printed nothing"));
+        }
+        Ok(if self.1 == Kind::Password { Secret::Password(text) } else { Secret::Token(text) })
+    }
+}
 
 impl Credentials for FromCommand {
     fn secret(&self) -> SecretFuture<'_> {
-        Box::pin(async move {
-            let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-            let run = tokio::process::Command::new(shell).arg(flag).arg(&self.0).output();
-            let output = run.await.map_err(|e| format!("the password command could not be run: {e}"))?;
-            if !output.status.success() {
-                return Err(format!("the password command failed ({})", output.status));
-            }
-            let text =
-                String::from_utf8(output.stdout).map_err(|_| "the password is not UTF-8".to_owned())?;
-            Ok(password(&Zeroizing::new(text)))
-        })
+        Box::pin(self.run())
+    }
+
+    fn refused(&self, token: &Secret) -> RefusedFuture<'_> {
+        let Secret::Token(refused) = token else { return Box::pin(async { false }) };
+        let refused = refused.clone();
+        // The token may have died between its making and the login: worth it only if there is another one by now.
+        Box::pin(async move { matches!(self.run().await, Ok(Secret::Token(now)) if *now != *refused) })
     }
 }
 
-/// The first line: a newline at the end is the file's, not the password's.
-fn password(text: &Zeroizing<String>) -> Secret {
-    Secret::Password(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+/// The line: a newline at the end is the file's, not the secret's.
+fn line(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())
 }

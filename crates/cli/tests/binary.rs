@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "binary/json.rs"]
 mod json;
+#[path = "binary/login.rs"]
+mod login;
 #[path = "binary/memory.rs"]
 mod memory;
 #[path = "binary/moving.rs"]

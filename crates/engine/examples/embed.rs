@@ -11,7 +11,7 @@
 #![allow(clippy::print_stdout, reason = "an example talks to the terminal; the library never does")]
 
 use mailhaul_engine::config::{
-    Credentials, Endpoint, ImapAccount, Secret, SecretFuture, Security, Settings, Trust,
+    Credentials, Endpoint, ImapAccount, LoginOptions, Secret, SecretFuture, Security, Settings, Trust,
 };
 use mailhaul_engine::error::Error;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
@@ -35,6 +35,7 @@ fn account() -> ImapAccount {
         endpoint: Endpoint { host: "old.example".into(), port: 993, security: Security::Tls },
         user: "ann".into(),
         auth_user: None,
+        login: LoginOptions::default(),
         trust: Trust::default(),
         credentials: Arc::new(FromVault),
     }

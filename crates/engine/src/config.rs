@@ -4,6 +4,9 @@
 mod rate;
 mod written;
 
+pub use crate::auth::Mechanism;
+pub use crate::auth::template::{Form, TemplateError};
+
 pub use rate::{Daily, NotADaily, NotARate, Rate};
 pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
 
@@ -162,6 +165,15 @@ pub struct Trust {
     pub anything: bool,
 }
 
+/// Who shows what to whom in a TLS handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct Identities<'a> {
+    /// Which certificates of the server are believed.
+    pub trust: &'a Trust,
+    /// What we show of ourselves.
+    pub own: Option<&'a ClientCertificate>,
+}
+
 /// What proves who we are. Shown nowhere.
 #[derive(Clone)]
 pub enum Secret {
@@ -169,6 +181,8 @@ pub enum Secret {
     Password(Zeroizing<String>),
     /// An OAuth access token.
     Token(Zeroizing<String>),
+    /// Nothing more: the client's certificate has said it ([`LoginOptions::certificate`]).
+    Certificate,
 }
 
 impl std::fmt::Debug for Secret {
@@ -180,10 +194,19 @@ impl std::fmt::Debug for Secret {
 /// A future that a provider returns.
 pub type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Secret, String>> + Send + 'a>>;
 
+/// The same after a refusal.
+pub type RefusedFuture<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+
 /// Where secrets come from: asked at every login, because tokens die mid-run. An error is text for a person.
 pub trait Credentials: Send + Sync {
     /// The secret for the next login.
     fn secret(&self) -> SecretFuture<'_>;
+
+    /// The server refused `token`, which this provider gave: true when the next [`Credentials::secret`] is another one, so
+    /// that one further login is worth it. Passwords are never tried again.
+    fn refused(&self, _token: &Secret) -> RefusedFuture<'_> {
+        Box::pin(async { false })
+    }
 }
 
 /// A password that is at hand.
@@ -203,6 +226,52 @@ impl Credentials for FixedPassword {
     }
 }
 
+/// A token that is at hand: when it dies, there is no other.
+pub struct FixedToken(Zeroizing<String>);
+
+impl FixedToken {
+    /// Keeps `token` until dropped, then wipes it.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(Zeroizing::new(token.into()))
+    }
+}
+
+impl Credentials for FixedToken {
+    fn secret(&self) -> SecretFuture<'_> {
+        let token = self.0.clone();
+        Box::pin(async move { Ok(Secret::Token(token)) })
+    }
+}
+
+/// For an account that a certificate opens.
+pub struct ByCertificate;
+
+impl Credentials for ByCertificate {
+    fn secret(&self) -> SecretFuture<'_> {
+        Box::pin(async { Ok(Secret::Certificate) })
+    }
+}
+
+/// A certificate that the client shows, with its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM: the certificate, then those that vouch for it.
+    pub chain: PathBuf,
+    /// PEM: its private key, not encrypted.
+    pub key: PathBuf,
+}
+
+/// How to log in, where the default is not wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginOptions {
+    /// This mechanism and no other; `None` for the strongest offered.
+    pub mechanism: Option<Mechanism>,
+    /// How an administrator's name goes with the user's.
+    pub form: Form,
+    /// Shown in the TLS handshake.
+    pub certificate: Option<ClientCertificate>,
+}
+
 /// An IMAP account.
 #[derive(Clone)]
 pub struct ImapAccount {
@@ -212,6 +281,8 @@ pub struct ImapAccount {
     pub user: String,
     /// Who logs in, if not `user` (SASL authentication identity of an administrator).
     pub auth_user: Option<String>,
+    /// How to log in.
+    pub login: LoginOptions,
     /// Which certificates are believed.
     pub trust: Trust,
     /// Where the secret comes from.
@@ -219,6 +290,11 @@ pub struct ImapAccount {
 }
 
 impl ImapAccount {
+    /// Whom to believe, and what to show, in a TLS handshake.
+    pub fn identities(&self) -> Identities<'_> {
+        Identities { trust: &self.trust, own: self.login.certificate.as_ref() }
+    }
+
     /// The account as stable text without secrets: `imaps://ann@old.example:993`.
     pub fn address(&self) -> String {
         format!("{}://{}@{}", self.endpoint.scheme(), self.user, self.endpoint.authority())
@@ -241,6 +317,7 @@ mod tests {
             endpoint: Endpoint { host: "old.example".into(), port: 993, security: Security::Tls },
             user: "ann".into(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new("hunter2")),
         };

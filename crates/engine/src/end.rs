@@ -135,6 +135,10 @@ pub struct Abilities {
     pub announced: Vec<String>,
     /// What the server calls itself (ID, else the greeting).
     pub product: String,
+    /// Whose account it is, by the name that the login used; empty for ends that have none.
+    pub user: String,
+    /// An administrator logged in for that user, whom some servers make an account for if there is none.
+    pub on_behalf: bool,
     /// Personal namespaces, the first one is where new mailboxes go.
     pub personal: Vec<Prefix>,
     /// Several messages in one all-or-nothing command (MULTIAPPEND).

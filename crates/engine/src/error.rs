@@ -1,5 +1,6 @@
 //! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
 
+use crate::auth::Mechanism;
 use crate::journal::JournalError;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use std::time::Duration;
@@ -135,8 +136,10 @@ pub enum EndError {
         server: String,
         /// The user name.
         user: String,
+        /// How it was tried; `None` where the refusal came after the login.
+        mechanism: Option<Mechanism>,
         /// The server's words.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// The credentials could not be had.
     #[error("no credentials for {server}: {what}")]
@@ -353,6 +356,16 @@ pub enum Question {
         /// One line each: what and why.
         what: Vec<String>,
     },
+    /// An administrator logged in for a user whose name may be mistyped: the account is empty, and the server may have just
+    /// made it.
+    DoubtfulUser {
+        /// The name.
+        user: String,
+        /// Which account: `old` or `new`.
+        side: &'static str,
+        /// Why it is doubted.
+        why: &'static str,
+    },
     /// More claimed messages are missing at the target than people usually delete.
     ManyMissing {
         /// The target mailbox.
@@ -387,6 +400,11 @@ impl std::fmt::Display for Question {
                     what.len()
                 )
             }
+            Self::DoubtfulUser { user, side, why } => write!(
+                f,
+                "is {user} the right name at the {side} server? {why}, and some servers make an empty account for any name \
+                 that an administrator logs in for. Use --yes if it is right"
+            ),
             Self::ManyMissing { mailbox, missing, claimed } => write!(
                 f,
                 "{missing} of {claimed} messages moved to {mailbox} are no longer there. If they were deleted on \

@@ -27,6 +27,7 @@ pub mod memory_end;
 pub mod message;
 pub mod names;
 pub mod net;
+pub mod oauth;
 pub mod pace;
 pub mod pacer;
 pub mod plan;

@@ -8,6 +8,37 @@ use std::time::Duration;
 /// sizes have to stay within 63 bits in the journal.
 pub const LISTED_OCTETS_MAX: u64 = 1 << 40;
 
+/// Iterations of SCRAM's PBKDF2 below which no password is shown: a forged server would ask for one, to guess the password
+/// from our answer (RFC 7677, 4).
+pub const SCRAM_ITERATIONS_MIN: u32 = 4_096;
+/// Iterations of SCRAM's PBKDF2 above which the work is not done: a second on slow machines.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
+/// Octets of one answer of an issuer of tokens.
+pub const HTTP_ANSWER_OCTETS_MAX: usize = 256 * 1024;
+/// From the start of a connection to an issuer of tokens to the end of its answer.
+pub const HTTP_ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// Octets of the request with which a browser comes back from a login.
+pub const REDIRECT_OCTETS_MAX: usize = 64 * 1024;
+/// Requests to the port of a login, most of which are no answer.
+pub const REDIRECT_REQUESTS_MAX: usize = 20;
+/// How long somebody may take to log in, with a browser or a code.
+pub const BROWSER_LOGIN_TIME_MAX: Duration = Duration::from_secs(900);
+/// Between two questions whether the code was entered, where the issuer names no time (RFC 8628, 3.2).
+pub const DEVICE_POLL_DEFAULT: Duration = Duration::from_secs(5);
+/// The same at least, whatever the issuer names.
+pub const DEVICE_POLL_MIN: Duration = Duration::from_secs(1);
+/// So much later after `slow_down` (RFC 8628, 3.5).
+pub const DEVICE_SLOW_DOWN: Duration = Duration::from_secs(5);
+/// Questions to an issuer of tokens that cannot be reached.
+pub const ISSUER_TRIES_MAX: u32 = 6;
+/// Between the first two of them; it doubles.
+pub const ISSUER_BACK_OFF_MIN: Duration = Duration::from_secs(1);
+/// A token is renewed so long before it dies.
+pub const TOKEN_MARGIN: Duration = Duration::from_secs(120);
+/// The life of a token of which the issuer says nothing.
+pub const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(1800);
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

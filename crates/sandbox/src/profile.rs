@@ -14,6 +14,19 @@ pub enum LoneLf {
     Refuse,
 }
 
+/// How the server's side of SCRAM goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScramLie {
+    /// Its last message has a wrong signature: it does not know the password.
+    Signature,
+    /// It says OK without a last message.
+    NoSignature,
+    /// Its nonce is not the client's with more behind it.
+    Nonce,
+    /// It refuses with this error of RFC 5802, 7, in its last message.
+    Error(&'static str),
+}
+
 /// How a server behaves. The default is a modern server that keeps what it gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -45,7 +58,7 @@ pub struct Profile {
     pub compress: bool,
     /// STARTTLS is offered, and refused when asked for.
     pub starttls_refused: bool,
-    /// LOGINDISABLED.
+    /// LOGINDISABLED: no password is taken in clear text.
     pub login_disabled: bool,
     /// The text of the greeting.
     pub greeting: String,
@@ -53,6 +66,18 @@ pub struct Profile {
     pub wants_id: bool,
     /// The connection is ended with the n-th BAD, as Exchange does with the tenth.
     pub ends_at_bad: Option<u32>,
+    /// The mechanisms of AUTHENTICATE that are announced, and done.
+    pub mechanisms: Vec<&'static str>,
+    /// Of those, one that is refused as unknown all the same, with these words.
+    pub unsupported_mechanism: Option<(&'static str, String)>,
+    /// The iteration count of SCRAM.
+    pub scram_iterations: u32,
+    /// How SCRAM goes wrong.
+    pub scram_lie: Option<ScramLie>,
+    /// The error about a token that is not good (RFC 7628, 3.2.2); none for a NO at once.
+    pub token_error: Option<String>,
+    /// Whoever an administrator names gets an account, as with Cyrus and autocreate.
+    pub creates_accounts: bool,
     /// Capabilities announced as they are.
     pub extra_capabilities: Vec<String>,
     /// The hierarchy delimiter.
@@ -113,6 +138,12 @@ impl Default for Profile {
             greeting: "Mailhaul sandbox".to_owned(),
             wants_id: false,
             ends_at_bad: None,
+            mechanisms: vec!["PLAIN"],
+            unsupported_mechanism: None,
+            scram_iterations: 4096,
+            scram_lie: None,
+            token_error: Some(r#"{"status":"invalid_token","schemes":"bearer","scope":"mail"}"#.into()),
+            creates_accounts: false,
             extra_capabilities: Vec::new(),
             delimiter: b'/',
             prefix: "",
@@ -158,7 +189,8 @@ impl Profile {
 
     /// The capability line.
     pub(crate) fn capabilities(&self) -> String {
-        let mut all = vec!["IMAP4rev1".to_owned(), "AUTH=PLAIN".to_owned()];
+        let mut all = vec!["IMAP4rev1".to_owned()];
+        all.extend(self.mechanisms.iter().map(|m| format!("AUTH={m}")));
         let limit = self.append_limit.map(|l| format!("APPENDLIMIT={l}"));
         for (on, name) in [
             (self.literal_plus, "LITERAL+"),

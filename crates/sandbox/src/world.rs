@@ -16,8 +16,10 @@ pub struct Counters {
     pub appended: u64,
     /// Successful logins.
     pub logins: u64,
-    /// Refused logins.
+    /// Refused logins: a secret was judged, or a person.
     pub refused_logins: u64,
+    /// Successful logins, by mechanism (`LOGIN-COMMAND` for the command).
+    pub mechanisms: BTreeMap<String, u64>,
     /// Commands that named more messages than one may (RFC 9738), by what they asked for.
     pub over_limit: BTreeMap<&'static str, u64>,
     /// Logins refused because the user has too many connections.
@@ -66,6 +68,10 @@ pub(crate) struct Stored {
 pub(crate) struct World {
     pub(crate) profile: Profile,
     pub(crate) accounts: BTreeMap<String, Account>,
+    /// Administrators and their passwords: they log in for anybody.
+    pub(crate) admins: BTreeMap<String, String>,
+    /// Access tokens that are good, and whose they are.
+    pub(crate) tokens: BTreeMap<String, String>,
     pub(crate) plan: Vec<Planned>,
     pub(crate) struck: Vec<Struck>,
     pub(crate) ledger: Vec<Entry>,
@@ -80,6 +86,8 @@ impl World {
         Self {
             profile,
             accounts: BTreeMap::new(),
+            admins: BTreeMap::new(),
+            tokens: BTreeMap::new(),
             plan: Vec::new(),
             struck: Vec::new(),
             ledger: Vec::new(),

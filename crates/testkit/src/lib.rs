@@ -9,6 +9,7 @@ pub mod corpus;
 pub mod date;
 pub mod fuzz;
 pub mod image;
+pub mod issuer;
 pub mod mutf7;
 pub mod proxy;
 pub mod servers;

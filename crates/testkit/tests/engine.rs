@@ -33,10 +33,18 @@ mod killed;
 mod ladder;
 #[path = "engine/late.rs"]
 mod late;
+#[path = "engine/login.rs"]
+mod login;
+#[path = "engine/login_real.rs"]
+mod login_real;
+#[path = "engine/login_tls.rs"]
+mod login_tls;
 #[path = "engine/message_limit.rs"]
 mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/oauth.rs"]
+mod oauth;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
 #[path = "engine/pacing.rs"]

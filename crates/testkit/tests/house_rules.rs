@@ -140,6 +140,21 @@ fn no_broken_rule_can_ship() {
     assert!(points >= 8, "{points} mutation points: the rule looks in the wrong place");
 }
 
+/// A heading as a link points to it.
+fn anchor(heading: &str) -> String {
+    let plain = |c: char| if c == ' ' { Some('-') } else { (c.is_alphanumeric() || c == '-').then_some(c) };
+    heading.trim_start_matches('#').trim().to_lowercase().chars().filter_map(plain).collect()
+}
+
+#[test]
+fn advice_after_a_refused_login_points_to_headings_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/login.md")).unwrap();
+    let anchors: Vec<_> = page.lines().filter(|l| l.starts_with('#')).map(anchor).collect();
+    for page in mailhaul_engine::auth::advice::pages() {
+        assert!(anchors.iter().any(|a| a == page), "docs/login.md has no #{page}: {anchors:?}");
+    }
+}
+
 /// Everything in backticks in a page that reads like the path of a test: the name of its function.
 fn named_tests(page: &str) -> Vec<String> {
     let words = page.split('`').skip(1).step_by(2);

@@ -3,6 +3,7 @@
 use mailhaul_sandbox::{Listening, MailboxSnapshot, Profile, Sandbox};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use tokio::process::Command;
 
 pub const USER: &str = "ann";
@@ -108,6 +109,20 @@ impl Pair {
     pub fn appends(&self) -> u64 {
         self.new.counters().commands.get("APPEND").copied().unwrap_or(0)
     }
+}
+
+/// TLS of `localhost` with a certificate that nobody vouches for; its PEM.
+pub fn tls() -> (tokio_rustls::TlsAcceptor, String) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key.into())
+        .unwrap();
+    (tokio_rustls::TlsAcceptor::from(Arc::new(config)), own.cert.pem())
 }
 
 pub fn letter(n: usize) -> String {

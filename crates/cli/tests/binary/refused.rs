@@ -1,9 +1,8 @@
 //! Servers that cannot be reached, are not who they say, or do not let us in: the exit code, and what to do next.
 
-use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, program, ran};
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, program, ran, tls};
 use mailhaul_sandbox::{Profile, Sandbox};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_tried_once_exit_12() {
@@ -57,16 +56,7 @@ async fn starttls_that_is_refused_or_not_offered_is_exit_13_and_no_password_is_s
 async fn tls_server() -> (SocketAddr, String) {
     let server = Sandbox::new(Profile::default());
     server.add_user(USER, FROM_PASSWORD);
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![own.cert.der().clone()], key.into())
-        .unwrap();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let (acceptor, pem) = tls();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -79,7 +69,7 @@ async fn tls_server() -> (SocketAddr, String) {
             });
         }
     });
-    (address, own.cert.pem())
+    (address, pem)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

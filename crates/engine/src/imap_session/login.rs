@@ -1,13 +1,8 @@
-//! From a host name to a connection that is logged in: greeting, STARTTLS, LOGIN or AUTHENTICATE, ID, NAMESPACE,
-//! COMPRESS.
-//!
-//! One attempt: a refused login is never tried again by itself. Clear text carries a password only where the person
-//! wrote `imap+insecure`.
+//! From a host name to a connection that is logged in: greeting, STARTTLS, the login, ID, NAMESPACE, COMPRESS.
 
 use super::driver::Driver;
 use super::{Link, personal};
-use crate::auth;
-use crate::config::{ImapAccount, Secret, Security};
+use crate::config::{ImapAccount, Security};
 use crate::end::{Abilities, Compression};
 use crate::error::EndError;
 use crate::limits::Limits;
@@ -39,19 +34,19 @@ pub struct Opener {
 }
 
 /// A connection before it has a task of its own: one question at a time.
-struct Raw {
-    server: String,
-    stream: Stream,
-    client: Client,
-    limits: Limits,
+pub(super) struct Raw {
+    pub(super) server: String,
+    pub(super) stream: Stream,
+    pub(super) client: Client,
+    pub(super) limits: Limits,
     /// What the server said of itself so far.
-    heard: Heard,
+    pub(super) heard: Heard,
 }
 
 /// The answer to one question.
-struct Answer {
-    status: Status,
-    text: StatusText,
+pub(super) struct Answer {
+    pub(super) status: Status,
+    pub(super) text: StatusText,
 }
 
 /// What the server says of itself after the login.
@@ -71,7 +66,7 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     let server = endpoint.authority();
     let mut stream = net::dial(dialer, endpoint, limits).await?;
     if endpoint.security == Security::Tls {
-        stream = net::encrypt(stream, endpoint, &account.trust, limits).await?;
+        stream = net::encrypt(stream, endpoint, account.identities(), limits).await?;
     }
     let client = Client::new(mailhaul_imap::Limits::default());
     let heard = Heard::default();
@@ -82,15 +77,15 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     }
     raw.heard.greeting = greeting.display_text();
     if condition != Condition::PreAuth {
-        raw.identify_first().await?;
-        raw.login(account).await?;
+        raw.identify_first(account).await?;
+        raw.login(account, &opener.without).await?;
     }
     raw.into_link(opener).await
 }
 
 impl Raw {
     /// The next event, within `limit`.
-    async fn event(&mut self, doing: &'static str, limit: Duration) -> Result<Event, EndError> {
+    pub(super) async fn event(&mut self, doing: &'static str, limit: Duration) -> Result<Event, EndError> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let event = self.client.next_event().map_err(|e| self.protocol(doing, e.to_string()))?;
@@ -110,7 +105,7 @@ impl Raw {
         }
     }
 
-    async fn write(&mut self, doing: &'static str) -> Result<(), EndError> {
+    pub(super) async fn write(&mut self, doing: &'static str) -> Result<(), EndError> {
         while let Output::Write(octets) = self.client.next_output() {
             let writing = async {
                 self.stream.write_all(&octets).await?;
@@ -128,13 +123,8 @@ impl Raw {
         Ok(())
     }
 
-    /// Asks one question. `respond` answers challenges.
-    async fn ask(
-        &mut self,
-        command: Command,
-        doing: &'static str,
-        mut respond: impl FnMut(Option<Vec<u8>>) -> Option<Vec<u8>> + Send,
-    ) -> Result<Answer, EndError> {
+    /// Asks one question that has no challenges.
+    pub(super) async fn ask(&mut self, command: Command, doing: &'static str) -> Result<Answer, EndError> {
         let tag = self.client.submit(command);
         loop {
             self.write(doing).await?;
@@ -145,17 +135,10 @@ impl Raw {
                 Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
                     return Err(self.bye(doing, &text));
                 }
-                Event::Challenge(challenge) => {
-                    let answer = respond(challenge);
-                    self.client.respond(answer.as_deref());
-                }
+                Event::Challenge(_) => self.client.respond(None),
                 _ => {}
             }
         }
-    }
-
-    async fn plain(&mut self, command: Command, doing: &'static str) -> Result<Answer, EndError> {
-        self.ask(command, doing, |_| None).await
     }
 
     async fn greeting(&mut self) -> Result<(Condition, StatusText), EndError> {
@@ -167,11 +150,11 @@ impl Raw {
         }
     }
 
-    async fn capabilities(&mut self) -> Result<Capabilities, EndError> {
+    pub(super) async fn capabilities(&mut self) -> Result<Capabilities, EndError> {
         if let Some(known) = self.client.capabilities() {
             return Ok(known.clone());
         }
-        let answer = self.plain(Command::capability(), "CAPABILITY").await?;
+        let answer = self.ask(Command::capability(), "CAPABILITY").await?;
         self.check(&answer, "CAPABILITY")?;
         Ok(self.client.capabilities().cloned().unwrap_or_default())
     }
@@ -190,7 +173,7 @@ impl Raw {
         if !self.capabilities().await?.starttls() {
             return Err(untrusted("it does not offer STARTTLS", try_tls));
         }
-        let answer = self.plain(Command::starttls(), "STARTTLS").await?;
+        let answer = self.ask(Command::starttls(), "STARTTLS").await?;
         if answer.status != Status::Ok {
             let what = format!("it refused STARTTLS: {}", answer.text.display_text());
             return Err(untrusted(&what, try_tls));
@@ -198,77 +181,19 @@ impl Raw {
         if let Err(error) = self.client.starttls_done() {
             return Err(untrusted(&error.to_string(), "somebody may be between you and the server"));
         }
-        self.stream = net::encrypt(self.stream, &account.endpoint, &account.trust, &self.limits).await?;
+        self.stream =
+            net::encrypt(self.stream, &account.endpoint, account.identities(), &self.limits).await?;
         Ok(self)
-    }
-
-    async fn login(&mut self, account: &ImapAccount) -> Result<(), EndError> {
-        let capabilities = self.capabilities().await?;
-        let secret = account
-            .credentials
-            .secret()
-            .await
-            .map_err(|what| EndError::NoCredentials { server: self.server.clone(), what })?;
-        let Secret::Password(password) = secret else {
-            return Err(EndError::Unsupported {
-                server: self.server.clone(),
-                what: "logging in with a token (OAuth) comes with a later version".into(),
-                hint: "use a password, or an app password".into(),
-            });
-        };
-        self.client.set_literal_mode(LiteralMode::Synchronizing);
-        let answer = if capabilities.auth(b"PLAIN") {
-            let user = account.auth_user.as_deref().unwrap_or(&account.user);
-            let authorize = if account.auth_user.is_some() { account.user.as_str() } else { "" };
-            let message = auth::plain(authorize, user, &password);
-            let initial = capabilities.sasl_ir().then(|| auth::encode(&message));
-            let command = Command::authenticate("PLAIN", initial.as_ref().map(|i| i.as_str()));
-            self.ask(command, "the login", |_| Some(message.to_vec())).await?
-        } else if capabilities.login_disabled() {
-            return Err(EndError::Untrusted {
-                server: self.server.clone(),
-                what: "it takes no password over this connection (LOGINDISABLED)".into(),
-                hint: "use imaps:// or imap:// (STARTTLS)".into(),
-            });
-        } else if account.auth_user.is_some() {
-            return Err(EndError::Unsupported {
-                server: self.server.clone(),
-                what: "it offers no AUTH=PLAIN, so that nobody can log in for another user".into(),
-                hint: "leave --from-auth-user or --to-auth-user away".into(),
-            });
-        } else {
-            let command = Command::login(account.user.as_bytes(), password.as_bytes());
-            self.plain(command, "the login").await?
-        };
-        if answer.status == Status::Ok {
-            return Ok(());
-        }
-        Err(self.refused_login(account, &answer))
-    }
-
-    /// Throttling and passing trouble at the login are not a wrong password.
-    fn refused_login(&self, account: &ImapAccount, answer: &Answer) -> EndError {
-        let refusal = quirks::refusal(answer.status, &answer.text);
-        let server = self.server.clone();
-        if refusal.code.as_deref() == Some("PRIVACYREQUIRED") {
-            // RFC 5530, 3: it is the missing encryption that is refused, not the password.
-            let what = format!("it takes no password over this connection: {refusal}");
-            return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
-        }
-        match refusal.class {
-            class if quirks::is_passing(class) => EndError::Refused { server, doing: "the login", refusal },
-            _ => EndError::LoginRefused { server, user: account.user.clone(), refusal },
-        }
     }
 
     /// QUIRK: who has to know who asks before anything else is told so: 163 and other Coremail refuse mailboxes
     /// ("Unsafe Login") to a client that sent no ID [T]. A server that refuses it goes without.
-    async fn identify_first(&mut self) -> Result<(), EndError> {
+    async fn identify_first(&mut self, account: &ImapAccount) -> Result<(), EndError> {
         let capabilities = self.capabilities().await?;
         self.heard.announced(&capabilities);
         let wanted = family::recognise(&self.heard).is_some_and(|f| f.does.id_before_login);
         if wanted && capabilities.id() {
-            self.ask_all(vec![who_we_are()], "ID").await?;
+            self.ask_all(account, vec![who_we_are()], "ID").await?;
         }
         Ok(())
     }
@@ -289,7 +214,8 @@ impl Raw {
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(capabilities.literal_mode());
-        let Introduced { product, namespaces, delimiter, condstore } = self.introduce(&capabilities).await?;
+        let Introduced { product, namespaces, delimiter, condstore } =
+            self.introduce(&opener.account, &capabilities).await?;
         self.heard.announced(&capabilities);
         self.heard.id = Some(product.clone());
         let family = family::recognise(&self.heard);
@@ -299,6 +225,8 @@ impl Raw {
         let abilities = Abilities {
             announced: capabilities.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect(),
             product,
+            user: opener.account.user.clone(),
+            on_behalf: opener.account.auth_user.is_some(),
             personal: personal(namespaces.as_ref(), delimiter),
             multi: capabilities.multiappend(),
             tells_places: capabilities.uidplus(),
@@ -342,7 +270,11 @@ impl Raw {
     /// Who we are and who the server says it is (ID), where mailboxes lie (NAMESPACE, else the delimiter that
     /// `LIST "" ""` names: RFC 9051, 6.3.9), and CONDSTORE switched on (ENABLE, RFC 5161): asked together, since nothing
     /// of it depends on another. A server that refuses one of them does without it.
-    async fn introduce(&mut self, capabilities: &Capabilities) -> Result<Introduced, EndError> {
+    async fn introduce(
+        &mut self,
+        account: &ImapAccount,
+        capabilities: &Capabilities,
+    ) -> Result<Introduced, EndError> {
         let mut commands = Vec::new();
         if capabilities.id() {
             commands.push(who_we_are());
@@ -355,10 +287,10 @@ impl Raw {
             commands.push(Command::enable("CONDSTORE"));
         }
         let mut introduced = Introduced { product: self.heard.greeting.clone(), ..Introduced::default() };
-        let mut said = self.ask_all(commands, "ID, NAMESPACE and ENABLE").await?;
+        let mut said = self.ask_all(account, commands, "ID, NAMESPACE and ENABLE").await?;
         if capabilities.namespace() && !said.iter().any(|d| matches!(d, Untagged::Namespace(_))) {
             let delimiter = vec![Command::list("", b"", b"", "")];
-            said.extend(self.ask_all(delimiter, "LIST").await?);
+            said.extend(self.ask_all(account, delimiter, "LIST").await?);
         }
         for data in said {
             match data {
@@ -387,7 +319,7 @@ impl Raw {
         if !capabilities.compress_deflate() {
             return Ok((self, Compression::Missing("it does not offer COMPRESS=DEFLATE".into())));
         }
-        let answer = self.plain(Command::compress_deflate(), "COMPRESS").await?;
+        let answer = self.ask(Command::compress_deflate(), "COMPRESS").await?;
         let Some(already) = self.client.compress_done() else {
             let refusal = quirks::refusal(answer.status, &answer.text);
             return Ok((self, Compression::Missing(format!("it refused COMPRESS=DEFLATE: {refusal}"))));
@@ -397,8 +329,12 @@ impl Raw {
     }
 
     /// Asks several questions at once: all data that came before the last answer.
+    ///
+    /// QUIRK: Exchange says OK to a login that opens no mailbox, and `BAD User is authenticated but not connected` to all
+    /// that comes after it (MailKit#1494, imapflow#314): that is a refused login.
     async fn ask_all(
         &mut self,
+        account: &ImapAccount,
         commands: Vec<Command>,
         doing: &'static str,
     ) -> Result<Vec<Untagged>, EndError> {
@@ -407,7 +343,13 @@ impl Raw {
         while !waiting.is_empty() {
             self.write(doing).await?;
             match self.event(doing, self.limits.command).await? {
-                Event::Tagged { tag, .. } => waiting.retain(|t| *t != tag),
+                Event::Tagged { tag, status, text, .. } => {
+                    let refusal = (status != Status::Ok).then(|| quirks::refusal(status, &text));
+                    if let Some(refusal) = refusal.filter(|r| r.class == RefusalClass::Login) {
+                        return Err(self.login_refused(account, None, refusal));
+                    }
+                    waiting.retain(|t| *t != tag);
+                }
                 Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
                     return Err(self.bye(doing, &text));
                 }
@@ -435,7 +377,7 @@ impl Raw {
     }
 
     /// BYE with its words: too many connections and the like are a refusal, not a broken line.
-    fn bye(&self, doing: &'static str, text: &StatusText) -> EndError {
+    pub(super) fn bye(&self, doing: &'static str, text: &StatusText) -> EndError {
         let refusal = quirks::refusal(Status::No, text);
         let server = self.server.clone();
         match refusal.class {

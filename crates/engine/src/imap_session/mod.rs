@@ -1,5 +1,6 @@
 //! One IMAP connection: opened, encrypted, logged in, then driven by a task of its own.
 
+mod authenticate;
 mod cut;
 mod driver;
 mod login;
@@ -536,7 +537,7 @@ pub(crate) fn flags(atoms: &[Bytes]) -> Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Endpoint, FixedPassword, ImapAccount, Security, Trust};
+    use crate::config::{Endpoint, FixedPassword, ImapAccount, LoginOptions, Security, Trust};
     use crate::net::Dialer;
     use std::sync::{Arc, Mutex};
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -568,6 +569,7 @@ mod tests {
                 endpoint: Endpoint { host: "old.example".into(), port: 143, security: Security::Clear },
                 user: "ann".into(),
                 auth_user: None,
+                login: LoginOptions::default(),
                 trust: Trust::default(),
                 credentials: Arc::new(FixedPassword::new("")),
             },

@@ -1,13 +1,18 @@
 //! Connections: the only place that opens sockets.
 
+mod binding;
 mod deflate;
+mod http;
+mod redirect;
 mod stream;
 mod tls;
 
 pub use deflate::{Corrupt, Deflate};
+pub use http::{Http, Reply, encoded};
+pub use redirect::{Brought, Redirect};
 pub use stream::Stream;
 
-use crate::config::{Endpoint, Trust};
+use crate::config::{Endpoint, Identities};
 use crate::error::EndError;
 use crate::limits::Limits;
 use std::sync::Arc;
@@ -50,10 +55,10 @@ pub async fn dial(dialer: &Dialer, endpoint: &Endpoint, limits: &Limits) -> Resu
 pub async fn encrypt(
     stream: Stream,
     endpoint: &Endpoint,
-    trust: &Trust,
+    identities: Identities<'_>,
     limits: &Limits,
 ) -> Result<Stream, EndError> {
-    tls::encrypt(stream, endpoint, trust, limits).await
+    tls::encrypt(stream, endpoint, identities, limits).await
 }
 
 /// Compresses a connection (RFC 4978) from here on, above TLS. `already`: what was read beyond the OK to COMPRESS.

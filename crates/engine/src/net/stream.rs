@@ -1,6 +1,8 @@
 //! One connection, clear or encrypted, compressed or not, or a pipe in the process.
 
+use super::binding;
 use super::deflate::Deflate;
+use crate::auth::Binding;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,6 +46,24 @@ impl Stream {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = self.tcp();
+    }
+
+    /// True inside TLS.
+    pub fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Tls(_) => true,
+            Self::Deflate(deflate) => deflate.get_ref().is_encrypted(),
+            Self::Plain(_) | Self::Memory(_) => false,
+        }
+    }
+
+    /// What a login over this connection can be bound to, if it is encrypted and there is something.
+    pub fn binding(&self) -> Option<Binding> {
+        match self {
+            Self::Tls(tls) => binding::of(tls.get_ref().1),
+            Self::Deflate(deflate) => deflate.get_ref().binding(),
+            Self::Plain(_) | Self::Memory(_) => None,
+        }
     }
 
     /// Protocol and cipher, if encrypted.

@@ -1,13 +1,13 @@
 //! TLS: who is believed, and what to do when somebody is not.
 
 use super::Stream;
-use crate::config::{Endpoint, Trust};
+use crate::config::{ClientCertificate, Endpoint, Identities};
 use crate::error::EndError;
 use crate::limits::Limits;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) async fn encrypt(
     stream: Stream,
     endpoint: &Endpoint,
-    trust: &Trust,
+    identities: Identities<'_>,
     limits: &Limits,
 ) -> Result<Stream, EndError> {
     let server = endpoint.authority();
@@ -26,7 +26,8 @@ pub(super) async fn encrypt(
         return Err(untrusted("only a TCP connection can be encrypted".into(), "use imap+insecure://"));
     };
     let seen = Arc::new(Mutex::new(None));
-    let config = config(trust, seen.clone()).map_err(|what| untrusted(what, "check --ca-file"))?;
+    let config = config(identities, seen.clone())
+        .map_err(|what| untrusted(what, "check --ca-file, and the files of a certificate of your own"))?;
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|_| {
         untrusted("the server's name cannot stand in a certificate".into(), "use its host name")
     })?;
@@ -49,7 +50,8 @@ pub(super) async fn encrypt(
 /// The certificate seen last, for the error message.
 type Seen = Arc<Mutex<Option<[u8; 32]>>>;
 
-fn config(trust: &Trust, seen: Seen) -> Result<ClientConfig, String> {
+fn config(identities: Identities<'_>, seen: Seen) -> Result<ClientConfig, String> {
+    let Identities { trust, own } = identities;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let judge = match (trust.anything, trust.fingerprint) {
         (true, _) => Judge::Anybody,
@@ -67,12 +69,29 @@ fn config(trust: &Trust, seen: Seen) -> Result<ClientConfig, String> {
         }
     };
     let verifier = Arc::new(Judging { judge, provider: provider.clone(), seen });
-    Ok(ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(verifier);
+    match own {
+        None => Ok(builder.with_no_client_auth()),
+        Some(own) => {
+            let (chain, key) = read(own)?;
+            let bad = |e: rustls::Error| format!("{}: {e}", own.chain.display());
+            builder.with_client_auth_cert(chain, key).map_err(bad)
+        }
+    }
+}
+
+/// Our own certificate. The file of the key is named, never quoted.
+fn read(own: &ClientCertificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let in_chain = |e: &dyn std::fmt::Display| format!("{}: {e}", own.chain.display());
+    let chain = CertificateDer::pem_file_iter(&own.chain).map_err(|e| in_chain(&e))?;
+    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|e| in_chain(&e))?;
+    let key = PrivateKeyDer::from_pem_file(&own.key)
+        .map_err(|_| format!("{}: no private key in PEM, or an encrypted one", own.key.display()))?;
+    Ok((chain, key))
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 mod carry_out;
 mod display;
+mod doubt;
 mod json;
 mod lint;
 mod make;
@@ -201,6 +202,9 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.will_not_move = will_not_move(&plan.refused, &others);
     plan.remarks.extend(remarks(&plan, survey));
     plan.questions = questions(&plan, settings);
+    if known.mailboxes.is_empty() && !settings.accept_will_not_move {
+        plan.questions.extend(doubt::users(survey));
+    }
     plan
 }
 

@@ -154,7 +154,9 @@ pub fn exit_code_of(error: &Error) -> u8 {
             | JournalError::ClaimTaken { .. } => 1,
         },
         Error::Question(Question::ManyMissing { .. }) => 4,
-        Error::Question(Question::TargetHoldsMail { .. } | Question::WillNotMove { .. })
+        Error::Question(
+            Question::TargetHoldsMail { .. } | Question::WillNotMove { .. } | Question::DoubtfulUser { .. },
+        )
         | Error::Settings { .. } => 2,
         Error::Certificate { .. } => 10,
         Error::Report { .. } => 1,
@@ -243,8 +245,12 @@ mod tests {
         let text = || "x".to_owned();
         let refusal = |class| Refusal { class, bad: false, code: None, text: text() };
         let refused = |class| EndError::Refused { server: text(), doing: "x", refusal: refusal(class) };
-        let login =
-            EndError::LoginRefused { server: text(), user: text(), refusal: refusal(RefusalClass::Login) };
+        let login = EndError::LoginRefused {
+            server: text(),
+            user: text(),
+            mechanism: None,
+            refusal: Box::new(refusal(RefusalClass::Login)),
+        };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
         let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text() };
         let place = text;
@@ -267,6 +273,7 @@ mod tests {
             (Error::Settings { what: text() }, 2),
             (Error::Question(Question::WillNotMove { what: vec![] }), 2),
             (Error::Question(Question::TargetHoldsMail { mailboxes: vec![] }), 2),
+            (Error::Question(Question::DoubtfulUser { user: text(), side: "old", why: "x" }), 2),
             (Error::Question(Question::ManyMissing { mailbox: text(), missing: 30, claimed: 31 }), 4),
             (Error::Certificate { path: text(), what: text() }, 10),
             (Error::Report { path: text(), what: text() }, 1),

@@ -1,47 +1,54 @@
-//! LOGIN and AUTHENTICATE PLAIN.
+//! LOGIN, and what every login comes down to.
 
-use super::{Done, Session, bad, no};
-use crate::reader::Word;
-use base64::Engine as _;
+use super::{Done, Session, no};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// Between a user's and an administrator's name in one, as Dovecot has it.
+const MASTER_SEPARATOR: char = '*';
+
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    pub(super) fn login(&mut self, user: &str, password: &str) -> Done {
+    pub(super) fn login_command(&mut self, name: &str, password: &str) -> Done {
+        self.by_password("LOGIN-COMMAND", None, name, password)
+    }
+
+    /// A name with a password, in the name of `user` if that is another one.
+    pub(super) fn by_password(
+        &mut self,
+        mechanism: &str,
+        user: Option<&str>,
+        name: &str,
+        password: &str,
+    ) -> Done {
         if self.profile().login_disabled {
             return no("[PRIVACYREQUIRED] not over this connection");
         }
+        let (user, name) = match (user, name.rsplit_once(MASTER_SEPARATOR)) {
+            (None, Some((user, master))) => (user, master),
+            (user, _) => (user.unwrap_or(name), name),
+        };
+        let known = self.sandbox.password(name).is_some_and(|p| p == password);
+        self.enter(mechanism, known.then_some(name), user)
+    }
+
+    /// The end of every login: whoever proved to be `authenticated` (`None`: nobody did) becomes `user`.
+    pub(super) fn enter(&mut self, mechanism: &str, authenticated: Option<&str>, user: &str) -> Done {
         if let Some(words) = self.profile().refuse_logins {
             self.sandbox.refused_login();
             return no(&words);
         }
-        if !self.sandbox.check(user, password) {
+        let Some(authenticated) = authenticated else {
+            self.sandbox.refused_login();
             return no("[AUTHENTICATIONFAILED] wrong user name or password");
+        };
+        if !self.sandbox.may_act(authenticated, user) {
+            self.sandbox.refused_login();
+            return no("[AUTHORIZATIONFAILED] not in the name of this user");
         }
+        self.sandbox.logged_in(mechanism);
         if !self.sandbox.enter(user) {
             return no("[LIMIT] Maximum number of connections from user+IP exceeded");
         }
         self.user = Some(user.to_owned());
         Done::Ok(format!("[CAPABILITY {}] welcome", self.profile().capabilities()))
-    }
-
-    pub(super) async fn authenticate(&mut self, words: &[Word]) -> Option<Done> {
-        if !words.first().and_then(Word::text).is_some_and(|m| m.eq_ignore_ascii_case("PLAIN")) {
-            return Some(no("[CANNOT] only PLAIN"));
-        }
-        let initial = match words.get(1).and_then(Word::text) {
-            Some(initial) => initial,
-            None => {
-                self.write(b"+ \r\n").await?;
-                let line = self.reader.line(&mut self.stream).await.ok()?;
-                String::from_utf8_lossy(&line).into_owned()
-            }
-        };
-        let message = base64::engine::general_purpose::STANDARD.decode(initial).unwrap_or_default();
-        let parts: Vec<String> =
-            message.split(|b| *b == 0).map(|p| String::from_utf8_lossy(p).into_owned()).collect();
-        Some(match &parts[..] {
-            [_, user, password] => self.login(user, password),
-            _ => bad("no PLAIN message"),
-        })
     }
 }

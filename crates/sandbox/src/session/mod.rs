@@ -4,6 +4,8 @@ mod append;
 mod login;
 mod mailboxes;
 mod messages;
+mod sasl;
+mod scram;
 
 use crate::fault::{Fault, Occasion};
 use crate::profile::Profile;
@@ -16,8 +18,18 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 /// The date of messages that come without one: the server has no clock.
 const NO_DATE: &str = "01-Jan-2026 00:00:00 +0000";
 
+/// What is known of the connection below: whoever does the TLS says it.
+#[derive(Clone, Debug, Default)]
+pub struct Channel {
+    /// What logins can be bound to: the name of the binding, its data.
+    pub bindings: Vec<(String, Vec<u8>)>,
+    /// Whom the client's certificate names.
+    pub certified: Option<String>,
+}
+
 pub(crate) struct Session<S> {
     sandbox: Sandbox,
+    channel: Channel,
     stream: Wire<S>,
     reader: Reader,
     user: Option<String>,
@@ -68,9 +80,9 @@ impl<S> Drop for Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
-    pub(crate) fn new(sandbox: Sandbox, stream: S) -> Self {
+    pub(crate) fn new(sandbox: Sandbox, stream: S, channel: Channel) -> Self {
         let (stream, reader) = (Wire::new(stream), Reader::default());
-        Self { sandbox, stream, reader, user: None, selected: None, identified: false, bads: 0 }
+        Self { sandbox, channel, stream, reader, user: None, selected: None, identified: false, bads: 0 }
     }
 
     /// Serves until the client leaves.
@@ -195,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ok("done")
             }
             ("STARTTLS", _) => no("not today"),
-            ("LOGIN", None) => self.login(&text(0), &text(1)),
+            ("LOGIN", None) => self.login_command(&text(0), &text(1)),
             ("AUTHENTICATE", None) => self.authenticate(words).await?,
             ("COMPRESS", None) => no("log in first"),
             (_, None) => bad("log in first"),

@@ -3,8 +3,8 @@
 use std::io;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
 };
 
 /// Which certificate a server shows.
@@ -26,11 +26,24 @@ pub(super) struct Certificates {
     pub(super) ca_pem: String,
     pub(super) chain_pem: String,
     pub(super) key_pem: String,
+    authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Certificates {
     pub(super) fn issue(kind: ServerCertificate) -> io::Result<Self> {
         issue(kind).map_err(io::Error::other)
+    }
+
+    /// A certificate of the authority that names a user, and its key, as PEM.
+    pub(super) fn of_client(&self, user: &str) -> io::Result<(String, String)> {
+        let made = || {
+            let mut params = CertificateParams::new(Vec::new())?;
+            params.distinguished_name.push(DnType::CommonName, user);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate()?;
+            Ok((params.signed_by(&key, &self.authority)?.pem(), key.serialize_pem()))
+        };
+        made().map_err(|error: rcgen::Error| io::Error::other(error))
     }
 }
 
@@ -57,5 +70,6 @@ fn issue(kind: ServerCertificate) -> Result<Certificates, rcgen::Error> {
         ServerCertificate::SelfSigned => params.self_signed(&key)?,
         _ => params.signed_by(&key, &authority)?,
     };
-    Ok(Certificates { ca_pem: authority.pem(), chain_pem: certificate.pem(), key_pem: key.serialize_pem() })
+    let (ca_pem, chain_pem, key_pem) = (authority.pem(), certificate.pem(), key.serialize_pem());
+    Ok(Certificates { ca_pem, chain_pem, key_pem, authority })
 }

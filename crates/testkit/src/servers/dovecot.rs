@@ -1,5 +1,6 @@
 //! Dovecot 2.3.
 
+use base64::Engine as _;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -22,6 +23,11 @@ const COMPRESS_PLUGINS: [&str; 2] = [
     "/usr/lib/dovecot/modules/lib30_imap_zlib_plugin.so",
     "/usr/local/lib/dovecot/lib30_imap_zlib_plugin.so",
 ];
+
+/// Who may log in for anybody, with [`DovecotOptions::all_mechanisms`], as `user*master` or by SASL.
+pub const MASTER: &str = "master";
+/// The master user's password.
+pub const MASTER_PASSWORD: &str = "of-the-master";
 
 /// How Dovecot stores mail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +83,9 @@ pub struct DovecotOptions {
     pub compress: bool,
     /// Connections a user may have.
     pub connections_per_user: u32,
+    /// Every mechanism that Dovecot 2.3 has for what this takes: passwords, tokens ([`token`](super::token)), certificates
+    /// of the authority, and the master user [`MASTER`] with [`MASTER_PASSWORD`].
+    pub all_mechanisms: bool,
     /// More settings, at the end of the configuration.
     pub extra: String,
 }
@@ -96,6 +105,7 @@ impl Default for DovecotOptions {
             store: Store::default(),
             compress: false,
             connections_per_user: 1_000,
+            all_mechanisms: false,
             extra: String::new(),
         }
     }
@@ -123,7 +133,7 @@ pub struct Dovecot {
     program: PathBuf,
     ports: [u16; 2],
     clear_text: ClearText,
-    ca_pem: String,
+    certificates: Arc<Certificates>,
 }
 
 impl std::fmt::Debug for Dovecot {
@@ -146,7 +156,7 @@ impl Dovecot {
             return Ok(Availability::Missing("Dovecot is installed without its plugin imap_zlib".into()));
         }
         let identity = Identity::of_servers()?;
-        let certificates = Certificates::issue(options.certificate)?;
+        let certificates = Arc::new(Certificates::issue(options.certificate)?);
         let mut last_error = None;
         for _ in 0..START_TRIES {
             let folders = Folders::create(options.store, &identity)?;
@@ -155,6 +165,7 @@ impl Dovecot {
             write(&folders.base("dovecot.conf"), &config, &identity, false)?;
             write(&folders.base("cert.pem"), &certificates.chain_pem, &identity, false)?;
             write(&folders.base("key.pem"), &certificates.key_pem, &identity, true)?;
+            write(&folders.base("ca.pem"), &certificates.ca_pem, &identity, false)?;
             let mut dovecot = Self {
                 process: None,
                 folders,
@@ -162,7 +173,7 @@ impl Dovecot {
                 program: program.clone(),
                 ports,
                 clear_text: options.clear_text,
-                ca_pem: certificates.ca_pem.clone(),
+                certificates: Arc::clone(&certificates),
             };
             match dovecot.launch() {
                 Ok(()) => return Ok(Availability::Ready(dovecot)),
@@ -208,7 +219,15 @@ impl Dovecot {
     /// The certificate authority to trust, as PEM.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
-        &self.ca_pem
+        &self.certificates.ca_pem
+    }
+
+    /// A certificate by that authority which names a user, and its key, as PEM.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn client_certificate(&self, user: &str) -> io::Result<(String, String)> {
+        self.certificates.of_client(user)
     }
 
     /// A user's account, reached in clear, or by STARTTLS where nothing else is allowed.
@@ -217,7 +236,7 @@ impl Dovecot {
     /// If the certificate authority cannot be read.
     pub fn account(&self, user: &str) -> io::Result<Account> {
         let security = match self.clear_text {
-            ClearText::StartTlsOnly => Security::StartTls(client_tls(&self.ca_pem)?),
+            ClearText::StartTlsOnly => Security::StartTls(client_tls(self.ca_pem())?),
             ClearText::Login | ClearText::NoTls => Security::Clear,
         };
         Ok(self.account_over(Endpoint { address: self.imap(), security }, user))
@@ -228,7 +247,7 @@ impl Dovecot {
     /// # Errors
     /// If the certificate authority cannot be read.
     pub fn account_tls(&self, user: &str) -> io::Result<Account> {
-        let security = Security::Tls(Arc::clone(&client_tls(&self.ca_pem)?));
+        let security = Security::Tls(Arc::clone(&client_tls(self.ca_pem())?));
         Ok(self.account_over(Endpoint { address: self.imaps(), security }, user))
     }
 
@@ -407,6 +426,9 @@ protocol imap {{
     if let Some(capabilities) = &options.capabilities {
         writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
     }
+    if options.all_mechanisms {
+        config.push_str(&all_mechanisms(folders, identity)?);
+    }
     config.push_str(&options.extra);
     config.push('\n');
     Ok(config)
@@ -422,6 +444,50 @@ impl Drop for MboxLock {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+/// Passwords come from the static database above, tokens are judged by their signature alone. Refused logins make later
+/// ones wait (auth-penalty): not here.
+fn all_mechanisms(folders: &Folders, identity: &Identity) -> io::Result<String> {
+    let keys = folders.base("keys/default/HS256");
+    fs::create_dir_all(&keys)?;
+    let key = base64::engine::general_purpose::STANDARD.encode(super::token::KEY);
+    write(&keys.join("default"), &key, identity, false)?;
+    let base = folders.base.path().display();
+    let oauth = format!(
+        "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={base}/keys/\nusername_attribute = sub\n"
+    );
+    write(&folders.base("oauth2.conf"), &oauth, identity, false)?;
+    Ok(format!(
+        "\
+auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256 oauthbearer xoauth2 external
+auth_master_user_separator = *
+auth_ssl_username_from_cert = yes
+ssl_ca = <{base}/ca.pem
+ssl_verify_client_cert = yes
+ssl_require_crl = no
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {base}/oauth2.conf
+}}
+passdb {{
+  driver = static
+  mechanisms = external
+  args = nopassword
+}}
+passdb {{
+  driver = static
+  master = yes
+  args = user={MASTER} password={MASTER_PASSWORD}
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+"
+    ))
 }
 
 fn special_use(mailboxes: &[(&str, &str)]) -> String {

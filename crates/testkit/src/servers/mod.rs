@@ -5,6 +5,7 @@ pub mod cyrus;
 pub mod dovecot;
 mod identity;
 mod process;
+pub mod token;
 
 use std::fs;
 use std::io;

@@ -2,7 +2,9 @@
 //! thread, a paused clock.
 
 use mailhaul_engine::clock::Clock;
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Security, Settings, Trust};
+use mailhaul_engine::config::{
+    Endpoint, FixedPassword, ImapAccount, LoginOptions, Security, Settings, Trust,
+};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -264,6 +266,7 @@ fn opener(way: &Way, limits: &Limits, compress: bool) -> Opener {
             endpoint: Endpoint { host: "sandbox.example".into(), port: 143, security: Security::Clear },
             user: USER.into(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new(PASSWORD)),
         },

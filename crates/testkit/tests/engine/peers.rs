@@ -1,7 +1,9 @@
 //! What the tests between real servers share: the servers, a migration between two accounts, accounts read and
 //! filled.
 
-use mailhaul_engine::config::{Endpoint, FixedPassword, ImapAccount, Level, Security, Settings, Trust};
+use mailhaul_engine::config::{
+    Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Security, Settings, Trust,
+};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -45,6 +47,7 @@ pub fn opener(address: SocketAddr, user: &str, password: &str, limits: &Limits) 
             endpoint: Endpoint { host, port, security: Security::Clear },
             user: user.to_owned(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new(password)),
         },

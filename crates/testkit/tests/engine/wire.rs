@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mailhaul_engine::config::{
-    Daily, Endpoint, FixedPassword, ImapAccount, Level, Rate, Security, Settings, Trust,
+    Daily, Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Rate, Security, Settings, Trust,
 };
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
@@ -268,6 +268,7 @@ pub fn opener(server: &Sandbox, limits: &Limits, without: &[String]) -> Opener {
             endpoint: Endpoint { host: "sandbox.example".into(), port: 143, security: Security::Clear },
             user: USER.into(),
             auth_user: None,
+            login: LoginOptions::default(),
             trust: Trust::default(),
             credentials: Arc::new(FixedPassword::new(PASSWORD)),
         },

@@ -1,0 +1,250 @@
+//! OAuth on the command line: what was typed becomes a provider of tokens; the browser is opened here, and the refresh token
+//! kept in a file that only its owner can read.
+
+use crate::args::Login;
+use crate::error::Failure;
+use crate::output::say;
+use mailhaul_engine::clock::Clock;
+use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, Trust};
+use mailhaul_engine::limits::Limits;
+use mailhaul_engine::net::Http;
+use mailhaul_engine::oauth::{
+    Client, ClientProof, GOOGLE_SCOPE, How, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE, OAuth,
+    Person, ServiceAccount, SigningKey, Store, Talk,
+};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+use zeroize::Zeroizing;
+
+/// The ways to a token that can be asked for.
+const FLOWS: &str = "browser, device, application, service-account";
+
+/// Whose tokens, and where what lasts is kept.
+pub struct For<'a> {
+    /// `from` or `to`.
+    pub side: &'static str,
+    /// The user.
+    pub user: &'a str,
+    /// Whom to believe, for the issuer as for the server.
+    pub trust: &'a Trust,
+    /// The file of the refresh token.
+    pub file: PathBuf,
+}
+
+/// A provider of tokens from an issuer as typed: `google`, `microsoft`, or a URL.
+pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn Credentials>, Failure> {
+    let side = for_.side;
+    let option = |name: &str| format!("--{side}-oauth-{name}");
+    let read = |name: &str, file: &Path| {
+        let bad = |e| Failure::usage(format!("{} {}: {e}", option(name), file.display()));
+        std::fs::read(file).map(Zeroizing::new).map_err(bad)
+    };
+    let key_file = || {
+        let missing = || Failure::usage(format!("{} is missing", option("key-file")));
+        read("key-file", login.oauth_key_file.as_deref().ok_or_else(missing)?)
+    };
+    let unusable = |name: &str| {
+        let option = option(name);
+        move |e: mailhaul_engine::oauth::OAuthError| Failure::usage(format!("{option}: {e}")).hint(e.hint())
+    };
+    let flow = login.oauth_flow.as_deref().unwrap_or("browser");
+    let how = match flow {
+        "browser" => How::Browser,
+        "device" => How::Device,
+        "application" => How::Application,
+        "service-account" => {
+            How::ServiceAccount(ServiceAccount::parse(&key_file()?).map_err(unusable("key-file"))?)
+        }
+        _ => return Err(Failure::usage(format!("{} {flow}: it is none of {FLOWS}", option("flow")))),
+    };
+    let is_service_account = matches!(how, How::ServiceAccount(_));
+    let id = match &login.oauth_client {
+        Some(id) => id.clone(),
+        None if is_service_account => String::new(),
+        None => {
+            let what = format!("{} is missing: the issuer has to know who asks for tokens", option("client"));
+            return Err(
+                Failure::usage(what).hint("docs/login.md says in numbered steps how to get a client id")
+            );
+        }
+    };
+    let proof = match (&login.oauth_secret_file, &login.oauth_certificate_file) {
+        (Some(file), _) => {
+            let text = read("secret-file", file)?;
+            let text = std::str::from_utf8(&text).map(|t| t.trim().to_owned());
+            let bad = |_| Failure::usage(format!("{}: it is not UTF-8", option("secret-file")));
+            ClientProof::Secret(Zeroizing::new(text.map_err(bad)?))
+        }
+        (None, Some(file)) => {
+            let certificate = read("certificate-file", file)?;
+            let key = SigningKey::with_certificate(&key_file()?, &certificate);
+            ClientProof::Certificate(Arc::new(key.map_err(unusable("key-file"))?))
+        }
+        (None, None) => ClientProof::Nothing,
+    };
+    let tenant = login.oauth_tenant.as_deref().unwrap_or("common");
+    let (known, scope) = match issuer {
+        "google" => (Some(Issuer::google()), Some(GOOGLE_SCOPE)),
+        "microsoft" if flow == "application" => {
+            (Some(Issuer::microsoft(tenant)), Some(MICROSOFT_APPLICATION_SCOPE))
+        }
+        "microsoft" => (Some(Issuer::microsoft(tenant)), Some(MICROSOFT_SCOPE)),
+        _ => (None, None),
+    };
+    let Some(scope) = login.oauth_scope.as_deref().or(scope) else {
+        let what = format!("{} is missing: what the token is for", option("scope"));
+        return Err(Failure::usage(what).hint("the provider's page on OAuth for IMAP names it"));
+    };
+    Ok(Arc::new(ByIssuer {
+        issuer: known.ok_or_else(|| issuer.to_owned()),
+        http: Http::new(for_.trust.clone(), Limits::default()),
+        client: Client { id, proof },
+        scope: scope.to_owned(),
+        how,
+        user: for_.user.to_owned(),
+        file: for_.file,
+        tokens: OnceCell::new(),
+    }))
+}
+
+/// The issuer may have to be asked for its addresses first, at the first login.
+struct ByIssuer {
+    issuer: Result<Issuer, String>,
+    http: Http,
+    client: Client,
+    scope: String,
+    how: How,
+    user: String,
+    file: PathBuf,
+    tokens: OnceCell<OAuth>,
+}
+
+impl ByIssuer {
+    async fn make(&self) -> Result<OAuth, String> {
+        let issuer = match &self.issuer {
+            Ok(known) => known.clone(),
+            Err(url) => Issuer::discover(&self.http, url).await.map_err(|e| e.words())?,
+        };
+        let (http, client, scope) = (self.http.clone(), self.client.clone(), self.scope.clone());
+        let about = format!("{} {} {} {}", issuer.token, client.id, scope, self.user);
+        let talk = Talk { http, issuer, client, scope, clock: Clock::default() };
+        let store = Arc::new(TokenFile { file: self.file.clone(), about });
+        Ok(OAuth::new(talk, self.how.clone(), &self.user, Arc::new(Terminal), store))
+    }
+}
+
+impl Credentials for ByIssuer {
+    fn secret(&self) -> SecretFuture<'_> {
+        Box::pin(async { self.tokens.get_or_try_init(|| self.make()).await?.secret().await })
+    }
+
+    fn refused(&self, token: &Secret) -> RefusedFuture<'_> {
+        match self.tokens.get() {
+            Some(tokens) => tokens.refused(token),
+            None => Box::pin(async { false }),
+        }
+    }
+}
+
+/// Whoever sits at the terminal.
+struct Terminal;
+
+impl Person for Terminal {
+    fn is_there(&self) -> bool {
+        std::io::stderr().is_terminal()
+    }
+
+    fn visit(&self, address: &str) {
+        say(&format!("Log in with a browser on this machine, at:\n  {address}"));
+        let (program, before): (&str, &[&str]) = if cfg!(target_os = "macos") {
+            ("open", &[])
+        } else if cfg!(windows) {
+            ("rundll32", &["url.dll,FileProtocolHandler"])
+        } else {
+            ("xdg-open", &[])
+        };
+        let mut browser = Command::new(program);
+        browser.args(before).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Without a browser the address is there to be copied.
+        let _ = browser.spawn();
+    }
+
+    fn enter(&self, address: &str, code: &str) {
+        say(&format!("Log in at {address} and enter the code {code}"));
+    }
+}
+
+/// A refresh token in a file of its own: two lines, what it is for and the token.
+struct TokenFile {
+    file: PathBuf,
+    /// A token of another issuer, client, scope or user is no token of ours.
+    about: String,
+}
+
+impl TokenFile {
+    fn failed(&self, error: &std::io::Error) -> String {
+        format!("{}: {error}", self.file.display())
+    }
+}
+
+impl Store for TokenFile {
+    fn load(&self) -> Result<Option<Zeroizing<String>>, String> {
+        let text = match std::fs::read_to_string(&self.file) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.failed(&error)),
+        };
+        let mut lines = text.lines();
+        let is_ours = lines.next() == Some(&self.about);
+        Ok(lines.next().filter(|_| is_ours).map(|token| Zeroizing::new(token.to_owned())))
+    }
+
+    fn save(&self, refresh: Option<&str>) -> Result<(), String> {
+        let done = match refresh {
+            None => match std::fs::remove_file(&self.file) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            Some(token) => replace(&self.file, &Zeroizing::new(format!("{}\n{token}\n", self.about))),
+        };
+        done.map_err(|error| self.failed(&error))
+    }
+}
+
+/// Whole or not at all; `tempfile` makes files that only their owner can read.
+fn replace(file: &Path, text: &str) -> std::io::Result<()> {
+    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(file).map_err(|e| e.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_is_kept_for_its_owner_alone_and_for_what_it_is_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("from.token");
+        let of = |about: &str| TokenFile { file: file.clone(), about: about.into() };
+        assert_eq!(of("a").load(), Ok(None));
+        of("a").save(Some("first")).unwrap();
+        of("a").save(Some("second")).unwrap();
+        assert_eq!(of("a").load().unwrap().as_ref().map(|t| t.as_str()), Some("second"));
+        assert_eq!(of("b").load(), Ok(None), "of another user or client");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        of("a").save(None).unwrap();
+        of("a").save(None).unwrap();
+        assert!(!file.exists());
+    }
+}
