@@ -11,6 +11,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) fn list(&self, user: &str, subscribed_only: bool, words: &[Word]) -> Vec<u8> {
         let texts: Vec<String> = words.iter().filter_map(Word::text).collect();
         let returns = words.iter().any(|w| matches!(w, Word::List(_)));
+        let selects = matches!(words.first(), Some(Word::List(_)));
         let pattern = texts.get(1).cloned().unwrap_or_default();
         let verb = if subscribed_only { "LSUB" } else { "LIST" };
         let d = char::from(self.profile().delimiter);
@@ -20,7 +21,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let special = self.profile().special_use;
         let lines = self.sandbox.with(user, |account| {
             let listed = account.mailboxes.values().filter(|m| matches(&pattern, &m.name, d));
-            let listed = listed.filter(|m| !subscribed_only || m.subscribed);
+            let listed = listed.filter(|m| !(subscribed_only || selects) || m.subscribed);
             let line = |m: &MailboxSnapshot| {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
