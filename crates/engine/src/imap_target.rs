@@ -57,7 +57,7 @@ impl TargetSession for ImapTargetSession {
     }
 
     async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
-        self.0.list_mailboxes().await
+        self.0.list_mailboxes(false).await
     }
 
     async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {

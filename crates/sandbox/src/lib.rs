@@ -19,6 +19,6 @@ mod world;
 pub use account::{MailboxSnapshot, MessageSnapshot};
 pub use fault::{Alteration, Deed, Fault, Gone, Planned, Trigger, UidLie};
 pub use ledger::{Entry, What, Who};
-pub use profile::{LoneLf, Profile};
+pub use profile::{Childless, LoneLf, Profile};
 pub use server::{Listening, Sandbox};
 pub use world::{Counters, Struck};

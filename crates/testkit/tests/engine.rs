@@ -33,6 +33,8 @@ mod late;
 mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/names.rs"]
+mod names;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
 #[path = "engine/pacing.rs"]

@@ -290,14 +290,15 @@ impl Link {
         }
     }
 
-    /// All mailboxes of all namespaces, with roles, subscriptions and counts.
-    pub(crate) async fn list_mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
+    /// All mailboxes of all namespaces, with roles, subscriptions and counts; with `gone`, subscriptions to names that are no
+    /// mailboxes (any more) are listed as what cannot be opened.
+    pub(crate) async fn list_mailboxes(&mut self, gone: bool) -> Result<Vec<MailboxInfo>, EndError> {
         let mut patterns: Vec<(Space, Bytes)> = vec![(Space::Personal, Bytes::from_static(b"*"))];
         for (space, prefixes) in self.foreign_prefixes() {
             patterns.extend(prefixes.into_iter().map(|p| (space, p)));
         }
         let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
-        let Listing { entries, told, roles, subscribed } = self.list(&patterns).await?;
+        let Listing { entries, told, roles, subscribed } = self.list(&patterns, gone).await?;
         let told_of = |found: &mut BTreeMap<Bytes, MailboxInfo>, space: Space, entry: &ListEntry, exists| {
             let space = self.space_of(&entry.name).unwrap_or(space);
             let new = || info(entry, space, self.abilities.utf8_names);
@@ -310,7 +311,12 @@ impl Link {
             info.counts = info.counts.or_else(|| told.get(&entry.name).copied());
         };
         entries.iter().for_each(|(space, entry)| told_of(&mut found, *space, entry, true));
-        subscribed.iter().for_each(|entry| told_of(&mut found, Space::Personal, entry, false));
+        let known = |found: &BTreeMap<_, _>, entry: &ListEntry| gone || found.contains_key(&entry.name);
+        for entry in &subscribed {
+            if known(&found, entry) {
+                told_of(&mut found, Space::Personal, entry, false);
+            }
+        }
         for entry in entries.iter().map(|(_, entry)| entry).chain(&roles) {
             if let Some(info) = found.get_mut(&entry.name) {
                 info.role = info.role.or(role(entry));
@@ -324,15 +330,18 @@ impl Link {
     }
 
     /// LIST of each pattern, with what XLIST knows of roles, and the subscriptions: asked together.
-    async fn list(&mut self, patterns: &[(Space, Bytes)]) -> Result<Listing, EndError> {
+    async fn list(&mut self, patterns: &[(Space, Bytes)], gone: bool) -> Result<Listing, EndError> {
         let returns = self.list_returns();
         let mut commands: Vec<Command> =
             patterns.iter().map(|(_, p)| Command::list("", b"", p, &returns)).collect();
+        let extended = self.capabilities.list_extended();
         // A subscription to a mailbox that is gone is in no other answer (RFC 5258, 3.1).
-        commands.push(match self.capabilities.list_extended() {
-            true => Command::list("(SUBSCRIBED)", b"", b"*", ""),
-            false => Command::lsub(b"*"),
-        });
+        let subscriptions = match extended {
+            true => gone.then(|| Command::list("(SUBSCRIBED)", b"", b"*", "")),
+            false => Some(Command::lsub(b"*")),
+        };
+        let asks_subscriptions = subscriptions.is_some();
+        commands.extend(subscriptions);
         // QUIRK: servers older than RFC 6154 (Gmail's until 2013, 163.com) tell roles to XLIST alone [T].
         if self.capabilities.has(b"XLIST") && !self.capabilities.special_use() {
             commands.push(Command::xlist(b"*"));
@@ -359,10 +368,10 @@ impl Link {
             }
         }
         // Without subscriptions and old roles an account moves all the same.
-        listing.subscribed = replies.next().map(listed).unwrap_or_default();
-        if self.capabilities.list_extended() {
+        if asks_subscriptions {
+            listing.subscribed = replies.next().map(listed).unwrap_or_default();
             // A server that does not know the option lists everything.
-            listing.subscribed.retain(|entry| entry.has(b"\\Subscribed"));
+            listing.subscribed.retain(|entry| !extended || entry.has(b"\\Subscribed"));
         }
         listing.roles = replies.next().map(listed).unwrap_or_default();
         Ok(listing)
@@ -629,7 +638,7 @@ mod tests {
     async fn listed_by(capabilities: &'static str, rows: &'static [(&str, &str)]) -> Vec<MailboxInfo> {
         let (ours, theirs) = tokio::io::duplex(4096);
         tokio::spawn(answers(theirs, capabilities, rows));
-        open(&opener(ours)).await.unwrap().list_mailboxes().await.unwrap()
+        open(&opener(ours)).await.unwrap().list_mailboxes(true).await.unwrap()
     }
 
     #[tokio::test]

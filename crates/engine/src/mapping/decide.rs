@@ -26,6 +26,8 @@ pub(super) struct Mapper<'a> {
     pub(super) earlier: HashMap<Bytes, (&'a MailboxRecord, &'a Name)>,
     /// Target names given away, by their keys at the target, with the source name that has them.
     pub(super) taken: HashMap<String, String>,
+    /// Keys of levels that hold no mail, where the target keeps mail and mailboxes apart.
+    pub(super) folders: HashSet<String>,
     pub(super) entries: Vec<Option<Entry>>,
     conflicts: Vec<Conflict>,
     pub(super) remarks: Vec<String>,
@@ -53,6 +55,7 @@ impl<'a> Mapper<'a> {
             taken: earlier.values().map(name_taken).collect(),
             target,
             earlier,
+            folders: HashSet::new(),
             entries: vec![None; survey.source.mailboxes.len()],
             conflicts: Vec::new(),
             remarks: chosen.remarks.clone(),

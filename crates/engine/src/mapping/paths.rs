@@ -36,13 +36,17 @@ impl Mapper<'_> {
         let mut placed = self.placed_already(&paths);
         let base = self.rules.into.as_ref().map(|parent| self.target.written(parent)).unwrap_or_default();
         let base = Level { path: base, why: None };
-        let parents: HashSet<Vec<String>> =
-            paths.iter().filter(|(_, path)| path.len() > 1).map(|(_, p)| p[..p.len() - 1].to_vec()).collect();
+        let above =
+            |path: &[String]| (1..path.len()).map(|levels| path[..levels].to_vec()).collect::<Vec<_>>();
+        let parents: HashSet<Vec<String>> = paths.iter().flat_map(|(_, path)| above(path)).collect();
         let deepest = paths.iter().map(|(_, path)| path.len()).max().unwrap_or(0);
         for level in 1..=deepest {
             let mut nodes: Vec<Node> = paths
                 .iter()
-                .filter(|(_, path)| path.len() >= level)
+                .filter(|(index, path)| {
+                    let own = path.len() == level && self.entries[*index].is_none();
+                    own || (path.len() >= level && !placed.contains_key(&path[..level]))
+                })
                 .map(|(index, path)| {
                     let own = path.len() == level && self.entries[*index].is_none();
                     let Level { path: parent, why } = placed.get(&path[..level - 1]).unwrap_or(&base);
@@ -95,6 +99,10 @@ impl Mapper<'_> {
                 && self.by_rule(*index).is_none()
             {
                 let mut there = self.target.components(name);
+                // A name with INBOX twice has no path of its own below a prefix that is INBOX.
+                if key(&self.target.join(&there)) != key(name) {
+                    continue;
+                }
                 if there.len() > 1 && there.last().is_some_and(|last| last == MAIL) {
                     there.pop();
                 }
@@ -106,15 +114,21 @@ impl Mapper<'_> {
 
     /// Gives a mailbox its name; the result is the path that its children lie below.
     fn settle(&mut self, index: usize, node: &Node, has_children: bool) -> Vec<String> {
-        let mut place = node.place.clone();
-        let split = has_children && self.target.would_be_file(&place.path);
-        if split {
-            place.path.push(MAIL.to_owned());
-            place
-                .why
-                .get_or_insert("a mailbox of the new server holds either mail or other mailboxes".to_owned());
+        let free = self.free(&node.place, &node.id).filter(|_| has_children);
+        if let Some((name, folder)) = free.filter(|(_, path)| self.target.would_be_file(path)) {
+            self.folders.insert(self.target.key(&name));
+            let mut place = self.target.place(&folder, MAIL, &node.id);
+            let apart = || "a mailbox of the new server holds either mail or other mailboxes".to_owned();
+            place.why = node.place.why.clone().or_else(|| Some(apart()));
+            self.settle_at(index, place, &node.id);
+            return folder;
         }
-        let Some((name, mut path)) = self.free(&place, &node.id) else {
+        self.settle_at(index, node.place.clone(), &node.id)
+    }
+
+    /// Gives a mailbox the name at this place, or one beside it; the result is its path.
+    fn settle_at(&mut self, index: usize, mut place: Place, id: &[u8]) -> Vec<String> {
+        let Some((name, path)) = self.free(&place, id) else {
             let (info, name) = (self.info(index), self.target.join(&place.path));
             let by = self.taken.get(&self.target.key(&name)).cloned().unwrap_or_default();
             self.enter(index, Decision::Refuse(collision(info, &name, &by)), How::Nowhere, None);
@@ -136,9 +150,6 @@ impl Mapper<'_> {
             (None, None) => How::SamePath,
         };
         self.enter(index, Decision::Move(name), how, None);
-        if split {
-            path.pop();
-        }
         path
     }
 
@@ -163,20 +174,30 @@ impl Mapper<'_> {
             Some(info) => name_of(info),
             None => name,
         };
-        (self.target.is_own(&name) && !self.taken.contains_key(&self.target.key(&name))).then_some(name)
+        let at = self.target.key(&name);
+        let is_free = !self.taken.contains_key(&at) && !self.folders.contains(&at);
+        (is_free && self.target.is_own(&name)).then_some(name)
     }
 
-    /// The path of a level that is no mailbox of ours: several may lie below it.
-    fn passable(&self, node: &Node) -> Level {
+    /// The path of a level that holds no mail: several may lie below it, but no mailbox may have its name where mail and
+    /// mailboxes are kept apart.
+    fn passable(&mut self, node: &Node) -> Level {
         let Place { path, why } = &node.place;
-        let there = self.target.found(&self.target.join(path)).filter(|info| info.space != Space::Personal);
-        match there {
-            Some(_) => Level {
+        let name = self.target.join(path);
+        let strange = self.target.found(&name).is_some_and(|info| info.space != Space::Personal);
+        let kept_apart = self.target.would_be_file(path);
+        let level = if strange || (kept_apart && self.taken.contains_key(&self.target.key(&name))) {
+            Level {
                 path: self.target.with_tail(path, &tail(&node.id, TAIL_DIGITS[0])),
-                why: Some("what lies above it there does not belong to this account alone".to_owned()),
-            },
-            None => Level { path: path.clone(), why: why.clone() },
+                why: Some("a level above it has another name there".to_owned()),
+            }
+        } else {
+            Level { path: path.clone(), why: why.clone() }
+        };
+        if kept_apart {
+            self.folders.insert(self.target.key(&self.target.join(&level.path)));
         }
+        level
     }
 
     /// A second name for each mailbox that has to be made, for when the server refuses the first one.

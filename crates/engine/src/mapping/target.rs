@@ -14,6 +14,9 @@ use std::collections::HashMap;
 /// Hexadecimal digits of the hash in a changed name: the next number where a name is taken.
 pub(super) const TAIL_DIGITS: [usize; 4] = [4, 8, 16, 64];
 
+/// Octets of one character in modified UTF-7 at most: a pair of surrogates in a run of its own (`&2D3eAA-`).
+const ENCODED_CHARACTER_OCTETS_MAX: usize = 8;
+
 /// The name space that mail goes to.
 pub(super) struct TargetNames<'a> {
     /// Prefix of the personal namespace, in wire form.
@@ -116,7 +119,8 @@ impl<'a> TargetNames<'a> {
             let Some(above) = path.pop() else { break };
             // What cannot lie below INBOX lies beside it.
             if !path.is_empty() || !names::is_inbox(above.as_bytes()) {
-                last = format!("{above}{}{last}", replacement(self.delimiter));
+                let both = format!("{above}{}{last}", replacement(self.delimiter));
+                last = self.rules.tame(&both, self.delimiter).component;
             }
         }
         path.push(last);
@@ -127,26 +131,45 @@ impl<'a> TargetNames<'a> {
         Place { path, why }
     }
 
-    /// `path` with `tail` behind its last component, shortened so that it fits.
+    /// `path` with `tail` behind its last component, shortened so that it fits, or lifted where even that does not help.
     pub(super) fn with_tail(&self, path: &[String], tail: &str) -> Vec<String> {
         let mut path = path.to_vec();
         let mut last = path.pop().unwrap_or_default();
         loop {
-            path.push(format!("{}{tail}", last.trim_end()));
-            if self.fits(&path) {
+            let kept = match last.trim_end() {
+                "" => replacement(self.delimiter).to_string(),
+                kept => kept.to_owned(),
+            };
+            path.push(format!("{kept}{tail}"));
+            let excess = self.excess(&path);
+            if excess == 0 {
                 return path;
             }
             path.pop();
-            if last.pop().is_none() && path.pop().is_none() {
-                return vec![tail.trim_start_matches('~').to_owned()];
+            let characters = last.chars().count();
+            if characters > 1 {
+                // No character takes more octets than these on the wire.
+                let kept = characters - (excess / ENCODED_CHARACTER_OCTETS_MAX).clamp(1, characters - 1);
+                last = last.chars().take(kept).collect();
+            } else if let Some(above) = path.pop() {
+                last = self.rules.tame(&above, self.delimiter).component;
+            } else {
+                return vec![format!("{kept}{tail}")];
             }
         }
     }
 
     fn fits(&self, path: &[String]) -> bool {
-        let octets = |component: &String| names::encode(component, self.utf8).len();
-        path.iter().all(|component| octets(component) <= self.rules.component_octets_max)
-            && self.join(path).wire.len() <= self.rules.path_octets_max
+        self.excess(path) == 0
+    }
+
+    /// Octets by which a path is too long, as a whole or in a component.
+    fn excess(&self, path: &[String]) -> usize {
+        let over = |component: &String| {
+            names::encode(component, self.utf8).len().saturating_sub(self.rules.component_octets_max)
+        };
+        let whole = self.join(path).wire.len().saturating_sub(self.rules.path_octets_max);
+        path.iter().map(over).max().unwrap_or(0).max(whole)
     }
 
     /// A name that servers of every kind take, for when this one refuses what its rules allow.

@@ -110,3 +110,71 @@ async fn mark<S: SourceSession>(
     let complete = or_trouble(listed)?.ok() == mailbox.counts.map(|counts| counts.messages);
     Ok(complete.then(|| Mark::Listing(digest.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::end::Source as _;
+    use crate::memory_end::{MemoryMail, MemorySource};
+    use crate::survey::survey_source;
+
+    const DATE: &str = "01-Jan-2020 00:00:00 +0000";
+
+    /// The names that come second, with those that they repeat.
+    async fn twins(mail: &MemoryMail) -> Vec<(String, String)> {
+        let mut session = MemorySource(mail.clone()).connect().await.unwrap();
+        let side = survey_source(&mut session).await.unwrap();
+        let text = |i: usize| side.mailboxes[i].info.text.clone();
+        let same = |i: usize| Some((text(i), text(side.mailboxes[i].same_as?)));
+        (0..side.mailboxes.len()).filter_map(same).collect()
+    }
+
+    fn account() -> MemoryMail {
+        let mail = MemoryMail::new();
+        for name in ["Sent", "Other"] {
+            mail.create(name);
+        }
+        for n in 0..3 {
+            mail.deliver("Sent", format!("Subject: {n}\r\n\r\n"), "", DATE);
+        }
+        mail
+    }
+
+    #[tokio::test]
+    async fn one_mailbox_under_two_names_is_seen_and_the_shorter_name_is_kept() {
+        let mail = account();
+        let sent = mail.snapshot()[&b"Sent"[..]].clone();
+        mail.replace("INBOX/Sent", sent.clone());
+        assert_eq!(twins(&mail).await, [("INBOX/Sent".to_owned(), "Sent".to_owned())]);
+        // Another name altogether is a copy, not a second path.
+        mail.replace("Other", sent);
+        assert_eq!(twins(&mail).await, [("INBOX/Sent".to_owned(), "Sent".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn equal_numbers_with_other_messages_are_two_mailboxes() {
+        let mail = account();
+        let mut sent = mail.snapshot()[&b"Sent"[..]].clone();
+        if let Some(last) = sent.messages.values_mut().last() {
+            last.octets = "Subject: of another length\r\n\r\n".into();
+        }
+        mail.replace("INBOX/Sent", sent);
+        assert_eq!(twins(&mail).await, []);
+    }
+
+    #[tokio::test]
+    async fn a_short_listing_proves_nothing() {
+        let mail = account();
+        let sent = mail.snapshot()[&b"Sent"[..]].clone();
+        mail.replace("INBOX/Sent", sent);
+        let mut session = MemorySource(mail.clone()).connect().await.unwrap();
+        let mut side = survey_source(&mut session).await.unwrap();
+        for mailbox in &mut side.mailboxes {
+            mailbox.same_as = None;
+            // One more than will be listed.
+            mailbox.info.counts.iter_mut().for_each(|counts| counts.messages += 1);
+        }
+        find(&mut session, &mut side).await.unwrap();
+        assert!(side.mailboxes.iter().all(|mailbox| mailbox.same_as.is_none()));
+    }
+}

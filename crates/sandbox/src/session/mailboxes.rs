@@ -3,6 +3,7 @@
 use super::{Done, Selected, Session, bad, no, ok};
 use crate::account::{MailboxSnapshot, canonical};
 use crate::fault::{Fault, Occasion};
+use crate::profile::Childless;
 use crate::reader::Word;
 use crate::world::Asked;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -25,6 +26,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let line = |m: &MailboxSnapshot| {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
+                let childless = match self.profile().childless {
+                    Childless::None => false,
+                    Childless::Inbox => m.name == "INBOX",
+                    Childless::All => true,
+                };
+                attributes.extend(childless.then(|| "\\Noinferiors".to_owned()));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
                 let name = m.name.replace('"', "\\\"");
                 (m.name.clone(), format!("* {verb} ({}) \"{d}\" \"{name}\"\r\n", attributes.join(" ")))
@@ -52,9 +59,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let profile = self.profile();
         let d = char::from(profile.delimiter);
+        let name = profile.creates_as.map_or(name.clone(), |made| made(&name));
         let allowed = name.starts_with(profile.prefix) || canonical(&name) == "INBOX";
-        if !allowed || name.is_empty() || name.split(d).any(str::is_empty) {
+        let refused = name.contains(|c| profile.refuse_in_names.contains(c));
+        if !allowed || refused || name.is_empty() || name.split(d).any(str::is_empty) {
             return no("[CANNOT] not with this name");
+        }
+        let below = |file: &str| name.strip_prefix(file).is_some_and(|rest| rest.starts_with(d));
+        let is_file = |m: &str| match profile.childless {
+            Childless::None => false,
+            Childless::Inbox => m == "INBOX" && below(m),
+            // A folder for children is no mailbox, and a mailbox no folder.
+            Childless::All => below(m) || m.strip_prefix(&*name).is_some_and(|rest| rest.starts_with(d)),
+        };
+        let in_the_way = self.sandbox.with(user, |a| a.mailboxes.keys().any(|m| is_file(m)));
+        if in_the_way == Some(true) {
+            return no("[CANNOT] mail and mailboxes are kept apart here");
         }
         match self.sandbox.with(user, |a| a.create(&name, role)) {
             Some(true) => ok("done"),
