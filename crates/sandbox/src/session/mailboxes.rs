@@ -19,19 +19,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if pattern.is_empty() {
             return format!("* LIST (\\Noselect) \"{d}\" \"\"\r\n").into_bytes();
         }
-        let special = self.profile().special_use;
+        let (special, childless) = (self.profile().special_use, self.profile().childless);
         let lines = self.sandbox.with(user, |account| {
             let listed = account.mailboxes.values().filter(|m| matches(&pattern, &m.name, d));
             let listed = listed.filter(|m| !(subscribed_only || selects) || m.subscribed);
             let line = |m: &MailboxSnapshot| {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
-                let childless = match self.profile().childless {
+                let is_childless = match childless {
                     Childless::None => false,
                     Childless::Inbox => m.name == "INBOX",
                     Childless::All => true,
                 };
-                attributes.extend(childless.then(|| "\\Noinferiors".to_owned()));
+                attributes.extend(is_childless.then(|| "\\Noinferiors".to_owned()));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
                 let name = m.name.replace('"', "\\\"");
                 (m.name.clone(), format!("* {verb} ({}) \"{d}\" \"{name}\"\r\n", attributes.join(" ")))

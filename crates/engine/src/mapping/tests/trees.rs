@@ -272,11 +272,12 @@ fn no_forbidden_name(seed: u64, target: &Side, mapping: &Mapping) {
         };
         let parts = names::split(below, home.delimiter);
         let levels = levels_above(name);
-        // What is there already is there, whatever its name.
-        let known = levels.iter().filter(|above| there.contains_key(*above)).map(|above| above.len()).max();
+        // What is there already is there, whatever its name, and so is what lies above it.
+        let is_there = |above: &&Bytes| there.keys().any(|key| key.starts_with(above));
+        let known = levels.iter().filter(is_there).map(|above| above.len()).max();
         let new = |part: &&&[u8]| {
             let at = part.as_ptr() as usize - name.wire.as_ptr() as usize;
-            known.is_none_or(|known| at >= known)
+            known.is_none_or(|known| at + part.len() > known)
         };
         for part in parts.iter().filter(new) {
             let wrong = objection(rules, &names::decode(part, false), part.len(), home.delimiter);
@@ -319,8 +320,11 @@ fn what_was_made_stays_as_it_is(seed: u64, target: &Side, mapping: &Mapping) {
     let there = there.by_key();
     // What lies below a mailbox that is there has its odd name above it.
     let new = |name: &&Name| {
-        let below = |above: &Bytes| *above != names::INBOX && there.contains_key(above);
-        !there.contains_key(&key(name)) && !levels_above(name).iter().any(below)
+        let below = |above: &Bytes| *above != names::INBOX && there.keys().any(|key| key.starts_with(above));
+        // INBOX twice: below a prefix that is INBOX the first one is the prefix.
+        let twice =
+            names::split(&name.wire, name.delimiter).iter().filter(|part| names::is_inbox(part)).count() > 1;
+        !there.contains_key(&key(name)) && !twice && !levels_above(name).iter().any(below)
     };
     let made = moves(mapping).map(|(_, name)| name).filter(new);
     let made: Vec<Bytes> = made.map(|name| name.wire.clone()).collect();
