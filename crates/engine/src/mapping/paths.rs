@@ -114,8 +114,11 @@ impl Mapper<'_> {
 
     /// Gives a mailbox its name; the result is the path that its children lie below.
     fn settle(&mut self, index: usize, node: &Node, has_children: bool) -> Vec<String> {
-        let free = self.free(&node.place, &node.id).filter(|_| has_children);
-        if let Some((name, folder)) = free.filter(|(_, path)| self.target.would_be_file(path)) {
+        let is_folder = |(_, path): &(Name, Vec<String>)| {
+            self.target.would_be_file(path) && (has_children || self.target.lies_above_another(path))
+        };
+        let free = self.free(&node.place, &node.id).filter(is_folder);
+        if let Some((name, folder)) = free {
             self.folders.insert(self.target.key(&name));
             let mut place = self.target.place(&folder, MAIL, &node.id);
             let apart = || "a mailbox of the new server holds either mail or other mailboxes".to_owned();
@@ -158,10 +161,14 @@ impl Mapper<'_> {
         if let Some(name) = self.usable(&place.path, place.why.is_some()) {
             return Some((name, place.path.clone()));
         }
-        // What is listed with this tail was made from this very name.
-        TAIL_DIGITS.iter().find_map(|digits| {
-            let path = self.target.with_tail(&place.path, &tail(id, *digits));
-            Some((self.usable(&path, false)?, path))
+        // What is listed with this tail was made from this very name. The top is for what would lie among other people's mail.
+        let top = place.path.last().cloned().unwrap_or_default();
+        let with_tail = |path: &[String], digits: usize| self.target.with_tail(path, &tail(id, digits));
+        [&place.path[..], &[top]].into_iter().find_map(|path| {
+            TAIL_DIGITS.into_iter().find_map(|digits| {
+                let path = with_tail(path, digits);
+                Some((self.usable(&path, false)?, path))
+            })
         })
     }
 

@@ -207,6 +207,14 @@ impl<'a> TargetNames<'a> {
         !self.rules.mail_beside_children && !self.found(&self.join(path)).is_some_and(is_file)
     }
 
+    /// True if a listed mailbox lies below this path.
+    pub(super) fn lies_above_another(&self, path: &[String]) -> bool {
+        let mut child = path.to_vec();
+        child.push(String::new());
+        let below = key(&self.join(&child));
+        self.delimiter.is_some() && self.listed.keys().any(|listed| listed.starts_with(&below))
+    }
+
     pub(super) fn join(&self, components: &[String]) -> Name {
         let inbox = components.first().is_some_and(|first| names::is_inbox(first.as_bytes()));
         let mut wire = if inbox { Vec::new() } else { self.prefix.to_vec() };
@@ -258,8 +266,11 @@ impl<'a> TargetNames<'a> {
     /// A listed mailbox above `name` that takes no children (`\Noinferiors`). What lies above the prefix is the
     /// namespace itself and has children, whatever it announces.
     fn childless_above(&self, name: &Name) -> Option<String> {
-        let in_prefix =
-            |info: &MailboxInfo| self.prefix.len() > info.wire.len() && self.prefix.starts_with(&info.wire);
+        let prefix = names::key(&self.prefix, self.delimiter);
+        let in_prefix = |info: &MailboxInfo| {
+            let above = names::key(&info.wire, info.delimiter);
+            prefix.len() > above.len() && prefix.starts_with(&above)
+        };
         let info = self.above(name).into_iter().find(|info| !info.may_have_children && !in_prefix(info))?;
         Some(format!("on the new server “{}” takes no mailboxes below it", names::printable(&info.text)))
     }
