@@ -64,6 +64,12 @@ impl Role {
         }
     }
 
+    /// The attribute as the RFC writes it, without its backslash: `Sent`.
+    pub fn capitalised(self) -> String {
+        let word = self.as_str();
+        word[..1].to_ascii_uppercase() + &word[1..]
+    }
+
     /// Reads what [`Role::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.as_str() == word)

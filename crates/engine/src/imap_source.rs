@@ -171,7 +171,7 @@ impl SourceSession for ImapSourceSession {
     }
 
     async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
-        self.0.list_mailboxes().await
+        self.0.list_mailboxes(true).await
     }
 
     async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {

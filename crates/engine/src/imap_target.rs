@@ -57,7 +57,7 @@ impl TargetSession for ImapTargetSession {
     }
 
     async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
-        self.0.list_mailboxes().await
+        self.0.list_mailboxes(false).await
     }
 
     async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {
@@ -70,7 +70,7 @@ impl TargetSession for ImapTargetSession {
         wanted: &[(Bytes, Option<Role>)],
     ) -> Result<Vec<Result<Bytes, EndError>>, EndError> {
         let pair = |(mailbox, role): &(Bytes, Option<Role>)| {
-            let attribute = role.map(|r| format!("\\{}", capitalised(r.as_str())));
+            let attribute = role.map(|r| format!("\\{}", r.capitalised()));
             [Command::create(mailbox, attribute.as_deref()), Command::list("", b"", mailbox, "")]
         };
         let commands = wanted.iter().flat_map(pair).collect();
@@ -270,12 +270,6 @@ impl TargetSession for ImapTargetSession {
         // Dropping ends the task and with it the socket, which resets the connection (net).
         drop(self);
     }
-}
-
-fn capitalised(word: &str) -> String {
-    let mut word = word.to_owned();
-    word.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
-    word
 }
 
 /// The name under which a mailbox is listed after its CREATE. One that is there already is no failure, whatever code the

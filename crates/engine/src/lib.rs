@@ -25,6 +25,7 @@ pub mod limits;
 pub mod mapping;
 pub mod memory_end;
 pub mod message;
+pub mod name_rules;
 pub mod names;
 pub mod net;
 pub mod oauth;

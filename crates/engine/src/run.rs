@@ -258,7 +258,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             };
             match waited {
                 // Waited for long enough: the others move without it.
-                Err(Error::Source(error) | Error::Target(error)) if error.is_in_use() => in_use = InUse::IsTrouble,
+                Err(Error::Source(error) | Error::Target(error)) if error.is_in_use() => {
+                    in_use = InUse::IsTrouble
+                }
                 waited => waited?,
             }
         }

@@ -1,10 +1,13 @@
 //! What is there: both sides' mailboxes, abilities and room. Nothing is changed, nothing is decided.
 
+mod twins;
+
 use crate::end::{
     Abilities, Compression, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space,
     TargetSession,
 };
 use crate::error::{EndError, Error, Scope};
+use crate::name_rules::NameRules;
 use crate::names;
 use bytes::Bytes;
 use futures_util::future::try_join;
@@ -29,6 +32,8 @@ pub struct SideSurvey {
     pub room: Option<Room>,
     /// Every mailbox once: INBOX first, then by name.
     pub mailboxes: Vec<SurveyedMailbox>,
+    /// The mailbox names that it takes, as far as it is known.
+    pub name_rules: NameRules,
 }
 
 /// A mailbox as it was found.
@@ -38,14 +43,17 @@ pub struct SurveyedMailbox {
     pub info: MailboxInfo,
     /// Why it could not be opened, in the server's words.
     pub trouble: Option<String>,
+    /// The place in the survey of the mailbox that this one is, under another name.
+    pub same_as: Option<usize>,
 }
 
 impl SideSurvey {
     /// Puts the pieces together: each mailbox once, in a stable order.
     pub fn new(abilities: Abilities, room: Option<Room>, listed: Vec<MailboxInfo>) -> Self {
-        let mailboxes =
-            tidy(listed).into_iter().map(|info| SurveyedMailbox { info, trouble: None }).collect();
-        Self { abilities, room, mailboxes }
+        let surveyed = |info| SurveyedMailbox { info, trouble: None, same_as: None };
+        let name_rules = NameRules::of(&abilities, &listed);
+        let mailboxes = tidy(listed).into_iter().map(surveyed).collect();
+        Self { abilities, room, mailboxes, name_rules }
     }
 
     /// Where new mailboxes go: the first personal namespace (RFC 2342), else the top of the hierarchy that the
@@ -117,6 +125,7 @@ async fn survey_source<S: SourceSession>(session: &mut S, in_use: InUse) -> Resu
             }
         }
     }
+    twins::find(session, &mut side).await?;
     Ok(side)
 }
 

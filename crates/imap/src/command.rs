@@ -213,6 +213,11 @@ impl Command {
         Writer::new("LSUB").raw(b" \"\" \"").raw(&escape(pattern)).raw(b"\"").end(Class::Plain)
     }
 
+    /// XLIST: LIST as servers older than SPECIAL-USE know it, with roles.
+    pub fn xlist(pattern: &[u8]) -> Self {
+        Writer::new("XLIST").raw(b" \"\" \"").raw(&escape(pattern)).raw(b"\"").end(Class::Plain)
+    }
+
     /// STATUS with items as written (`MESSAGES UIDNEXT`).
     pub fn status(mailbox: &[u8], items: &str) -> Self {
         let items = format!(" ({items})");

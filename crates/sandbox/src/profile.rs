@@ -27,6 +27,17 @@ pub enum ScramLie {
     Error(&'static str),
 }
 
+/// Mailboxes that take no children (`\\Noinferiors`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Childless {
+    /// None.
+    None,
+    /// INBOX, as with Domino.
+    Inbox,
+    /// All: a mailbox is a file, as with mbox; what lies above one is a folder without mail.
+    All,
+}
+
 /// How a server behaves. The default is a modern server that keeps what it gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -84,6 +95,12 @@ pub struct Profile {
     pub delimiter: u8,
     /// The prefix of the personal namespace (`INBOX.`).
     pub prefix: &'static str,
+    /// Mailboxes that take no children.
+    pub childless: Childless,
+    /// What CREATE makes of a name without a word, as Stalwart trims spaces.
+    pub creates_as: Option<fn(&str) -> String>,
+    /// CREATE refuses names in which one of these is.
+    pub refuse_in_names: &'static str,
     /// Octets of all messages together; beyond, APPEND is refused.
     pub quota_octets: Option<u64>,
     /// APPENDLIMIT (RFC 7889).
@@ -147,6 +164,9 @@ impl Default for Profile {
             extra_capabilities: Vec::new(),
             delimiter: b'/',
             prefix: "",
+            childless: Childless::None,
+            creates_as: None,
+            refuse_in_names: "",
             quota_octets: None,
             append_limit: None,
             message_limit: None,

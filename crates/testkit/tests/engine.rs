@@ -43,6 +43,8 @@ mod login_tls;
 mod message_limit;
 #[path = "engine/migration.rs"]
 mod migration;
+#[path = "engine/names.rs"]
+mod names;
 #[path = "engine/oauth.rs"]
 mod oauth;
 #[path = "engine/on_disk.rs"]

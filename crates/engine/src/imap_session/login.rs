@@ -4,7 +4,7 @@ use super::driver::Driver;
 use super::{Link, personal};
 use crate::config::{ImapAccount, Security};
 use crate::end::{Abilities, Compression};
-use crate::error::EndError;
+use crate::error::{EndError, RefusalClass};
 use crate::limits::Limits;
 use crate::net::{self, Dialer, Stream};
 use crate::quirks;

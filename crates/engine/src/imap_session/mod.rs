@@ -291,24 +291,38 @@ impl Link {
         }
     }
 
-    /// All mailboxes of all namespaces, with roles, subscriptions and counts.
-    pub(crate) async fn list_mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
+    /// All mailboxes of all namespaces, with roles, subscriptions and counts; with `gone`, subscriptions to names that are no
+    /// mailboxes (any more) are listed as what cannot be opened.
+    pub(crate) async fn list_mailboxes(&mut self, gone: bool) -> Result<Vec<MailboxInfo>, EndError> {
         let mut patterns: Vec<(Space, Bytes)> = vec![(Space::Personal, Bytes::from_static(b"*"))];
         for (space, prefixes) in self.foreign_prefixes() {
             patterns.extend(prefixes.into_iter().map(|p| (space, p)));
         }
         let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
-        let (listed, told) = self.list(&patterns).await?;
-        for (space, entry) in listed {
-            let foreign = self.space_of(&entry.name).unwrap_or(space);
-            let info = found
-                .entry(entry.name.clone())
-                .or_insert_with(|| info(&entry, foreign, self.abilities.utf8_names));
-            info.role = info.role.or(role(&entry));
-            info.subscribed |= entry.has(b"\\Subscribed");
+        let Listing { entries, told, roles, subscribed } = self.list(&patterns, gone).await?;
+        let told_of = |found: &mut BTreeMap<Bytes, MailboxInfo>, space: Space, entry: &ListEntry, exists| {
+            let space = self.space_of(&entry.name).unwrap_or(space);
+            let new = || info(entry, space, self.abilities.utf8_names);
+            let info = found.entry(entry.name.clone()).or_insert_with(|| MailboxInfo {
+                // A name that only a subscription knows is no mailbox.
+                selectable: exists && entry.is_selectable(),
+                ..new()
+            });
+            info.subscribed |= !exists || entry.has(b"\\Subscribed");
             info.counts = info.counts.or_else(|| told.get(&entry.name).copied());
+        };
+        entries.iter().for_each(|(space, entry)| told_of(&mut found, *space, entry, true));
+        let known = |found: &BTreeMap<_, _>, entry: &ListEntry| gone || found.contains_key(&entry.name);
+        for entry in &subscribed {
+            if known(&found, entry) {
+                told_of(&mut found, Space::Personal, entry, false);
+            }
         }
-        self.subscriptions(&mut found).await?;
+        for entry in entries.iter().map(|(_, entry)| entry).chain(&roles) {
+            if let Some(info) = found.get_mut(&entry.name) {
+                info.role = info.role.or(role(entry));
+            }
+        }
         let mut mailboxes: Vec<MailboxInfo> = found.into_values().collect();
         self.counts_of(&mut mailboxes).await?;
         // INBOX first, then by name: a stable order for people and journal.
@@ -316,12 +330,27 @@ impl Link {
         Ok(mailboxes)
     }
 
-    async fn list(&mut self, patterns: &[(Space, Bytes)]) -> Result<Listing, EndError> {
+    /// LIST of each pattern, with what XLIST knows of roles, and the subscriptions: asked together.
+    async fn list(&mut self, patterns: &[(Space, Bytes)], gone: bool) -> Result<Listing, EndError> {
         let returns = self.list_returns();
-        let commands = patterns.iter().map(|(_, p)| Command::list("", b"", p, &returns)).collect();
-        let replies = self.ask_all(commands, "LIST").await?;
-        let (mut entries, mut told) = (Vec::new(), BTreeMap::new());
-        for ((space, _), reply) in patterns.iter().zip(replies) {
+        let mut commands: Vec<Command> =
+            patterns.iter().map(|(_, p)| Command::list("", b"", p, &returns)).collect();
+        let extended = self.capabilities.list_extended();
+        // A subscription to a mailbox that is gone is in no other answer (RFC 5258, 3.1).
+        let subscriptions = match extended {
+            true => gone.then(|| Command::list("(SUBSCRIBED)", b"", b"*", "")),
+            false => Some(Command::lsub(b"*")),
+        };
+        let asks_subscriptions = subscriptions.is_some();
+        commands.extend(subscriptions);
+        // QUIRK: servers older than RFC 6154 (Gmail's until 2013, 163.com) tell roles to XLIST alone [T].
+        if self.capabilities.has(b"XLIST") && !self.capabilities.special_use() {
+            commands.push(Command::xlist(b"*"));
+        }
+        let mut replies = self.ask_all(commands, "LIST").await?.into_iter();
+        let mut listing = Listing::default();
+        for (space, _) in patterns {
+            let Some(reply) = replies.next() else { break };
             // The personal list must be there; a foreign namespace may be refused.
             let reply = match (reply, space) {
                 (Ok(reply), _) => reply,
@@ -330,15 +359,23 @@ impl Link {
             };
             for data in reply.data {
                 match data {
-                    Untagged::List(entry) => entries.push((*space, entry)),
+                    Untagged::List(entry) => listing.entries.push((*space, entry)),
                     Untagged::StatusData(status) => {
-                        told.extend(counts_in(&status).map(|counts| (status.mailbox.clone(), counts)));
+                        let counts = counts_in(&status);
+                        listing.told.extend(counts.map(|counts| (status.mailbox.clone(), counts)));
                     }
                     _ => {}
                 }
             }
         }
-        Ok((entries, told))
+        // Without subscriptions and old roles an account moves all the same.
+        if asks_subscriptions {
+            listing.subscribed = replies.next().map(listed).unwrap_or_default();
+            // A server that does not know the option lists everything.
+            listing.subscribed.retain(|entry| !extended || entry.has(b"\\Subscribed"));
+        }
+        listing.roles = replies.next().map(listed).unwrap_or_default();
+        Ok(listing)
     }
 
     fn list_returns(&self) -> String {
@@ -350,21 +387,6 @@ impl Link {
         let status =
             if can.list_status() { format!(" STATUS ({})", self.status_items()) } else { String::new() };
         format!("(SUBSCRIBED CHILDREN{roles}{status})")
-    }
-
-    async fn subscriptions(&mut self, found: &mut BTreeMap<Bytes, MailboxInfo>) -> Result<(), EndError> {
-        if self.capabilities.list_extended() {
-            return Ok(());
-        }
-        let Ok(reply) = self.ask(Command::lsub(b"*"), "LSUB").await else { return Ok(()) };
-        for data in reply.data {
-            if let Untagged::Lsub(entry) = data
-                && let Some(info) = found.get_mut(&entry.name)
-            {
-                info.subscribed = true;
-            }
-        }
-        Ok(())
     }
 
     /// STATUS of every selectable mailbox that the listing said nothing of, pipelined. One that refuses has no counts.
@@ -480,12 +502,33 @@ fn info(entry: &ListEntry, space: Space, utf8: bool) -> MailboxInfo {
     }
 }
 
+/// SPECIAL-USE, or XLIST's own words for it.
 fn role(entry: &ListEntry) -> Option<Role> {
-    Role::ALL.into_iter().find(|r| entry.has(format!("\\{}", r.as_str()).as_bytes()))
+    const OLD: [(&[u8], Role); 3] =
+        [(b"\\AllMail", Role::All), (b"\\Spam", Role::Junk), (b"\\Starred", Role::Flagged)];
+    let old = || OLD.into_iter().find(|(word, _)| entry.has(word)).map(|(_, role)| role);
+    Role::ALL.into_iter().find(|r| entry.has(format!("\\{}", r.as_str()).as_bytes())).or_else(old)
 }
 
-/// Entries of LIST, and what LIST-STATUS (RFC 5819) said of them, by name.
-type Listing = (Vec<(Space, ListEntry)>, BTreeMap<Bytes, MailboxCounts>);
+/// What the server said of its mailboxes.
+#[derive(Default)]
+struct Listing {
+    entries: Vec<(Space, ListEntry)>,
+    /// By name, from LIST-STATUS (RFC 5819).
+    told: BTreeMap<Bytes, MailboxCounts>,
+    /// From XLIST: it may give INBOX another name, so that it tells roles and nothing else.
+    roles: Vec<ListEntry>,
+    /// From LSUB or LIST (SUBSCRIBED).
+    subscribed: Vec<ListEntry>,
+}
+
+fn listed(reply: Result<Reply, EndError>) -> Vec<ListEntry> {
+    let entry = |data| match data {
+        Untagged::List(entry) | Untagged::Lsub(entry) => Some(entry),
+        _ => None,
+    };
+    reply.map(|reply| reply.data.into_iter().filter_map(entry).collect()).unwrap_or_default()
+}
 
 fn counts(data: &[Untagged]) -> Option<MailboxCounts> {
     data.iter().find_map(|d| if let Untagged::StatusData(s) = d { Some(s) } else { None }).and_then(counts_in)
@@ -542,6 +585,24 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 
+    fn opener(ours: DuplexStream) -> Opener {
+        let ours = Mutex::new(Some(ours));
+        Opener {
+            account: ImapAccount {
+                endpoint: Endpoint { host: "old.example".into(), port: 143, security: Security::Clear },
+                user: "ann".into(),
+                auth_user: None,
+                login: LoginOptions::default(),
+                trust: Trust::default(),
+                credentials: Arc::new(FixedPassword::new("")),
+            },
+            limits: Limits::default(),
+            dialer: Dialer::InProcess(Arc::new(move || ours.lock().unwrap().take().unwrap())),
+            without: Vec::new(),
+            compress: false,
+        }
+    }
+
     /// Answers commands until EXAMINE, and is gone.
     async fn leaves_after_examine(stream: DuplexStream) {
         let mut stream = BufReader::new(stream);
@@ -559,26 +620,83 @@ mod tests {
         }
     }
 
+    /// Answers each command by the first row whose beginning it has.
+    async fn answers(stream: DuplexStream, capabilities: &'static str, rows: &'static [(&str, &str)]) {
+        let mut stream = BufReader::new(stream);
+        stream
+            .write_all(format!("* PREAUTH [CAPABILITY {capabilities}] hello\r\n").as_bytes())
+            .await
+            .unwrap();
+        let mut line = String::new();
+        while stream.read_line(&mut line).await.unwrap() > 0 {
+            let (tag, command) = line.split_once(' ').unwrap();
+            let row = rows.iter().find(|(beginning, _)| command.starts_with(beginning));
+            let data = row.map_or("", |(_, data)| *data);
+            stream.write_all(format!("{data}{tag} OK done\r\n").as_bytes()).await.unwrap();
+            line.clear();
+        }
+    }
+
+    async fn listed_by(capabilities: &'static str, rows: &'static [(&str, &str)]) -> Vec<MailboxInfo> {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(answers(theirs, capabilities, rows));
+        open(&opener(ours)).await.unwrap().list_mailboxes(true).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn roles_come_from_xlist_where_there_is_no_special_use_and_its_names_are_not_believed() {
+        let mailboxes = listed_by(
+            "IMAP4rev1 UIDPLUS XLIST",
+            &[
+                ("LIST \"\" \"*\"", "* LIST () \"/\" INBOX\r\n* LIST () \"/\" Gesendet\r\n* LIST () \"/\" Werbung\r\n"),
+                (
+                    "XLIST",
+                    "* XLIST (\\Inbox) \"/\" Posteingang\r\n* XLIST (\\Sent) \"/\" Gesendet\r\n* XLIST (\\Spam) \"/\" Werbung\r\n",
+                ),
+            ],
+        )
+        .await;
+        let roles: Vec<_> = mailboxes.iter().map(|m| (m.text.as_str(), m.role)).collect();
+        assert_eq!(roles, [("INBOX", None), ("Gesendet", Some(Role::Sent)), ("Werbung", Some(Role::Junk))]);
+    }
+
+    #[tokio::test]
+    async fn a_subscription_to_a_mailbox_that_is_gone_is_seen_and_is_no_mailbox() {
+        const LISTED: &str = "* LIST (\\Subscribed) \"/\" INBOX\r\n* LIST () \"/\" A\r\n";
+        let facts = |mailboxes: Vec<MailboxInfo>| {
+            mailboxes.into_iter().map(|m| (m.text, m.subscribed, m.selectable)).collect::<Vec<_>>()
+        };
+        let expected = [("INBOX", true, true), ("A", false, true), ("Gone", true, false)]
+            .map(|(n, s, o)| (n.to_owned(), s, o));
+        let extended = listed_by(
+            "IMAP4rev1 UIDPLUS LIST-EXTENDED",
+            &[
+                (
+                    "LIST (SUBSCRIBED)",
+                    "* LIST (\\Subscribed) \"/\" INBOX\r\n* LIST (\\Subscribed \\NonExistent) \"/\" Gone\r\n",
+                ),
+                ("LIST", LISTED),
+            ],
+        );
+        assert_eq!(facts(extended.await), expected);
+        let plain = listed_by(
+            "IMAP4rev1 UIDPLUS",
+            &[
+                ("LSUB", "* LSUB () \"/\" INBOX\r\n* LSUB () \"/\" Gone\r\n"),
+                ("LIST \"\" \"*\"", "* LIST () \"/\" INBOX\r\n* LIST () \"/\" A\r\n"),
+            ],
+        );
+        assert_eq!(facts(plain.await), expected);
+        // The option is not known: everything is listed, as if nothing had been asked.
+        let deaf = listed_by("IMAP4rev1 UIDPLUS LIST-EXTENDED", &[("LIST", LISTED)]);
+        assert_eq!(facts(deaf.await), expected[..2]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_command_on_a_connection_that_has_just_ended_is_told_so() {
         let (ours, theirs) = tokio::io::duplex(4096);
         tokio::spawn(leaves_after_examine(theirs));
-        let ours = Mutex::new(Some(ours));
-        let opener = Opener {
-            account: ImapAccount {
-                endpoint: Endpoint { host: "old.example".into(), port: 143, security: Security::Clear },
-                user: "ann".into(),
-                auth_user: None,
-                login: LoginOptions::default(),
-                trust: Trust::default(),
-                credentials: Arc::new(FixedPassword::new("")),
-            },
-            limits: Limits::default(),
-            dialer: Dialer::InProcess(Arc::new(move || ours.lock().unwrap().take().unwrap())),
-            without: Vec::new(),
-            compress: false,
-        };
-        let mut link = open(&opener).await.unwrap();
+        let mut link = open(&opener(ours)).await.unwrap();
         link.examine(&Bytes::from_static(b"INBOX")).await.unwrap();
         link.requests.closed().await;
         // The caller goes on asking, and keeps a sender for what it asks next.

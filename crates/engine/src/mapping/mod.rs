@@ -2,8 +2,11 @@
 //! leaves it out, or it is refused with a reason. No two move to the same target mailbox.
 //!
 //! Who may choose a target name first: what the journal already holds · the person's `--map` · INBOX ·
-//! special-use roles announced by both sides · the same path.
+//! roles · the same path, changed where the target does not take it (docs/names.md).
 
+mod decide;
+mod paths;
+mod roles;
 mod select;
 mod target;
 #[cfg(test)]
@@ -13,13 +16,12 @@ use crate::config::{MappingRules, Selection};
 use crate::end::{MailboxInfo, Role};
 use crate::journal::{Decision, MailboxRecord, Name};
 use crate::names;
-use crate::survey::{Survey, SurveyedMailbox};
+use crate::survey::{SideSurvey, Survey};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
 
-use target::TargetNames;
+use decide::Mapper;
 
-pub use select::{MAILBOX, NOT_SELECTABLE, OTHER_USERS, SHARED};
+pub use select::{MAILBOX, NOT_MAIL, NOT_SELECTABLE, OTHER_USERS, SAME_MAILBOX, SHARED, VIEW};
 
 /// The roles that are matched between the sides. `\All`, `\Flagged` and `\Important` are views of mail that
 /// lies elsewhere (RFC 6154, 2): nothing is appended to them by role.
@@ -54,6 +56,8 @@ pub struct Entry {
     pub how: How,
     /// The role to create the target mailbox with, if it has to be created.
     pub create_role: Option<Role>,
+    /// The name to create it with if the server refuses the first one.
+    pub spare: Option<Name>,
 }
 
 /// What led to a target name.
@@ -69,8 +73,12 @@ pub enum How {
     Inbox,
     /// Both sides announce this role.
     Role(Role),
+    /// The role is known by a mailbox's name, at one side or at both.
+    RoleByName(Role),
     /// The same path, in the target's namespace.
     SamePath,
+    /// The same path, changed because the target does not take it or another mailbox has it.
+    Renamed,
     /// It does not move.
     Nowhere,
 }
@@ -101,18 +109,15 @@ pub fn map(
     selection: &Selection,
     earlier: &[MailboxRecord],
 ) -> Mapping {
-    let mut mapper = Mapper::new(survey, rules, earlier);
     let chosen = select::select(survey, rules, selection);
-    mapper.leave_out(&chosen.left_out);
-    mapper.keep_earlier();
-    for phase in [Mapper::nameless, Mapper::by_rule, Mapper::inbox, Mapper::by_role, Mapper::by_path] {
-        mapper.decide(phase);
-    }
-    let problems = [chosen.problems, mapper.impossible_rules()].concat();
-    mapper.finish(problems, chosen.remarks)
+    let mut mapper = Mapper::new(survey, rules, earlier, &chosen);
+    mapper.decide_by_names_and_roles();
+    mapper.decide_by_path();
+    mapper.provide_spares();
+    mapper.finish(chosen.problems)
 }
 
-/// Mailboxes that earlier runs moved by a rule which is now gone, and which would go elsewhere without it.
+/// Mailboxes that earlier runs moved by rules which are now gone, or below another parent, and which would go elsewhere now.
 pub fn dropped_rules(
     survey: &Survey,
     pinned: &MappingRules,
@@ -120,10 +125,13 @@ pub fn dropped_rules(
     earlier: &[MailboxRecord],
 ) -> Vec<Conflict> {
     let fresh = map(survey, rules, &Selection::default(), &[]);
-    let ruled = |rules: &MappingRules, info: &Entry| {
-        rules.into.is_some() || rules.map.iter().any(|(source, _)| *source == info.source.text)
+    let mapped = |rules: &MappingRules, entry: &Entry| {
+        rules.map.iter().any(|(source, _)| *source == entry.source.text)
     };
-    let gone = fresh.entries.iter().filter(|entry| ruled(pinned, entry) && !ruled(rules, entry));
+    let gone = fresh
+        .entries
+        .iter()
+        .filter(|entry| !mapped(rules, entry) && (mapped(pinned, entry) || pinned.into != rules.into));
     gone.filter_map(|entry| {
         let record = earlier.iter().find(|record| key(&record.source) == key(&entry.source))?;
         let Decision::Move(was) = &record.decision else { return None };
@@ -137,205 +145,27 @@ pub fn dropped_rules(
     .collect()
 }
 
-/// What one phase says of a mailbox: nothing, a target name, or why there is none.
-type Finding = Option<Result<(Name, How), String>>;
-
-struct Mapper<'a> {
-    survey: &'a Survey,
-    rules: &'a MappingRules,
-    target: TargetNames<'a>,
-    /// Moves of earlier runs by source name.
-    earlier: HashMap<Bytes, (&'a MailboxRecord, &'a Name)>,
-    /// Target names given away, with the source name that has them.
-    taken: HashMap<Bytes, String>,
-    /// Roles given away.
-    roles: HashSet<Role>,
-    entries: Vec<Option<Entry>>,
-    conflicts: Vec<Conflict>,
-}
-
-impl<'a> Mapper<'a> {
-    fn new(survey: &'a Survey, rules: &'a MappingRules, earlier: &'a [MailboxRecord]) -> Self {
-        let moved = |record: &'a MailboxRecord| match &record.decision {
-            Decision::Move(name) => Some((key(&record.source), (record, name))),
-            Decision::Exclude(_) | Decision::Refuse(_) => None,
-        };
-        let earlier: HashMap<_, _> = earlier.iter().filter_map(moved).collect();
-        Self {
-            survey,
-            rules,
-            target: TargetNames::new(&survey.target),
-            taken: earlier.values().map(|(record, name)| (key(name), record.source.text.clone())).collect(),
-            earlier,
-            roles: HashSet::new(),
-            entries: vec![None; survey.source.mailboxes.len()],
-            conflicts: Vec::new(),
-        }
-    }
-
-    /// Rules whose target name cannot exist.
-    fn impossible_rules(&self) -> Vec<String> {
-        let maps =
-            self.rules.map.iter().map(|(source, target)| (format!("--map \"{source}={target}\""), target));
-        let into = self.rules.into.iter().map(|parent| (format!("--into \"{parent}\""), parent));
-        maps.chain(into)
-            .filter_map(|(option, name)| {
-                Some(format!("{}: {}", names::printable(&option), self.target.named(name).err()?))
-            })
-            .collect()
-    }
-
-    /// What is left out does not compete for names, unless it was copied before.
-    fn leave_out(&mut self, left_out: &[Option<String>]) {
-        for (i, rule) in left_out.iter().enumerate() {
-            let Some(rule) = rule else { continue };
-            let source = source_name(&self.survey.source.mailboxes[i].info);
-            let (decision, how) = match self.earlier.get(&key(&source)) {
-                Some((_, name)) => (Decision::Move((*name).clone()), How::Earlier),
-                None => (Decision::Exclude(rule.clone()), How::Nowhere),
-            };
-            self.entries[i] =
-                Some(Entry { source, decision, left_out: Some(rule.clone()), how, create_role: None });
-        }
-    }
-
-    /// What the journal holds stays; a rule of the person that says otherwise is a conflict.
-    fn keep_earlier(&mut self) {
-        for (i, SurveyedMailbox { info, .. }) in self.survey.source.mailboxes.iter().enumerate() {
-            let source = source_name(info);
-            let Some((_, was)) = self.earlier.get(&key(&source)).copied() else { continue };
-            let ruled = self.by_rule(info).or_else(|| self.rules.into.as_ref().and(self.by_path(info)));
-            match ruled {
-                Some(Ok((now, _))) if key(&now) != key(was) => self.conflicts.push(Conflict {
-                    source: info.text.clone(),
-                    was: was.text.clone(),
-                    now: now.text,
-                }),
-                // A rule that cannot be followed is among the problems already.
-                _ => {}
-            }
-            if self.entries[i].is_none() {
-                let decision = Decision::Move(was.clone());
-                self.entries[i] =
-                    Some(Entry { source, decision, left_out: None, how: How::Earlier, create_role: None });
-            }
-        }
-    }
-
-    fn decide(&mut self, phase: fn(&Self, &MailboxInfo) -> Finding) {
-        for (i, SurveyedMailbox { info, .. }) in self.survey.source.mailboxes.iter().enumerate() {
-            if self.entries[i].is_some() {
-                continue;
-            }
-            let (decision, how) = match phase(self, info) {
-                None => continue,
-                Some(Ok((name, how))) => match self.taken.get(&key(&name)) {
-                    // The role belongs to another mailbox: this one keeps its own name.
-                    Some(_) if matches!(how, How::Role(_)) => continue,
-                    Some(by) => (Decision::Refuse(collision(info, &name, by)), How::Nowhere),
-                    None => (Decision::Move(name), how),
-                },
-                Some(Err(why)) => (Decision::Refuse(why), How::Nowhere),
-            };
-            let create_role = match &decision {
-                Decision::Move(name) => {
-                    self.taken.insert(key(name), info.text.clone());
-                    self.role_for(info, how)
-                }
-                Decision::Exclude(_) | Decision::Refuse(_) => None,
-            };
-            self.entries[i] =
-                Some(Entry { source: source_name(info), decision, left_out: None, how, create_role });
-        }
-    }
-
-    fn nameless(&self, info: &MailboxInfo) -> Finding {
-        info.wire.is_empty().then(|| Err("the old server lists it without a name".to_owned()))
-    }
-
-    fn by_rule(&self, info: &MailboxInfo) -> Finding {
-        let (_, wanted) = self.rules.map.iter().find(|(source, _)| select::same_name(source, info))?;
-        Some(self.target.named(wanted).map(|name| (name, How::Rule)))
-    }
-
-    fn inbox(&self, info: &MailboxInfo) -> Finding {
-        let is_inbox = names::is_inbox(&info.wire) && self.rules.into.is_none();
-        is_inbox.then(|| Ok((self.target.inbox(), How::Inbox)))
-    }
-
-    fn by_role(&self, info: &MailboxInfo) -> Finding {
-        if self.rules.into.is_some() {
-            return None;
-        }
-        let role = info.role.filter(|role| CARRIED_ROLES.contains(role))?;
-        let name = self.target.with_role(role)?;
-        Some(Ok((name, How::Role(role))))
-    }
-
-    fn by_path(&self, info: &MailboxInfo) -> Finding {
-        let components = self.components(info);
-        let (joined, how) = match &self.rules.into {
-            Some(parent) => (self.target.below(parent, &components), How::Into),
-            None => (self.target.path(&components), How::SamePath),
-        };
-        let joined = joined.and_then(|name| self.target.own(name)).map(|name| (name, how));
-        Some(joined.map_err(|why| {
-            format!("{why}; choose another name with --map \"{}=…\"", names::printable(&info.text))
-        }))
-    }
-
-    /// The decoded path of a source mailbox below its personal namespace.
-    fn components(&self, info: &MailboxInfo) -> Vec<String> {
-        let abilities = &self.survey.source.abilities;
-        let space = abilities
-            .personal
-            .iter()
-            .filter(|prefix| starts_with(&info.wire, &prefix.wire, prefix.delimiter))
-            .max_by_key(|prefix| prefix.wire.len());
-        let (rest, delimiter) = match space {
-            Some(prefix) => (&info.wire[prefix.wire.len()..], prefix.delimiter.or(info.delimiter)),
-            None => (&info.wire[..], info.delimiter),
-        };
-        names::split(rest, delimiter)
-            .into_iter()
-            .map(|component| names::decode(component, abilities.utf8_names))
-            .collect()
-    }
-
-    /// The role to create a mailbox with: one that the source announces, the target lacks, and nobody has yet.
-    fn role_for(&mut self, info: &MailboxInfo, how: How) -> Option<Role> {
-        let role = info.role.filter(|role| CARRIED_ROLES.contains(role))?;
-        let wanted = matches!(how, How::SamePath | How::Rule)
-            && self.survey.target.abilities.creates_roles
-            && self.target.with_role(role).is_none();
-        (self.roles.insert(role) && wanted).then_some(role)
-    }
-
-    fn finish(self, problems: Vec<String>, remarks: Vec<String>) -> Mapping {
-        let entries: Vec<Entry> = self
-            .entries
-            .into_iter()
-            .map(|entry| entry.expect("invariant: by_path decides about whatever is left"))
-            .collect();
-        let listed: HashSet<Bytes> = entries.iter().map(|entry| key(&entry.source)).collect();
-        let mut vanished: Vec<MailboxRecord> = self
-            .earlier
-            .into_iter()
-            .filter(|(source, _)| !listed.contains(source))
-            .map(|(_, (record, _))| record.clone())
-            .collect();
-        vanished.sort_by_key(|record| record.id);
-        Mapping { entries, vanished, conflicts: self.conflicts, problems, remarks }
-    }
-}
-
 /// The key under which two names are one mailbox.
 pub(crate) fn key(name: &Name) -> Bytes {
     names::key(&name.wire, name.delimiter)
 }
 
-fn source_name(info: &MailboxInfo) -> Name {
-    Name { wire: info.wire.clone(), text: info.text.clone(), delimiter: info.delimiter }
+/// The decoded path of a listed mailbox below its personal namespace.
+fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
+    let abilities = &side.abilities;
+    let space = abilities
+        .personal
+        .iter()
+        .filter(|prefix| starts_with(&info.wire, &prefix.wire, prefix.delimiter))
+        .max_by_key(|prefix| prefix.wire.len());
+    let (rest, delimiter) = match space {
+        Some(prefix) => (&info.wire[prefix.wire.len()..], prefix.delimiter.or(info.delimiter)),
+        None => (&info.wire[..], info.delimiter),
+    };
+    names::split(rest, delimiter)
+        .into_iter()
+        .map(|component| names::decode(component, abilities.utf8_names))
+        .collect()
 }
 
 /// True when `wire` lies below `prefix`. INBOX has no case, as a prefix neither.
@@ -343,13 +173,4 @@ fn starts_with(wire: &[u8], prefix: &[u8], delimiter: Option<char>) -> bool {
     wire.len() > prefix.len()
         && (wire.starts_with(prefix)
             || names::key(wire, delimiter).starts_with(&names::key(prefix, delimiter)))
-}
-
-fn collision(info: &MailboxInfo, name: &Name, by: &str) -> String {
-    format!(
-        "it would go to “{}”, where “{}” goes already; choose another name with --map \"{}=…\"",
-        names::printable(&name.text),
-        names::printable(by),
-        names::printable(&info.text),
-    )
 }

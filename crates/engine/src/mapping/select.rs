@@ -1,9 +1,13 @@
 //! What takes part, by the servers' facts and by the person's choice.
 
+use super::components;
 use crate::config::{MappingRules, Selection};
-use crate::end::{MailboxInfo, Space};
+use crate::end::{MailboxInfo, Role, Space};
+use crate::name_rules::{folded, is_exchange};
 use crate::names;
-use crate::survey::Survey;
+use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// Near names shown for a name that does not exist.
 const NEAR_NAMES_MAX: usize = 3;
@@ -16,6 +20,20 @@ pub const OTHER_USERS: &str = "other-users";
 pub const SHARED: &str = "shared";
 /// The rule that leaves out what `--mailbox` does not name.
 pub const MAILBOX: &str = "mailbox";
+/// The rule that leaves out a mailbox that moves by another of its names.
+pub const SAME_MAILBOX: &str = "same-mailbox";
+/// The rule that leaves out views of mail that lies in other mailboxes.
+pub const VIEW: &str = "view";
+/// The rule that leaves out Exchange's folders that hold no mail.
+pub const NOT_MAIL: &str = "not-mail";
+
+/// One row for each folder of Exchange that holds no mail; `#` begins a comment.
+const EXCHANGE_FOLDERS: &str = include_str!("../../data/exchange-folders.tsv");
+
+static EXCHANGE_NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let name = |line: &str| Some(folded(line.split('\t').nth(1)?));
+    EXCHANGE_FOLDERS.lines().filter(|line| !line.starts_with('#')).filter_map(name).collect()
+});
 
 pub(super) struct Chosen {
     /// For each source mailbox the rule that leaves it out.
@@ -27,7 +45,21 @@ pub(super) struct Chosen {
 
 pub(super) fn select(survey: &Survey, rules: &MappingRules, selection: &Selection) -> Chosen {
     let infos: Vec<&MailboxInfo> = survey.source.mailboxes.iter().map(|m| &m.info).collect();
-    let left_out: Vec<_> = infos.iter().map(|info| rule_for(info, selection)).collect();
+    let by_name = |info: &MailboxInfo| {
+        let named = selection.only.iter().chain(rules.map.iter().map(|(source, _)| source));
+        named.into_iter().any(|name| same_name(name, info))
+    };
+    let rule = |info: &MailboxInfo| {
+        rule_for(info, selection)
+            .or_else(|| nature(&survey.source, info).filter(|_| !by_name(info)).map(str::to_owned))
+    };
+    let mut left_out: Vec<_> = infos.iter().map(|info| rule(info)).collect();
+    for i in 0..left_out.len() {
+        let twin = survey.source.mailboxes[i].same_as;
+        if left_out[i].is_none() && twin.is_some_and(|twin| left_out[twin].is_none()) {
+            left_out[i] = Some(SAME_MAILBOX.to_owned());
+        }
+    }
     let named = selection
         .only
         .iter()
@@ -68,6 +100,31 @@ fn rule_for(info: &MailboxInfo, selection: &Selection) -> Option<String> {
     Some(format!("exclude:{glob}"))
 }
 
+/// The rule that leaves out a mailbox for what it is; a mailbox that the person names is never asked about.
+fn nature(side: &SideSurvey, info: &MailboxInfo) -> Option<&'static str> {
+    if is_view(side, info) {
+        return Some(VIEW);
+    }
+    let path = if is_exchange(&side.abilities) { components(side, info) } else { Vec::new() };
+    let first = path.first().filter(|_| info.role.is_none())?;
+    EXCHANGE_NAMES.contains(&folded(first)).then_some(NOT_MAIL)
+}
+
+/// `\All`, `\Flagged` and `\Important` are almost certainly views (RFC 6154, 2; RFC 8457). One that holds more messages than
+/// all other mailboxes together holds some that lie nowhere else, and is none.
+fn is_view(side: &SideSurvey, info: &MailboxInfo) -> bool {
+    let says_so = |info: &MailboxInfo| matches!(info.role, Some(Role::All | Role::Flagged | Role::Important));
+    if !says_so(info) {
+        return false;
+    }
+    let moves = |mailbox: &&SurveyedMailbox| {
+        mailbox.info.space == Space::Personal && mailbox.info.selectable && !says_so(&mailbox.info)
+    };
+    let others =
+        side.mailboxes.iter().filter(moves).filter_map(|mailbox| Some(mailbox.info.counts?.messages));
+    info.counts.is_none_or(|counts| counts.messages <= others.fold(0, u64::saturating_add))
+}
+
 fn unknown(option: &str, name: &str, infos: &[&MailboxInfo]) -> String {
     let near = near(name, infos);
     let hint = if near.is_empty() {
@@ -100,4 +157,21 @@ fn doubled(rules: &MappingRules) -> impl Iterator<Item = String> + '_ {
         let (_, first) = rules.map[..i].iter().find(|(s, t)| s == source && t != target)?;
         Some(format!("--map names \"{source}\" twice, for \"{first}\" and for \"{target}\""))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_exchange_folders_is_well_formed_and_there_once() {
+        let mut seen = HashSet::new();
+        for line in EXCHANGE_FOLDERS.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [kind, name, languages] = fields[..] else { panic!("{line}") };
+            assert!(![kind, name, languages].iter().any(|field| field.is_empty()), "{line}");
+            assert!(seen.insert(folded(name)), "twice: {line}");
+        }
+        assert_eq!(EXCHANGE_NAMES.len(), seen.len(), "no row is passed over");
+    }
 }

@@ -2,10 +2,11 @@
 //! baseline before the first APPEND (law 5).
 
 use super::make::sound;
+use super::strangers::Strangers;
 use super::{MailboxStep, Plan, answers};
 use crate::end::{Opened, TargetSession};
 use crate::error::{EndError, Error, Question, RefusalClass};
-use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxRecord, Note, Side};
+use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxRecord, Name, Note, Side};
 use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
@@ -18,7 +19,7 @@ use std::collections::HashMap;
 /// Makes the target ready for the transfer. Mailboxes that hold mail already are looked at before anything is
 /// created, so that a question leaves the target untouched. `records` come from [`super::save`].
 ///
-/// A mailbox that the server will not create, open, or list back under its name becomes [`Decision::Refuse`] in
+/// A mailbox that the server will not create, open, or list back becomes [`Decision::Refuse`] in
 /// the journal with the server's words, and the others go on. A mailbox that has a baseline keeps it and is not
 /// opened: what changed in it since is found by the transfer.
 ///
@@ -41,8 +42,9 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     look_at(target, journal, there.collect(), in_use).await?;
     ask_about_mail(plan, &work)?;
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
-    work.sort_by_key(|task| names::split(&task.step.target.wire, task.step.target.delimiter).len());
-    let made = create(target, journal, work.iter_mut().filter(|task| task.step.create).collect()).await?;
+    work.sort_by_key(|task| names::split(&task.name.wire, task.name.delimiter).len());
+    let missing = work.iter_mut().filter(|task| task.step.create).collect();
+    let made = create(target, journal, plan, missing).await?;
     let new = made.into_iter().filter(|task| task.step.baseline_needed);
     look_at(target, journal, new.collect(), in_use).await?;
     ask_about_mail(plan, &work)?;
@@ -56,9 +58,11 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
 }
 
 /// One step with its record, and what its target mailbox showed when it was opened.
-struct Task<'a> {
-    step: &'a MailboxStep,
+pub(super) struct Task<'a> {
+    pub(super) step: &'a MailboxStep,
     record: &'a MailboxRecord,
+    /// The target mailbox, as the server lists it.
+    pub(super) name: Name,
     facts: Option<EpochFacts>,
     /// Nothing below is ours.
     start: Key,
@@ -68,7 +72,14 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
     let records: HashMap<_, _> = records.iter().map(|record| (key(&record.source), record)).collect();
     let task = |step: &'a MailboxStep| {
         let record = *records.get(&key(&step.record.source))?;
-        (record.decision == step.record.decision).then_some(Task { step, record, facts: None, start: Key(1) })
+        let name = step.target.clone();
+        (record.decision == step.record.decision).then_some(Task {
+            step,
+            record,
+            name,
+            facts: None,
+            start: Key(1),
+        })
     };
     let missing = |step: &MailboxStep| Error::Settings {
         what: format!(
@@ -86,7 +97,7 @@ async fn look_at<T: TargetSession, J: Journal>(
     tasks: Vec<&mut Task<'_>>,
     in_use: InUse,
 ) -> Result<(), Error> {
-    let names: Vec<Bytes> = tasks.iter().map(|task| task.step.target.wire.clone()).collect();
+    let names: Vec<Bytes> = tasks.iter().map(|task| task.name.wire.clone()).collect();
     let opened = target.open_each(&names).await.map_err(Error::Target)?;
     for (task, opened) in tasks.into_iter().zip(opened) {
         match or_refusal(opened, in_use)? {
@@ -107,7 +118,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     in_use: InUse,
 ) -> Result<(), Error> {
     if opened.uids_not_sticky {
-        let text = format!("“{}” gives its messages new UIDs in every session", task.step.target.text);
+        let text = format!("“{}” gives its messages new UIDs in every session", task.name.text);
         note(journal, task, "uid_not_sticky", text).await?;
     }
     let mut facts = opened.facts;
@@ -140,7 +151,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
 /// its UIDNEXT, which some servers tell too high or too low.
 async fn after_the_last<T: TargetSession>(target: &mut T, task: &Task<'_>) -> Result<Option<Key>, EndError> {
     // Opened again: others were opened since.
-    let listing = target.open_and_list(&task.step.target.wire).await?;
+    let listing = target.open_and_list(&task.name.wire).await?;
     let complete = listing.is_complete();
     Ok(listing.keys.last().filter(|_| complete).map(|last| Key(last.0.saturating_add(1))))
 }
@@ -152,7 +163,7 @@ async fn uid_next<T: TargetSession>(
     task: &Task<'_>,
     facts: &EpochFacts,
 ) -> Result<Option<Key>, EndError> {
-    match target.counts(&task.step.target.wire).await {
+    match target.counts(&task.name.wire).await {
         Ok(counts) if counts.uid_validity.is_none_or(|epoch| epoch == facts.uid_validity) => {
             if counts.uid_next.is_some() {
                 return Ok(counts.uid_next);
@@ -161,7 +172,7 @@ async fn uid_next<T: TargetSession>(
         Ok(_) | Err(EndError::Refused { .. }) => {}
         Err(error) => return Err(error),
     }
-    let listing = target.open_and_list(&task.step.target.wire).await?;
+    let listing = target.open_and_list(&task.name.wire).await?;
     let highest = || listing.keys.last().map_or(Key(1), |last| Key(last.0.saturating_add(1)));
     Ok(listing.is_complete().then(highest))
 }
@@ -173,7 +184,7 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     }
     let holding = |task: &Task<'_>| {
         let messages = task.facts.as_ref()?.exists;
-        (messages > 0).then(|| (task.step.target.text.clone(), messages))
+        (messages > 0).then(|| (task.name.text.clone(), messages))
     };
     let mailboxes: Vec<_> = work.iter().filter_map(holding).collect();
     if mailboxes.is_empty() {
@@ -182,49 +193,91 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
 }
 
-/// Creates mailboxes, in this order; the result has those that the server made under the name asked for.
+/// Creates mailboxes, in this order; the result has those that the server made, by the names it lists them under.
 async fn create<'t, 'a, T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
+    plan: &Plan,
     tasks: Vec<&'t mut Task<'a>>,
 ) -> Result<Vec<&'t mut Task<'a>>, Error> {
-    let wanted: Vec<_> = tasks.iter().map(|t| (t.step.target.wire.clone(), t.step.create_role)).collect();
+    let wanted: Vec<_> = tasks.iter().map(|t| (t.name.wire.clone(), t.step.create_role)).collect();
     let outcomes = target.create_each(&wanted).await.map_err(Error::Target)?;
+    let mut strange = Strangers::of(plan);
     let mut made = Vec::with_capacity(tasks.len());
     for (task, outcome) in tasks.into_iter().zip(outcomes) {
-        if is_made(target, journal, task, or_refusal(outcome, InUse::IsTrouble)?).await? {
-            made.push(task);
+        let mut outcome = or_refusal(outcome, InUse::IsTrouble)?;
+        if let Err(words) = outcome {
+            outcome = create_otherwise(target, journal, task, words).await?;
+        }
+        let why = match outcome {
+            Ok(listed) => strange.take(target, task, listed).await?.err(),
+            Err(words) => {
+                let asked = names::printable(&task.step.target.text);
+                Some(format!("the new server does not create “{asked}”: {words}"))
+            }
+        };
+        match why {
+            Some(why) => refuse(journal, task, why).await?,
+            None => {
+                keep_name(target, journal, task).await?;
+                made.push(task);
+            }
         }
     }
     Ok(made)
 }
 
-/// False if the server would not create the mailbox, or gave it another name.
-async fn is_made<T: TargetSession, J: Journal>(
+/// Tries without the role, then with the spare name: the name it is listed under, or the words for the first refusal.
+async fn create_otherwise<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
-    task: &Task<'_>,
-    mut outcome: Result<Bytes, String>,
-) -> Result<bool, Error> {
-    let asked = &task.step.target;
-    if let (Err(words), Some(role)) = (&outcome, task.step.create_role) {
-        let text = format!("“{}” was created without \\{}: {words}", asked.text, role.as_str());
-        outcome = or_refusal(target.create(&asked.wire, None).await, InUse::IsTrouble)?;
-        if outcome.is_ok() {
+    task: &mut Task<'_>,
+    words: String,
+) -> Result<Result<Bytes, String>, Error> {
+    if let Some(role) = task.step.create_role {
+        let made = or_refusal(target.create(&task.name.wire, None).await, InUse::IsTrouble)?;
+        if made.is_ok() {
+            let text = format!("“{}” was created without \\{}: {words}", task.name.text, role.as_str());
             note(journal, task, "role_not_given", text).await?;
+            return Ok(made);
         }
     }
-    let why = match outcome {
-        Ok(listed) if names::key(&listed, asked.delimiter) == key(asked) => return Ok(true),
-        Ok(listed) => format!(
-            "the new server made “{}” where “{}” was asked for; that mailbox stays empty. Choose another name with --map",
-            names::printable(&names::decode(&listed, target.abilities().utf8_names)),
-            names::printable(&asked.text)
-        ),
-        Err(words) => format!("the new server does not create “{}”: {words}", names::printable(&asked.text)),
+    // A mailbox that has a baseline has its name.
+    let spare = task.step.spare.as_ref().filter(|_| task.step.baseline_needed);
+    let Some(spare) = spare else { return Ok(Err(words)) };
+    let Ok(listed) = or_refusal(target.create(&spare.wire, task.step.create_role).await, InUse::IsTrouble)?
+    else {
+        return Ok(Err(words));
     };
-    refuse(journal, task, why).await?;
-    Ok(false)
+    let text = format!(
+        "the new server refused “{}” ({words}); the mailbox is called “{}” there",
+        task.name.text, spare.text
+    );
+    note(journal, task, "renamed", text).await?;
+    task.name = spare.clone();
+    Ok(Ok(listed))
+}
+
+/// A mailbox is known by the name under which the server lists it.
+async fn keep_name<T: TargetSession, J: Journal>(
+    target: &T,
+    journal: &J,
+    task: &mut Task<'_>,
+) -> Result<(), Error> {
+    if key(&task.name) == key(&task.step.target) {
+        return Ok(());
+    }
+    if !task.step.spare.as_ref().is_some_and(|spare| key(spare) == key(&task.name)) {
+        let text = format!(
+            "the new server lists “{}” where “{}” was created; the mail goes there",
+            names::decode(&task.name.wire, target.abilities().utf8_names),
+            task.step.target.text
+        );
+        note(journal, task, "renamed", text).await?;
+    }
+    let record = MailboxRecord { decision: Decision::Move(task.name.clone()), ..task.record.clone() };
+    journal.save_mailboxes(&[record]).await?;
+    Ok(())
 }
 
 /// A subscription that fails does not keep mail from moving.
@@ -234,11 +287,11 @@ async fn subscribe<T: TargetSession, J: Journal>(
     tasks: &[&Task<'_>],
 ) -> Result<(), Error> {
     let wanted: Vec<&&Task<'_>> = tasks.iter().filter(|task| task.step.subscribe).collect();
-    let names: Vec<Bytes> = wanted.iter().map(|task| task.step.target.wire.clone()).collect();
+    let names: Vec<Bytes> = wanted.iter().map(|task| task.name.wire.clone()).collect();
     let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
     for (task, outcome) in wanted.into_iter().zip(outcomes) {
         if let Err(words) = or_refusal(outcome, InUse::IsTrouble)? {
-            let text = format!("“{}” could not be subscribed: {words}", task.step.target.text);
+            let text = format!("“{}” could not be subscribed: {words}", task.name.text);
             note(journal, task, "subscribe_failed", text).await?;
         }
     }

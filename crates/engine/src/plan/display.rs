@@ -138,14 +138,15 @@ impl Row {
 
 /// The role as the RFC writes it: `\Sent`.
 pub(super) fn attribute(role: Role) -> String {
-    let word = role.as_str();
-    format!("\\{}{}", word[..1].to_ascii_uppercase(), &word[1..])
+    format!("\\{}", role.capitalised())
 }
 
 fn note(step: &MailboxStep) -> String {
     let mut words = Vec::new();
     match step.how {
         How::Role(role) => words.push(attribute(role)),
+        How::RoleByName(role) => words.push(format!("{} by name", attribute(role))),
+        How::Renamed => words.push("renamed".to_owned()),
         How::Rule => words.push("--map".to_owned()),
         How::Earlier | How::Into | How::Inbox | How::SamePath | How::Nowhere => {}
     }

@@ -97,18 +97,19 @@ fn targets(steps: &[MailboxStep], findings: &mut Vec<LintFinding>) {
         if step.target.wire.is_empty() || step.record.source.wire.is_empty() {
             findings.push(LintFinding::Nameless);
         }
-        if let Some(first) = seen.get(&key(&step.target)) {
-            findings.push(LintFinding::OneTarget {
-                first: first.record.source.text.clone(),
-                second: step.record.source.text.clone(),
-                target: target.clone(),
-            });
+        for name in std::iter::once(&step.target).chain(&step.spare) {
+            if let Some(first) = seen.insert(key(name), step) {
+                findings.push(LintFinding::OneTarget {
+                    first: first.record.source.text.clone(),
+                    second: step.record.source.text.clone(),
+                    target: name.text.clone(),
+                });
+            }
         }
         let inbox_made = step.create && names::is_inbox(&step.target.wire);
-        if inbox_made || (step.create_role.is_some() && !step.create) {
+        if inbox_made || ((step.create_role.is_some() || step.spare.is_some()) && !step.create) {
             findings.push(LintFinding::Creation { target });
         }
-        seen.insert(key(&step.target), step);
     }
 }
 

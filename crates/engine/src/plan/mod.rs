@@ -7,6 +7,7 @@ mod doubt;
 mod json;
 mod lint;
 mod make;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -14,14 +15,18 @@ use crate::config::{MappingRules, Settings};
 use crate::end::{Role, Space};
 use crate::error::Question;
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
-use crate::mapping::{Entry, How, Mapping, NOT_SELECTABLE, key};
+use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
-use std::collections::HashMap;
+use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
 
 pub use carry_out::carry_out;
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
+
+/// Names written out in one remark.
+const NAMES_SHOWN_MAX: usize = 5;
 
 /// What will be done for one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ pub struct Plan {
     pub existing: Option<Existing>,
     /// The rules that led to it; pinned in the journal.
     pub rules: MappingRules,
+    /// Keys of the mailboxes that the target listed ([`names::key`]).
+    pub there: HashSet<Bytes>,
 }
 
 /// One mailbox that moves.
@@ -63,6 +70,8 @@ pub struct MailboxStep {
     pub create: bool,
     /// It is created with this role.
     pub create_role: Option<Role>,
+    /// The name to create it with if the server refuses the first one.
+    pub spare: Option<Name>,
     /// It is subscribed.
     pub subscribe: bool,
     /// What the target mailbox holds now; `None` if it is missing or could not be counted.
@@ -170,6 +179,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
         room: RoomCheck::default(),
         existing: settings.existing,
         rules: settings.mapping.clone(),
+        there: survey.target.by_key().into_keys().collect(),
     };
     let records: HashMap<_, _> = known.mailboxes.iter().map(|record| (key(&record.source), record)).collect();
     let there = survey.target.by_key();
@@ -200,6 +210,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.totals = totals(&plan.steps);
     plan.room = room(&plan.steps, &survey.target, known);
     plan.will_not_move = will_not_move(&plan.refused, &others);
+    plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
     plan.remarks.extend(remarks(&plan, survey));
     plan.questions = questions(&plan, settings);
     if known.mailboxes.is_empty() && !settings.accept_will_not_move {
@@ -238,6 +249,7 @@ fn step(
         how: entry.how,
         create,
         create_role: entry.create_role.filter(|_| create),
+        spare: entry.spare.clone().filter(|_| create),
         // Once only: a subscription that a person removes later stays removed (law 8).
         subscribe: mailbox.info.subscribed && baseline_needed && !there.is_some_and(|info| info.subscribed),
         holds: there
@@ -305,6 +317,25 @@ fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<
     list
 }
 
+/// Mailboxes that are left out for what they seem to be, where mail is in them or may be.
+fn left_for_what_they_are(excluded: &[LeftOut]) -> Vec<WillNotMove> {
+    let seems = |left: &LeftOut| match left.rule.as_str() {
+        VIEW => Some("it shows mail that lies in other mailboxes"),
+        NOT_MAIL => Some("Exchange keeps no mail in it"),
+        _ => None,
+    };
+    let holds = |left: &&LeftOut| left.record.messages != Some(0);
+    excluded
+        .iter()
+        .filter(holds)
+        .filter_map(|left| {
+            let name = names::printable(&left.record.source.text);
+            let reason = format!("{}; --mailbox or --map \"{name}=…\" moves it", seems(left)?);
+            Some(WillNotMove { what: format!("mailbox “{name}”"), count: left.record.messages, reason })
+        })
+        .collect()
+}
+
 fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
     let mut questions = Vec::new();
     let holding: Vec<(String, u64)> = plan
@@ -330,12 +361,7 @@ fn answers(existing: Option<Existing>) -> bool {
 
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
-    let dangling =
-        plan.excluded.iter().filter(|left| left.record.subscribed && left.rule == NOT_SELECTABLE).count();
-    if dangling > 0 {
-        remarks
-            .push(format!("{dangling} subscriptions name mailboxes that hold no mail; they are not carried"));
-    }
+    remarks.extend(dangling(&plan.excluded));
     for step in plan.steps.iter().filter(|step| step.trouble.is_some()) {
         remarks.push(format!(
             "“{}” could not be opened and is tried again: {}",
@@ -381,6 +407,19 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         remarks.push(short_of_room(&plan.room));
     }
     remarks
+}
+
+/// Subscriptions to names that no mail can be in.
+fn dangling(excluded: &[LeftOut]) -> Option<String> {
+    let dangling = excluded.iter().filter(|left| left.record.subscribed && left.rule == NOT_SELECTABLE);
+    let names: Vec<String> =
+        dangling.map(|left| format!("“{}”", names::printable(&left.record.source.text))).collect();
+    let shown = names.iter().take(NAMES_SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let more = if names.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
+    let amount = display::amount(names.len() as u64, "subscription names", "subscriptions name");
+    (!names.is_empty()).then(|| {
+        format!("{amount} no mailbox that holds mail ({shown}{more}); such subscriptions are not carried")
+    })
 }
 
 fn short_of_room(room: &RoomCheck) -> String {

@@ -122,7 +122,9 @@ async fn of_target<S: Source, T: Target, J: Journal>(
         };
         match read {
             Ok(octets) => return Ok(octets),
-            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => return Ok(None),
+            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => {
+                return Ok(None);
+            }
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     }
@@ -148,7 +150,9 @@ async fn of_source<S: Source, T: Target, J: Journal>(
             Ok(Some(body)) => return Ok(Some(whole(&body).await.map_err(Error::Source)?)),
             // Left out, or refused.
             Ok(None) => {}
-            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => return Ok(None),
+            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => {
+                return Ok(None);
+            }
             Err(error) => losses.at_source(ctx, sessions, error).await?,
         }
     }

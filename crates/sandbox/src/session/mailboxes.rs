@@ -3,6 +3,7 @@
 use super::{Done, Selected, Session, bad, no, ok};
 use crate::account::{MailboxSnapshot, canonical};
 use crate::fault::{Fault, Occasion};
+use crate::profile::Childless;
 use crate::reader::Word;
 use crate::world::Asked;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,19 +12,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) fn list(&self, user: &str, subscribed_only: bool, words: &[Word]) -> Vec<u8> {
         let texts: Vec<String> = words.iter().filter_map(Word::text).collect();
         let returns = words.iter().any(|w| matches!(w, Word::List(_)));
+        let selects = matches!(words.first(), Some(Word::List(_)));
         let pattern = texts.get(1).cloned().unwrap_or_default();
         let verb = if subscribed_only { "LSUB" } else { "LIST" };
         let d = char::from(self.profile().delimiter);
         if pattern.is_empty() {
             return format!("* LIST (\\Noselect) \"{d}\" \"\"\r\n").into_bytes();
         }
-        let special = self.profile().special_use;
+        let (special, childless) = (self.profile().special_use, self.profile().childless);
         let lines = self.sandbox.with(user, |account| {
             let listed = account.mailboxes.values().filter(|m| matches(&pattern, &m.name, d));
-            let listed = listed.filter(|m| !subscribed_only || m.subscribed);
+            let listed = listed.filter(|m| !(subscribed_only || selects) || m.subscribed);
             let line = |m: &MailboxSnapshot| {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
+                let is_childless = match childless {
+                    Childless::None => false,
+                    Childless::Inbox => m.name == "INBOX",
+                    Childless::All => true,
+                };
+                attributes.extend(is_childless.then(|| "\\Noinferiors".to_owned()));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
                 let name = m.name.replace('"', "\\\"");
                 (m.name.clone(), format!("* {verb} ({}) \"{d}\" \"{name}\"\r\n", attributes.join(" ")))
@@ -51,9 +59,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let profile = self.profile();
         let d = char::from(profile.delimiter);
+        let name = profile.creates_as.map_or(name.clone(), |made| made(&name));
         let allowed = name.starts_with(profile.prefix) || canonical(&name) == "INBOX";
-        if !allowed || name.is_empty() || name.split(d).any(str::is_empty) {
+        let refused = name.contains(|c| profile.refuse_in_names.contains(c));
+        if !allowed || refused || name.is_empty() || name.split(d).any(str::is_empty) {
             return no("[CANNOT] not with this name");
+        }
+        let below = |file: &str| name.strip_prefix(file).is_some_and(|rest| rest.starts_with(d));
+        let is_file = |m: &str| match profile.childless {
+            Childless::None => false,
+            Childless::Inbox => m == "INBOX" && below(m),
+            // A folder for children is no mailbox, and a mailbox no folder.
+            Childless::All => below(m) || m.strip_prefix(&*name).is_some_and(|rest| rest.starts_with(d)),
+        };
+        let in_the_way = self.sandbox.with(user, |a| a.mailboxes.keys().any(|m| is_file(m)));
+        if in_the_way == Some(true) {
+            return no("[CANNOT] mail and mailboxes are kept apart here");
         }
         match self.sandbox.with(user, |a| a.create(&name, role)) {
             Some(true) => ok("done"),

@@ -30,6 +30,8 @@ pub(super) struct Behaviour {
     pub(super) refuse_create: bool,
     /// CREATE makes this mailbox instead.
     pub(super) created_as: Option<Bytes>,
+    /// The name asked for is not listed after CREATE.
+    pub(super) silent: bool,
 }
 
 /// A session of either kind on one account.
@@ -172,7 +174,7 @@ impl TargetSession for FakeEnd {
         }
         let name = behaviour.created_as.unwrap_or_else(|| mailbox.clone());
         self.side = self.side.clone().wire(name.clone());
-        Ok(name)
+        Ok(if behaviour.silent { Bytes::new() } else { name })
     }
     async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
         self.say("SUBSCRIBE", mailbox);

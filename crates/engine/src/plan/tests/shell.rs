@@ -176,9 +176,10 @@ async fn mail_that_comes_between_plan_and_execution_is_asked_about_too() {
 #[tokio::test]
 async fn a_mailbox_that_is_not_created_is_refused_and_the_others_go_on() {
     let mut source = FakeEnd::new(slash().mailbox("A").mailbox("B").mailbox("C"));
-    let mut target = FakeEnd::new(slash())
+    let mut target = FakeEnd::new(slash().mailbox("Hers"))
         .behave("A", |b| b.refuse_create = true)
-        .behave("B", |b| b.created_as = Some("b".into()));
+        .behave("A~559a", |b| b.refuse_create = true)
+        .behave("B", |b| b.created_as = Some("Hers".into()));
     let journal = FakeJournal::default();
     run(&mut source, &mut target, &journal, &settings()).await.unwrap();
     let reason = |name| match journal.record(name).decision {
@@ -186,13 +187,50 @@ async fn a_mailbox_that_is_not_created_is_refused_and_the_others_go_on() {
         other => panic!("{other:?}"),
     };
     assert!(reason("A").contains("NO Invalid mailbox name"), "{}", reason("A"));
-    assert!(reason("B").contains("made “b” where “B” was asked for"), "{}", reason("B"));
+    assert!(reason("B").contains("made “Hers” where “B” was asked for"), "{}", reason("B"));
     assert!(matches!(journal.record("C").decision, Decision::Move(_)));
     assert_eq!(journal.tables().baselines.len(), 2, "INBOX and C");
     // The next run tries again.
     target.behaviour.clear();
     run(&mut source, &mut target, &journal, &settings()).await.unwrap();
     assert!(matches!(journal.record("A").decision, Decision::Move(_)));
+}
+
+#[tokio::test]
+async fn a_name_that_the_server_refuses_is_replaced_by_the_one_kept_for_it() {
+    let mut source = FakeEnd::new(slash().mailbox("A"));
+    let mut target = FakeEnd::new(slash()).behave("A", |b| b.refuse_create = true);
+    let journal = FakeJournal::default();
+    run(&mut source, &mut target, &journal, &settings()).await.unwrap();
+    assert_eq!(target.writes(), ["CREATE A", "CREATE A~559a"]);
+    assert!(matches!(journal.record("A").decision, Decision::Move(name) if name.text == "A~559a"));
+    let note = journal.tables().notes[0].clone();
+    assert_eq!(note.kind, "renamed");
+    assert!(note.text.contains("refused “A” (NO Invalid mailbox name)"), "{}", note.text);
+    // The next run knows it by that name.
+    let mut target = FakeEnd::new(slash().mailbox("A~559a"));
+    let plan = run(&mut source, &mut target, &journal, &settings()).await.unwrap();
+    assert!(target.writes().is_empty() && plan.steps.iter().any(|step| step.target.text == "A~559a"));
+}
+
+#[tokio::test]
+async fn a_mailbox_is_known_by_the_name_that_the_server_lists() {
+    let mut source = FakeEnd::new(slash().mailbox("Foo.").mailbox("Bar."));
+    let mut target = FakeEnd::new(slash())
+        .behave("Foo.", |b| b.created_as = Some("foo".into()))
+        // Seen only when everything is listed.
+        .behave("Bar.", |b| (b.created_as, b.silent) = (Some("bar".into()), true));
+    let journal = FakeJournal::default();
+    run(&mut source, &mut target, &journal, &settings()).await.unwrap();
+    for (name, listed) in [("Foo.", "foo"), ("Bar.", "bar")] {
+        assert!(
+            matches!(journal.record(name).decision, Decision::Move(name) if name.text == listed),
+            "{name}"
+        );
+    }
+    let texts: Vec<String> = journal.tables().notes.iter().map(|note| note.text.clone()).collect();
+    assert!(texts.iter().any(|text| text.contains("lists “foo” where “Foo.” was created")), "{texts:?}");
+    assert_eq!(journal.tables().baselines.len(), 3);
 }
 
 #[tokio::test]
@@ -242,8 +280,9 @@ async fn another_mapping_on_an_old_journal_is_refused_with_the_difference() {
         let map = maps.iter().map(|(s, t)| ((*s).to_owned(), (*t).to_owned())).collect();
         Settings { mapping: MappingRules { map, into: None }, ..accepting.clone() }
     };
-    run(&mut source, &mut target, &journal, &mapped(&[("A", "Alt")])).await.unwrap();
-    for other in [mapped(&[("A", "Anders")]), mapped(&[])] {
+    // Two for one name: the second is refused.
+    run(&mut source, &mut target, &journal, &mapped(&[("A", "Alt"), ("x.y", "Alt")])).await.unwrap();
+    for other in [mapped(&[("A", "Anders"), ("x.y", "Alt")]), mapped(&[])] {
         let error = make(&mut source, &mut target, &journal, &other, InUse::Fails).await.unwrap_err();
         assert!(matches!(&error, Error::Journal(JournalError::OtherSettings { .. })), "{error}");
         assert!(error.to_string().contains("“A” went to “Alt”"), "{error}");

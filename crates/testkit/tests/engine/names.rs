@@ -1,0 +1,120 @@
+//! Names that a server does not take as they are: nothing is refused for its name, every mailbox is known by the name that the
+//! server lists, and the next run sends nothing.
+
+use crate::late::{DATE, message};
+use crate::wire::{USER, World};
+use bytes::Bytes;
+use mailhaul_engine::journal::State;
+use mailhaul_sandbox::{Childless, Profile};
+use std::collections::BTreeMap;
+
+/// One message in each mailbox, moved and proven in a world like this; a second run sends nothing.
+async fn moved(profile: Profile, at_target: &[&str], mailboxes: &[&str]) -> World {
+    let world = World::new(profile);
+    for name in at_target {
+        world.target.create(USER, name, None, true);
+    }
+    for (n, name) in mailboxes.iter().enumerate() {
+        world.source.create(USER, name, None, true);
+        world.source.deliver(USER, name, Bytes::from(message(n as i64)), "\\Seen", DATE);
+    }
+    for _ in 0..2 {
+        assert_eq!(world.migrate().await.left, []);
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, mailboxes.len())]));
+        assert_eq!(world.target.counters().appended, mailboxes.len() as u64);
+        assert_eq!(world.report().await.exit_code(), 0);
+    }
+    world
+}
+
+/// The messages of a source mailbox lie in this one.
+fn lies_in(world: &World, source: &str, target: &str) {
+    let octets = |server: &mailhaul_sandbox::Sandbox, name: &str| crate::wire::octets(server, name);
+    assert_eq!(octets(&world.source, source), octets(&world.target, target), "{source}");
+}
+
+/// The names in the report, and its remarks.
+async fn told(world: &World) -> (Vec<(String, Option<String>)>, Vec<String>) {
+    let report = world.report().await;
+    let names = report
+        .mailboxes
+        .iter()
+        .map(|m| (m.totals.mailbox.source.text.clone(), m.target_name().map(str::to_owned)))
+        .collect();
+    (names, report.remarks.shown.iter().map(|note| note.text.clone()).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_the_server_changes_without_a_word_is_taken_as_listed_and_told() {
+    let profile = Profile { creates_as: Some(|name| name.to_uppercase()), ..Profile::default() };
+    let world = moved(profile, &[], &["Foo", "Bar", "Bar/x"]).await;
+    lies_in(&world, "Foo", "FOO");
+    lies_in(&world, "Bar/x", "BAR/X");
+    let (names, remarks) = told(&world).await;
+    assert!(names.contains(&("Foo".into(), Some("FOO".into()))), "{names:?}");
+    assert!(remarks.iter().any(|r| r.contains("lists “FOO” where “Foo” was created")), "{remarks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_refused_is_replaced_by_the_one_kept_for_it() {
+    let world = moved(
+        Profile { refuse_in_names: ".é", ..Profile::default() },
+        &[],
+        &["Kunden", "Kunden/example.org", "v1.0", "v1.0/x"],
+    )
+    .await;
+    let (names, remarks) = told(&world).await;
+    let target = |source: &str| {
+        let found = names.iter().find(|(name, _)| name == source).unwrap();
+        found.1.clone().unwrap()
+    };
+    assert!(target("Kunden/example.org").starts_with("Kunden/example_org~"), "{names:?}");
+    assert!(target("v1.0").starts_with("v1_0~") && target("v1.0/x").starts_with("v1_0_x~"), "{names:?}");
+    for source in ["Kunden", "Kunden/example.org", "v1.0", "v1.0/x"] {
+        lies_in(&world, source, &target(source));
+    }
+    assert_eq!(remarks.iter().filter(|remark| remark.contains("refused “")).count(), 3, "{remarks:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_of_an_inbox_without_children_lie_beside_it() {
+    let world = moved(
+        Profile { childless: Childless::Inbox, ..Profile::default() },
+        &["Here"],
+        &["INBOX/Sub", "INBOX/Here"],
+    )
+    .await;
+    lies_in(&world, "INBOX/Sub", "Sub");
+    let (names, _) = told(&world).await;
+    let here = names.iter().find(|(source, _)| source == "INBOX/Here").and_then(|(_, target)| target.clone());
+    assert!(here.as_ref().is_some_and(|name| name.starts_with("Here~")), "{names:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_mailbox_is_a_file_the_mail_of_a_parent_lies_below_it() {
+    let profile = Profile { childless: Childless::All, ..Profile::default() };
+    let world = moved(profile, &["Sent"], &["P", "P/x", "Sent/2019"]).await;
+    lies_in(&world, "P", "P/_mail");
+    lies_in(&world, "P/x", "P/x");
+    lies_in(&world, "Sent/2019", "Sent_2019");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_files_and_folders_are_not_known_beforehand_the_second_name_is_used() {
+    // The account is new: INBOX alone says nothing of the others.
+    let profile = Profile { childless: Childless::All, ..Profile::default() };
+    let world = moved(profile, &[], &["P", "P/x"]).await;
+    lies_in(&world, "P", "P");
+    let (names, _) = told(&world).await;
+    let child = names.iter().find(|(source, _)| source == "P/x").and_then(|(_, target)| target.clone());
+    assert!(child.as_ref().is_some_and(|name| name.starts_with("P_x~")), "{names:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_is_subscribed_by_the_name_that_it_has_there() {
+    let profile = Profile { creates_as: Some(|name| name.to_uppercase()), ..Profile::default() };
+    let world = moved(profile, &[], &["Foo"]).await;
+    let subscribed: Vec<String> =
+        world.target.snapshot(USER).into_iter().filter(|m| m.subscribed).map(|m| m.name).collect();
+    assert_eq!(subscribed, ["FOO"]);
+}
