@@ -7,6 +7,7 @@ use super::{How, components, key};
 use crate::end::Space;
 use crate::journal::{Decision, Name};
 use crate::names;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// The component for the mail of a mailbox that cannot hold mail and children.
@@ -65,9 +66,8 @@ impl Mapper<'_> {
                 if let Some(index) = node.mailbox {
                     let path = self.settle(index, &node, parents.contains(&node.source));
                     placed.entry(node.source).or_insert(Level { path, why: None });
-                } else if !placed.contains_key(&node.source) {
-                    let level = self.passable(&node);
-                    placed.insert(node.source, level);
+                } else if let Entry::Vacant(vacant) = placed.entry(node.source.clone()) {
+                    vacant.insert(self.passable(&node));
                 }
             }
         }

@@ -267,7 +267,7 @@ async fn keep_name<T: TargetSession, J: Journal>(
     if key(&task.name) == key(&task.step.target) {
         return Ok(());
     }
-    if !task.step.spare.as_ref().is_some_and(|spare| key(spare) == key(&task.name)) {
+    if task.step.spare.as_ref().is_none_or(|spare| key(spare) != key(&task.name)) {
         let text = format!(
             "the new server lists “{}” where “{}” was created; the mail goes there",
             names::decode(&task.name.wire, target.abilities().utf8_names),
