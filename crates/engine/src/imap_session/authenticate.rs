@@ -23,26 +23,31 @@ enum Attempt {
     Refused(Refusal),
 }
 
+/// What an account is opened with, from whoever has it.
+pub(super) async fn secret(account: &ImapAccount) -> Result<Secret, EndError> {
+    let none = |what| EndError::NoCredentials { server: account.endpoint.authority(), what };
+    account.credentials.secret().await.map_err(none)
+}
+
 impl Raw {
-    /// Logs in. `without`: capabilities to ignore.
-    pub(super) async fn login(&mut self, account: &ImapAccount, without: &[String]) -> Result<(), EndError> {
+    /// Logs in with `secret`. `without`: capabilities to ignore.
+    pub(super) async fn login(
+        &mut self,
+        account: &ImapAccount,
+        without: &[String],
+        secret: &Secret,
+    ) -> Result<(), EndError> {
         let announced = self.capabilities().await?;
         let kept = announced.iter().filter(|n| !without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(n)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(LiteralMode::Synchronizing);
-        let secret = self.secret(account).await?;
-        let Err(error) = self.log_in_with(account, &capabilities, &secret).await else { return Ok(()) };
-        let is_refused_token = matches!((&error, &secret), (EndError::LoginRefused { .. }, Secret::Token(_)));
-        if is_refused_token && account.credentials.refused(&secret).await {
-            let fresh = self.secret(account).await?;
+        let Err(error) = self.log_in_with(account, &capabilities, secret).await else { return Ok(()) };
+        let is_refused_token = matches!((&error, secret), (EndError::LoginRefused { .. }, Secret::Token(_)));
+        if is_refused_token && account.credentials.refused(secret).await {
+            let fresh = self::secret(account).await?;
             return self.log_in_with(account, &capabilities, &fresh).await;
         }
         Err(error)
-    }
-
-    async fn secret(&self, account: &ImapAccount) -> Result<Secret, EndError> {
-        let none = |what| EndError::NoCredentials { server: self.server.clone(), what };
-        account.credentials.secret().await.map_err(none)
     }
 
     /// Tries the mechanisms that fit `secret`, the strongest first, until the server knows one.

@@ -1,7 +1,7 @@
 //! From a host name to a connection that is logged in: greeting, STARTTLS, the login, ID, NAMESPACE, COMPRESS.
 
 use super::driver::Driver;
-use super::{Link, personal};
+use super::{Link, authenticate, personal};
 use crate::config::{ImapAccount, Security};
 use crate::end::{Abilities, Compression};
 use crate::error::{EndError, RefusalClass};
@@ -64,6 +64,8 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     let Opener { account, limits, dialer, .. } = opener;
     let endpoint = &account.endpoint;
     let server = endpoint.authority();
+    // Before the connection: somebody may have to log in with a browser, and servers wait for nobody.
+    let secret = authenticate::secret(account).await?;
     let mut stream = net::dial(dialer, endpoint, limits).await?;
     if endpoint.security == Security::Tls {
         stream = net::encrypt(stream, endpoint, account.identities(), limits).await?;
@@ -78,7 +80,7 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     raw.heard.greeting = greeting.display_text();
     if condition != Condition::PreAuth {
         raw.identify_first(account).await?;
-        raw.login(account, &opener.without).await?;
+        raw.login(account, &opener.without, &secret).await?;
     }
     raw.into_link(opener).await
 }

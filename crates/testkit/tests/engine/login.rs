@@ -7,7 +7,9 @@ use mailhaul_engine::config::{
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::{Opener, open};
 use mailhaul_engine::limits::Limits;
+use mailhaul_engine::net::Dialer;
 use mailhaul_sandbox::{Profile, Sandbox, ScramLie};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 const ALL: &[&str] =
@@ -260,4 +262,30 @@ async fn nobody_logs_in_for_another_where_that_cannot_be_said_or_is_not_allowed(
     let (error, judged) = failure(&server, &opener).await;
     assert!(error.to_string().contains("divides the two names"), "{error}");
     assert_eq!(judged, 1, "nothing more was sent");
+}
+
+/// Gives its secret only while nothing was dialled.
+struct BeforeDialling(Arc<AtomicUsize>);
+
+impl Credentials for BeforeDialling {
+    fn secret(&self) -> SecretFuture<'_> {
+        assert_eq!(self.0.load(Ordering::SeqCst), 0, "a connection is open already");
+        Box::pin(async { Ok(Secret::Password(PASSWORD.to_owned().into())) })
+    }
+}
+
+#[tokio::test]
+async fn no_connection_waits_for_somebody_who_has_to_be_asked() {
+    let server = server(&["PLAIN"]);
+    let mut opener = opener(&server);
+    let Dialer::InProcess(dial) = opener.dialer.clone() else { panic!("no pipe") };
+    let dialled = Arc::new(AtomicUsize::new(0));
+    opener.account.credentials = Arc::new(BeforeDialling(dialled.clone()));
+    let count = dialled.clone();
+    opener.dialer = Dialer::InProcess(Arc::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        dial()
+    }));
+    open(&opener).await.unwrap();
+    assert_eq!(dialled.load(Ordering::SeqCst), 1);
 }
