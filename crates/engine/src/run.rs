@@ -121,7 +121,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
-        days::forecast(&ctx, planned.1.totals.octets);
+        days::forecast(&ctx, planned.1.totals.octets).await?;
         Ok(planned)
     }
 
@@ -219,7 +219,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
-        days::forecast(ctx, octets);
+        days::forecast(ctx, octets).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
         let moving = in_plan(&jobs(ctx).await?, &plan);

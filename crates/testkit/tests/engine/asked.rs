@@ -288,6 +288,16 @@ async fn what_another_run_of_the_day_moved_counts_too() {
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 18)]));
     assert!(began.elapsed() >= 23 * HOUR, "{:?}", began.elapsed());
     assert_eq!(waits(&told, WaitReason::Day).len(), 1, "{told:?}");
+    let forecast = told.iter().find_map(|event| match event {
+        Progress::Forecast { seconds, .. } => Some(*seconds),
+        _ => None,
+    });
+    let seconds = forecast.expect("of what is left, with what is spent");
+    assert!(
+        seconds.abs_diff(began.elapsed().as_secs()) < 7200,
+        "{seconds} s told, {:?} taken",
+        began.elapsed()
+    );
     let spent = |n: &Note| n.kind.starts_with("spent:");
     assert!(world.notes().await.iter().any(spent), "for the next run");
     assert!(
