@@ -55,6 +55,8 @@ pub struct Context<S, T, J> {
     pub unexplained: Unexplained,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
+    /// The source may be asked for octets once more, where what was read back disagrees with what was fetched.
+    pub reads_source: bool,
     /// Rung whenever messages were stored: the verifier has work.
     pub stored: Notify,
     /// The longest time from gate to answer seen on this target, in milliseconds; 0 before the first.

@@ -531,6 +531,12 @@ pub trait TargetSession: Send + 'static {
         depth: Depth,
         out: mpsc::Sender<Seen>,
     ) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// The octets of one message of the open mailbox; `None` where it is not there or longer than `octets_max`.
+    fn octets(
+        &mut self,
+        uid: Key,
+        octets_max: u64,
+    ) -> impl Future<Output = Result<Option<Bytes>, EndError>> + Send;
     /// Removes messages of a mailbox that this migration appended: sets `\Deleted` on each (only where its
     /// MODSEQ is still the one given, if the server can do that), then expunges exactly those by UID. Returns the
     /// UIDs that are gone. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.

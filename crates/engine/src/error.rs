@@ -236,6 +236,11 @@ impl EndError {
         }
     }
 
+    /// The mailbox is held by another session.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if refusal.class == RefusalClass::InUse)
+    }
+
     /// True when the connection is gone and another one may serve.
     pub fn is_connection(&self) -> bool {
         matches!(

@@ -16,12 +16,14 @@ pub enum Grade {
     Exact,
     /// The same but for line ends, or for newlines at the very end.
     Newline,
+    /// Other octets that say the same ([`crate::semantic`]); in what they differ is kept with the item.
+    Semantic,
     /// Other octets: an exception that a person must look at.
     Damaged,
 }
 
 impl Grade {
-    /// Grades what was read back against what was fetched.
+    /// Grades what was read back against what was fetched, by digests alone: never [`Grade::Semantic`].
     pub fn of(fetched: &Fingerprint, read: &Fingerprint) -> Self {
         #[cfg(mailhaul_mutants)]
         if crate::mutants::Mutant::NoDigest.is_on() {
@@ -41,13 +43,14 @@ impl Grade {
         match self {
             Self::Exact => "exact",
             Self::Newline => "newline",
+            Self::Semantic => "semantic",
             Self::Damaged => "damaged",
         }
     }
 
     /// Reads the word that [`Grade::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Exact, Self::Newline, Self::Damaged].into_iter().find(|g| g.as_str() == word)
+        [Self::Exact, Self::Newline, Self::Semantic, Self::Damaged].into_iter().find(|g| g.as_str() == word)
     }
 }
 

@@ -184,6 +184,43 @@ impl TargetSession for ImapTargetSession {
         }
     }
 
+    async fn octets(&mut self, uid: Key, octets_max: u64) -> Result<Option<Bytes>, EndError> {
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let silence = self.0.limits().silence;
+        let command = Command::uid_fetch(&uid_set([uid]).to_string(), "(UID BODY.PEEK[])");
+        self.0.send(command, "UID FETCH", silence, sink);
+        let (mut octets, mut whole, mut fits) = (Vec::new(), None, true);
+        loop {
+            match items.recv().await {
+                Some(Item::BodyStart) => octets.clear(),
+                // What is too long is read to its end and dropped.
+                Some(Item::Chunk(piece)) => {
+                    fits &= octets.len() as u64 + piece.len() as u64 <= octets_max;
+                    if fits {
+                        octets.extend_from_slice(&piece);
+                    }
+                }
+                Some(Item::Data(Untagged::Fetch(fetch))) if fetch.uid.map(key) == Some(uid) => {
+                    whole = match &fetch.body {
+                        WireBody::Literal(_) if fits => Some(Bytes::from(std::mem::take(&mut octets))),
+                        WireBody::Quoted(quoted) if quoted.len() as u64 <= octets_max => {
+                            Some(Bytes::copy_from_slice(quoted))
+                        }
+                        _ => whole,
+                    };
+                }
+                Some(Item::Done { status: Status::Ok, .. }) => return Ok(whole),
+                Some(Item::Done { status, text, .. }) => {
+                    let (server, refusal) = (self.0.server().to_owned(), quirks::refusal(status, &text));
+                    return Err(EndError::Refused { server, doing: "UID FETCH", refusal });
+                }
+                Some(Item::Lost(error)) => return Err(error),
+                Some(_) => {}
+                None => return Err(self.0.lost("UID FETCH")),
+            }
+        }
+    }
+
     async fn remove(&mut self, mailbox: &Bytes, uids: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
         if !self.0.capabilities().uidplus() {
             return Err(EndError::Unsupported {

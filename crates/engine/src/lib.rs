@@ -38,6 +38,7 @@ pub mod report;
 mod reread;
 pub mod run;
 pub mod seats;
+pub mod semantic;
 pub mod survey;
 #[cfg(test)]
 mod survey_testing;

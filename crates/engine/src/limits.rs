@@ -71,6 +71,12 @@ pub struct Limits {
     pub back_off_min: Duration,
     /// Longest wait before connecting again.
     pub back_off_max: Duration,
+    /// Longest wait before asking again for a mailbox that another session holds.
+    pub in_use_wait_max: Duration,
+    /// A mailbox that another session still holds after this long, before anything is sent, is left for this run.
+    pub in_use_give_up: Duration,
+    /// Octets of a message up to which it is compared in its meaning, where octets disagree: it is held twice in memory then.
+    pub compare_octets_max: u64,
     /// Without trouble for this long, one connection more is asked for, up to the number wanted.
     pub connections_calm: Duration,
     /// The same at most, however often one more was refused: each time it doubles.
@@ -133,6 +139,9 @@ impl Default for Limits {
             lease_margin: Duration::from_secs(30),
             back_off_min: Duration::from_secs(1),
             back_off_max: Duration::from_secs(300),
+            compare_octets_max: 32 * MIB,
+            in_use_wait_max: Duration::from_secs(15),
+            in_use_give_up: Duration::from_secs(180),
             connections_calm: Duration::from_secs(60),
             connections_calm_max: Duration::from_secs(3600),
             connections_one_trouble: Duration::from_secs(10),

@@ -9,16 +9,16 @@ use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
-use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
+use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
-use crate::progress::{Bus, Progress, Stage};
+use crate::progress::{Bus, Progress, Stage, WaitReason};
 use crate::quirks;
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::seats::Seats;
-use crate::survey::Survey;
+use crate::survey::{InUse, Survey};
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// One account pair and its journal.
@@ -115,9 +116,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Looks at both accounts and says what would be done. Nothing is changed, on the servers or in the journal.
     pub async fn plan(&self) -> Result<(Survey, Plan), Error> {
-        let ctx = self.context(RunId(0));
+        let ctx = self.context(RunId(0), false);
         let mut sessions = self.first_sessions(&ctx).await?;
-        let planned = self.make_plan(&ctx, &mut sessions).await;
+        let planned = self.make_plan(&ctx, &mut sessions, InUse::IsTrouble).await;
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
@@ -128,7 +129,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run(MIGRATE).await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, true);
         let result = self.migrate_in(&ctx).await;
         self.finish(&ctx, result).await
     }
@@ -137,14 +138,14 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// `look` says. Nothing is changed on the servers.
     pub async fn verify(&self, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run("verify").await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, look != SourceLook::Nothing);
         let result = self.verify_in(&ctx, level, look).await;
         self.finish(&ctx, result).await
     }
 
     /// How many messages [`Migration::undo`] would remove at most, by mailbox.
     pub async fn undo_preview(&self) -> Result<Vec<(MailboxRecord, u64)>, Error> {
-        let ctx = self.context(RunId(0));
+        let ctx = self.context(RunId(0), false);
         let mut counts = Vec::new();
         for job in jobs(&ctx).await? {
             let count = undo::preview(&ctx, &job).await?;
@@ -158,14 +159,14 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Removes from the target what this migration put there and nobody changed since.
     pub async fn undo(&self) -> Result<UndoEnd, Error> {
         let run = self.journal.begin_run("undo").await?;
-        let ctx = self.context(run);
+        let ctx = self.context(run, false);
         let result = self.undo_in(&ctx).await;
         let outcome = if result.is_ok() { "done" } else { "failed" };
         self.journal.end_run(run, outcome).await?;
         result
     }
 
-    fn context(&self, run: RunId) -> Ctx<S, T, J> {
+    fn context(&self, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
         let cancel = self.cancel.child_token();
         let waits = Arc::<Waits>::default();
         Arc::new(Context {
@@ -184,6 +185,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             waits,
             unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
+            reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
             settle_known_ms: AtomicU64::new(0),
@@ -201,6 +203,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
+        in_use: InUse,
     ) -> Result<(Survey, Plan), Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Survey });
         sessions.source(ctx).await?;
@@ -208,7 +211,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (Some(source), Some(target)) = (&mut sessions.source, &mut sessions.target) else {
             return Err(Error::Interrupted);
         };
-        plan::make(source, target, &self.journal, &self.settings).await
+        plan::make(source, target, &self.journal, &self.settings, in_use).await
     }
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
@@ -240,15 +243,25 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// Plans, and makes the target ready. A server that asks for patience, or is in trouble that may pass, gets it: nothing is
-    /// sent yet, and all of it may be done again.
+    /// sent yet, and all of it may be done again. A mailbox that another session holds is waited for, but not for ever: then
+    /// the others move without it.
     async fn prepare(
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
     ) -> Result<(Survey, Plan), Error> {
         let mut losses = Losses::new(ctx);
+        let began = Instant::now();
         loop {
-            match self.prepare_once(ctx, sessions).await {
+            let patient = began.elapsed() < ctx.settings.limits.in_use_give_up;
+            let in_use = if patient { InUse::Fails } else { InUse::IsTrouble };
+            match self.prepare_once(ctx, sessions, in_use).await {
+                Err(Error::Source(error)) if error.is_in_use() => {
+                    await_unlocked(ctx, Side::Source, &error).await?
+                }
+                Err(Error::Target(error)) if error.is_in_use() => {
+                    await_unlocked(ctx, Side::Target, &error).await?
+                }
                 Err(Error::Source(error)) if may_pass(&error) => {
                     losses.at_source(ctx, sessions, error).await?;
                 }
@@ -264,15 +277,16 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
+        in_use: InUse,
     ) -> Result<(Survey, Plan), Error> {
-        let (survey, plan) = self.make_plan(ctx, sessions).await?;
+        let (survey, plan) = self.make_plan(ctx, sessions, in_use).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
         let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records).await?;
+        plan::carry_out(target, &self.journal, &plan, &records, in_use).await?;
         Ok((survey, plan))
     }
 
@@ -333,6 +347,15 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ended?;
         Ok(end)
     }
+}
+
+/// Waits before a mailbox that another session holds is asked for again.
+async fn await_unlocked<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    side: Side,
+    error: &EndError,
+) -> Result<(), Error> {
+    ctx.wait(side, WaitReason::Trouble, &error.to_string(), ctx.settings.limits.in_use_wait_max).await
 }
 
 /// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.

@@ -71,6 +71,15 @@ impl SideSurvey {
     }
 }
 
+/// What a mailbox is to the survey and the plan that another session holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// A reason to ask again later: the whole fails, and nothing was changed.
+    Fails,
+    /// Trouble of this mailbox, which is left for this run.
+    IsTrouble,
+}
+
 /// Looks at both sides. The two are asked at the same time.
 ///
 /// # Errors
@@ -79,20 +88,22 @@ impl SideSurvey {
 pub async fn survey<S: SourceSession, T: TargetSession>(
     source: &mut S,
     target: &mut T,
+    in_use: InUse,
 ) -> Result<Survey, Error> {
-    let old = async { survey_source(source).await.map_err(Error::Source) };
-    let new = async { survey_target(target).await.map_err(Error::Target) };
+    let old = async { survey_source(source, in_use).await.map_err(Error::Source) };
+    let new = async { survey_target(target, in_use).await.map_err(Error::Target) };
     let (source, target) = try_join(old, new).await?;
     Ok(Survey { source, target })
 }
 
 /// A mailbox that the server would not open does not stop the survey: its trouble is kept with it.
-async fn survey_source<S: SourceSession>(session: &mut S) -> Result<SideSurvey, EndError> {
+async fn survey_source<S: SourceSession>(session: &mut S, in_use: InUse) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     refuse_gmail(&abilities)?;
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
-        && let Ok(opened) = or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await)?
+        && let Ok(opened) =
+            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, in_use)?
     {
         listed.push(unlisted_inbox(&listed, &opened));
     }
@@ -100,7 +111,7 @@ async fn survey_source<S: SourceSession>(session: &mut S) -> Result<SideSurvey, 
     let mut side = SideSurvey::new(abilities, room, listed);
     for mailbox in &mut side.mailboxes {
         if mailbox.info.selectable && mailbox.info.counts.is_none() {
-            match or_trouble(session.open(&mailbox.info.wire).await)? {
+            match or_trouble(session.open(&mailbox.info.wire).await, in_use)? {
                 Ok(opened) => mailbox.info.counts = Some(counts_of(&opened)),
                 Err(words) => mailbox.trouble = Some(words),
             }
@@ -110,11 +121,12 @@ async fn survey_source<S: SourceSession>(session: &mut S) -> Result<SideSurvey, 
 }
 
 /// Target mailboxes are not opened here: the plan counts those it needs.
-async fn survey_target<T: TargetSession>(session: &mut T) -> Result<SideSurvey, EndError> {
+async fn survey_target<T: TargetSession>(session: &mut T, in_use: InUse) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
-        && let Ok(opened) = or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await)?
+        && let Ok(opened) =
+            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, in_use)?
     {
         listed.push(unlisted_inbox(&listed, &opened));
     }
@@ -183,13 +195,21 @@ fn counts_of(opened: &Opened) -> MailboxCounts {
 }
 
 /// Separates a refusal that concerns one mailbox, kept as text, from failures that end the survey.
-pub(crate) fn or_trouble<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, EndError> {
+pub(crate) fn or_trouble<V>(
+    outcome: Result<V, EndError>,
+    in_use: InUse,
+) -> Result<Result<V, String>, EndError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(EndError::Refused { server, doing, refusal }) => {
             let words = refusal.to_string();
             let error = EndError::Refused { server, doing, refusal };
-            if error.reach().scope <= Scope::Mailbox { Ok(Err(words)) } else { Err(error) }
+            let of_mailbox = error.reach().scope <= Scope::Mailbox;
+            if of_mailbox && !(error.is_in_use() && in_use == InUse::Fails) {
+                Ok(Err(words))
+            } else {
+                Err(error)
+            }
         }
         Err(error) => Err(error),
     }

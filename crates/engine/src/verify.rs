@@ -6,6 +6,7 @@ mod ghosts;
 mod hold;
 mod moved;
 mod presence;
+mod weigh;
 
 pub use presence::presence;
 
@@ -15,7 +16,7 @@ use crate::context::{Context, at};
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::Grade;
-use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin, Reason, Side, State};
+use crate::journal::{Change, Item, ItemId, Journal, JournalError, Ladder, Origin, Side, State};
 use crate::message::Key;
 use crate::pacer::Pacer;
 use crate::progress::Progress;
@@ -302,7 +303,10 @@ fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
         return Judged::Agrees(Box::new(change));
     }
     let Some(measured) = seen.measured else { return Judged::NothingRead };
-    let grade = Grade::of(&sent.fetched, &measured.fingerprint);
+    let mut grade = Grade::of(&sent.fetched, &measured.fingerprint);
+    if grade == Grade::Damaged && weigh::was_weighed(item, &measured.fingerprint) {
+        grade = Grade::Semantic;
+    }
     #[cfg(mailhaul_mutants)]
     let grade = if crate::mutants::Mutant::TrustSize.is_on() && seen.octets == sent.fetched.octets {
         Grade::Exact
@@ -386,38 +390,9 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
         let Some(item) = items.get(&seen.uid) else { continue };
         match judge(item, &seen, Depth::Octets) {
             Judged::Agrees(change) => conclude(ctx, &mut vec![*change]).await?,
-            Judged::Disagrees => damaged(ctx, job, item, &seen).await?,
+            Judged::Disagrees => weigh::weigh(ctx, sessions, job, item, &seen).await?,
             Judged::NothingRead => {}
         }
     }
-    Ok(())
-}
-
-async fn damaged<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-    item: &Item,
-    seen: &Seen,
-) -> Result<(), Error> {
-    let (fetched, read) = (
-        item.sent.as_ref().map_or(0, |s| s.fetched.octets),
-        seen.measured.map_or(0, |m| m.fingerprint.octets),
-    );
-    let text = format!(
-        "the new server gives other octets than were sent: {fetched} octets fetched, {read} read back from UID {} of \
-         {}",
-        seen.uid, job.target.text
-    );
-    let mut change = Change::to(item.id, State::Exception).because(Reason::new("damaged", text.clone()));
-    change.read_back = Some(read_back(seen));
-    change.grade = Some(Grade::Damaged);
-    change.read_at = item.place;
-    let mut changes = vec![change];
-    conclude(ctx, &mut changes).await?;
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let (mailbox, key, kind) = (item.id.mailbox.0, item.id.key.0, "damaged".to_owned());
-    ctx.bus.tell(Progress::Exception { mailbox, key, kind, text });
     Ok(())
 }

@@ -141,8 +141,9 @@ impl MailboxSnapshot {
         let uid = self.uid_next;
         self.uid_next += 1;
         let NewMessage { octets, flags, internal_date } = message;
-        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date, mod_seq: 0 });
-        self.touch(|m| m.uid == uid);
+        self.highest_mod_seq += 1;
+        let mod_seq = self.highest_mod_seq;
+        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date, mod_seq });
         uid
     }
 

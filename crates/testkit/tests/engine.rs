@@ -55,5 +55,7 @@ mod real_servers;
 mod refusals;
 #[path = "engine/second_pass.rs"]
 mod second_pass;
+#[path = "engine/semantic.rs"]
+mod semantic;
 #[path = "engine/wire.rs"]
 mod wire;

@@ -352,6 +352,10 @@ impl TargetSession for MemorySession {
         }
         Ok(())
     }
+    async fn octets(&mut self, uid: Key, octets_max: u64) -> Result<Option<Bytes>, EndError> {
+        let octets = self.mailbox("UID FETCH")?.messages.get(&uid.0).map(|message| message.octets.clone());
+        Ok(octets.filter(|octets| octets.len() as u64 <= octets_max))
+    }
     async fn remove(&mut self, mailbox: &Bytes, uids: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
         self.check("UID EXPUNGE")?;
         let mut account = self.mail.account();

@@ -10,6 +10,7 @@ use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
 use crate::quirks;
+use crate::survey::InUse;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::collections::HashMap;
@@ -22,12 +23,14 @@ use std::collections::HashMap;
 /// opened: what changed in it since is found by the transfer.
 ///
 /// # Errors
-/// An open question, a failed connection, a throttling server, the journal's errors.
+/// An open question, a failed connection, a throttling server, the journal's errors; a mailbox that another session
+/// holds, where `in_use` says so: nothing was sent then, and all of it may be done again.
 pub async fn carry_out<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     plan: &Plan,
     records: &[MailboxRecord],
+    in_use: InUse,
 ) -> Result<(), Error> {
     sound(plan)?;
     if let Some(question) = plan.questions.first() {
@@ -35,13 +38,13 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     }
     let mut work = pair(plan, records)?;
     let there = work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed);
-    look_at(target, journal, there.collect()).await?;
+    look_at(target, journal, there.collect(), in_use).await?;
     ask_about_mail(plan, &work)?;
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
     work.sort_by_key(|task| names::split(&task.step.target.wire, task.step.target.delimiter).len());
     let made = create(target, journal, work.iter_mut().filter(|task| task.step.create).collect()).await?;
     let new = made.into_iter().filter(|task| task.step.baseline_needed);
-    look_at(target, journal, new.collect()).await?;
+    look_at(target, journal, new.collect(), in_use).await?;
     ask_about_mail(plan, &work)?;
     let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
     // Together, so that they share the journal's waits for the disk, and those for the server.
@@ -81,12 +84,13 @@ async fn look_at<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     tasks: Vec<&mut Task<'_>>,
+    in_use: InUse,
 ) -> Result<(), Error> {
     let names: Vec<Bytes> = tasks.iter().map(|task| task.step.target.wire.clone()).collect();
     let opened = target.open_each(&names).await.map_err(Error::Target)?;
     for (task, opened) in tasks.into_iter().zip(opened) {
-        match or_refusal(opened)? {
-            Ok(opened) => keep_facts(target, journal, task, opened).await?,
+        match or_refusal(opened, in_use)? {
+            Ok(opened) => keep_facts(target, journal, task, opened, in_use).await?,
             Err(words) => {
                 refuse(journal, task, format!("the new server does not open it: {words}")).await?;
             }
@@ -100,6 +104,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     journal: &J,
     task: &mut Task<'_>,
     opened: Opened,
+    in_use: InUse,
 ) -> Result<(), Error> {
     if opened.uids_not_sticky {
         let text = format!("“{}” gives its messages new UIDs in every session", task.step.target.text);
@@ -107,7 +112,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     }
     let mut facts = opened.facts;
     if facts.uid_next.is_none() {
-        facts.uid_next = match or_refusal(uid_next(target, task, &facts).await)? {
+        facts.uid_next = match or_refusal(uid_next(target, task, &facts).await, in_use)? {
             Ok(Some(next)) => Some(next),
             Ok(None) => {
                 let why = "the new server gives no UIDNEXT and no complete listing".to_owned();
@@ -120,7 +125,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     }
     if facts.exists > 0 {
         let told = facts.uid_next.unwrap_or(Key(1));
-        match or_refusal(after_the_last(target, task).await)? {
+        match or_refusal(after_the_last(target, task).await, in_use)? {
             Ok(after) => task.start = after.unwrap_or(told),
             Err(words) => {
                 return refuse(journal, task, format!("the new server does not list it: {words}")).await;
@@ -187,7 +192,7 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
     let outcomes = target.create_each(&wanted).await.map_err(Error::Target)?;
     let mut made = Vec::with_capacity(tasks.len());
     for (task, outcome) in tasks.into_iter().zip(outcomes) {
-        if is_made(target, journal, task, or_refusal(outcome)?).await? {
+        if is_made(target, journal, task, or_refusal(outcome, InUse::IsTrouble)?).await? {
             made.push(task);
         }
     }
@@ -204,7 +209,7 @@ async fn is_made<T: TargetSession, J: Journal>(
     let asked = &task.step.target;
     if let (Err(words), Some(role)) = (&outcome, task.step.create_role) {
         let text = format!("“{}” was created without \\{}: {words}", asked.text, role.as_str());
-        outcome = or_refusal(target.create(&asked.wire, None).await)?;
+        outcome = or_refusal(target.create(&asked.wire, None).await, InUse::IsTrouble)?;
         if outcome.is_ok() {
             note(journal, task, "role_not_given", text).await?;
         }
@@ -232,7 +237,7 @@ async fn subscribe<T: TargetSession, J: Journal>(
     let names: Vec<Bytes> = wanted.iter().map(|task| task.step.target.wire.clone()).collect();
     let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
     for (task, outcome) in wanted.into_iter().zip(outcomes) {
-        if let Err(words) = or_refusal(outcome)? {
+        if let Err(words) = or_refusal(outcome, InUse::IsTrouble)? {
             let text = format!("“{}” could not be subscribed: {words}", task.step.target.text);
             note(journal, task, "subscribe_failed", text).await?;
         }
@@ -269,12 +274,13 @@ async fn note<J: Journal>(journal: &J, task: &Task<'_>, kind: &str, text: String
 }
 
 /// A refusal takes one mailbox with it, unless it is about the whole account: no room, wait, log in again.
-fn or_refusal<V>(outcome: Result<V, EndError>) -> Result<Result<V, String>, Error> {
+fn or_refusal<V>(outcome: Result<V, EndError>, in_use: InUse) -> Result<Result<V, String>, Error> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(EndError::Refused { refusal, .. }) if refusal.class == RefusalClass::Quota => {
             Err(Error::Full { refusal })
         }
+        Err(error) if error.is_in_use() && in_use == InUse::Fails => Err(Error::Target(error)),
         Err(EndError::Refused { refusal, .. })
             if quirks::patience(refusal.class).is_none() && refusal.class != RefusalClass::Login =>
         {

@@ -32,7 +32,7 @@ pub const CODES: &[CodeRow] = &[
     code("THROTTLED", RefusalClass::Throttled(None), "Gmail"),
     vague("UNAVAILABLE", RefusalClass::Unavailable, "RFC 5530"),
     code("INUSE", RefusalClass::InUse, "RFC 5530"),
-    code("SERVERBUG", RefusalClass::ServerBug, "RFC 5530"),
+    vague("SERVERBUG", RefusalClass::ServerBug, "RFC 5530"),
     code("CORRUPTION", RefusalClass::Damaged, "RFC 5530"),
     code("EXPUNGEISSUED", RefusalClass::Expunged, "RFC 5530"),
     code("TRYCREATE", RefusalClass::NoMailbox, "RFC 9051"),

@@ -9,6 +9,7 @@ use super::{
     FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT, Times, exception_path,
 };
 use crate::error::Error;
+use crate::identity::Grade;
 use crate::journal::{
     Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunRecord,
     Side,
@@ -232,6 +233,7 @@ fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: b
         missing_at_target: sum(&|m| m.missing_at_target),
         refused_mailboxes: count(&MailboxEntry::is_refused_with_mail),
         unannounced_differences: sum(&MailboxEntry::unannounced_differences),
+        semantic: totals.walked.of(&Bucket::Verified(Grade::Semantic)),
     }
 }
 

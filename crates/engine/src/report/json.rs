@@ -104,7 +104,6 @@ pub(crate) struct TallyJson {
 struct VerifiedJson {
     exact: u64,
     newline: u64,
-    /// Grades below `newline` need `--repair`, which no version knows yet.
     semantic: u64,
 }
 
@@ -115,7 +114,7 @@ impl TallyJson {
             verified: VerifiedJson {
                 exact: tally.of(&Bucket::Verified(Grade::Exact)),
                 newline: tally.of(&Bucket::Verified(Grade::Newline)),
-                semantic: 0,
+                semantic: tally.of(&Bucket::Verified(Grade::Semantic)),
             },
             stored: tally.of(&Bucket::Stored),
             already_there: tally.of(&Bucket::AlreadyThere),

@@ -64,6 +64,12 @@ impl Report {
                 "differences",
                 "of flags or dates: see the report",
             ),
+            (
+                outcome.semantic,
+                "message was",
+                "messages were",
+                "written otherwise by the new server, saying the same: the manifest has what differs in each",
+            ),
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
@@ -116,6 +122,10 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
     let mut rows = vec![
         (grade(Grade::Exact), "read back, every octet the same".to_owned()),
         (grade(Grade::Newline), "read back, the same but for line ends".to_owned()),
+        (
+            grade(Grade::Semantic),
+            "read back, written otherwise by the new server; they say the same".to_owned(),
+        ),
         (tally.of(&Bucket::Stored), "on the new server, not read back".to_owned()),
         (tally.of(&Bucket::AlreadyThere), "on the new server before".to_owned()),
         (tally.of(&Bucket::Merged), "merged by the new server with an equal message".to_owned()),

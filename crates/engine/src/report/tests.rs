@@ -71,7 +71,8 @@ async fn every_state_has_its_place_in_a_sum_that_closes() {
 }
 
 fn any_state() -> impl Strategy<Value = (State, Option<Grade>, Option<&'static str>)> {
-    let grade = prop_oneof![Just(Grade::Exact), Just(Grade::Newline), Just(Grade::Damaged)];
+    let grade =
+        prop_oneof![Just(Grade::Exact), Just(Grade::Newline), Just(Grade::Semantic), Just(Grade::Damaged)];
     let kind = prop_oneof![Just("refused"), Just(DAMAGED), Just(ABSENT), Just("since")];
     (proptest::sample::select(&State::ALL[..]), proptest::option::of(grade), proptest::option::of(kind))
 }

@@ -268,7 +268,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn grade() -> impl Strategy<Value = Option<Grade>> {
-        proptest::option::of(prop_oneof![Just(Grade::Exact), Just(Grade::Newline), Just(Grade::Damaged)])
+        proptest::option::of(prop_oneof![
+            Just(Grade::Exact),
+            Just(Grade::Newline),
+            Just(Grade::Semantic),
+            Just(Grade::Damaged)
+        ])
     }
 
     fn kind() -> impl Strategy<Value = Option<String>> {

@@ -60,6 +60,8 @@ pub struct Outcome {
     pub refused_mailboxes: u64,
     /// Differences of flags or dates that nobody was told of before.
     pub unannounced_differences: u64,
+    /// Messages that the target wrote otherwise; they say the same.
+    pub semantic: u64,
 }
 
 impl Outcome {
@@ -79,6 +81,7 @@ impl Outcome {
             missing_at_target: 0,
             refused_mailboxes: 0,
             unannounced_differences: 0,
+            semantic: 0,
         }
     }
 
@@ -96,8 +99,11 @@ impl Outcome {
         self.mailboxes == 0 || open.iter().any(|n| *n > 0)
     }
 
-    fn needs_a_person(&self) -> bool {
-        self.exceptions > 0 || self.refused_mailboxes > 0 || self.unannounced_differences > 0
+    /// A person must look before the old account is closed, though everything is accounted for.
+    pub fn needs_a_person(&self) -> bool {
+        [self.exceptions, self.refused_mailboxes, self.unannounced_differences, self.semantic]
+            .iter()
+            .any(|n| *n > 0)
     }
 
     /// The word.

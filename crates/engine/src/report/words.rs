@@ -310,6 +310,10 @@ fn fates(tally: &Tally) -> Vec<String> {
             "read back from the new account in a session that had not stored them, with the same octets",
         ),
         (grade(Grade::Newline), "read back likewise, with the same octets but for line ends"),
+        (
+            grade(Grade::Semantic),
+            "read back likewise, with other octets that say the same; the manifest has what differs in each",
+        ),
         (tally.of(&Bucket::Stored), "confirmed by the new server and not read back octet for octet"),
         (tally.of(&Bucket::AlreadyThere), "in the new account before, recognised by their content"),
         (tally.of(&Bucket::Merged), "merged by the new server with an equal message"),

@@ -264,11 +264,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return None;
         }
         let mut lines = String::new();
-        // From the last on, so that each number is right when it is told.
-        for (i, _) in selected.told.iter().enumerate().rev().filter(|(_, uid)| !now.contains(uid)) {
+        // UIDs ascend. From the last on, so that each number is right when it is told.
+        let gone = |uid: &u32| now.binary_search(uid).is_err();
+        for (i, _) in selected.told.iter().enumerate().rev().filter(|(_, uid)| gone(uid)) {
             lines += &format!("* {} EXPUNGE\r\n", i + 1);
         }
-        if now.len() > selected.told.iter().filter(|uid| now.contains(uid)).count() {
+        if now.len() > selected.told.iter().filter(|uid| !gone(uid)).count() {
             lines += &format!("* {} EXISTS\r\n", now.len());
         }
         selected.told = now;

@@ -285,6 +285,17 @@ impl Dovecot {
         }
     }
 
+    /// Locks the INBOX of an account in mbox format, as another session that writes there would, until the returned
+    /// lock is dropped. Dovecot must lock with a file before it writes (`mbox_write_locks = dotlock fcntl`).
+    ///
+    /// # Errors
+    /// If the lock cannot be made: it is held, or the account has no folder yet.
+    pub fn lock_mbox_inbox(&self, user: &str) -> io::Result<MboxLock> {
+        let path = self.folders.mail.path().join(user).join("inbox.lock");
+        fs::File::create_new(&path)?;
+        Ok(MboxLock { path })
+    }
+
     /// The file of its configuration, for Dovecot's own tools.
     #[must_use]
     pub fn config(&self) -> PathBuf {
@@ -399,6 +410,18 @@ protocol imap {{
     config.push_str(&options.extra);
     config.push('\n');
     Ok(config)
+}
+
+/// A mailbox in mbox format that nobody else may write to.
+#[derive(Debug)]
+pub struct MboxLock {
+    path: PathBuf,
+}
+
+impl Drop for MboxLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
 }
 
 fn special_use(mailboxes: &[(&str, &str)]) -> String {

@@ -82,6 +82,7 @@ impl World {
             clock: Default::default(),
             probe,
             exceptions: Some(self.folder.path().join("exceptions")),
+            reads_source: true,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
         };

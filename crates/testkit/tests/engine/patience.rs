@@ -143,6 +143,33 @@ async fn a_server_that_says_in_progress_for_ten_minutes_is_not_given_up_at_any_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lock_that_another_session_holds_for_a_minute_costs_the_wait_and_no_message() {
+    // Silence, an untagged OK now and then (Dovecot: "Waiting for the lock"), or NO [INUSE] until it is free.
+    let told = Fault::Working(MINUTE / 4, 4);
+    let refused = Fault::Answer("NO [INUSE] Timeout while waiting for lock".into());
+    let silent = Fault::Working(MINUTE, 1);
+    for (held, times) in [(silent, 1), (told, 1), (refused, 5)] {
+        for verb in ["EXAMINE", "FETCH", "APPEND"] {
+            for (at_target, nth) in [(false, 2), (true, 1), (true, 2)] {
+                let world = inbox(7, Profile::default());
+                let server = if at_target { &world.target } else { &world.source };
+                server.plan(Planned { at: Trigger::Verb(verb, nth), fault: held.clone(), times });
+                let began = tokio::time::Instant::now();
+                let told = world.migrate_and_listen().await;
+                let case = format!("{held:?} at {verb} {nth}, at the target: {at_target}");
+                if server.struck().is_empty() {
+                    continue;
+                }
+                all_moved(&world, 7, &case).await;
+                assert_eq!(world.doubts().await, [""; 0], "{case}");
+                let waits = told.iter().any(|p| matches!(p, Progress::Waiting { .. }));
+                assert!(waits || began.elapsed() >= MINUTE, "{case}: {told:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn throttling_with_a_named_wait_is_waited_for_at_every_command_and_is_no_wrong_password() {
     const WAIT: Duration = Duration::from_secs(90);
     let text = format!("BAD Request is throttled. Suggested Backoff Time: {} milliseconds", WAIT.as_millis());

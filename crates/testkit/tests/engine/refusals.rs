@@ -3,12 +3,13 @@
 use crate::peers::{Move, cyrus, dovecot, filled, image, order_may_differ, report, small};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::journal::State;
+use mailhaul_engine::progress::Progress;
 use mailhaul_engine::report::exit_code_of;
 use mailhaul_testkit::checker::{Allowance, DifferenceKind, PathMap, assert_same, judge};
-use mailhaul_testkit::corpus::generate;
 use mailhaul_testkit::corpus::nasty::{Fate, nasty};
+use mailhaul_testkit::corpus::{CorpusOptions, generate};
 use mailhaul_testkit::image::{Content, MailboxPath};
-use mailhaul_testkit::servers::DovecotOptions;
+use mailhaul_testkit::servers::{DovecotOptions, MailFormat};
 use std::collections::BTreeMap;
 
 /// Fills an account with a small corpus that has the poison in the middle of INBOX; returns its UID.
@@ -86,4 +87,46 @@ async fn a_full_target_stops_the_run_and_the_same_journal_completes_when_there_i
         let verdict = judge(&before, &image(&to).await, &PathMap::same(), &order);
         assert!(verdict.differences.is_empty(), "{moved} of {messages} had room: {verdict}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_mbox_that_another_session_locks_is_waited_for_and_takes_every_message_once() {
+    let mbox = DovecotOptions {
+        format: MailFormat::Mbox,
+        extra: "mbox_write_locks = dotlock fcntl\nmbox_lock_timeout = 1 secs\n".into(),
+        ..Default::default()
+    };
+    let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), dovecot(&mbox)) else { return };
+    let (from, to) = (a.account("ann").unwrap(), b.account("ann").unwrap());
+    // An mbox with mail has no children.
+    let flat =
+        CorpusOptions { seed: 43, mailboxes: 3, empty_mailboxes: 1, messages: 60, ..Default::default() };
+    let messages = filled(&from, flat).await;
+    // A first login makes the folder.
+    image(&to).await;
+    let lock = b.lock_mbox_inbox("ann").unwrap();
+    let journey = Move::new((a.imap(), &from), (b.imap(), &to));
+    let (end, told) = journey
+        .with(async |migration| {
+            let mut told = migration.bus.listen();
+            let held = async move {
+                loop {
+                    match told.recv().await.unwrap() {
+                        Progress::Waiting { why, .. } => break why,
+                        Progress::Ended { .. } => break String::new(),
+                        _ => {}
+                    }
+                }
+            };
+            tokio::join!(migration.migrate(), async {
+                let why = held.await;
+                drop(lock);
+                why
+            })
+        })
+        .await;
+    assert_eq!(end.unwrap().left, []);
+    assert!(told.contains("waiting for lock"), "the server's words: {told}");
+    assert_eq!(journey.states().await, BTreeMap::from([(State::Verified, messages)]));
+    assert_eq!(image(&to).await.message_count() as u64, messages);
 }

@@ -54,7 +54,7 @@ pub(super) fn items(c: &Connection, page: &Page) -> JournalResult<Vec<Item>> {
 type Position = Option<(EpochId, Key)>;
 
 fn any_state(c: &Connection, mailbox: MailboxId, after: Position, limit: usize) -> JournalResult<Vec<Item>> {
-    read_page(c, "", mailbox, after, limit)
+    read_page(c, &page_sql(None), mailbox, after, limit)
 }
 
 /// The states are read one by one, as each is a range of the index, and merged.
@@ -69,8 +69,7 @@ fn in_states(
     let mut read: Vec<State> = Vec::new();
     for state in states {
         if !read.contains(state) {
-            let filter = format!("AND state = '{}'", state.as_str());
-            found.extend(read_page(c, &filter, mailbox, after, limit)?);
+            found.extend(read_page(c, &page_sql(Some(*state)), mailbox, after, limit)?);
             read.push(*state);
         }
     }
@@ -79,20 +78,29 @@ fn in_states(
     Ok(found)
 }
 
+/// The index is named: left to itself SQLite takes the primary key, and walks all that was ever proven to find the few
+/// items that a page is asked for.
+fn page_sql(state: Option<State>) -> String {
+    let (index, filter) = match state {
+        Some(state) => ("INDEXED BY item_by_state", format!("AND state = '{}'", state.as_str())),
+        None => ("", String::new()),
+    };
+    format!(
+        "SELECT {} FROM item {index} WHERE migration_id = ?1 AND mailbox_id = ?2 {filter} AND (epoch_id, key) > (?3, ?4)
+         ORDER BY epoch_id, key LIMIT ?5",
+        rows::ITEM
+    )
+}
+
 fn read_page(
     c: &Connection,
-    filter: &str,
+    sql: &str,
     mailbox: MailboxId,
     after: Position,
     limit: usize,
 ) -> JournalResult<Vec<Item>> {
     let (epoch, key) = after.unwrap_or((EpochId(i64::MIN), Key(i64::MIN)));
-    let sql = format!(
-        "SELECT {} FROM item WHERE migration_id = ?1 AND mailbox_id = ?2 {filter} AND (epoch_id, key) > (?3, ?4)
-         ORDER BY epoch_id, key LIMIT ?5",
-        rows::ITEM
-    );
-    let mut statement = c.prepare_cached(&sql).map_err(failed)?;
+    let mut statement = c.prepare_cached(sql).map_err(failed)?;
     let values = params![MIGRATION, mailbox.0, epoch.0, key.0, number(limit as u64)];
     let mut found = statement.query(values).map_err(failed)?;
     let mut items = Vec::new();
@@ -214,4 +222,25 @@ fn update(
     }
     let moves = moves_of_rules(id, known.state, known.kind.as_deref(), new.excluded.as_deref());
     moves.iter().try_for_each(|change| moves::apply(c, change, tally))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How SQLite finds the rows of a page.
+    fn plan(state: Option<State>) -> String {
+        let c = Connection::open_in_memory().unwrap();
+        c.execute_batch(include_str!("schema.sql")).unwrap();
+        let explain = format!("EXPLAIN QUERY PLAN {}", page_sql(state));
+        c.query_row(&explain, params![1, 1, 1, 1, 1], |row| row.get("detail")).unwrap()
+    }
+
+    #[test]
+    fn a_page_of_one_state_is_found_without_walking_the_items_in_other_states() {
+        let by_state = "USING INDEX item_by_state (migration_id=? AND mailbox_id=? AND state=? AND (epoch_id,key)>(?,?))";
+        assert!(plan(Some(State::Stored)).ends_with(by_state), "{}", plan(Some(State::Stored)));
+        let by_key = "USING PRIMARY KEY (migration_id=? AND mailbox_id=? AND (epoch_id,key)>(?,?))";
+        assert!(plan(None).ends_with(by_key), "{}", plan(None));
+    }
 }

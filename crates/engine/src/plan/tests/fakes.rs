@@ -196,6 +196,9 @@ impl TargetSession for FakeEnd {
     async fn read(&mut self, _: &[Key], _: Depth, _: mpsc::Sender<Seen>) -> Result<(), EndError> {
         Err(unused())
     }
+    async fn octets(&mut self, _: Key, _: u64) -> Result<Option<Bytes>, EndError> {
+        Err(unused())
+    }
     async fn remove(&mut self, _: &Bytes, _: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
         Err(unused())
     }

@@ -146,6 +146,7 @@ pub(super) fn cards(report: &Report) -> String {
         mailbox_cards(&mut cards, report, mailbox);
     }
     differences_card(&mut cards, report);
+    semantic_card(&mut cards, report);
     report.exceptions.shown.iter().for_each(|entry| exception_card(&mut cards, entry));
     cards
 }
@@ -202,6 +203,16 @@ fn differences_card(cards: &mut String, report: &Report) {
     body.push_str("</ul></details>");
     let what = words::amount(n, "difference", "differences");
     card(cards, &format!("{what} of flags or dates"), &body);
+}
+
+fn semantic_card(cards: &mut String, report: &Report) {
+    let n = report.outcome.semantic;
+    if n == 0 {
+        return;
+    }
+    let body = "<p>The new server keeps them in other octets than it was given. What they say is the same: sender, recipients, \
+                subject, date, every part. The manifest has in what each of them differs.</p>";
+    card(cards, &format!("{} written otherwise by the new server", words::messages(n)), body);
 }
 
 fn exception_card(cards: &mut String, entry: &ExceptionEntry) {

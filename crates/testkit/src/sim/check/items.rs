@@ -49,6 +49,9 @@ pub(super) fn every_state_is_true(case: &Case<'_>) -> Vec<String> {
     case.facts.items.iter().filter_map(said).collect()
 }
 
+/// What a server adds on top (`Alteration::AddHeader`).
+const ADDED_HEADER: &[u8] = b"X-Altered: yes\r\n";
+
 /// `verified`, `already_there`: the claimed message is there and its octets agree to the grade.
 fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
     let Some(copy) = case.copy_of(item) else { return Some("no message has its UID".into()) };
@@ -58,6 +61,10 @@ fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
     let agrees = match item.grade {
         Some("exact") => copy.kept == source.kept,
         Some("newline") => copy.kept != source.kept && copy.kept_class == source.kept_class,
+        // The one rewriting that leaves the meaning.
+        Some("semantic") => {
+            copy.kept.strip_prefix(ADDED_HEADER).is_some_and(|kept| class(kept) == source.kept_class)
+        }
         _ => false,
     };
     if !agrees {

@@ -1,0 +1,164 @@
+//! The header fields of a message (RFC 5322, 2.2), leniently: a line without a colon is a field without a name.
+
+use super::Delta;
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+
+/// Fields that say which message it is, in lower case.
+const IDENTITY: [&str; 11] = [
+    "from",
+    "sender",
+    "reply-to",
+    "to",
+    "cc",
+    "bcc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "references",
+];
+
+/// A message in two: fields, and all after the empty line.
+pub(super) struct Split<'a> {
+    pub fields: Vec<Field<'a>>,
+    pub body: &'a [u8],
+}
+
+/// One field: its name in lower case, its value as it stands, folded.
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    name: String,
+    value: &'a [u8],
+    octets: usize,
+}
+
+/// True for a field that says which message it is. A line that is no field might be a part of one.
+pub(super) fn identifies(name: &str) -> bool {
+    name.is_empty() || IDENTITY.contains(&name)
+}
+
+/// Splits a message at its first empty line.
+pub(super) fn split(message: &[u8]) -> Split<'_> {
+    let (mut fields, mut at) = (Vec::new(), 0);
+    while at < message.len() {
+        let end = field_end(message, at);
+        let whole = &message[at..end];
+        if trimmed(whole).is_empty() {
+            return Split { fields, body: &message[end..] };
+        }
+        let (name, value) = match memchr::memchr(b':', whole) {
+            Some(colon) => (trimmed(&whole[..colon]), &whole[colon + 1..]),
+            None => (&[][..], whole),
+        };
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        fields.push(Field { name, value, octets: whole.len() });
+        at = end;
+    }
+    Split { fields, body: &[] }
+}
+
+/// The end of the field that begins here: continuation lines begin with white space (RFC 5322, 2.2.3), but a line of
+/// nothing else ends the header.
+fn field_end(message: &[u8], start: usize) -> usize {
+    let mut at = start;
+    loop {
+        at = memchr::memchr(b'\n', &message[at..]).map_or(message.len(), |lf| at + lf + 1);
+        if trimmed(&message[start..at]).is_empty() || !matches!(message.get(at), Some(b' ' | b'\t')) {
+            return at;
+        }
+    }
+}
+
+fn trimmed(octets: &[u8]) -> &[u8] {
+    octets.trim_ascii()
+}
+
+/// In what the second header differs from the first. Fields of one name are compared in their order; the order among
+/// different names means nothing.
+pub(super) fn compare(before: &[Field<'_>], after: &[Field<'_>]) -> Vec<Delta> {
+    let mut deltas = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for field in before.iter().chain(after) {
+        if !names.contains(&field.name.as_str()) {
+            names.push(&field.name);
+        }
+    }
+    for name in names {
+        of_one_name(name, &named(before, name), &named(after, name), &mut deltas);
+    }
+    deltas
+}
+
+fn named<'a, 'b>(fields: &'b [Field<'a>], name: &str) -> Vec<&'b Field<'a>> {
+    fields.iter().filter(|field| field.name == name).collect()
+}
+
+/// Fields of one name: equal ones answer to each other, the rest is paired in order.
+fn of_one_name(name: &str, before: &[&Field<'_>], after: &[&Field<'_>], deltas: &mut Vec<Delta>) {
+    let mut open: Vec<&Field<'_>> = after.to_vec();
+    let mut unanswered = Vec::new();
+    for field in before {
+        match open.iter().position(|other| collapsed(other.value) == collapsed(field.value)) {
+            Some(at) => drop(open.remove(at)),
+            None => unanswered.push(field),
+        }
+    }
+    let mut open = open.into_iter();
+    for field in unanswered {
+        deltas.push(match open.next() {
+            None => Delta::HeaderRemoved(name.to_owned(), field.octets),
+            Some(other) => of_values(name, field.value, other.value),
+        });
+    }
+    deltas.extend(open.map(|field| Delta::HeaderAdded(name.to_owned(), field.octets)));
+}
+
+fn of_values(name: &str, before: &[u8], after: &[u8]) -> Delta {
+    if decoded(before) == decoded(after) || (name == "date" && same_instant(before, after)) {
+        return Delta::HeaderRewritten(name.to_owned());
+    }
+    match munged(&collapsed(before), &collapsed(after)) {
+        Some(octets) => Delta::HeaderMunged(name.to_owned(), octets),
+        None => Delta::HeaderChanged(name.to_owned()),
+    }
+}
+
+/// Unfolded, with runs of white space as one space.
+fn collapsed(value: &[u8]) -> Vec<u8> {
+    let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join(&b' ')
+}
+
+/// The text that the value stands for: encoded words (RFC 2047) decoded; raw octets outside ASCII are UTF-8 where they
+/// can be, else Latin-1.
+fn decoded(value: &[u8]) -> String {
+    let text = match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().copied().map(char::from).collect(),
+    };
+    let line = format!("{}\n", String::from_utf8_lossy(&collapsed(text.as_bytes())));
+    match MessageStream::new(line.as_bytes()).parse_unstructured() {
+        HeaderValue::Text(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        _ => String::new(),
+    }
+}
+
+fn same_instant(before: &[u8], after: &[u8]) -> bool {
+    let instant = |value: &[u8]| {
+        let line = [&collapsed(value)[..], b"\n"].concat();
+        match MessageStream::new(&line).parse_date() {
+            HeaderValue::DateTime(date) if date.is_valid() => Some(date.to_timestamp()),
+            _ => None,
+        }
+    };
+    instant(before).is_some_and(|date| Some(date) == instant(after))
+}
+
+/// The octets outside ASCII, where the second value is the first with each of them replaced by one other octet.
+/// QUIRK: Cyrus with munge8bit writes `X` for each (integrity.md 1.1).
+fn munged(before: &[u8], after: &[u8]) -> Option<usize> {
+    let same = |(a, b): (&u8, &u8)| a == b || (!a.is_ascii() && b.is_ascii());
+    let octets = before.iter().filter(|octet| !octet.is_ascii()).count();
+    (octets > 0 && before.len() == after.len() && before.iter().zip(after).all(same)).then_some(octets)
+}

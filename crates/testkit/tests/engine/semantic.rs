@@ -1,0 +1,76 @@
+//! Target servers that keep other octets than they were given: what says the same is SEMANTIC with its differences, what does
+//! not is DAMAGED; neither is silent.
+
+use crate::late::{DATE, message};
+use crate::wire::{USER, World};
+use mailhaul_engine::identity::Grade;
+use mailhaul_engine::journal::State;
+use mailhaul_sandbox::{Alteration, Fault, Planned, Profile, Trigger};
+use std::collections::BTreeMap;
+
+/// Three messages moved in one batch to a server that does this with each of them.
+async fn moved(alteration: Alteration) -> World {
+    let mut world = World::new(Profile::default());
+    world.connections = 1;
+    (0..3).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "\\Seen", DATE));
+    world.target.plan(Planned::once(Trigger::Next, Fault::Alter(alteration)));
+    world.migrate().await;
+    world
+}
+
+/// State, grade and reason of each message.
+async fn found(world: &World) -> Vec<(State, Option<Grade>, String)> {
+    let items = world.items().await.into_iter();
+    items.map(|i| (i.state, i.grade, i.reason.map_or_else(String::new, |r| r.text))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_header_that_the_server_adds_is_told_of_each_message_and_no_damage() {
+    let world = moved(Alteration::AddHeader).await;
+    let added = "x-altered was added (16 octets)".to_owned();
+    assert_eq!(found(&world).await, vec![(State::Verified, Some(Grade::Semantic), added.clone()); 3]);
+    let report = world.report().await;
+    assert_eq!((report.exit_code(), report.exceptions.total, report.outcome.semantic), (3, 0, 3));
+    // Read back again it is what it was; the next run sends nothing.
+    world.verify().await;
+    world.migrate().await;
+    assert_eq!(found(&world).await, vec![(State::Verified, Some(Grade::Semantic), added); 3]);
+    assert_eq!(world.target.counters().appended, 3);
+    assert_eq!(world.report().await.exit_code(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_octet_in_the_body_is_damage_and_it_is_said_where() {
+    let world = moved(Alteration::SameSize).await;
+    for (state, grade, text) in found(&world).await {
+        assert_eq!((state, grade), (State::Exception, Some(Grade::Damaged)));
+        assert!(text.ends_with(": part 1 has another content"), "{text}");
+    }
+    assert_eq!(world.report().await.exit_code(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_compared_since_the_source_does_not_give_it_again_is_damage() {
+    let mut world = World::new(Profile::default());
+    world.connections = 1;
+    world.source.deliver(USER, "INBOX", message(0), "\\Seen", DATE);
+    world.target.plan(Planned::once(Trigger::Next, Fault::Alter(Alteration::AddHeader)));
+    // The first FETCH lists, the second gives the octets.
+    let refused = Fault::RefuseFetch("[EXPIRED] not twice".into());
+    world.source.plan(Planned { at: Trigger::Verb("FETCH", 3), fault: refused, times: u32::MAX });
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Exception, 1)]));
+    let exceptions = world.exceptions().await;
+    assert_eq!(exceptions[0].0, "damaged");
+    assert!(exceptions[0].1.ends_with("of INBOX"), "{exceptions:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn larger_messages_than_are_compared_are_damage() {
+    let mut world = World::new(Profile::default());
+    world.limits.compare_octets_max = 10;
+    world.source.deliver(USER, "INBOX", message(0), "\\Seen", DATE);
+    world.target.plan(Planned::once(Trigger::Next, Fault::Alter(Alteration::AddHeader)));
+    world.migrate().await;
+    assert_eq!(world.exceptions().await[0].0, "damaged");
+}
