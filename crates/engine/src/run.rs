@@ -9,11 +9,11 @@ use crate::config::{Level, Settings};
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
-use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
+use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId, Side};
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
-use crate::progress::{Bus, Progress, Stage};
+use crate::progress::{Bus, Progress, Stage, WaitReason};
 use crate::quirks;
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
@@ -121,7 +121,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
-        days::forecast(&ctx, planned.1.totals.octets);
+        days::forecast(&ctx, planned.1.totals.octets).await?;
         Ok(planned)
     }
 
@@ -221,7 +221,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (messages, octets) = (plan.totals.messages, plan.totals.octets);
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
-        days::forecast(ctx, octets);
+        days::forecast(ctx, octets).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
         let moving = in_plan(&jobs(ctx).await?, &plan);

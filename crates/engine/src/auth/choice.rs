@@ -176,7 +176,8 @@ pub fn is_unsupported(
     if mechanism.binds() && words.contains(OTHER_BINDING) {
         return true;
     }
-    let says_nothing_of_people = matches!(refusal.class, RefusalClass::Syntax | RefusalClass::Unknown);
+    let says_nothing_of_people =
+        matches!(refusal.class, RefusalClass::Syntax | RefusalClass::Cannot | RefusalClass::Unknown);
     let by_code = refusal.code.as_deref() == Some("CANNOT") && says_nothing_of_people;
     !challenged && (by_code || (refusal.bad && refusal.class == RefusalClass::Syntax))
 }

@@ -135,6 +135,9 @@ mod tests {
         Case { doing, tries, alone }
     }
 
+    /// Status, code, words, what was asked for, of one message or of none, and what is done.
+    type Row = (&'static str, Option<&'static str>, &'static str, &'static [Doing], bool, Vec<Remedy>);
+
     const SECOND: Duration = Duration::from_secs(1);
 
     /// integrity.md, part 9, row by row: what a server says, where, and what is done, time after time; the last goes on.
@@ -159,7 +162,7 @@ mod tests {
         let throttled = "Request is throttled. Suggested Backoff Time: 298331 milliseconds";
         let named = || wait(Named(Duration::from_millis(298_331)));
         let spent = "Account exceeded command or bandwidth limits. (Failure)";
-        let rows: Vec<(&str, Option<&str>, &str, &[Doing], bool, Vec<Remedy>)> = vec![
+        let rows: Vec<Row> = vec![
             ("NO", Some("UNAVAILABLE"), "x", &[Login], true, wait(BackOff)),
             ("NO", Some("UNAVAILABLE"), "x", &[Open], true, trouble(HoldMailbox)),
             (

@@ -126,6 +126,17 @@ async fn where_deleted_removes_a_message_it_is_stored_without_and_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_hosted_servers_not_stored_is_concluded_late_because_replicas_may_lag() {
+    for (greeting, least, most) in
+        [("Yandex IMAP4rev1 at imap43j.mail.yandex.net:993 ready", 60, 61), ("ready", 10, 11)]
+    {
+        let world = inbox(3, Profile { greeting: greeting.into(), ..Profile::default() });
+        let settle = world.migrate().await.settle.as_secs();
+        assert!((least..most).contains(&settle), "{greeting}: {settle} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_connections_are_asked_for_than_a_family_is_known_to_give() {
     for (capability, refused) in [(Some("XYMHIGHESTMODSEQ"), false), (None, true)] {
         let mut world = World::new(Profile { connections_max: Some(5), ..Profile::default() });
