@@ -44,7 +44,9 @@ impl<'a> TargetNames<'a> {
     pub(super) fn new(side: &'a SideSurvey) -> Self {
         let home = side.home();
         let (prefix, delimiter) = (home.wire, home.delimiter);
-        let infos = || side.mailboxes.iter().map(|mailbox| &mailbox.info);
+        // A mailbox without a name is no place that a name can mean.
+        let infos =
+            || side.mailboxes.iter().map(|mailbox| &mailbox.info).filter(|info| !info.wire.is_empty());
         let mut alike = HashMap::new();
         for info in infos() {
             alike.entry(side.name_rules.key(&info.text, info.delimiter)).or_insert(info);

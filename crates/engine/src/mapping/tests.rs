@@ -428,6 +428,14 @@ fn what_cannot_be_opened_and_what_is_not_ones_own_is_left_out_by_name() {
 }
 
 #[test]
+fn a_mailbox_without_a_name_at_the_target_is_no_place_for_mail() {
+    let both = survey(&Side::new("", Some('/')), &Side::new("", Some('/')).wire(Vec::new()));
+    let rules = MappingRules { map: vec![("INBOX".into(), " ".into())], into: None };
+    let mapping = map(&both, &rules, &Selection::default(), &[]);
+    assert!(!matches!(&mapping.entries[0].decision, Decision::Move(name) if name.wire.is_empty()));
+}
+
+#[test]
 fn selection_is_by_decoded_source_name() {
     let source = Side::new("INBOX.", Some('.')).mailbox("INBOX.Müll").mailbox("INBOX.Listen.rust");
     let both = survey(&source, &Side::new("", Some('/')));
