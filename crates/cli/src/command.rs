@@ -124,7 +124,8 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
         (_, true) => Some(Existing::AppendAnyway),
         _ => None,
     };
-    settings.retry_exceptions = args.retry;
+    settings.retry_exceptions = args.retry || args.repair;
+    settings.repair = args.repair;
     settings.accept_will_not_move = args.yes;
     if let Some(seconds) = args.settle {
         let settle = Duration::from_secs(seconds);

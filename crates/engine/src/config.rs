@@ -83,6 +83,9 @@ pub struct Settings {
     pub existing: Option<Existing>,
     /// Try exceptions of earlier runs again.
     pub retry_exceptions: bool,
+    /// A message that the target refuses for its octets goes untouched inside a cover message (T8). With
+    /// [`Settings::retry_exceptions`] also those that earlier runs gave up.
+    pub repair: bool,
     /// The will-not-move list is accepted.
     pub accept_will_not_move: bool,
     /// Limits.
@@ -105,6 +108,7 @@ impl Settings {
             mapping: MappingRules::default(),
             existing: None,
             retry_exceptions: false,
+            repair: false,
             accept_will_not_move: false,
             limits: Limits::default(),
             spool: spool.into(),

@@ -68,6 +68,11 @@ impl fmt::Display for Delta {
     }
 }
 
+/// The subject of a message, decoded; empty without one.
+pub fn subject(header: &[u8]) -> String {
+    headers::subject(&headers::split(header).fields)
+}
+
 /// Compares what was fetched with what was read back.
 pub fn compare(fetched: &[u8], read: &[u8]) -> Comparison {
     let (before, after) = (headers::split(fetched), headers::split(read));

@@ -89,3 +89,19 @@ async fn a_manifest_that_was_changed_is_refused_exit_10() {
     verify_from(&pair, &certificate, &[]).await.expect(10).says("manifest.ndjson");
     verify_from(&pair, "/nonexistent/certificate.json", &[]).await.expect(10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_attached_to_a_cover_message_is_known_again_from_the_certificate_alone() {
+    let (pair, certificate) = moved().await;
+    let stored = pair.new.counters().appended;
+    let ran = pair.run("migrate", &["--repair"]).await.expect(3);
+    ran.says("1 message is attached, untouched, to a cover message");
+    assert_eq!(pair.new.counters().appended, stored + 1);
+    verify_from(&pair, &certificate, &[])
+        .await
+        .expect(3)
+        .says("1  read back, in other octets that say the same");
+    let counted = pair.run("migrate", &["--repair"]).await.expect(3);
+    counted.says("16  read back, every octet the same");
+    assert_eq!(pair.new.counters().appended, stored + 1, "sent once");
+}

@@ -270,6 +270,7 @@ fn sent(line: &Line) -> Option<Sent> {
         "T1" => Ladder::LINE_ENDS,
         "T2" => Ladder::NO_KEYWORDS,
         "T3" => Ladder::NO_DATE,
+        "T8" => Ladder::WRAPPED,
         _ => Ladder::default(),
     };
     let sent_flags = line.flags.as_ref().map_or(&line.source.flags, |f| &f.sent);
@@ -291,9 +292,10 @@ fn read_back(line: &Line, sent: &Sent) -> Option<ReadBack> {
     let exact = digest(line.target_sha256.as_ref()?)?;
     let read_flags = line.flags.as_ref().and_then(|f| f.read_back.as_deref()).map(flags);
     let read_date = line.date.as_ref().and_then(|d| d.read_back.as_ref());
-    // NEWLINE means that the normal forms agreed; of damaged octets only the digest is known.
-    let damaged = line.grade.as_deref() == Some(Grade::Damaged.as_str());
-    let normal = if damaged { exact } else { sent.fetched.normal };
+    // NEWLINE means that the normal forms agreed; of other octets only the digest is known.
+    let grade = line.grade.as_deref().and_then(Grade::parse);
+    let others = matches!(grade, Some(Grade::Semantic | Grade::Damaged));
+    let normal = if others { exact } else { sent.fetched.normal };
     Some(ReadBack {
         fingerprint: Some(Fingerprint { exact, normal, ..sent.fetched }),
         octets: sent.fetched.octets,

@@ -221,7 +221,7 @@ pub fn is_other(octets: u64, date: Option<&InternalDate>, listed: &ListedItem) -
     octets != listed.octets && then.is_some() && now.is_some() && then != now
 }
 
-/// Changes made to a message so that the target takes it (integrity.md 3.3, T1 to T3), as bits.
+/// Changes made to a message so that the target takes it (integrity.md 3.3, T1 to T3, and T8), as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ladder(pub u8);
 
@@ -232,6 +232,8 @@ impl Ladder {
     pub const NO_KEYWORDS: Self = Self(2);
     /// T3: sent without a date.
     pub const NO_DATE: Self = Self(4);
+    /// T8: sent inside a cover message, untouched.
+    pub const WRAPPED: Self = Self(8);
 
     /// True when `step` was taken.
     pub fn has(self, step: Self) -> bool {

@@ -191,6 +191,8 @@ pub struct LadderCounts {
     pub no_keywords: u64,
     /// T3: sent without a date.
     pub no_date: u64,
+    /// T8.
+    pub wrapped: u64,
 }
 
 /// Everything there is to say, in the order in which it is said.

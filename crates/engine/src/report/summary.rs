@@ -1,6 +1,6 @@
 //! The summary for a terminal: plain lines of at most 80 columns.
 
-use super::totals::{Bucket, Tally};
+use super::totals::{Bucket, REFUSED, Tally};
 use super::{Report, Verdict, words};
 use crate::identity::Grade;
 use std::path::Path;
@@ -65,10 +65,16 @@ impl Report {
                 "of flags or dates: see the report",
             ),
             (
-                outcome.semantic,
+                outcome.semantic.saturating_sub(self.ladder.wrapped),
                 "message was",
                 "messages were",
                 "written otherwise by the new server, saying the same: the manifest has what differs in each",
+            ),
+            (
+                self.ladder.wrapped,
+                "message is",
+                "messages are",
+                "attached, untouched, to a cover message: the new server refuses it as it is",
             ),
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
@@ -93,6 +99,13 @@ impl Report {
             return Vec::new();
         }
         let mut lines = vec![String::new(), "Needs you:".to_owned()];
+        let refused = self.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
+        if refused > 0 {
+            lines.push(format!(
+                "  {} refused by the new server: --repair moves each untouched, attached to a cover message",
+                words::amount(refused, "message was", "messages were")
+            ));
+        }
         for entry in self.exceptions.shown.iter().take(EXCEPTIONS_MAX) {
             let text = format!(
                 "{}, UID {}: {}: {}",
@@ -122,10 +135,7 @@ pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
     let mut rows = vec![
         (grade(Grade::Exact), "read back, every octet the same".to_owned()),
         (grade(Grade::Newline), "read back, the same but for line ends".to_owned()),
-        (
-            grade(Grade::Semantic),
-            "read back, written otherwise by the new server; they say the same".to_owned(),
-        ),
+        (grade(Grade::Semantic), "read back, in other octets that say the same".to_owned()),
         (tally.of(&Bucket::Stored), "on the new server, not read back".to_owned()),
         (tally.of(&Bucket::AlreadyThere), "on the new server before".to_owned()),
         (tally.of(&Bucket::Merged), "merged by the new server with an equal message".to_owned()),

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub const DAMAGED: &str = "damaged";
 /// [`crate::journal::Reason::kind`] of a message that the target confirmed and does not have.
 pub const ABSENT: &str = "absent";
+/// [`crate::journal::Reason::kind`] of a message that the target does not take for its octets.
+pub const REFUSED: &str = "refused";
 /// Stands for a kind or rule that the journal does not name.
 pub const UNNAMED: &str = "unnamed";
 

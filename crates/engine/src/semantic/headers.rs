@@ -74,6 +74,11 @@ fn trimmed(octets: &[u8]) -> &[u8] {
     octets.trim_ascii()
 }
 
+/// The first subject, decoded; empty without one.
+pub(super) fn subject(fields: &[Field<'_>]) -> String {
+    fields.iter().find(|field| field.name == "subject").map_or_else(String::new, |field| decoded(field.value))
+}
+
 /// In what the second header differs from the first. Fields of one name are compared in their order; the order among
 /// different names means nothing.
 pub(super) fn compare(before: &[Field<'_>], after: &[Field<'_>]) -> Vec<Delta> {

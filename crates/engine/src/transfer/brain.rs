@@ -146,6 +146,8 @@ enum Turn {
 pub struct Brain {
     limits: Limits,
     form: Form,
+    /// What is refused for its octets goes inside a cover message (T8).
+    repair: bool,
     overlap: bool,
     turn: Turn,
     /// Parts of refused batches and laddered messages, each to be sent as it is, before anything else.
@@ -176,6 +178,7 @@ impl Brain {
     /// A brain for a connection that sends batches in `form`; `overlap` allows the second slot.
     pub fn new(limits: Limits, form: Form, overlap: bool) -> Self {
         Self {
+            repair: false,
             batch_messages: FIRST_BATCH_MESSAGES.min(limits.batch_messages_max),
             limits,
             form,
@@ -196,6 +199,12 @@ impl Brain {
             held: false,
             next_no: 0,
         }
+    }
+
+    /// What is refused for its octets goes inside a cover message (`--repair`).
+    #[must_use]
+    pub fn repairing(self, repair: bool) -> Self {
+        Self { repair, ..self }
     }
 
     /// The same, forming each batch only when it is its turn ([`Action::AwaitTurn`]).
@@ -449,6 +458,9 @@ impl Brain {
             actions.push(Action::Ladder(ready, step));
         } else if refusal.class == RefusalClass::Unknown && ready.refusals < self.limits.refusals_max {
             self.ready.push_back(ready);
+        } else if self.repair && may_be_wrapped(&ready, refusal.class) {
+            self.laddering += 1;
+            actions.push(Action::Ladder(ready, Ladder::WRAPPED));
         } else {
             let kind = if refusal.class == RefusalClass::TooBig { "too_big" } else { "refused" };
             actions.push(Action::GiveUp(ready.item, Reason::new(kind, refusal.to_string())));
@@ -565,6 +577,12 @@ fn next_step(ready: &Ready, class: RefusalClass) -> Option<Ladder> {
     untried(Ladder::LINE_ENDS, about_content && ready.lone_lf)
         .or_else(|| untried(Ladder::NO_KEYWORDS, about_keywords && ready.keywords))
         .or_else(|| untried(Ladder::NO_DATE, about_date && ready.date))
+}
+
+/// T8, the last step: the octets are refused, and would not be inside a cover message.
+fn may_be_wrapped(ready: &Ready, class: RefusalClass) -> bool {
+    use RefusalClass as C;
+    !ready.ladder.has(Ladder::WRAPPED) && matches!(class, C::Content | C::Cannot | C::Syntax | C::Unknown)
 }
 
 /// Trouble of the account or the mailbox: how often one message met it says nothing.

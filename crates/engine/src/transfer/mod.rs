@@ -17,5 +17,6 @@ pub mod spool;
 pub mod uids;
 pub mod unchanged;
 pub mod unreadable;
+pub mod wrap;
 
 pub use feed::{memory_share, memory_units, split};

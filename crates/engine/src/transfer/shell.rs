@@ -70,9 +70,21 @@ pub struct PassEnd {
 #[derive(Debug)]
 struct InHand {
     body: Body,
+    /// As fetched, where the ladder changed the octets.
+    original: Option<Body>,
     sent: Sent,
     /// Its state in the journal is `refused`.
     refused: bool,
+}
+
+impl InHand {
+    /// Other octets are sent in place of those fetched; returns how many.
+    fn becomes(&mut self, body: Body) -> u64 {
+        let before = std::mem::replace(&mut self.body, body);
+        self.original.get_or_insert(before);
+        self.sent.sent = self.body.measured().fingerprint;
+        self.sent.sent.octets
+    }
 }
 
 /// A batch of this process, with its row in the journal.
@@ -145,7 +157,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     // In a group each message has a command of its own.
     let together_max = abilities.append_messages_max.filter(|_| form == Form::Multi);
     let brain = Brain::new(ctx.settings.limits.narrowed(together_max, piece), form, abilities.overlap);
-    let brain = if piece.is_some() { brain.in_turns() } else { brain };
+    let brain = if piece.is_some() { brain.in_turns() } else { brain }.repairing(ctx.settings.repair);
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);

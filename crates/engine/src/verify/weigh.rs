@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::end::{FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way};
 use crate::error::{EndError, Error};
 use crate::identity::Grade;
-use crate::journal::{Change, Item, Journal, Reason, Side, State};
+use crate::journal::{Change, Item, Journal, Ladder, Reason, Sent, Side, State};
 use crate::message::Fingerprint;
 use crate::progress::Progress;
 use crate::quirks::Doing;
@@ -23,10 +23,23 @@ use tokio::sync::mpsc;
 /// [`Reason::kind`] of a message that is SEMANTIC; the text has what differs.
 pub const SEMANTIC: &str = "semantic";
 
-/// True for the octets with which the item was found SEMANTIC before.
+/// [`Reason::kind`] of a message inside a cover message (T8).
+pub const WRAPPED: &str = "wrapped";
+
+/// True for the octets with which the item was found SEMANTIC before. A certificate keeps no more than their digest.
 pub(super) fn was_weighed(item: &Item, read: &Fingerprint) -> bool {
     let before = item.read_back.as_ref().and_then(|r| r.fingerprint.as_ref());
-    item.grade == Some(Grade::Semantic) && before == Some(read)
+    item.grade == Some(Grade::Semantic) && before.is_some_and(|before| before.exact == read.exact)
+}
+
+/// True for the octets of the cover message in which the item was sent, untouched.
+pub(super) fn is_wrapped(sent: &Sent, read: &Fingerprint) -> bool {
+    sent.ladder.has(Ladder::WRAPPED) && sent.sent.exact == read.exact
+}
+
+/// What is said of it.
+pub(super) fn wrapped() -> Reason {
+    Reason::new(WRAPPED, "the message, untouched, is attached to a cover message")
 }
 
 /// Decides about a message whose octets were read twice and differ from those fetched.

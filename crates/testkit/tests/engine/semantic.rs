@@ -3,6 +3,7 @@
 
 use crate::late::{DATE, message};
 use crate::wire::{USER, World};
+use base64::Engine as _;
 use mailhaul_engine::identity::Grade;
 use mailhaul_engine::journal::State;
 use mailhaul_sandbox::{Alteration, Fault, Planned, Profile, Trigger};
@@ -73,4 +74,47 @@ async fn larger_messages_than_are_compared_are_damage() {
     world.target.plan(Planned::once(Trigger::Next, Fault::Alter(Alteration::AddHeader)));
     world.migrate().await;
     assert_eq!(world.exceptions().await[0].0, "damaged");
+}
+
+/// What the attachment of a cover message is, in base64 without its line ends.
+fn attachment(cover: &[u8]) -> String {
+    let text = String::from_utf8(cover.to_vec()).unwrap();
+    let (_, rest) = text.split_once("filename=\"message.eml\"\r\n\r\n").unwrap();
+    rest.split("\r\n--mailhaul-").next().unwrap().replace("\r\n", "")
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_repair_what_the_target_refuses_is_attached_untouched_to_a_cover_message() {
+    for without in [&[][..], &["MULTIAPPEND"], &["UIDPLUS"]] {
+        let mut world = World::new(Profile { refuse_nul: true, ..Profile::default() });
+        world.without = without.iter().map(|w| (*w).to_owned()).collect();
+        // A lone LF as well: the first step is tried, and it is the message as fetched that is attached.
+        let nul = "From: a@b.example\r\nSubject: 1\r\n\r\na\0b\nc\r\n";
+        for letter in [message(0), nul.to_owned(), message(2)] {
+            world.source.deliver(USER, "INBOX", letter, "\\Seen", DATE);
+        }
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 2), (State::Exception, 1)]));
+        world.repair = true;
+        world.migrate().await;
+        let (state, grade, text) = found(&world).await.swap_remove(1);
+        assert_eq!((state, grade), (State::Verified, Some(Grade::Semantic)), "{text}");
+        assert_eq!(text, "the message, untouched, is attached to a cover message");
+        let held = world.held();
+        let (_, cover, flags, date) =
+            held.iter().find(|(_, o, ..)| o.starts_with(b"From: Mailhaul")).unwrap();
+        assert_eq!((flags, date.as_str()), (&vec!["\\Seen".to_owned()], DATE));
+        let expected = base64::engine::general_purpose::STANDARD.encode(nul);
+        assert_eq!(attachment(cover), expected, "without {without:?}");
+        let report = world.report().await;
+        assert_eq!((report.exit_code(), report.ladder.wrapped, report.outcome.semantic), (3, 1, 1));
+        // Later runs send nothing, with and without it, and read back the same.
+        for repair in [true, false] {
+            world.repair = repair;
+            world.migrate().await;
+            world.verify().await;
+        }
+        assert_eq!((world.held().len(), world.target.counters().appended), (3, 3));
+        assert_eq!(world.report().await.exit_code(), 3);
+    }
 }

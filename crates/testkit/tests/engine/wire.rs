@@ -45,6 +45,8 @@ pub struct World {
     pub without: Vec<String>,
     /// COMPRESS=DEFLATE on both sides, where offered.
     pub compress: bool,
+    /// T8 of the ladder, also for what earlier runs gave up.
+    pub repair: bool,
     /// The way to the target, where it is no plain pipe.
     pub target_dialer: Option<Dialer>,
     folder: tempfile::TempDir,
@@ -70,6 +72,7 @@ impl World {
             daily: (Daily::Known, Daily::Known),
             without: Vec::new(),
             compress: false,
+            repair: false,
             target_dialer: None,
             folder: tempfile::tempdir().unwrap(),
         }
@@ -85,6 +88,7 @@ impl World {
         (settings.source_rate, settings.target_rate) = self.rates;
         (settings.source_daily, settings.target_daily) = self.daily;
         settings.limits = self.limits.clone();
+        (settings.repair, settings.retry_exceptions) = (self.repair, self.repair);
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);
         (source.compress, target.compress) = (self.compress, self.compress);

@@ -66,10 +66,11 @@ fn facts(page: &mut String, report: &Report) {
         page,
         "Ladder",
         &format!(
-            "T1 lone LF to CRLF: {}, T2 without keywords: {}, T3 without date: {}",
+            "T1 lone LF to CRLF: {}, T2 without keywords: {}, T3 without date: {}, T8 in a cover message: {}",
             words::count(ladder.line_ends),
             words::count(ladder.no_keywords),
-            words::count(ladder.no_date)
+            words::count(ladder.no_date),
+            words::count(ladder.wrapped)
         ),
     );
     let d = report.differences;

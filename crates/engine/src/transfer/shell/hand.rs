@@ -3,6 +3,7 @@
 use super::super::brain::{Event, Ready};
 use super::super::ladder;
 use super::super::reading::Look;
+use super::super::wrap::wrap;
 use super::{InHand, Shell};
 use crate::context::at;
 use crate::end::{Fetched, Source, Target, TargetSession};
@@ -48,7 +49,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             refusals: 0,
         };
         let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
-        self.hand.insert(item.id, InHand { body: fetched.body, sent, refused: false });
+        self.hand.insert(item.id, InHand { body: fetched.body, original: None, sent, refused: false });
         match limit.filter(|limit| ready.octets > *limit) {
             Some(limit) => self.too_big(ready, limit).await,
             None => self.act(Event::Ready(ready)).await,
@@ -91,11 +92,13 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let mut ready = Ready { ladder: ready.ladder.with(step), ..ready };
         if let Some(hand) = self.hand.get_mut(&ready.item) {
             if step == Ladder::LINE_ENDS {
-                hand.body =
-                    ladder::line_ends(&hand.body, &self.ctx.intake).await.map_err(|e| at(Side::Target, e))?;
-                hand.sent.sent = hand.body.measured().fingerprint;
-                ready.octets = hand.sent.sent.octets;
+                let changed = ladder::line_ends(&hand.body, &self.ctx.intake).await;
+                ready.octets = hand.becomes(changed.map_err(|e| at(Side::Target, e))?);
                 ready.lone_lf = false;
+            } else if step == Ladder::WRAPPED {
+                let original = hand.original.as_ref().unwrap_or(&hand.body);
+                let wrapped = wrap(original, hand.sent.internal_date.as_ref(), &self.ctx.intake).await;
+                ready.octets = hand.becomes(wrapped.map_err(|e| at(Side::Target, e))?);
             } else if step == Ladder::NO_KEYWORDS {
                 hand.sent.flags = hand.sent.flags.without_keywords();
                 ready.keywords = false;
@@ -118,7 +121,8 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
 
     pub(super) async fn give_up(&mut self, item: ItemId, reason: Reason) -> Result<(), Error> {
         if let Some(hand) = self.hand.remove(&item) {
-            self.ctx.keep_original(&self.job.record, item, &hand.body).await?;
+            let original = hand.original.as_ref().unwrap_or(&hand.body);
+            self.ctx.keep_original(&self.job.record, item, original).await?;
         }
         self.end.settled += 1;
         let told = Progress::Exception {
