@@ -219,7 +219,7 @@ pub fn replacement(delimiter: Option<char>) -> char {
     if delimiter == Some(REPLACEMENT) { '-' } else { REPLACEMENT }
 }
 
-/// QUIRK: Microsoft's servers by ID or greeting ("The Microsoft Exchange IMAP4 service is ready") [T].
+/// QUIRK: Microsoft's servers by ID or greeting ("The Microsoft Exchange IMAP4 service is ready").
 pub fn is_exchange(abilities: &Abilities) -> bool {
     let product = abilities.product.to_ascii_lowercase();
     product.contains("microsoft") || product.contains("exchange")
