@@ -239,9 +239,9 @@ impl EndError {
         }
     }
 
-    /// The mailbox is held by another session.
-    pub fn is_in_use(&self) -> bool {
-        matches!(self, Self::Refused { refusal, .. } if refusal.class == RefusalClass::InUse)
+    /// A refusal that time alone may cure: nothing is wrong with account, mailbox or message.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if quirks::is_passing(refusal.class))
     }
 
     /// True when the connection is gone and another one may serve.

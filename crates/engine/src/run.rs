@@ -14,11 +14,10 @@ use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
-use crate::quirks;
 use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::LEFT;
 use crate::seats::Seats;
-use crate::survey::{InUse, Survey};
+use crate::survey::{Passing, Survey};
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
@@ -117,7 +116,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     pub async fn plan(&self) -> Result<(Survey, Plan), Error> {
         let ctx = self.context(RunId(0), false);
         let mut sessions = self.first_sessions(&ctx).await?;
-        let planned = self.make_plan(&ctx, &mut sessions, InUse::IsTrouble).await;
+        let planned = self.make_plan(&ctx, &mut sessions, Passing::IsTrouble).await;
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
@@ -202,7 +201,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
-        in_use: InUse,
+        passing: Passing,
     ) -> Result<(Survey, Plan), Error> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Survey });
         sessions.source(ctx).await?;
@@ -210,7 +209,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (Some(source), Some(target)) = (&mut sessions.source, &mut sessions.target) else {
             return Err(Error::Interrupted);
         };
-        plan::make(source, target, &self.journal, &self.settings, in_use).await
+        plan::make(source, target, &self.journal, &self.settings, passing).await
     }
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
@@ -242,24 +241,26 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// Plans, and makes the target ready. A server that asks for patience, or is in trouble that may pass, gets it: nothing is
-    /// sent yet, and all of it may be done again. A mailbox that another session holds does not keep the others for ever.
+    /// sent yet, and all of it may be done again. One mailbox does not keep the others for ever.
     async fn prepare(
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
     ) -> Result<(Survey, Plan), Error> {
         let mut losses = Losses::new(ctx);
-        let mut in_use = InUse::Fails;
+        let mut passing = Passing::Fails;
         loop {
-            let waited = match self.prepare_once(ctx, sessions, in_use).await {
+            let waited = match self.prepare_once(ctx, sessions, passing).await {
                 Err(Error::Source(error)) if may_pass(&error) => losses.at_source(ctx, sessions, error).await,
                 Err(Error::Target(error)) if may_pass(&error) => losses.at_target(ctx, sessions, error).await,
                 prepared => return prepared,
             };
             match waited {
                 // Waited for long enough: the others move without it.
-                Err(Error::Source(error) | Error::Target(error)) if error.is_in_use() => {
-                    in_use = InUse::IsTrouble
+                Err(Error::Source(error) | Error::Target(error))
+                    if error.is_passing() && passing == Passing::Fails =>
+                {
+                    (passing, losses) = (Passing::IsTrouble, Losses::new(ctx));
                 }
                 waited => waited?,
             }
@@ -270,16 +271,16 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
-        in_use: InUse,
+        passing: Passing,
     ) -> Result<(Survey, Plan), Error> {
-        let (survey, plan) = self.make_plan(ctx, sessions, in_use).await?;
+        let (survey, plan) = self.make_plan(ctx, sessions, passing).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
         let target = sessions.target(ctx).await?;
-        plan::carry_out(target, &self.journal, &plan, &records, in_use).await?;
+        plan::carry_out(target, &self.journal, &plan, &records, passing).await?;
         Ok((survey, plan))
     }
 
@@ -344,8 +345,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
 /// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.
 fn may_pass(error: &EndError) -> bool {
-    let passing = matches!(error, EndError::Refused { refusal, .. } if quirks::is_passing(refusal.class));
-    passing || error.asks_for_patience().is_some()
+    error.is_passing() || error.asks_for_patience().is_some()
 }
 
 /// Keeps for the report why mailboxes could not be finished.

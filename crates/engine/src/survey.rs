@@ -79,9 +79,10 @@ impl SideSurvey {
     }
 }
 
-/// What a mailbox is to the survey and the plan that another session holds.
+/// What a refusal that may pass is to the survey and the plan, where it is about one mailbox: another session holds it, the
+/// server is in trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InUse {
+pub enum Passing {
     /// A reason to ask again later: the whole fails, and nothing was changed.
     Fails,
     /// Trouble of this mailbox, which is left for this run.
@@ -96,22 +97,22 @@ pub enum InUse {
 pub async fn survey<S: SourceSession, T: TargetSession>(
     source: &mut S,
     target: &mut T,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<Survey, Error> {
-    let old = async { survey_source(source, in_use).await.map_err(Error::Source) };
-    let new = async { survey_target(target, in_use).await.map_err(Error::Target) };
+    let old = async { survey_source(source, passing).await.map_err(Error::Source) };
+    let new = async { survey_target(target, passing).await.map_err(Error::Target) };
     let (source, target) = try_join(old, new).await?;
     Ok(Survey { source, target })
 }
 
 /// A mailbox that the server would not open does not stop the survey: its trouble is kept with it.
-async fn survey_source<S: SourceSession>(session: &mut S, in_use: InUse) -> Result<SideSurvey, EndError> {
+async fn survey_source<S: SourceSession>(session: &mut S, passing: Passing) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     refuse_gmail(&abilities)?;
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
-            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, in_use)?
+            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, passing)?
     {
         listed.push(unlisted_inbox(&listed, &opened));
     }
@@ -119,7 +120,7 @@ async fn survey_source<S: SourceSession>(session: &mut S, in_use: InUse) -> Resu
     let mut side = SideSurvey::new(abilities, room, listed);
     for mailbox in &mut side.mailboxes {
         if mailbox.info.selectable && mailbox.info.counts.is_none() {
-            match or_trouble(session.open(&mailbox.info.wire).await, in_use)? {
+            match or_trouble(session.open(&mailbox.info.wire).await, passing)? {
                 Ok(opened) => mailbox.info.counts = Some(counts_of(&opened)),
                 Err(words) => mailbox.trouble = Some(words),
             }
@@ -130,12 +131,12 @@ async fn survey_source<S: SourceSession>(session: &mut S, in_use: InUse) -> Resu
 }
 
 /// Target mailboxes are not opened here: the plan counts those it needs.
-async fn survey_target<T: TargetSession>(session: &mut T, in_use: InUse) -> Result<SideSurvey, EndError> {
+async fn survey_target<T: TargetSession>(session: &mut T, passing: Passing) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
-            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, in_use)?
+            or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, passing)?
     {
         listed.push(unlisted_inbox(&listed, &opened));
     }
@@ -206,7 +207,7 @@ fn counts_of(opened: &Opened) -> MailboxCounts {
 /// Separates a refusal that concerns one mailbox, kept as text, from failures that end the survey.
 pub(crate) fn or_trouble<V>(
     outcome: Result<V, EndError>,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<Result<V, String>, EndError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
@@ -214,7 +215,7 @@ pub(crate) fn or_trouble<V>(
             let words = refusal.to_string();
             let error = EndError::Refused { server, doing, refusal };
             let of_mailbox = error.reach().scope <= Scope::Mailbox;
-            if of_mailbox && !(error.is_in_use() && in_use == InUse::Fails) {
+            if of_mailbox && !(error.is_passing() && passing == Passing::Fails) {
                 Ok(Err(words))
             } else {
                 Err(error)

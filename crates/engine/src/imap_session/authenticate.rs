@@ -7,7 +7,7 @@
 use super::login::Raw;
 use crate::auth::{self, Exchange, ExchangeError, Mechanism, Offer, Proof, Who};
 use crate::config::{Form, ImapAccount, Secret, Security};
-use crate::error::{EndError, Refusal, RefusalClass};
+use crate::error::{EndError, Refusal};
 use crate::quirks;
 use mailhaul_imap::{Capabilities, Command, Condition, Event, LiteralMode, Status, StatusText, Untagged};
 use zeroize::Zeroizing;
@@ -236,9 +236,7 @@ impl Raw {
             return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
         }
         match refusal.class {
-            RefusalClass::Throttled(_) | RefusalClass::Unavailable => {
-                EndError::Refused { server, doing: DOING, refusal }
-            }
+            class if quirks::is_passing(class) => EndError::Refused { server, doing: DOING, refusal },
             _ => EndError::LoginRefused {
                 server,
                 user: account.user.clone(),

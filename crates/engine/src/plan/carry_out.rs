@@ -11,7 +11,7 @@ use crate::mapping::key;
 use crate::message::Key;
 use crate::names;
 use crate::quirks;
-use crate::survey::InUse;
+use crate::survey::Passing;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::collections::HashMap;
@@ -25,13 +25,13 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// An open question, a failed connection, a throttling server, the journal's errors; a mailbox that another session
-/// holds, where `in_use` says so: nothing was sent then, and all of it may be done again.
+/// holds, where `passing` says so: nothing was sent then, and all of it may be done again.
 pub async fn carry_out<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     plan: &Plan,
     records: &[MailboxRecord],
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<(), Error> {
     sound(plan)?;
     if let Some(question) = plan.questions.first() {
@@ -39,14 +39,14 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     }
     let mut work = pair(plan, records)?;
     let there = work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed);
-    look_at(target, journal, there.collect(), in_use).await?;
+    look_at(target, journal, there.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
     work.sort_by_key(|task| names::split(&task.name.wire, task.name.delimiter).len());
     let missing = work.iter_mut().filter(|task| task.step.create).collect();
-    let made = create(target, journal, plan, missing).await?;
+    let made = create(target, journal, plan, missing, passing).await?;
     let new = made.into_iter().filter(|task| task.step.baseline_needed);
-    look_at(target, journal, new.collect(), in_use).await?;
+    look_at(target, journal, new.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
     let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
     // Together, so that they share the journal's waits for the disk, and those for the server.
@@ -95,13 +95,13 @@ async fn look_at<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     tasks: Vec<&mut Task<'_>>,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<(), Error> {
     let names: Vec<Bytes> = tasks.iter().map(|task| task.name.wire.clone()).collect();
     let opened = target.open_each(&names).await.map_err(Error::Target)?;
     for (task, opened) in tasks.into_iter().zip(opened) {
-        match or_refusal(opened, in_use)? {
-            Ok(opened) => keep_facts(target, journal, task, opened, in_use).await?,
+        match or_refusal(opened, passing)? {
+            Ok(opened) => keep_facts(target, journal, task, opened, passing).await?,
             Err(words) => {
                 refuse(journal, task, format!("the new server does not open it: {words}")).await?;
             }
@@ -115,7 +115,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     journal: &J,
     task: &mut Task<'_>,
     opened: Opened,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<(), Error> {
     if opened.uids_not_sticky {
         let text = format!("“{}” gives its messages new UIDs in every session", task.name.text);
@@ -123,7 +123,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     }
     let mut facts = opened.facts;
     if facts.uid_next.is_none() {
-        facts.uid_next = match or_refusal(uid_next(target, task, &facts).await, in_use)? {
+        facts.uid_next = match or_refusal(uid_next(target, task, &facts).await, passing)? {
             Ok(Some(next)) => Some(next),
             Ok(None) => {
                 let why = "the new server gives no UIDNEXT and no complete listing".to_owned();
@@ -136,7 +136,7 @@ async fn keep_facts<T: TargetSession, J: Journal>(
     }
     if facts.exists > 0 {
         let told = facts.uid_next.unwrap_or(Key(1));
-        match or_refusal(after_the_last(target, task).await, in_use)? {
+        match or_refusal(after_the_last(target, task).await, passing)? {
             Ok(after) => task.start = after.unwrap_or(told),
             Err(words) => {
                 return refuse(journal, task, format!("the new server does not list it: {words}")).await;
@@ -199,15 +199,26 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
     journal: &J,
     plan: &Plan,
     tasks: Vec<&'t mut Task<'a>>,
+    passing: Passing,
 ) -> Result<Vec<&'t mut Task<'a>>, Error> {
     let wanted: Vec<_> = tasks.iter().map(|t| (t.name.wire.clone(), t.step.create_role)).collect();
     let outcomes = target.create_each(&wanted).await.map_err(Error::Target)?;
     let mut strange = Strangers::of(plan);
     let mut made = Vec::with_capacity(tasks.len());
+    // What passes says nothing of the name: once the others are made all of it is done again, or the mailbox is left.
+    let mut later = None;
     for (task, outcome) in tasks.into_iter().zip(outcomes) {
-        let mut outcome = or_refusal(outcome, InUse::IsTrouble)?;
+        let passes = match outcome {
+            Err(error) if error.is_passing() && passing == Passing::Fails => {
+                later.get_or_insert(error);
+                continue;
+            }
+            ref outcome => outcome.as_ref().is_err_and(EndError::is_passing),
+        };
+        let mut outcome = or_refusal(outcome, passing)?;
         if let Err(words) = outcome {
-            outcome = create_otherwise(target, journal, task, words).await?;
+            outcome =
+                if passes { Err(words) } else { create_otherwise(target, journal, task, words).await? };
         }
         let why = match outcome {
             Ok(listed) => strange.take(target, task, listed).await?.err(),
@@ -224,7 +235,7 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
             }
         }
     }
-    Ok(made)
+    later.map_or(Ok(made), |error| Err(Error::Target(error)))
 }
 
 /// Tries without the role, then with the spare name: the name it is listed under, or the words for the first refusal.
@@ -235,17 +246,21 @@ async fn create_otherwise<T: TargetSession, J: Journal>(
     words: String,
 ) -> Result<Result<Bytes, String>, Error> {
     if let Some(role) = task.step.create_role {
-        let made = or_refusal(target.create(&task.name.wire, None).await, InUse::IsTrouble)?;
+        let again = target.create(&task.name.wire, None).await;
+        let passes = again.as_ref().is_err_and(EndError::is_passing);
+        let made = or_refusal(again, Passing::IsTrouble)?;
         if made.is_ok() {
             let text = format!("“{}” was created without \\{}: {words}", task.name.text, role.as_str());
             note(journal, task, "role_not_given", text).await?;
+        }
+        if made.is_ok() || passes {
             return Ok(made);
         }
     }
     // A mailbox that has a baseline has its name.
     let spare = task.step.spare.as_ref().filter(|_| task.step.baseline_needed);
     let Some(spare) = spare else { return Ok(Err(words)) };
-    let Ok(listed) = or_refusal(target.create(&spare.wire, task.step.create_role).await, InUse::IsTrouble)?
+    let Ok(listed) = or_refusal(target.create(&spare.wire, task.step.create_role).await, Passing::IsTrouble)?
     else {
         return Ok(Err(words));
     };
@@ -290,7 +305,7 @@ async fn subscribe<T: TargetSession, J: Journal>(
     let names: Vec<Bytes> = wanted.iter().map(|task| task.name.wire.clone()).collect();
     let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
     for (task, outcome) in wanted.into_iter().zip(outcomes) {
-        if let Err(words) = or_refusal(outcome, InUse::IsTrouble)? {
+        if let Err(words) = or_refusal(outcome, Passing::IsTrouble)? {
             let text = format!("“{}” could not be subscribed: {words}", task.name.text);
             note(journal, task, "subscribe_failed", text).await?;
         }
@@ -327,13 +342,13 @@ async fn note<J: Journal>(journal: &J, task: &Task<'_>, kind: &str, text: String
 }
 
 /// A refusal takes one mailbox with it, unless it is about the whole account: no room, wait, log in again.
-fn or_refusal<V>(outcome: Result<V, EndError>, in_use: InUse) -> Result<Result<V, String>, Error> {
+fn or_refusal<V>(outcome: Result<V, EndError>, passing: Passing) -> Result<Result<V, String>, Error> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(EndError::Refused { refusal, .. }) if refusal.class == RefusalClass::Quota => {
             Err(Error::Full { refusal })
         }
-        Err(error) if error.is_in_use() && in_use == InUse::Fails => Err(Error::Target(error)),
+        Err(error) if error.is_passing() && passing == Passing::Fails => Err(Error::Target(error)),
         Err(EndError::Refused { refusal, .. })
             if quirks::patience(refusal.class).is_none() && refusal.class != RefusalClass::Login =>
         {

@@ -8,7 +8,7 @@ use crate::journal::{
     Change, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
 };
 use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
-use crate::survey::{InUse, Survey, or_trouble, survey};
+use crate::survey::{Passing, Survey, or_trouble, survey};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -29,14 +29,14 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     settings: &Settings,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<(Survey, Plan), Error> {
     let known = known(journal).await?;
     let pinned = match journal.setting(MAPPING_SETTING).await? {
         Some(text) => Some(read_rules(&text)?),
         None => None,
     };
-    let mut survey = survey(source, target, in_use).await?;
+    let mut survey = survey(source, target, passing).await?;
     let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
     if !mapping.problems.is_empty() {
         return Err(Error::Settings { what: mapping.problems.join("\n") });
@@ -46,7 +46,7 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
         conflicts.extend(dropped_rules(&survey, &pinned, &settings.mapping, &known.mailboxes));
     }
     same_mapping(&conflicts)?;
-    count_targets(target, &mut survey, &mapping, &known, in_use).await?;
+    count_targets(target, &mut survey, &mapping, &known, passing).await?;
     let plan = plan(&survey, &mapping, &known, settings);
     sound(&plan)?;
     Ok((survey, plan))
@@ -115,7 +115,7 @@ async fn count_targets<T: TargetSession>(
     survey: &mut Survey,
     mapping: &Mapping,
     known: &Known,
-    in_use: InUse,
+    passing: Passing,
 ) -> Result<(), Error> {
     let settled: HashSet<_> = known
         .mailboxes
@@ -136,7 +136,7 @@ async fn count_targets<T: TargetSession>(
         let info = &mut mailbox.info;
         let asked = wanted.contains(&crate::names::key(&info.wire, info.delimiter));
         if asked && info.selectable && info.counts.is_none() {
-            match or_trouble(target.counts(&info.wire).await, in_use).map_err(Error::Target)? {
+            match or_trouble(target.counts(&info.wire).await, passing).map_err(Error::Target)? {
                 Ok(counts) => info.counts = Some(counts),
                 Err(words) => mailbox.trouble = Some(words),
             }

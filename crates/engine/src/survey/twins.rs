@@ -2,7 +2,7 @@
 //! MAILBOXID (RFC 8474); where that is not told, by two names of which one ends in the other, equal UIDVALIDITY, UIDNEXT and
 //! number of messages, and a listing that is equal in every UID, size and date.
 
-use super::{InUse, SideSurvey, or_trouble};
+use super::{Passing, SideSurvey, or_trouble};
 use crate::end::{Listed, MailboxInfo, SourceSession, Space};
 use crate::error::EndError;
 use crate::message::{Key, UidValidity};
@@ -87,7 +87,7 @@ async fn mark<S: SourceSession>(
     related: bool,
 ) -> Result<Option<Mark>, EndError> {
     if tells_ids {
-        let Ok(opened) = or_trouble(session.open(&mailbox.wire).await, InUse::IsTrouble)? else {
+        let Ok(opened) = or_trouble(session.open(&mailbox.wire).await, Passing::IsTrouble)? else {
             return Ok(None);
         };
         if let Some(id) = opened.facts.mailbox_id {
@@ -109,7 +109,8 @@ async fn mark<S: SourceSession>(
         digest.finalize()
     };
     let (listed, digest) = tokio::join!(session.list(&mailbox.wire, opened, out), digest);
-    let complete = or_trouble(listed, InUse::IsTrouble)?.ok() == mailbox.counts.map(|counts| counts.messages);
+    let complete =
+        or_trouble(listed, Passing::IsTrouble)?.ok() == mailbox.counts.map(|counts| counts.messages);
     Ok(complete.then(|| Mark::Listing(digest.into())))
 }
 
@@ -125,7 +126,7 @@ mod tests {
     /// The names that come second, with those that they repeat.
     async fn twins(mail: &MemoryMail) -> Vec<(String, String)> {
         let mut session = MemorySource(mail.clone()).connect().await.unwrap();
-        let side = survey_source(&mut session, InUse::Fails).await.unwrap();
+        let side = survey_source(&mut session, Passing::Fails).await.unwrap();
         let text = |i: usize| side.mailboxes[i].info.text.clone();
         let same = |i: usize| Some((text(i), text(side.mailboxes[i].same_as?)));
         (0..side.mailboxes.len()).filter_map(same).collect()
@@ -170,7 +171,7 @@ mod tests {
         let sent = mail.snapshot()[&b"Sent"[..]].clone();
         mail.replace("INBOX/Sent", sent);
         let mut session = MemorySource(mail.clone()).connect().await.unwrap();
-        let mut side = survey_source(&mut session, InUse::Fails).await.unwrap();
+        let mut side = survey_source(&mut session, Passing::Fails).await.unwrap();
         for mailbox in &mut side.mailboxes {
             mailbox.same_as = None;
             // One more than will be listed.

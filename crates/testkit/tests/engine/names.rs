@@ -5,7 +5,7 @@ use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use bytes::Bytes;
 use mailhaul_engine::journal::State;
-use mailhaul_sandbox::{Childless, Profile};
+use mailhaul_sandbox::{Childless, Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
 
 /// One message in each mailbox, moved and proven in a world like this; a second run sends nothing.
@@ -25,6 +25,27 @@ async fn moved(profile: Profile, at_target: &[&str], mailboxes: &[&str]) -> Worl
         assert_eq!(world.report().await.exit_code(), 0);
     }
     world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_refused_in_passing_trouble_is_asked_again_and_gives_no_mailbox_another_name() {
+    for words in
+        ["NO [UNAVAILABLE] try again", "NO [INUSE] wait", "NO [SERVERBUG] oops", "BAD Request is throttled."]
+    {
+        for times in [1, 2, 3] {
+            let world = World::new(Profile::default());
+            for name in ["One", "Two"] {
+                world.source.create(USER, name, None, true);
+                world.source.deliver(USER, name, Bytes::from(message(1)), "", DATE);
+            }
+            let fault = Fault::Answer(words.to_owned());
+            world.target.plan(Planned { at: Trigger::Verb("CREATE", 1), fault, times });
+            assert_eq!(world.migrate().await.left, [], "{words}");
+            assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 2)]), "{words}");
+            lies_in(&world, "One", "One");
+            lies_in(&world, "Two", "Two");
+        }
+    }
 }
 
 /// The messages of a source mailbox lie in this one.

@@ -7,7 +7,7 @@ use crate::journal::{
 };
 use crate::message::{Flags, Key};
 use crate::plan::{Plan, carry_out, make, save};
-use crate::survey::{InUse, survey};
+use crate::survey::{Passing, survey};
 use crate::survey_testing::Side;
 
 fn slash() -> Side {
@@ -20,7 +20,7 @@ async fn planned(
     journal: &FakeJournal,
     settings: &Settings,
 ) -> (Plan, Vec<MailboxRecord>) {
-    let (_, plan) = make(source, target, journal, settings, InUse::Fails).await.unwrap();
+    let (_, plan) = make(source, target, journal, settings, Passing::Fails).await.unwrap();
     let records = save(journal, &plan).await.unwrap();
     (plan, records)
 }
@@ -33,7 +33,7 @@ async fn run(
     settings: &Settings,
 ) -> Result<Plan, Error> {
     let (plan, records) = planned(source, target, journal, settings).await;
-    carry_out(target, journal, &plan, &records, InUse::Fails).await?;
+    carry_out(target, journal, &plan, &records, Passing::Fails).await?;
     Ok(plan)
 }
 
@@ -45,7 +45,7 @@ fn settings() -> Settings {
 async fn a_source_that_is_gmail_is_refused_before_anything_is_asked() {
     let mut source = FakeEnd::new(slash());
     source.side.abilities.gmail = true;
-    let error = survey(&mut source, &mut FakeEnd::new(slash()), InUse::Fails).await.unwrap_err();
+    let error = survey(&mut source, &mut FakeEnd::new(slash()), Passing::Fails).await.unwrap_err();
     assert!(matches!(&error, Error::Source(EndError::Unsupported { .. })), "{error}");
     assert!(error.to_string().contains("labels"));
     assert!(source.log.is_empty());
@@ -55,10 +55,12 @@ async fn a_source_that_is_gmail_is_refused_before_anything_is_asked() {
 async fn an_empty_list_is_a_failure_and_not_an_empty_account() {
     let mut empty = slash();
     empty.listed.clear();
-    let error =
-        survey(&mut FakeEnd::new(empty.clone()), &mut FakeEnd::new(slash()), InUse::Fails).await.unwrap_err();
+    let error = survey(&mut FakeEnd::new(empty.clone()), &mut FakeEnd::new(slash()), Passing::Fails)
+        .await
+        .unwrap_err();
     assert!(matches!(&error, Error::Source(EndError::Protocol { .. })), "{error}");
-    let error = survey(&mut FakeEnd::new(slash()), &mut FakeEnd::new(empty), InUse::Fails).await.unwrap_err();
+    let error =
+        survey(&mut FakeEnd::new(slash()), &mut FakeEnd::new(empty), Passing::Fails).await.unwrap_err();
     assert!(matches!(&error, Error::Target(EndError::Protocol { .. })), "{error}");
 }
 
@@ -67,13 +69,13 @@ async fn an_inbox_that_is_not_listed_is_looked_for() {
     let mut side = slash().mailbox("A");
     side.listed.remove(0);
     let mut absent = FakeEnd::new(side);
-    let both = survey(&mut absent.clone(), &mut absent, InUse::Fails).await.unwrap();
+    let both = survey(&mut absent.clone(), &mut absent, Passing::Fails).await.unwrap();
     assert_eq!((both.source.mailboxes.len(), both.target.mailboxes.len()), (1, 1), "nothing is made up");
     let mut hidden = absent.behave("INBOX", |b| {
         b.unlisted = true;
         b.exists = 4;
     });
-    let both = survey(&mut hidden.clone(), &mut hidden, InUse::Fails).await.unwrap();
+    let both = survey(&mut hidden.clone(), &mut hidden, Passing::Fails).await.unwrap();
     for side in [&both.source, &both.target] {
         assert_eq!(side.mailboxes[0].info.wire, "INBOX");
         assert_eq!(side.mailboxes[0].info.counts.unwrap().messages, 4);
@@ -83,7 +85,7 @@ async fn an_inbox_that_is_not_listed_is_looked_for() {
 #[tokio::test]
 async fn a_mailbox_that_does_not_open_is_kept_with_the_servers_words() {
     let mut source = FakeEnd::new(slash().mailbox("Geheim")).behave("Geheim", |b| b.refuse_open = true);
-    let both = survey(&mut source, &mut FakeEnd::new(slash()), InUse::Fails).await.unwrap();
+    let both = survey(&mut source, &mut FakeEnd::new(slash()), Passing::Fails).await.unwrap();
     let secret = &both.source.mailboxes[1];
     assert_eq!(secret.trouble.as_deref(), Some("NO Permission denied"));
     assert_eq!(secret.info.counts, None);
@@ -95,7 +97,7 @@ async fn a_mailbox_that_does_not_open_is_kept_with_the_servers_words() {
 async fn making_a_plan_changes_nothing_anywhere() {
     let mut source = FakeEnd::new(slash().mailbox("A").with(|info| info.subscribed = true));
     let (mut target, journal) = (FakeEnd::new(slash()), FakeJournal::default());
-    make(&mut source, &mut target, &journal, &settings(), InUse::Fails).await.unwrap();
+    make(&mut source, &mut target, &journal, &settings(), Passing::Fails).await.unwrap();
     assert!(target.writes().is_empty());
     assert!(journal.tables().mailboxes.is_empty() && journal.tables().settings.is_empty());
 }
@@ -145,7 +147,7 @@ async fn mail_in_a_target_mailbox_stops_the_run_before_anything_is_created() {
     let (plan, records) = planned(&mut source, &mut target, &journal, &settings()).await;
     let asked = Question::TargetHoldsMail { mailboxes: vec![("INBOX".to_owned(), 3)] };
     assert_eq!(plan.questions, std::slice::from_ref(&asked));
-    let error = carry_out(&mut target, &journal, &plan, &records, InUse::Fails).await.unwrap_err();
+    let error = carry_out(&mut target, &journal, &plan, &records, Passing::Fails).await.unwrap_err();
     assert!(matches!(error, Error::Question(question) if question == asked));
     assert!(target.writes().is_empty() && journal.tables().baselines.is_empty());
 
@@ -168,7 +170,7 @@ async fn mail_that_comes_between_plan_and_execution_is_asked_about_too() {
     let (plan, records) = planned(&mut source, &mut target, &journal, &settings()).await;
     assert!(plan.questions.is_empty());
     target = target.behave("INBOX", |b| b.exists = 1);
-    let error = carry_out(&mut target, &journal, &plan, &records, InUse::Fails).await.unwrap_err();
+    let error = carry_out(&mut target, &journal, &plan, &records, Passing::Fails).await.unwrap_err();
     assert!(matches!(error, Error::Question(Question::TargetHoldsMail { .. })));
     assert!(target.writes().is_empty());
 }
@@ -283,7 +285,7 @@ async fn another_mapping_on_an_old_journal_is_refused_with_the_difference() {
     // Two for one name: the second is refused.
     run(&mut source, &mut target, &journal, &mapped(&[("A", "Alt"), ("x.y", "Alt")])).await.unwrap();
     for other in [mapped(&[("A", "Anders"), ("x.y", "Alt")]), mapped(&[])] {
-        let error = make(&mut source, &mut target, &journal, &other, InUse::Fails).await.unwrap_err();
+        let error = make(&mut source, &mut target, &journal, &other, Passing::Fails).await.unwrap_err();
         assert!(matches!(&error, Error::Journal(JournalError::OtherSettings { .. })), "{error}");
         assert!(error.to_string().contains("“A” went to “Alt”"), "{error}");
     }
@@ -300,7 +302,7 @@ async fn a_rule_that_names_nothing_stops_with_near_names() {
     let settings = Settings { selection, ..settings() };
     let journal = FakeJournal::default();
     let error =
-        make(&mut source, &mut FakeEnd::new(slash()), &journal, &settings, InUse::Fails).await.unwrap_err();
+        make(&mut source, &mut FakeEnd::new(slash()), &journal, &settings, Passing::Fails).await.unwrap_err();
     assert!(matches!(&error, Error::Settings { what } if what.contains("\"Projekte\"")), "{error}");
 }
 
