@@ -100,7 +100,11 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
     };
     Ok(Arc::new(ByIssuer {
         issuer: known.ok_or_else(|| issuer.to_owned()),
-        http: Http::new(for_.trust.clone(), Limits::default()),
+        // What is accepted of a mail server's certificate is not accepted of the issuer's.
+        http: Http::new(
+            Trust { ca_files: for_.trust.ca_files.clone(), ..Trust::default() },
+            Limits::default(),
+        ),
         client: Client { id, proof },
         scope: scope.to_owned(),
         how,

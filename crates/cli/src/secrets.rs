@@ -84,7 +84,11 @@ impl Credentials for FromFile {
     fn secret(&self) -> SecretFuture<'_> {
         Box::pin(async move {
             let text = std::fs::read_to_string(&self.0).map_err(|e| format!("{}: {e}", self.0.display()))?;
-            Ok(Secret::Password(line(&Zeroizing::new(text))))
+            let password = line(&Zeroizing::new(text));
+            if password.is_empty() {
+                return Err(format!("{}: its first line is empty", self.0.display()));
+            }
+            Ok(Secret::Password(password))
         })
     }
 }
@@ -136,7 +140,7 @@ impl Credentials for FromCommand {
     }
 }
 
-/// The line: a newline at the end is the file's, not the secret's.
+/// The first line: what is below it is not the secret (password stores keep notes there).
 fn line(text: &str) -> Zeroizing<String> {
-    Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())
+    Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -38,6 +38,8 @@ pub const ISSUER_BACK_OFF_MIN: Duration = Duration::from_secs(1);
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(120);
 /// The life of a token of which the issuer says nothing.
 pub const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(1800);
+/// A token is used no longer than this, whatever its issuer says.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
 
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]

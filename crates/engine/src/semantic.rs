@@ -24,7 +24,7 @@ pub struct Comparison {
 }
 
 /// Deltas told of one message.
-pub const DELTAS_MAX: usize = 20;
+pub const DELTAS_MAX: usize = 200;
 
 /// One difference of the second message from the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Delta {
     LeafChanged(usize),
     /// The numbers of leaves.
     Leaves(usize, usize),
-    /// Something outside of the headers and the leaves: preamble, boundaries, what follows the last one.
+    /// Something outside of the header and the leaves: headers of parts, preamble, boundaries, what follows the last one.
     Structure,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for Delta {
             Self::LeafRewritten(n) => write!(f, "part {n} is encoded otherwise"),
             Self::LeafChanged(n) => write!(f, "part {n} has another content"),
             Self::Leaves(before, after) => write!(f, "it has {after} parts in place of {before}"),
-            Self::Structure => write!(f, "the octets between the parts differ"),
+            Self::Structure => write!(f, "the octets around the parts differ"),
         }
     }
 }
@@ -83,10 +83,10 @@ pub fn compare(fetched: &[u8], read: &[u8]) -> Comparison {
         _ => false,
     });
     let of_leaves = leaves::compare(fetched, read);
-    if of_leaves.deltas.is_empty() && before.body != after.body {
+    deltas.extend(of_leaves.deltas);
+    if of_leaves.rest_differs || (deltas.is_empty() && before.body != after.body) {
         deltas.push(Delta::Structure);
     }
-    deltas.extend(of_leaves.deltas);
     let further = deltas.len().saturating_sub(DELTAS_MAX);
     deltas.truncate(DELTAS_MAX);
     Comparison { same: same_headers && of_leaves.same, deltas, further }

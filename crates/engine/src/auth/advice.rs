@@ -193,8 +193,8 @@ const ROWS: &[Row] = &[
         "channel-bindings-dont-match",
         advice(
             "somebody between this machine and the server decrypts the connection: a firewall that inspects TLS, or worse",
-            "log in from a network without it; if the provider's own front end does it, try --from-mechanism PLAIN or \
-             --to-mechanism PLAIN",
+            "log in from a network without it; if the provider's own front end does it, try --from-mechanism SCRAM-SHA-256 \
+             or --to-mechanism SCRAM-SHA-256",
             "somebody-is-between",
         ),
     ),

@@ -111,12 +111,12 @@ pub fn choices(offer: &Offer<'_>) -> Result<Vec<Mechanism>, NoMechanism> {
     if fit.is_empty() { Err(NoMechanism::NeedsTls) } else { Ok(fit) }
 }
 
-/// Whether `next` may be tried after `refused` was not known to the server.
+/// Whether `next` may be tried after the server said that it knows none of `refused`.
 ///
 /// A binding that is refused is the work of an odd server, or of somebody between us and it who can forge the refusal. Such a
-/// one gets a proof that it cannot use elsewhere (SCRAM), never the password.
-pub fn may_follow(refused: Mechanism, next: Mechanism) -> bool {
-    !refused.binds() || matches!(next, Mechanism::ScramSha256 | Mechanism::ScramSha1)
+/// one gets a proof that it cannot use elsewhere (SCRAM), never the password, whatever else is refused after it.
+pub fn may_follow(refused: &[Mechanism], next: Mechanism) -> bool {
+    !refused.iter().any(|m| m.binds()) || matches!(next, Mechanism::ScramSha256 | Mechanism::ScramSha1)
 }
 
 fn order(proof: Proof, encrypted: bool) -> &'static [Mechanism] {
@@ -277,9 +277,12 @@ mod tests {
     #[test]
     fn a_refused_binding_gets_nobody_a_password() {
         let bound = Mechanism::ScramSha256Plus;
-        let may: Vec<_> = Mechanism::ALL.into_iter().filter(|m| may_follow(bound, *m)).collect();
-        assert_eq!(may, [Mechanism::ScramSha256, Mechanism::ScramSha1]);
-        assert!(may_follow(Mechanism::ScramSha256, Mechanism::Plain));
+        let unbound = [Mechanism::ScramSha256, Mechanism::ScramSha1];
+        for refused in [&[bound][..], &[bound, unbound[0]], &[bound, unbound[0], unbound[1]]] {
+            let may: Vec<_> = Mechanism::ALL.into_iter().filter(|m| may_follow(refused, *m)).collect();
+            assert_eq!(may, unbound, "after {refused:?}");
+        }
+        assert!(may_follow(&[Mechanism::ScramSha256], Mechanism::Plain));
     }
 
     #[test]

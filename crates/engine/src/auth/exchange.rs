@@ -50,8 +50,10 @@ impl ExchangeError {
     /// What a person can do next.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Forged => "check the server's name and its certificate before you give it a password again",
-            Self::Iterations | Self::NotScram(_) | Self::TooMuch(_) | Self::NoBase64 => {
+            Self::Forged | Self::Iterations | Self::NotScram(_) => {
+                "check the server's name and its certificate before you give it a password again"
+            }
+            Self::TooMuch(_) | Self::NoBase64 => {
                 "if you trust this server, another mechanism may work: --from-mechanism or --to-mechanism PLAIN"
             }
             Self::Characters(_) => "try --from-mechanism or --to-mechanism PLAIN, or set a simpler password",

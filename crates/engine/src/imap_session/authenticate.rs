@@ -7,7 +7,7 @@
 use super::login::Raw;
 use crate::auth::{self, Exchange, ExchangeError, Mechanism, Offer, Proof, Who};
 use crate::config::{Form, ImapAccount, Secret, Security};
-use crate::error::{EndError, Refusal};
+use crate::error::{EndError, Refusal, RefusalClass};
 use crate::quirks;
 use mailhaul_imap::{Capabilities, Command, Condition, Event, LiteralMode, Status, StatusText, Untagged};
 use zeroize::Zeroizing;
@@ -76,13 +76,17 @@ impl Raw {
         let authorize = for_another.then_some(account.user.as_str());
         let who = Who { authenticate: &login, authorize, host, port };
         let mut last: Option<(Mechanism, Refusal)> = None;
+        let mut unknown = Vec::new();
         for mechanism in choices {
-            if last.as_ref().is_some_and(|(refused, _)| !auth::may_follow(*refused, mechanism)) {
+            if !auth::may_follow(&unknown, mechanism) {
                 continue;
             }
             match self.attempt(mechanism, &who, capabilities, secret).await? {
                 Attempt::In => return Ok(()),
-                Attempt::Unsupported(refusal) => last = Some((mechanism, refusal)),
+                Attempt::Unsupported(refusal) => {
+                    unknown.push(mechanism);
+                    last = Some((mechanism, refusal));
+                }
                 Attempt::Refused(refusal) => {
                     last = Some((mechanism, refusal));
                     break;
@@ -90,7 +94,8 @@ impl Raw {
             }
         }
         // There is always a choice, hence an attempt.
-        let Some((mechanism, refusal)) = last else { return Ok(()) };
+        let Some((mechanism, mut refusal)) = last else { return Ok(()) };
+        refusal.text = without_secrets(&refusal.text, &who, secret);
         Err(self.login_refused(account, Some(mechanism), refusal))
     }
 
@@ -126,7 +131,7 @@ impl Raw {
         if mechanism == Mechanism::LoginCommand {
             let command = Command::login(who.authenticate.as_bytes(), text.as_bytes());
             let answer = self.ask(command, DOING).await?;
-            return Ok(judged(mechanism, answer.status, &answer.text, (false, None)));
+            return Ok(judged(mechanism, answer.status, &answer.text, (true, None)));
         }
         let server_binds = capabilities.auth_mechanisms().any(|m| m.to_ascii_uppercase().ends_with(b"-PLUS"));
         let exchange = Exchange::new(mechanism, who, text, self.stream.binding(), server_binds);
@@ -145,7 +150,8 @@ impl Raw {
         let with_command = first.take_if(|_| sasl_ir).map(|message| auth::encode(&message));
         let command = Command::authenticate(mechanism.name(), with_command.as_ref().map(|i| i.as_str()));
         let tag = self.client.submit(command);
-        let mut challenged = false;
+        // Once the secret is out, a BAD may be about it: only a server that says so does not know the mechanism.
+        let mut challenged = with_command.is_some() && mechanism.sends_secret();
         loop {
             self.write(DOING).await?;
             match self.event(DOING, self.limits.command).await? {
@@ -157,10 +163,16 @@ impl Raw {
                     return Ok(attempt);
                 }
                 Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
+                    // Last words can be about the login, which is then not tried again.
+                    let refusal = quirks::refusal(Status::No, &text);
+                    if refusal.class == RefusalClass::Login {
+                        return Ok(Attempt::Refused(refusal));
+                    }
                     return Err(self.bye(DOING, &text));
                 }
                 // The empty challenge that a first message answers.
                 Event::Challenge(_) if first.is_some() => {
+                    challenged |= mechanism.sends_secret();
                     let message = first.take();
                     self.client.respond(message.as_ref().map(|m| m.as_slice()));
                 }
@@ -247,6 +259,21 @@ impl Raw {
     }
 }
 
+/// Words of a server that repeats what it was sent, without the secret (law 12).
+fn without_secrets(words: &str, who: &Who<'_>, secret: &Secret) -> String {
+    let (Secret::Password(text) | Secret::Token(text)) = secret else { return words.to_owned() };
+    if text.is_empty() {
+        return words.to_owned();
+    }
+    let plain = |authorize: &str| {
+        let message = Zeroizing::new(format!("{authorize}\0{}\0{}", who.authenticate, text.as_str()));
+        auth::encode(message.as_bytes())
+    };
+    let spellings =
+        [text.clone(), auth::encode(text.as_bytes()), plain(""), plain(who.authorize.unwrap_or_default())];
+    spellings.iter().fold(words.to_owned(), |words, secret| words.replace(secret.as_str(), "(the secret)"))
+}
+
 /// What a tagged answer to a login means. `before`: whether the server had asked for something, and what it said inside the
 /// exchange, which is kept with its words.
 fn judged(mechanism: Mechanism, status: Status, text: &StatusText, before: (bool, Option<&str>)) -> Attempt {
@@ -260,4 +287,29 @@ fn judged(mechanism: Mechanism, status: Status, text: &StatusText, before: (bool
         refusal.text = format!("{} ({error})", refusal.text);
     }
     if unsupported { Attempt::Unsupported(refusal) } else { Attempt::Refused(refusal) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_repeats_what_it_was_sent_puts_no_secret_into_an_error() {
+        let who = Who { authenticate: "ann", authorize: None, host: "h", port: 143 };
+        let secret = Secret::Password(Zeroizing::new("open sesame".to_owned()));
+        let echoes = [
+            "what is a1 LOGIN ann \"open sesame\"?",
+            "AUTHENTICATE PLAIN AGFubgBvcGVuIHNlc2FtZQ==",
+            "b3BlbiBzZXNhbWU=",
+        ];
+        for echo in echoes {
+            let told = without_secrets(echo, &who, &secret);
+            assert!(told.contains("(the secret)"), "{told}");
+            assert!(
+                !told.contains("sesame") && !told.contains("b3Blbi") && !told.contains("vcGVuIH"),
+                "{told}"
+            );
+        }
+        assert_eq!(without_secrets("no", &who, &Secret::Certificate), "no");
+    }
 }

@@ -105,14 +105,16 @@ impl Talk {
         person.enter(page, field("user_code")?);
         let mut interval =
             seconds("interval").map_or(DEVICE_POLL_DEFAULT, Duration::from_secs).max(DEVICE_POLL_MIN);
-        let lives = Duration::from_secs(seconds("expires_in").unwrap_or(0)).min(BROWSER_LOGIN_TIME_MAX);
+        let lives = seconds("expires_in")
+            .map_or(BROWSER_LOGIN_TIME_MAX, Duration::from_secs)
+            .min(BROWSER_LOGIN_TIME_MAX);
         let deadline = tokio::time::Instant::now() + lives;
         let form = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("device_code", device.as_str()),
         ];
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(interval.min(BROWSER_LOGIN_TIME_MAX)).await;
             if tokio::time::Instant::now() >= deadline {
                 return Err(OAuthError::TooLate);
             }

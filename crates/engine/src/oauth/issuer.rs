@@ -66,7 +66,8 @@ impl Issuer {
         ];
         for place in places {
             let reply = http.get(&place).await.map_err(OAuthError::Unreachable)?;
-            if reply.status == 200 {
+            let is_json = || serde_json::from_slice::<serde_json::Value>(&reply.body).is_ok();
+            if reply.status == 200 && is_json() {
                 return Self::from_metadata(url, &reply.body);
             }
         }
@@ -80,6 +81,12 @@ impl Issuer {
         // RFC 8414, 3.3: else somebody could put their own addresses in the place of these.
         if field("issuer").as_deref().map(|i| i.trim_end_matches('/')) != Some(url) {
             return Err(bad("it is about another issuer"));
+        }
+        // They are opened by a browser, or get secrets. Only an issuer of the tests, on loopback, is itself not https.
+        let endpoints = ["authorization_endpoint", "device_authorization_endpoint", "token_endpoint"];
+        let is_safe = |endpoint: &str| endpoint.starts_with("https://") || url.starts_with("http://");
+        if endpoints.iter().filter_map(|name| field(name)).any(|endpoint| !is_safe(&endpoint)) {
+            return Err(bad("an address that is not https"));
         }
         Ok(Self {
             name: url.to_owned(),

@@ -2,7 +2,9 @@
 
 use super::{OAuthError, Person, ServiceAccount, Talk, Tokens};
 use crate::config::{Credentials, RefusedFuture, Secret, SecretFuture};
-use crate::limits::{ISSUER_BACK_OFF_MIN, ISSUER_TRIES_MAX, TOKEN_LIFE_DEFAULT, TOKEN_MARGIN};
+use crate::limits::{
+    ISSUER_BACK_OFF_MIN, ISSUER_TRIES_MAX, TOKEN_LIFE_DEFAULT, TOKEN_LIFE_MAX, TOKEN_MARGIN,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -77,11 +79,13 @@ impl OAuth {
             None => self.log_in().await?,
         };
         let Tokens { access, lives, refresh } = tokens;
-        if refresh.is_some() && refresh != kept {
-            self.store.save(refresh.as_ref().map(|r| r.as_str())).map_err(OAuthError::Machine)?;
-        }
+        // Held before it is kept: where the disk is full, this run still has what the issuer gave in the place of the old one.
+        let is_new = refresh.is_some() && refresh != kept;
         held.refresh = refresh;
         held.access = Some((access.clone(), Instant::now() + good_for(lives)));
+        if is_new {
+            self.store.save(held.refresh.as_ref().map(|r| r.as_str())).map_err(OAuthError::Machine)?;
+        }
         Ok(access)
     }
 
@@ -125,7 +129,7 @@ enum Unattended<'a> {
 
 /// How long a token is used: less than it lives, so that none dies on its way.
 fn good_for(lives: Option<u64>) -> Duration {
-    let lives = lives.map_or(TOKEN_LIFE_DEFAULT, Duration::from_secs);
+    let lives = lives.map_or(TOKEN_LIFE_DEFAULT, Duration::from_secs).min(TOKEN_LIFE_MAX);
     // One of a short life still serves the login it was got for.
     lives.saturating_sub(TOKEN_MARGIN.min(lives / 2))
 }
@@ -155,6 +159,7 @@ mod tests {
         assert_eq!(good_for(Some(3600)), Duration::from_secs(3600) - TOKEN_MARGIN);
         assert_eq!(good_for(Some(60)), Duration::from_secs(30));
         assert_eq!(good_for(Some(0)), Duration::ZERO);
+        assert_eq!(good_for(Some(u64::MAX)), TOKEN_LIFE_MAX - TOKEN_MARGIN);
         assert_eq!(good_for(None), TOKEN_LIFE_DEFAULT - TOKEN_MARGIN);
     }
 }

@@ -102,7 +102,7 @@ impl Report {
         let refused = self.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
         if refused > 0 {
             lines.push(format!(
-                "  {} refused by the new server: --repair moves each untouched, attached to a cover message",
+                "  {} refused: with --repair each moves inside a cover message",
                 words::amount(refused, "message was", "messages were")
             ));
         }

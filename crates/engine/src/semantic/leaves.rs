@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 pub(super) struct Leaves {
     pub same: bool,
     pub deltas: Vec<Delta>,
+    /// What lies around the leaves, below the header, is not the same.
+    pub rest_differs: bool,
 }
 
 /// One leaf.
@@ -27,11 +29,13 @@ struct Leaf {
 
 /// Compares the leaves of two messages one by one.
 pub(super) fn compare(fetched: &[u8], read: &[u8]) -> Leaves {
-    let (before, after) = (leaves(fetched), leaves(read));
+    let ((before, rest_before), (after, rest_after)) = (leaves(fetched), leaves(read));
+    let rest_differs = rest_before != rest_after;
     if before.len() != after.len() {
-        return Leaves { same: false, deltas: vec![Delta::Leaves(before.len(), after.len())] };
+        return Leaves { same: false, deltas: vec![Delta::Leaves(before.len(), after.len())], rest_differs };
     }
-    let mut result = Leaves { same: true, deltas: Vec::new() };
+    // Where no leaf is found nothing is known of the body but its octets.
+    let mut result = Leaves { same: !before.is_empty() || !rest_differs, deltas: Vec::new(), rest_differs };
     for (n, (a, b)) in before.iter().zip(&after).enumerate() {
         let facts = |leaf: &Leaf| (leaf.content_type.clone(), leaf.charset.clone(), leaf.name.clone());
         if a.content != b.content || facts(a) != facts(b) {
@@ -44,9 +48,22 @@ pub(super) fn compare(fetched: &[u8], read: &[u8]) -> Leaves {
     result
 }
 
-fn leaves(octets: &[u8]) -> Vec<Leaf> {
-    let Some(message) = MessageParser::default().parse(octets) else { return Vec::new() };
-    message.parts.iter().filter_map(|part| leaf(&message, part)).collect()
+/// The leaves, and the digest of what lies below the header and in none of them.
+fn leaves(octets: &[u8]) -> (Vec<Leaf>, Digest) {
+    let body = octets.len() - super::headers::split(octets).body.len();
+    let Some(message) = MessageParser::default().parse(octets) else {
+        return (Vec::new(), normal(&octets[body..]));
+    };
+    let (mut found, mut rest, mut at) = (Vec::new(), Vec::new(), body);
+    for part in &message.parts {
+        let Some(leaf) = leaf(&message, part) else { continue };
+        let (start, end) = (part.offset_body as usize, part.offset_end as usize);
+        rest.extend_from_slice(octets.get(at..start).unwrap_or_default());
+        at = end.max(at);
+        found.push(leaf);
+    }
+    rest.extend_from_slice(octets.get(at..).unwrap_or_default());
+    (found, normal(&rest))
 }
 
 /// `None` for a multipart, whose parts are in the list of their own. An attached message is one leaf.

@@ -72,6 +72,8 @@ struct InHand {
     body: Body,
     /// As fetched, where the ladder changed the octets.
     original: Option<Body>,
+    /// What was to go with it before the ladder took something away.
+    first: Sent,
     sent: Sent,
     /// Its state in the journal is `refused`.
     refused: bool,
@@ -84,6 +86,15 @@ impl InHand {
         self.original.get_or_insert(before);
         self.sent.sent = self.body.measured().fingerprint;
         self.sent.sent.octets
+    }
+}
+
+/// True for an answer after which patience begins anew: something was stored, or refused for good.
+fn is_progress(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Stored { .. } => true,
+        Verdict::Refused(refusal) => !quirks::is_passing(refusal.class),
+        Verdict::Lost(_) => false,
     }
 }
 
@@ -478,7 +489,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 });
                 if let Some(words) = lost {
                     self.connection_lost(words);
-                } else {
+                } else if answers.iter().any(|a| is_progress(&a.verdict)) {
                     self.ctx.commit_took(took);
                     self.losses.reset();
                 }

@@ -12,7 +12,7 @@ use crate::identity::Grade;
 use crate::journal::{Change, Item, Journal, Ladder, Reason, Sent, Side, State};
 use crate::message::Fingerprint;
 use crate::progress::Progress;
-use crate::quirks::Doing;
+use crate::quirks;
 use crate::report::DAMAGED;
 use crate::semantic::{Comparison, compare};
 use crate::transfer::job::{Job, Losses, Sessions};
@@ -51,7 +51,15 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
     seen: &Seen,
 ) -> Result<(), Error> {
     let comparison = match item.state {
-        State::Stored if ctx.reads_source => comparison(ctx, sessions, job, item, seen).await?,
+        State::Stored if ctx.reads_source => match comparison(ctx, sessions, job, item, seen).await {
+            // Not proven, and not damaged either: the next run asks again.
+            Err(Error::Source(error)) => {
+                tracing::warn!(%error, mailbox = %job.target.text, "cannot compare what was read back");
+                return Ok(());
+            }
+            compared => compared?,
+        },
+        State::Stored => return Ok(()),
         _ => None,
     };
     let mut change = match &comparison {
@@ -135,7 +143,7 @@ async fn of_target<S: Source, T: Target, J: Journal>(
         };
         match read {
             Ok(octets) => return Ok(octets),
-            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => {
+            Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
                 return Ok(None);
             }
             Err(error) => losses.at_target(ctx, sessions, error).await?,
@@ -161,9 +169,9 @@ async fn of_source<S: Source, T: Target, J: Journal>(
         };
         match read {
             Ok(Some(body)) => return Ok(Some(whole(&body).await.map_err(Error::Source)?)),
-            // Left out, or refused.
+            // Left out.
             Ok(None) => {}
-            Err(EndError::Refused { refusal, .. }) if !refusal.asks_for_patience(Doing::Fetch) => {
+            Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
                 return Ok(None);
             }
             Err(error) => losses.at_source(ctx, sessions, error).await?,
@@ -185,18 +193,25 @@ async fn fetch_one<S: Source, T: Target, J: Journal>(
         let _ = range_tx.send(FetchRange { id: 0, way: Way::Whole, wanted }).await;
     };
     let keep = async {
-        let mut body = None;
+        let (mut body, mut refused) = (None, None);
         while let Some(event) = event_rx.recv().await {
-            if let FetchEvent::Fetched(fetched) = event
-                && fetched.key == item.id.key
-            {
-                body = Some(fetched.body);
+            match event {
+                FetchEvent::Fetched(fetched) if fetched.key == item.id.key => body = Some(fetched.body),
+                FetchEvent::RangeDone { refused: Some(refusal), .. } => refused = Some(refusal),
+                _ => {}
             }
         }
-        body
+        (body, refused)
     };
-    let ((), fetched, body) = tokio::join!(ask, session.fetch(range_rx, &ctx.intake, event_tx), keep);
-    fetched.map(|()| body)
+    let ((), fetched, (body, refused)) =
+        tokio::join!(ask, session.fetch(range_rx, &ctx.intake, event_tx), keep);
+    fetched?;
+    match (body, refused) {
+        (None, Some(refusal)) => {
+            Err(EndError::Refused { server: "the old server".into(), doing: "UID FETCH", refusal })
+        }
+        (body, _) => Ok(body),
+    }
 }
 
 async fn whole(body: &Body) -> Result<Bytes, EndError> {

@@ -118,3 +118,23 @@ async fn with_repair_what_the_target_refuses_is_attached_untouched_to_a_cover_me
         assert_eq!(world.report().await.exit_code(), 3);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_ladder_left_away_before_the_cover_message_goes_with_it() {
+    let refuse_in_octets = Profile { refuse_bad_header: true, ..Profile::default() };
+    let mut world = World::new(refuse_in_octets);
+    (world.repair, world.connections) = (true, 1);
+    world.source.deliver(USER, "INBOX", "no colon here\r\nSubject: 1\r\n\r\nx\r\n", "\\Seen $Work", DATE);
+    // Words that nobody knows: keywords and date are left away first, as they might be what is meant.
+    let odd = Fault::RefuseAppend("Computer says no".into());
+    for nth in 1..=3 {
+        world.target.plan(Planned::once(Trigger::Verb("APPEND", nth), odd.clone()));
+    }
+    world.migrate().await;
+    let held = world.held();
+    assert_eq!(held.len(), 1, "{:?}", world.exceptions().await);
+    let (_, cover, flags, date) = &held[0];
+    assert!(cover.starts_with(b"From: Mailhaul"));
+    assert_eq!((flags, date.as_str()), (&vec!["$Work".to_owned(), "\\Seen".to_owned()], DATE));
+    assert!(String::from_utf8_lossy(cover).contains("Date: 03 Mar 2020 10:11:12 +0000\r\n"));
+}

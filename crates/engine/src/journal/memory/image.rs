@@ -4,8 +4,8 @@ use crate::journal::is_other;
 use crate::journal::state::{State, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
-    JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, NoteRecord, Origin, Place, Reason,
-    RunId, RunRecord, Sighting, Unstored,
+    JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, NoteRecord, Origin, Place, ReadBack,
+    Reason, RunId, RunRecord, Sighting, Unstored,
 };
 use crate::message::{Fingerprint, Key};
 use std::collections::BTreeMap;
@@ -64,7 +64,9 @@ impl Image {
             return Ok(());
         }
         item.sent = change.sent.clone().or(item.sent.take());
-        item.read_back = item.read_back.take().or(change.read_back.clone());
+        let first = item.read_back.take().or(change.read_back.clone());
+        let read = change.read_back.as_ref().and_then(|r| r.fingerprint);
+        item.read_back = first.map(|first| ReadBack { fingerprint: first.fingerprint.or(read), ..first });
         item.grade = change.grade.or(item.grade);
         item.reason = change.reason.clone().or(item.reason.take());
         match change.place {

@@ -111,7 +111,7 @@ pub(super) fn commit(c: &Connection, id: ItemId, sent: &Sent, tally: &mut Tally)
 }
 
 /// Writes what a change says beside what was sent; `fetched` is what the octets read back are compared with. Of read-backs
-/// the first one stays.
+/// the first one stays; its fingerprint comes with the first that has octets.
 fn write_facts(c: &Connection, change: &Change, fetched: Option<&[u8]>) -> JournalResult<()> {
     let id = change.item;
     let (place, origin) = change.place.unzip();
@@ -122,7 +122,7 @@ fn write_facts(c: &Connection, change: &Change, fetched: Option<&[u8]>) -> Journ
                  reason = CASE WHEN ?7 IS NULL THEN reason ELSE ?8 END, kind = COALESCE(?7, kind),
                  place_epoch = COALESCE(?9, place_epoch), place_uid = COALESCE(?10, place_uid),
                  origin = COALESCE(?11, origin),
-                 read_fingerprint = CASE WHEN read_flags IS NULL THEN ?12 ELSE read_fingerprint END,
+                 read_fingerprint = COALESCE(read_fingerprint, ?12),
                  read_octets = CASE WHEN read_flags IS NULL THEN ?13 ELSE read_octets END,
                  read_flags = COALESCE(read_flags, ?14),
                  read_date = CASE WHEN read_flags IS NULL THEN ?15 ELSE read_date END,

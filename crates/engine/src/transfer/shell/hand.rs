@@ -49,7 +49,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             refusals: 0,
         };
         let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
-        self.hand.insert(item.id, InHand { body: fetched.body, original: None, sent, refused: false });
+        self.hand.insert(
+            item.id,
+            InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false },
+        );
         match limit.filter(|limit| ready.octets > *limit) {
             Some(limit) => self.too_big(ready, limit).await,
             None => self.act(Event::Ready(ready)).await,
@@ -96,6 +99,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 ready.octets = hand.becomes(changed.map_err(|e| at(Side::Target, e))?);
                 ready.lone_lf = false;
             } else if step == Ladder::WRAPPED {
+                // What was left away against a refusal that was about the octets goes again.
+                hand.sent = hand.first.clone();
+                (ready.ladder, ready.refusals) = (Ladder::WRAPPED, 0);
+                (ready.keywords, ready.date) =
+                    (hand.sent.flags.has_keywords(), hand.sent.internal_date.is_some());
                 let original = hand.original.as_ref().unwrap_or(&hand.body);
                 let wrapped = wrap(original, hand.sent.internal_date.as_ref(), &self.ctx.intake).await;
                 ready.octets = hand.becomes(wrapped.map_err(|e| at(Side::Target, e))?);
