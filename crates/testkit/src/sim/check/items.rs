@@ -63,7 +63,11 @@ fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
         Some("newline") => copy.kept != source.kept && copy.kept_class == source.kept_class,
         // The one rewriting that leaves the meaning.
         Some("semantic") => {
-            copy.kept.strip_prefix(ADDED_HEADER).is_some_and(|kept| class(kept) == source.kept_class)
+            let mut kept = &copy.kept[..];
+            while let Some(rest) = kept.strip_prefix(ADDED_HEADER) {
+                kept = rest;
+            }
+            kept.len() < copy.kept.len() && class(kept) == source.kept_class
         }
         _ => false,
     };
