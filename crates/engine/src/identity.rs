@@ -65,6 +65,15 @@ pub struct Measured {
     pub nul: bool,
 }
 
+impl Measured {
+    /// Of octets that are at hand whole.
+    pub fn of(octets: &[u8]) -> Self {
+        let mut meter = Meter::new();
+        meter.update(octets);
+        meter.finish()
+    }
+}
+
 /// Counts and hashes octets in one pass, both levels at once, in pieces of any size.
 ///
 /// As long as every line ends in CRLF the two levels differ only in the newlines at the end, so one hash state

@@ -5,7 +5,7 @@ use crate::end::{
     Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
-use crate::identity::Meter;
+use crate::identity::{Measured, Meter};
 use crate::imap_session::{Bodies, Item, Link, Opener, flags, open};
 use crate::imap_source::{date, key, uid_set};
 use crate::message::{Key, UidValidity};
@@ -293,11 +293,7 @@ fn created_as(
 fn seen(fetch: &Fetch, meter: Option<Meter>, depth: Depth) -> Option<Seen> {
     let measured = match (&fetch.body, meter) {
         (WireBody::Literal(_), Some(meter)) => Some(meter.finish()),
-        (WireBody::Quoted(octets), _) => {
-            let mut meter = Meter::new();
-            meter.update(octets);
-            Some(meter.finish())
-        }
+        (WireBody::Quoted(octets), _) => Some(Measured::of(octets)),
         _ => None,
     };
     // Without octets where octets were asked for it is somebody's change of flags, or no answer.

@@ -6,7 +6,7 @@ use crate::end::{
     Prefix, Role, Room, Seen, Source, SourceSession, Space, Target, TargetSession, Wanted, Way,
 };
 use crate::error::{EndError, Refusal, RefusalClass};
-use crate::identity::Meter;
+use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Key, UidValidity};
 use crate::transfer::spool::Intake;
@@ -336,15 +336,13 @@ impl TargetSession for MemorySession {
         let mailbox = self.mailbox("UID FETCH")?;
         for uid in uids {
             let Some(message) = mailbox.messages.get(&uid.0) else { continue };
-            let mut meter = Meter::new();
-            meter.update(&message.octets);
             let seen = Seen {
                 uid: *uid,
                 flags: message.flags.without_recent(),
                 internal_date: message.internal_date.clone(),
                 octets: message.octets.len() as u64,
                 mod_seq: None,
-                measured: (depth == Depth::Octets).then(|| meter.finish()),
+                measured: (depth == Depth::Octets).then(|| Measured::of(&message.octets)),
             };
             if out.send(seen).await.is_err() {
                 break;

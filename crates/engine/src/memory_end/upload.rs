@@ -4,7 +4,7 @@ use super::{Fate, MemoryMail, MemoryMessage};
 use crate::end::{Answer, NewUids, Outgoing, Upload, Uploaded, Verdict};
 use crate::error::{Refusal, RefusalClass};
 use crate::message::{Key, UidValidity};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,15 +26,12 @@ pub struct MemoryUpload {
 impl Upload for MemoryUpload {
     async fn uploaded(&mut self) -> Uploaded {
         for outgoing in std::mem::take(&mut self.batch) {
-            let mut octets = BytesMut::new();
-            while (octets.len() as u64) < outgoing.body.octets() {
-                match outgoing.body.piece(octets.len() as u64).await {
-                    Ok(piece) => octets.extend_from_slice(&piece),
-                    Err(error) => return Uploaded::Lost(error.to_string()),
-                }
-            }
+            let octets = match outgoing.body.whole().await {
+                Ok(octets) => octets,
+                Err(error) => return Uploaded::Lost(error.to_string()),
+            };
             let (flags, internal_date) = (outgoing.flags, outgoing.internal_date);
-            self.messages.push(MemoryMessage { octets: octets.freeze(), flags, internal_date });
+            self.messages.push(MemoryMessage { octets, flags, internal_date });
         }
         tokio::task::yield_now().await;
         if self.fate == Fate::LostInUpload {

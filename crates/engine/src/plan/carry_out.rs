@@ -24,8 +24,8 @@ use std::collections::HashMap;
 /// opened: what changed in it since is found by the transfer.
 ///
 /// # Errors
-/// An open question, a failed connection, a throttling server, the journal's errors; a mailbox that another session
-/// holds, where `passing` says so: nothing was sent then, and all of it may be done again.
+/// An open question, a failed connection, a throttling server, the journal's errors; a refusal of one mailbox that may pass,
+/// where `passing` says so: nothing was sent then, and all of it may be done again.
 pub async fn carry_out<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,

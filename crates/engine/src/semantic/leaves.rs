@@ -1,6 +1,7 @@
 //! The MIME leaves of a message (RFC 2045, RFC 2046): all parts that are no multipart.
 
 use super::Delta;
+use crate::identity::Measured;
 use crate::message::Digest;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
@@ -99,7 +100,5 @@ fn digest(octets: &[u8]) -> Digest {
 
 /// Of the octets with newlines as n() has them, and none at the end: transport does not keep those of text.
 fn normal(octets: &[u8]) -> Digest {
-    let mut meter = crate::identity::Meter::new();
-    meter.update(octets);
-    meter.finish().fingerprint.normal
+    Measured::of(octets).fingerprint.normal
 }

@@ -163,12 +163,10 @@ async fn is_cut(octets: &Body) -> Result<bool, EndError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Meter;
+    use crate::identity::Measured;
 
     fn digest(n: u8) -> Digest {
-        let mut meter = Meter::new();
-        meter.update(&[n]);
-        meter.finish().fingerprint.exact
+        Measured::of(&[n]).fingerprint.exact
     }
 
     #[test]

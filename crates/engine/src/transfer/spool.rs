@@ -174,6 +174,18 @@ impl Body {
             }
         }
     }
+
+    /// All octets in memory at once: for who knows that they are few enough.
+    ///
+    /// # Errors
+    /// The spool file's.
+    pub async fn whole(&self) -> Result<Bytes, EndError> {
+        let mut octets = BytesMut::new();
+        while (octets.len() as u64) < self.octets() {
+            octets.extend_from_slice(&self.piece(octets.len() as u64).await?);
+        }
+        Ok(octets.freeze())
+    }
 }
 
 impl Inner {
@@ -201,14 +213,6 @@ async fn blocking<T: Send + 'static>(
 mod tests {
     use super::*;
 
-    async fn read_all(body: &Body) -> Vec<u8> {
-        let mut all = Vec::new();
-        while (all.len() as u64) < body.octets() {
-            all.extend_from_slice(&body.piece(all.len() as u64).await.unwrap());
-        }
-        all
-    }
-
     #[tokio::test]
     async fn a_long_body_is_spooled_and_read_back_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -220,7 +224,7 @@ mod tests {
         }
         let body = builder.finish().await.unwrap();
         assert!(body.is_spooled());
-        assert_eq!(read_all(&body).await, octets);
+        assert_eq!(body.whole().await.unwrap(), octets);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
     }
 
@@ -229,7 +233,7 @@ mod tests {
         let intake = Intake::new("/nonexistent", 1000);
         let body = intake.body(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n")).await.unwrap();
         assert!(!body.is_spooled());
-        assert_eq!(read_all(&body).await, b"Subject: x\r\n\r\ny\r\n");
+        assert_eq!(body.whole().await.unwrap(), &b"Subject: x\r\n\r\ny\r\n"[..]);
     }
 
     #[tokio::test]

@@ -88,11 +88,7 @@ mod tests {
         let body = intake.body(Bytes::from(octets)).await.unwrap();
         let date = date.map(|text| InternalDate::from_octets(text.to_owned()));
         let cover = wrap(&body, date.as_ref(), &intake).await.unwrap();
-        let mut whole = Vec::new();
-        while (whole.len() as u64) < cover.octets() {
-            whole.extend_from_slice(&cover.piece(whole.len() as u64).await.unwrap());
-        }
-        whole
+        cover.whole().await.unwrap().into()
     }
 
     #[tokio::test]

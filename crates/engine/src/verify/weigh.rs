@@ -8,7 +8,7 @@ use crate::adopt::read_back;
 use crate::context::Context;
 use crate::end::{FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way};
 use crate::error::{EndError, Error};
-use crate::identity::Grade;
+use crate::identity::{Grade, Measured};
 use crate::journal::{Change, Item, Journal, Ladder, Reason, Sent, Side, State};
 use crate::message::Fingerprint;
 use crate::progress::Progress;
@@ -113,11 +113,7 @@ async fn comparison<S: Source, T: Target, J: Journal>(
     let Some(fetched) = of_source(ctx, sessions, job, item).await? else { return Ok(None) };
     let Some(read) = of_target(ctx, sessions, job, seen, octets_max).await? else { return Ok(None) };
     // What is compared is what was fetched and what was read, or nothing.
-    let same = |octets: &[u8], print: &Fingerprint| {
-        let mut meter = crate::identity::Meter::new();
-        meter.update(octets);
-        meter.finish().fingerprint == *print
-    };
+    let same = |octets: &[u8], print: &Fingerprint| Measured::of(octets).fingerprint == *print;
     if !same(&fetched, &sent.fetched) || !same(&read, &measured.fingerprint) {
         return Ok(None);
     }
@@ -168,7 +164,7 @@ async fn of_source<S: Source, T: Target, J: Journal>(
             Err(error) => Err(error),
         };
         match read {
-            Ok(Some(body)) => return Ok(Some(whole(&body).await.map_err(Error::Source)?)),
+            Ok(Some(body)) => return Ok(Some(body.whole().await.map_err(Error::Source)?)),
             // Left out.
             Ok(None) => {}
             Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
@@ -212,12 +208,4 @@ async fn fetch_one<S: Source, T: Target, J: Journal>(
         }
         (body, _) => Ok(body),
     }
-}
-
-async fn whole(body: &Body) -> Result<Bytes, EndError> {
-    let mut octets = Vec::new();
-    while (octets.len() as u64) < body.octets() {
-        octets.extend_from_slice(&body.piece(octets.len() as u64).await?);
-    }
-    Ok(octets.into())
 }
