@@ -10,6 +10,8 @@ mod leaves;
 #[cfg(test)]
 mod tests;
 
+use crate::message::Digest;
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// What two messages have in common.
@@ -73,23 +75,32 @@ pub fn subject(header: &[u8]) -> String {
     headers::subject(&headers::split(header).fields)
 }
 
+/// The digest of what a message says: messages mean the same where it is the same.
+pub fn meaning(message: &[u8]) -> Digest {
+    meaning_of(&headers::split(message).fields, &leaves::find(message))
+}
+
+fn meaning_of(fields: &[headers::Field<'_>], leaves: &leaves::Leaves) -> Digest {
+    let mut digest = Sha256::new();
+    headers::say(fields, &mut digest);
+    leaves.say(&mut digest);
+    Digest(digest.finalize().into())
+}
+
 /// Compares what was fetched with what was read back.
 pub fn compare(fetched: &[u8], read: &[u8]) -> Comparison {
     let (before, after) = (headers::split(fetched), headers::split(read));
+    let (leaves_before, leaves_after) = (leaves::find(fetched), leaves::find(read));
+    let same = meaning_of(&before.fields, &leaves_before) == meaning_of(&after.fields, &leaves_after);
     let mut deltas = headers::compare(&before.fields, &after.fields);
-    let same_headers = !deltas.iter().any(|delta| match delta {
-        Delta::HeaderChanged(name) | Delta::HeaderMunged(name, _) => headers::identifies(name),
-        Delta::HeaderAdded(name, _) | Delta::HeaderRemoved(name, _) => headers::identifies(name),
-        _ => false,
-    });
-    let of_leaves = leaves::compare(fetched, read);
-    deltas.extend(of_leaves.deltas);
-    if of_leaves.rest_differs || (deltas.is_empty() && before.body != after.body) {
+    let of_leaves = leaves::compare(&leaves_before, &leaves_after);
+    deltas.extend(of_leaves);
+    if leaves_before.rest != leaves_after.rest || (deltas.is_empty() && before.body != after.body) {
         deltas.push(Delta::Structure);
     }
     let further = deltas.len().saturating_sub(DELTAS_MAX);
     deltas.truncate(DELTAS_MAX);
-    Comparison { same: same_headers && of_leaves.same, deltas, further }
+    Comparison { same, deltas, further }
 }
 
 impl fmt::Display for Comparison {

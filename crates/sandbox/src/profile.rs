@@ -124,6 +124,8 @@ pub struct Profile {
     pub refuse_nul: bool,
     /// An equal message in the same mailbox is not stored again: APPENDUID names the one that is there, as Gmail does.
     pub merges: bool,
+    /// What is kept of a message as it is handed over, with its UID, as servers that add headers do.
+    pub rewrites: Option<fn(u32, &[u8]) -> Vec<u8>>,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
     /// Every login is refused with these words.
@@ -178,6 +180,7 @@ impl Default for Profile {
             refuse_empty: true,
             refuse_nul: false,
             merges: false,
+            rewrites: None,
             size_adds: 0,
             refuse_logins: None,
             connections_max: None,

@@ -194,7 +194,10 @@ impl World {
                 return Some(uid);
             }
         }
-        let octets = faults.iter().fold(kept.octets.clone(), changed);
+        let mut octets = faults.iter().fold(kept.octets.clone(), changed);
+        if let Some(rewrite) = self.profile.rewrites {
+            octets = rewrite(self.mailbox(user, name)?.uid_next, &octets).into();
+        }
         self.counters.appended += 1;
         self.store_as(user, name, NewMessage { octets, ..kept }, sent, Who::Client)
     }

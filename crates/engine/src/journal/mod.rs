@@ -476,8 +476,8 @@ pub struct Unstored {
     pub epoch: EpochId,
     /// See [`Intent::uid_next`].
     pub uid_next: Key,
-    /// What was sent and not stored, in order.
-    pub sent: Vec<Fingerprint>,
+    /// What was sent and not stored, in order: the item as it was then, and the octets.
+    pub sent: Vec<(ItemId, Fingerprint)>,
 }
 
 /// How many items of a mailbox are where.

@@ -3,6 +3,7 @@
 use super::Delta;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
+use sha2::Sha256;
 
 /// Fields that say which message it is, in lower case.
 const IDENTITY: [&str; 11] = [
@@ -33,9 +34,29 @@ pub(super) struct Field<'a> {
     octets: usize,
 }
 
+impl Field<'_> {
+    /// What the value says: a date its instant, in seconds since 1970; anything else its text.
+    fn meaning(&self) -> String {
+        let instant = if self.name == "date" { instant(self.value) } else { None };
+        instant.map_or_else(|| decoded(self.value), |at| at.to_string())
+    }
+}
+
 /// True for a field that says which message it is. A line that is no field might be a part of one.
-pub(super) fn identifies(name: &str) -> bool {
+fn identifies(name: &str) -> bool {
     name.is_empty() || IDENTITY.contains(&name)
+}
+
+/// What of a header belongs to the meaning: the identity fields, whatever their order.
+pub(super) fn say(fields: &[Field<'_>], meaning: &mut Sha256) {
+    let identity = fields.iter().filter(|field| identifies(&field.name));
+    let mut said: Vec<(&str, String)> = identity.map(|f| (f.name.as_str(), f.meaning())).collect();
+    said.sort_unstable();
+    super::leaves::say(meaning, &(said.len() as u64).to_be_bytes());
+    for (name, value) in said {
+        super::leaves::say(meaning, name.as_bytes());
+        super::leaves::say(meaning, value.as_bytes());
+    }
 }
 
 /// Splits a message at its first empty line.
@@ -99,30 +120,30 @@ fn named<'a, 'b>(fields: &'b [Field<'a>], name: &str) -> Vec<&'b Field<'a>> {
     fields.iter().filter(|field| field.name == name).collect()
 }
 
-/// Fields of one name: equal ones answer to each other, the rest is paired in order.
+/// Fields of one name: equal ones answer to each other, then those of one meaning; the rest is paired in order.
 fn of_one_name(name: &str, before: &[&Field<'_>], after: &[&Field<'_>], deltas: &mut Vec<Delta>) {
-    let mut open: Vec<&Field<'_>> = after.to_vec();
-    let mut unanswered = Vec::new();
-    for field in before {
-        match open.iter().position(|other| collapsed(other.value) == collapsed(field.value)) {
-            Some(at) => drop(open.remove(at)),
-            None => unanswered.push(field),
-        }
-    }
-    let mut open = open.into_iter();
-    for field in unanswered {
-        deltas.push(match open.next() {
-            None => Delta::HeaderRemoved(name.to_owned(), field.octets),
-            Some(other) => of_values(name, field.value, other.value),
+    type Alike = fn(&Field<'_>, &Field<'_>) -> bool;
+    let levels: [Alike; 3] =
+        [|a, b| collapsed(a.value) == collapsed(b.value), |a, b| a.meaning() == b.meaning(), |_, _| true];
+    let (mut unanswered, mut open) = (before.to_vec(), after.to_vec());
+    for (level, alike) in levels.iter().enumerate() {
+        unanswered.retain(|field| {
+            let Some(at) = open.iter().position(|other| alike(field, other)) else { return true };
+            let other = open.remove(at);
+            match level {
+                0 => {}
+                1 => deltas.push(Delta::HeaderRewritten(name.to_owned())),
+                _ => deltas.push(of_values(name, field.value, other.value)),
+            }
+            false
         });
     }
-    deltas.extend(open.map(|field| Delta::HeaderAdded(name.to_owned(), field.octets)));
+    deltas.extend(unanswered.iter().map(|field| Delta::HeaderRemoved(name.to_owned(), field.octets)));
+    deltas.extend(open.iter().map(|field| Delta::HeaderAdded(name.to_owned(), field.octets)));
 }
 
+/// Of two values that say different things.
 fn of_values(name: &str, before: &[u8], after: &[u8]) -> Delta {
-    if decoded(before) == decoded(after) || (name == "date" && same_instant(before, after)) {
-        return Delta::HeaderRewritten(name.to_owned());
-    }
     match munged(&collapsed(before), &collapsed(after)) {
         Some(octets) => Delta::HeaderMunged(name.to_owned(), octets),
         None => Delta::HeaderChanged(name.to_owned()),
@@ -149,15 +170,13 @@ fn decoded(value: &[u8]) -> String {
     }
 }
 
-fn same_instant(before: &[u8], after: &[u8]) -> bool {
-    let instant = |value: &[u8]| {
-        let line = [&collapsed(value)[..], b"\n"].concat();
-        match MessageStream::new(&line).parse_date() {
-            HeaderValue::DateTime(date) if date.is_valid() => Some(date.to_timestamp()),
-            _ => None,
-        }
-    };
-    instant(before).is_some_and(|date| Some(date) == instant(after))
+/// Seconds since 1970 of a date (RFC 5322, 3.3); `None` where it is none.
+fn instant(value: &[u8]) -> Option<i64> {
+    let line = [&collapsed(value)[..], b"\n"].concat();
+    match MessageStream::new(&line).parse_date() {
+        HeaderValue::DateTime(date) if date.is_valid() => Some(date.to_timestamp()),
+        _ => None,
+    }
 }
 
 /// The octets outside ASCII, where the second value is the first with each of them replaced by one other octet.

@@ -8,16 +8,14 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use mail_parser::{Encoding, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use sha2::{Digest as _, Sha256};
 
-/// What comparing the leaves found.
+/// The leaves of a message, in their order.
 pub(super) struct Leaves {
-    pub same: bool,
-    pub deltas: Vec<Delta>,
-    /// What lies around the leaves, below the header, is not the same.
-    pub rest_differs: bool,
+    all: Vec<Leaf>,
+    /// Of what lies below the header and in none of them.
+    pub rest: Digest,
 }
 
 /// One leaf.
-#[derive(PartialEq, Eq)]
 struct Leaf {
     content_type: String,
     charset: String,
@@ -28,43 +26,63 @@ struct Leaf {
     raw: Digest,
 }
 
-/// Compares the leaves of two messages one by one.
-pub(super) fn compare(fetched: &[u8], read: &[u8]) -> Leaves {
-    let ((before, rest_before), (after, rest_after)) = (leaves(fetched), leaves(read));
-    let rest_differs = rest_before != rest_after;
-    if before.len() != after.len() {
-        return Leaves { same: false, deltas: vec![Delta::Leaves(before.len(), after.len())], rest_differs };
+impl Leaf {
+    fn facts(&self) -> [&str; 3] {
+        [&self.content_type, &self.charset, &self.name]
     }
-    // Where no leaf is found nothing is known of the body but its octets.
-    let mut result = Leaves { same: !before.is_empty() || !rest_differs, deltas: Vec::new(), rest_differs };
-    for (n, (a, b)) in before.iter().zip(&after).enumerate() {
-        let facts = |leaf: &Leaf| (leaf.content_type.clone(), leaf.charset.clone(), leaf.name.clone());
-        if a.content != b.content || facts(a) != facts(b) {
-            result.same = false;
-            result.deltas.push(Delta::LeafChanged(n + 1));
-        } else if a.raw != b.raw {
-            result.deltas.push(Delta::LeafRewritten(n + 1));
-        }
-    }
-    result
 }
 
-/// The leaves, and the digest of what lies below the header and in none of them.
-fn leaves(octets: &[u8]) -> (Vec<Leaf>, Digest) {
+impl Leaves {
+    /// What of them belongs to the meaning. Where no leaf is found nothing is known of the body but its octets.
+    pub(super) fn say(&self, meaning: &mut Sha256) {
+        say(meaning, &(self.all.len() as u64).to_be_bytes());
+        for leaf in &self.all {
+            leaf.facts().iter().for_each(|fact| say(meaning, fact.as_bytes()));
+            say(meaning, &leaf.content.0);
+        }
+        if self.all.is_empty() {
+            say(meaning, &self.rest.0);
+        }
+    }
+}
+
+/// One more word of a meaning, so that no two words run into one.
+pub(super) fn say(meaning: &mut Sha256, word: &[u8]) {
+    meaning.update((word.len() as u64).to_be_bytes());
+    meaning.update(word);
+}
+
+/// In what the leaves of the second message differ from those of the first, one by one.
+pub(super) fn compare(before: &Leaves, after: &Leaves) -> Vec<Delta> {
+    if before.all.len() != after.all.len() {
+        return vec![Delta::Leaves(before.all.len(), after.all.len())];
+    }
+    let differs = |(n, (a, b)): (usize, (&Leaf, &Leaf))| {
+        if a.content != b.content || a.facts() != b.facts() {
+            Some(Delta::LeafChanged(n + 1))
+        } else {
+            (a.raw != b.raw).then_some(Delta::LeafRewritten(n + 1))
+        }
+    };
+    before.all.iter().zip(&after.all).enumerate().filter_map(differs).collect()
+}
+
+/// The leaves of a message.
+pub(super) fn find(octets: &[u8]) -> Leaves {
     let body = octets.len() - super::headers::split(octets).body.len();
     let Some(message) = MessageParser::default().parse(octets) else {
-        return (Vec::new(), normal(&octets[body..]));
+        return Leaves { all: Vec::new(), rest: normal(&octets[body..]) };
     };
-    let (mut found, mut rest, mut at) = (Vec::new(), Vec::new(), body);
+    let (mut all, mut rest, mut at) = (Vec::new(), Vec::new(), body);
     for part in &message.parts {
         let Some(leaf) = leaf(&message, part) else { continue };
         let (start, end) = (part.offset_body as usize, part.offset_end as usize);
         rest.extend_from_slice(octets.get(at..start).unwrap_or_default());
         at = end.max(at);
-        found.push(leaf);
+        all.push(leaf);
     }
     rest.extend_from_slice(octets.get(at..).unwrap_or_default());
-    (found, normal(&rest))
+    Leaves { all, rest: normal(&rest) }
 }
 
 /// `None` for a multipart, whose parts are in the list of their own. An attached message is one leaf.

@@ -130,3 +130,31 @@ proptest::proptest! {
         proptest::prop_assert_eq!(compare(&a, &a).deltas, vec![]);
     }
 }
+
+#[test]
+fn messages_that_mean_the_same_have_one_digest_whatever_a_server_did_around_it() {
+    let same = [
+        format!("X-Stored-As: 7\r\n{LETTER}"),
+        LETTER.replace("Received: from a by b\r\n", ""),
+        LETTER.replace("10:11:12 +0100", "09:11:12 +0000"),
+        LETTER.replace("Gr\u{fc}\u{df}e aus Wien", "=?utf-8?Q?Gr=C3=BC=C3=9Fe?= aus Wien"),
+        LETTER.replace(
+            "charset=utf-8\r\n\r\nDear Bob,\r\n",
+            "charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nRGVhciBCb2IsDQo=\r\n",
+        ),
+    ];
+    for other in same {
+        assert_eq!(meaning(other.as_bytes()), meaning(LETTER.as_bytes()), "{other}");
+    }
+    let others = [
+        LETTER.replace("Dear Bob", "Dear Eve"),
+        LETTER.replace("Subject: ", "Comments: "),
+        LETTER.replace("<1@", "<2@"),
+        LETTER.replace("To: bob", "To: bobb"),
+        LETTER.replace("10:11:12", "10:11:13"),
+        String::new(),
+    ];
+    for other in others {
+        assert_ne!(meaning(other.as_bytes()), meaning(LETTER.as_bytes()), "{other}");
+    }
+}

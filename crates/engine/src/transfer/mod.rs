@@ -9,6 +9,8 @@ mod feed;
 pub mod guard;
 pub mod job;
 pub mod ladder;
+pub mod meaning;
+pub mod octets;
 mod reading;
 mod rekey;
 pub mod resolve;

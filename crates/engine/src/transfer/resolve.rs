@@ -6,6 +6,7 @@
 
 use super::epochs::refresh_target;
 use super::job::{Job, Losses, Pages, Sessions};
+use super::meaning::{self, There};
 use crate::clock::Stamp;
 use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
@@ -42,6 +43,29 @@ impl Doubt {
     fn is_none(&self) -> bool {
         self.batches.is_empty() && self.unplaced.is_empty() && self.doubtful.is_empty()
     }
+
+    /// The messages that are not among those found.
+    fn without(&self, found: &HashMap<ItemId, Key>) -> Self {
+        let left = |of: &BTreeMap<ItemId, Candidate<ItemId>>| {
+            of.iter().filter(|(id, _)| !found.contains_key(id)).map(|(id, c)| (*id, *c)).collect()
+        };
+        Self { batches: Vec::new(), unplaced: left(&self.unplaced), doubtful: left(&self.doubtful) }
+    }
+
+    /// The same messages by what they say, as far as the source gives them.
+    async fn saying<S: Source, T: Target, J: Journal>(
+        &self,
+        ctx: &Context<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+        job: &Job,
+    ) -> Result<Self, Error> {
+        let mut said = Self::default();
+        for (of, into) in [(&self.unplaced, &mut said.unplaced), (&self.doubtful, &mut said.doubtful)] {
+            let messages: Vec<Candidate<ItemId>> = of.values().copied().collect();
+            *into = meaning::of_items(ctx, sessions, job, &messages).await?;
+        }
+        Ok(said)
+    }
 }
 
 /// What resolving found.
@@ -74,7 +98,7 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
     loop {
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
-        let Some(Scan { found, unread }) = scan(ctx, sessions, job, &doubt).await? else {
+        let Some(Scan { found, unread }) = scan(ctx, sessions, job, &doubt, settled).await? else {
             // Another epoch began meanwhile. What is certainly there is found again first.
             if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
                 let (server, doing) = ("the new server".to_owned(), "EXAMINE");
@@ -130,17 +154,18 @@ async fn unsettled<S: Source, T: Target, J: Journal>(
 
 /// Claims by content the stored messages of unknown UID, when no writer is at work any more. Returns those that were
 /// not found. Of a mailbox in doubt, or of another epoch, nothing is claimed and nothing told: its next writer
-/// resolves all of it together.
+/// resolves all of it together. `by_meaning`: see [`scan`].
 pub async fn place_stored<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
+    by_meaning: bool,
 ) -> Result<BTreeSet<ItemId>, Error> {
     let doubt = unsettled(ctx, job.record.id).await?;
     if doubt.unplaced.is_empty() || !doubt.doubtful.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let scanned = scan(ctx, sessions, job, &doubt).await?;
+    let scanned = scan(ctx, sessions, job, &doubt, by_meaning).await?;
     let Some(Scan { found, unread }) = scanned else { return Ok(BTreeSet::new()) };
     let placed: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&placed).await?;
@@ -173,6 +198,15 @@ fn as_sent(id: ItemId, sent: &Sent) -> Candidate<ItemId> {
     Candidate::new(id, sent.sent, sent.internal_date.as_ref())
 }
 
+/// A message as it was read back; where it never was, as it went out.
+fn as_kept(item: &Item) -> Option<Candidate<ItemId>> {
+    let read = item.read_back.as_ref().and_then(|r| Some((r.fingerprint?, r.internal_date.as_ref())));
+    match read {
+        Some((fingerprint, date)) => Some(Candidate::new(item.id, fingerprint, date)),
+        None => item.sent.as_ref().map(|sent| as_sent(item.id, sent)),
+    }
+}
+
 /// What one reading of the window gave.
 struct Scan {
     /// Items and the UIDs that answer to them.
@@ -181,12 +215,14 @@ struct Scan {
     unread: usize,
 }
 
-/// Reads the window and pairs; `None` when the mailbox has another epoch than the job says.
+/// Reads the window and pairs; `None` when the mailbox has another epoch than the job says. `by_meaning`: what is left on both
+/// sides is read once more and paired by what it says, for the target may rewrite what it stores.
 async fn scan<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     doubt: &Doubt,
+    by_meaning: bool,
 ) -> Result<Option<Scan>, Error> {
     let from = window(job, doubt);
     let claimed = claimed_from(ctx, job, from).await?;
@@ -199,7 +235,7 @@ async fn scan<S: Source, T: Target, J: Journal>(
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     };
-    let found: Vec<Candidate<Key>> = seen
+    let there: Vec<Candidate<Key>> = seen
         .iter()
         .filter(|s| wanted.contains(&s.uid))
         .filter_map(|s| {
@@ -207,7 +243,23 @@ async fn scan<S: Source, T: Target, J: Journal>(
             Some(Candidate::new(s.uid, measured.fingerprint, s.internal_date.as_ref()))
         })
         .collect();
-    Ok(Some(Scan { unread: wanted.len().saturating_sub(found.len()), found: pair(doubt, &found) }))
+    let mut scan = Scan { unread: wanted.len().saturating_sub(there.len()), found: pair(doubt, &there) };
+    let left = doubt.without(&scan.found);
+    let free = unpaired(&there, &scan.found);
+    if by_meaning && !free.is_empty() && !left.is_none() {
+        let Some(There { read, unread }) = meaning::of_target(ctx, sessions, job, &free).await? else {
+            return Ok(None);
+        };
+        let left = left.saying(ctx, sessions, job).await?;
+        scan.found.extend(pair(&left, &read));
+        scan.unread += unread;
+    }
+    Ok(Some(scan))
+}
+
+fn unpaired(there: &[Candidate<Key>], found: &HashMap<ItemId, Key>) -> Vec<Candidate<Key>> {
+    let taken: BTreeSet<Key> = found.values().copied().collect();
+    there.iter().filter(|c| !taken.contains(&c.id)).copied().collect()
 }
 
 /// Stored messages of unknown UID are served first: each of them certainly is there, so a candidate must not go
@@ -216,8 +268,7 @@ fn pair(doubt: &Doubt, found: &[Candidate<Key>]) -> HashMap<ItemId, Key> {
     let wanted =
         |of: &BTreeMap<ItemId, Candidate<ItemId>>| of.values().copied().collect::<Vec<Candidate<ItemId>>>();
     let mut pairs: HashMap<ItemId, Key> = pair_up(&wanted(&doubt.unplaced), found).into_iter().collect();
-    let taken: BTreeSet<Key> = pairs.values().copied().collect();
-    let rest: Vec<Candidate<Key>> = found.iter().filter(|c| !taken.contains(&c.id)).copied().collect();
+    let rest = unpaired(found, &pairs);
     pairs.extend(pair_up(&wanted(&doubt.doubtful), &rest));
     pairs
 }
@@ -435,13 +486,13 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     let (mut suspects, mut all) = (Doubt::default(), Vec::new());
     let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
     while let Some(page) = pages.next().await? {
-        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_sent(i.id, i.sent.as_ref()?)))));
+        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_kept(i)?))));
         all.extend(page);
     }
     if suspects.doubtful.is_empty() {
         return Ok(());
     }
-    let Some(Scan { found, .. }) = scan(ctx, sessions, job, &suspects).await? else { return Ok(()) };
+    let Some(Scan { found, .. }) = scan(ctx, sessions, job, &suspects, true).await? else { return Ok(()) };
     // In one transaction: once the one is found, its old place is not known any more.
     let mut changes: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     changes.extend(merged_again(job, &all, &found));

@@ -4,12 +4,14 @@
 use crate::context::Context;
 use crate::end::{Depth, Source, Target};
 use crate::error::Error;
-use crate::identity::{Candidate, pair_up};
-use crate::journal::{BatchId, Journal, Note, Side, State};
+use crate::identity::{Candidate, Grade, pair_up};
+use crate::journal::{BatchId, ItemId, Journal, Note, Side, State};
 use crate::message::{Fingerprint, Key};
 use crate::transfer::copy::highest;
-use crate::transfer::job::{Job, Losses, Pages, Sessions};
+use crate::transfer::job::{Job, Losses, Pages, Sessions, find_item};
+use crate::transfer::meaning;
 use crate::transfer::resolve::{claimed_from, open_and_read};
+use std::collections::BTreeSet;
 
 /// Kind of the note that names a ghost.
 pub const GHOST: &str = "ghost";
@@ -19,7 +21,7 @@ pub const GHOST: &str = "ghost";
 struct Expected {
     /// The least UID that one of them can have.
     from: Option<Key>,
-    sent: Vec<Fingerprint>,
+    sent: Vec<Candidate<ItemId>>,
 }
 
 /// Compares what nobody claims among the UIDs `there`, a complete listing, with what was sent and concluded not to be
@@ -49,13 +51,41 @@ pub(super) async fn sweep<S: Source, T: Target, J: Journal>(
     };
     let found: Vec<Candidate<Key>> =
         seen.iter().filter_map(|s| s.measured.map(|m| Candidate::new(s.uid, m.fingerprint, None))).collect();
-    let wanted: Vec<Candidate<()>> = expected.sent.iter().map(|f| Candidate::new((), *f, None)).collect();
-    let mut ghosts: Vec<Key> = pair_up(&wanted, &found).into_iter().map(|(_, uid)| uid).collect();
-    ghosts.sort_unstable();
+    let mut ghosts: BTreeSet<Key> = pair_up(&expected.sent, &found).into_iter().map(|(_, uid)| uid).collect();
+    let free: Vec<Candidate<Key>> = found.into_iter().filter(|c| !ghosts.contains(&c.id)).collect();
+    ghosts.extend(rewritten(ctx, sessions, job, &expected, &free).await?);
     for uid in ghosts {
         tell(ctx, job, uid).await?;
     }
     Ok(())
+}
+
+/// Which of these messages say what a message says that the target rewrites, or has never shown.
+async fn rewritten<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    expected: &Expected,
+    free: &[Candidate<Key>],
+) -> Result<Vec<Key>, Error> {
+    if free.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut wanted = Vec::new();
+    for sent in &expected.sent {
+        let item = find_item(ctx, sent.id).await?;
+        if item.is_some_and(|i| i.place.is_none() || i.grade == Some(Grade::Semantic)) {
+            wanted.push(*sent);
+        }
+    }
+    let wanted = meaning::of_items(ctx, sessions, job, &wanted).await?;
+    let wanted: Vec<Candidate<ItemId>> = wanted.into_values().collect();
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Another epoch: what is there has not been looked at, and the next run does.
+    let there = meaning::of_target(ctx, sessions, job, free).await?.unwrap_or_default();
+    Ok(pair_up(&wanted, &there.read).into_iter().map(|(_, uid)| uid).collect())
 }
 
 /// The first UID that no earlier sweep has seen.
@@ -89,15 +119,15 @@ async fn expected<S: Source, T: Target, J: Journal>(
     while let Some(page) = pages.next().await? {
         let absent = page.iter().filter(|i| i.place.is_none());
         let absent = absent.filter(|i| i.reason.as_ref().is_some_and(|r| r.kind == "absent"));
-        expected.add(job.baseline_start(), absent.filter_map(|i| Some(i.sent.as_ref()?.sent)));
+        expected.add(job.baseline_start(), absent.filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))));
     }
     Ok(expected)
 }
 
 impl Expected {
-    fn add(&mut self, from: Key, sent: impl Iterator<Item = Fingerprint>) {
+    fn add(&mut self, from: Key, sent: impl Iterator<Item = (ItemId, Fingerprint)>) {
         let before = self.sent.len();
-        self.sent.extend(sent);
+        self.sent.extend(sent.map(|(id, print)| Candidate::new(id, print, None)));
         if self.sent.len() > before {
             self.from = Some(self.from.map_or(from, |f| f.min(from)));
         }
@@ -110,8 +140,8 @@ async fn tell<S: Source, T: Target, J: Journal>(
     uid: Key,
 ) -> Result<(), Error> {
     let text = format!(
-        "UID {uid} of {} on the new server is a possible duplicate: its octets are those of a message that this server \
-         had refused, or did not have after the settle time. It is left where it is",
+        "UID {uid} of {} on the new server is a possible duplicate: it is as a message that this server had refused, or \
+         did not have after the settle time. It is left where it is",
         job.target.text
     );
     let note = Note { kind: GHOST.into(), mailbox: Some(job.record.id), key: None, text };

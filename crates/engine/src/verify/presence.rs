@@ -35,7 +35,7 @@ pub async fn presence<S: Source, T: Target, J: Journal>(
     loop {
         let settled = ctx.clock.at_least_since(began) >= ctx.settle();
         // Before the listing, which then holds what is claimed here.
-        let unplaced = place_stored(ctx, sessions, job).await?;
+        let unplaced = place_stored(ctx, sessions, job, settled).await?;
         let Some(listing) = list_target(ctx, sessions, job).await? else { return Ok(None) };
         let (missing, claimed) = missing_claims(ctx, job, &listing.keys).await?;
         if listing.is_complete() && (settled || (missing.is_empty() && unplaced.is_empty())) {

@@ -6,19 +6,17 @@
 use super::conclude;
 use crate::adopt::read_back;
 use crate::context::Context;
-use crate::end::{FetchEvent, FetchRange, Seen, Source, SourceSession, Target, TargetSession, Wanted, Way};
-use crate::error::{EndError, Error};
+use crate::end::{Seen, Source, Target};
+use crate::error::Error;
 use crate::identity::{Grade, Measured};
-use crate::journal::{Change, Item, Journal, Ladder, Reason, Sent, Side, State};
+use crate::journal::{Change, Item, Journal, Ladder, Reason, Sent, State};
 use crate::message::Fingerprint;
 use crate::progress::Progress;
-use crate::quirks;
 use crate::report::DAMAGED;
 use crate::semantic::{Comparison, compare};
-use crate::transfer::job::{Job, Losses, Sessions};
-use crate::transfer::spool::Body;
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use crate::transfer::job::{Job, Sessions};
+use crate::transfer::meaning::outgoing;
+use crate::transfer::octets::{Given, target_octets};
 
 /// [`Reason::kind`] of a message that is SEMANTIC; the text has what differs.
 pub const SEMANTIC: &str = "semantic";
@@ -66,7 +64,7 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
         Some(same) if same.same => {
             let mut change = Change::to(item.id, State::Verified);
             change.grade = Some(Grade::Semantic);
-            change.because(Reason::new(SEMANTIC, same.to_string()))
+            change.because(means_the_same(item, same))
         }
         _ => {
             let mut change = Change::to(item.id, State::Exception);
@@ -86,6 +84,14 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
+fn means_the_same(item: &Item, same: &Comparison) -> Reason {
+    if item.sent.as_ref().is_some_and(|sent| sent.ladder.has(Ladder::WRAPPED)) {
+        let Reason { kind, text } = wrapped();
+        return Reason::new(kind, format!("{text}; {same}"));
+    }
+    Reason::new(SEMANTIC, same.to_string())
+}
+
 fn words_of_damage(job: &Job, item: &Item, seen: &Seen, comparison: Option<&Comparison>) -> String {
     let fetched = item.sent.as_ref().map_or(0, |s| s.fetched.octets);
     let read = seen.measured.map_or(0, |m| m.fingerprint.octets);
@@ -97,7 +103,7 @@ fn words_of_damage(job: &Job, item: &Item, seen: &Seen, comparison: Option<&Comp
     )
 }
 
-/// Both messages compared in their meaning; `None` where one of them cannot be had, or is too large.
+/// What went out and what was read compared in their meaning; `None` where one of them cannot be had, or is too large.
 async fn comparison<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -110,102 +116,11 @@ async fn comparison<S: Source, T: Target, J: Journal>(
     if sent.fetched.octets.max(measured.fingerprint.octets) > octets_max {
         return Ok(None);
     }
-    let Some(fetched) = of_source(ctx, sessions, job, item).await? else { return Ok(None) };
-    let Some(read) = of_target(ctx, sessions, job, seen, octets_max).await? else { return Ok(None) };
-    // What is compared is what was fetched and what was read, or nothing.
-    let same = |octets: &[u8], print: &Fingerprint| Measured::of(octets).fingerprint == *print;
-    if !same(&fetched, &sent.fetched) || !same(&read, &measured.fingerprint) {
+    let Some(went_out) = outgoing(ctx, sessions, job, item).await? else { return Ok(None) };
+    let Given::Octets(read) = target_octets(ctx, sessions, job, seen.uid, octets_max).await? else {
         return Ok(None);
-    }
-    Ok(Some(compare(&fetched, &read)))
-}
-
-async fn of_target<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    seen: &Seen,
-    octets_max: u64,
-) -> Result<Option<Bytes>, Error> {
-    let mut losses = Losses::new(ctx);
-    loop {
-        let session = sessions.target(ctx).await?;
-        let read = match session.open(&job.target.wire).await {
-            Ok(opened) if opened.facts.uid_validity != job.target_epoch.facts.uid_validity => {
-                return Ok(None);
-            }
-            Ok(_) => session.octets(seen.uid, octets_max).await,
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(octets) => return Ok(octets),
-            Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
-                return Ok(None);
-            }
-            Err(error) => losses.at_target(ctx, sessions, error).await?,
-        }
-    }
-}
-
-async fn of_source<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    item: &Item,
-) -> Result<Option<Bytes>, Error> {
-    let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    let Some(epoch) = epochs.iter().find(|e| e.id == item.id.epoch) else { return Ok(None) };
-    let mut losses = Losses::new(ctx);
-    for _ in 0..ctx.settings.limits.read_attempts_max {
-        let session = sessions.source(ctx).await?;
-        let read = match session.open(&job.record.source.wire).await {
-            Ok(opened) if opened.facts.uid_validity != epoch.facts.uid_validity => return Ok(None),
-            Ok(_) => fetch_one(ctx, session, item).await,
-            Err(error) => Err(error),
-        };
-        match read {
-            Ok(Some(body)) => return Ok(Some(body.whole().await.map_err(Error::Source)?)),
-            // Left out.
-            Ok(None) => {}
-            Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
-                return Ok(None);
-            }
-            Err(error) => losses.at_source(ctx, sessions, error).await?,
-        }
-    }
-    Ok(None)
-}
-
-async fn fetch_one<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    session: &mut S::Session,
-    item: &Item,
-) -> Result<Option<Body>, EndError> {
-    let (range_tx, range_rx) = mpsc::channel(1);
-    let (event_tx, mut event_rx) = mpsc::channel(16);
-    let ask = async move {
-        let wanted = vec![Wanted { key: item.id.key, octets: item.octets, memory: None }];
-        // A session that is gone says so itself.
-        let _ = range_tx.send(FetchRange { id: 0, way: Way::Whole, wanted }).await;
     };
-    let keep = async {
-        let (mut body, mut refused) = (None, None);
-        while let Some(event) = event_rx.recv().await {
-            match event {
-                FetchEvent::Fetched(fetched) if fetched.key == item.id.key => body = Some(fetched.body),
-                FetchEvent::RangeDone { refused: Some(refusal), .. } => refused = Some(refusal),
-                _ => {}
-            }
-        }
-        (body, refused)
-    };
-    let ((), fetched, (body, refused)) =
-        tokio::join!(ask, session.fetch(range_rx, &ctx.intake, event_tx), keep);
-    fetched?;
-    match (body, refused) {
-        (None, Some(refusal)) => {
-            Err(EndError::Refused { server: "the old server".into(), doing: "UID FETCH", refusal })
-        }
-        (body, _) => Ok(body),
-    }
+    // What is compared is what was read, or nothing.
+    let same = Measured::of(&read).fingerprint == measured.fingerprint;
+    Ok(same.then(|| compare(&went_out, &read)))
 }

@@ -6,8 +6,9 @@ use crate::wire::{USER, World};
 use base64::Engine as _;
 use mailhaul_engine::identity::Grade;
 use mailhaul_engine::journal::State;
-use mailhaul_sandbox::{Alteration, Fault, Planned, Profile, Trigger};
+use mailhaul_sandbox::{Alteration, Deed, Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Three messages moved in one batch to a server that does this with each of them.
 async fn moved(alteration: Alteration) -> World {
@@ -137,4 +138,99 @@ async fn what_the_ladder_left_away_before_the_cover_message_goes_with_it() {
     assert!(cover.starts_with(b"From: Mailhaul"));
     assert_eq!((flags, date.as_str()), (&vec!["$Work".to_owned(), "\\Seen".to_owned()], DATE));
     assert!(String::from_utf8_lossy(cover).contains("Date: 03 Mar 2020 10:11:12 +0000\r\n"));
+}
+
+/// A server that says in each message under what UID it came: no two copies of one message have the same octets.
+fn stamping(uid: u32, octets: &[u8]) -> Vec<u8> {
+    [format!("X-Stored-As: {uid}\r\n").as_bytes(), octets].concat()
+}
+
+/// A world whose target is such a server, with so many messages in the source's INBOX, each a second time.
+fn world_of_stamps(messages: i64) -> World {
+    let mut world = World::new(Profile { rewrites: Some(stamping), ..Profile::default() });
+    world.connections = 1;
+    for n in (0..messages).chain(0..messages) {
+        world.source.deliver(USER, "INBOX", message(n), "\\Seen", DATE);
+    }
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_rewriting_server_stored_before_the_connection_was_lost_is_recognised_by_its_meaning() {
+    for fault in [Fault::DropAfterStore, Fault::LateStore(Duration::from_secs(5))] {
+        let world = world_of_stamps(3);
+        world.target.plan(Planned::once(Trigger::Verb("APPEND", 2), fault.clone()));
+        world.migrate().await;
+        assert_eq!(world.target.counters().appended, 6, "{fault:?}");
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 6)]));
+        assert_eq!(world.report().await.outcome.semantic, 6);
+        world.migrate().await;
+        assert_eq!(world.held().len(), 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewriting_server_that_tells_no_uids_is_searched_by_meaning() {
+    let mut world = world_of_stamps(3);
+    world.without = vec!["UIDPLUS".to_owned()];
+    world.migrate().await;
+    assert_eq!(world.target.counters().appended, 6);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 6)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cover_message_is_recognised_at_a_rewriting_server() {
+    let mut world = World::new(Profile { rewrites: Some(stamping), refuse_nul: true, ..Profile::default() });
+    world.connections = 1;
+    world.source.deliver(USER, "INBOX", "From: a@b.example\r\nSubject: 1\r\n\r\na\0b\r\n", "\\Seen", DATE);
+    world.migrate().await;
+    world.repair = true;
+    // The message as it is, which is refused; then its cover.
+    let sent = world.target.counters().commands["APPEND"];
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", sent + 2), Fault::DropAfterStore));
+    world.migrate().await;
+    assert_eq!(world.target.struck().len(), 1);
+    assert_eq!(world.held().len(), 1);
+    let (state, grade, text) = found(&world).await.swap_remove(0);
+    assert_eq!((state, grade), (State::Verified, Some(Grade::Semantic)), "{text}");
+    assert_eq!(
+        text,
+        "the message, untouched, is attached to a cover message; x-stored-as was added (16 octets)"
+    );
+    assert_eq!(world.report().await.ladder.wrapped, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_rewriting_server_did_not_store_is_sent_again_beside_mail_of_others() {
+    let world = world_of_stamps(3);
+    let other = Deed::Deliver { mailbox: "INBOX".into(), octets: message(7).into() };
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", 2), Fault::Other(other)));
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", 2), Fault::DropBeforeStore));
+    world.migrate().await;
+    assert_eq!(world.target.counters().appended, 6);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 6)]));
+    assert_eq!(world.held().len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewritten_message_that_came_after_all_is_named_as_a_possible_duplicate() {
+    let world = world_of_stamps(3);
+    let late = Fault::LateStore(Duration::from_secs(3600));
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", 2), late));
+    world.migrate().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    world.migrate().await;
+    assert_eq!(world.held().len(), 9);
+    let notes = world.notes().await;
+    assert_eq!(notes.iter().filter(|n| n.kind == "ghost").count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_another_uidvalidity_rewritten_messages_are_found_again() {
+    let world = world_of_stamps(3);
+    world.migrate().await;
+    world.target.act(USER, &Deed::NewEpoch { mailbox: "INBOX".into() });
+    world.migrate().await;
+    assert_eq!(world.target.counters().appended, 6);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 6)]));
 }

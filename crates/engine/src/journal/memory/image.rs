@@ -18,8 +18,9 @@ pub(super) struct Batch {
     pub(super) uid_next: Key,
     pub(super) form: Form,
     pub(super) committed_at: SystemTime,
+    /// Its messages; once it is closed, those that it sent and did not store.
     pub(super) items: Vec<ItemId>,
-    /// What was sent, in the order of `items`; once it is closed, what it sent and did not store.
+    /// What was sent, in the order of `items`.
     pub(super) sent: Vec<Fingerprint>,
     pub(super) open: bool,
 }
@@ -197,9 +198,10 @@ impl Image {
         }
         let stored = |id: &ItemId| self.items.get(id).is_some_and(|i| i.state.is_stored());
         let unstored = |(id, _): &(&ItemId, &Fingerprint)| end != BatchEnd::Void && !stored(id);
-        let kept = closed.items.iter().zip(&closed.sent).filter(unstored).map(|(_, sent)| *sent).collect();
+        let kept: Vec<(ItemId, Fingerprint)> =
+            closed.items.iter().zip(&closed.sent).filter(unstored).map(|(id, sent)| (*id, *sent)).collect();
         if let Some(closed) = self.batches.get_mut(&batch) {
-            closed.sent = kept;
+            (closed.items, closed.sent) = kept.into_iter().unzip();
         }
         Ok(())
     }
@@ -216,7 +218,7 @@ impl Image {
             batch: *id,
             epoch: b.epoch,
             uid_next: b.uid_next,
-            sent: b.sent.clone(),
+            sent: b.items.iter().copied().zip(b.sent.iter().copied()).collect(),
         })
     }
 }

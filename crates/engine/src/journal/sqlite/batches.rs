@@ -114,19 +114,22 @@ pub(super) fn unstored(
             batch: BatchId(batch),
             epoch: EpochId(row.get(1).map_err(failed)?),
             uid_next: Key(row.get(2).map_err(failed)?),
-            sent: prints(c, batch)?,
+            sent: sent(c, mailbox, batch)?,
         });
     }
     Ok(all)
 }
 
-fn prints(c: &Connection, batch: i64) -> JournalResult<Vec<Fingerprint>> {
-    let sql = "SELECT sent FROM batch_item WHERE migration_id = ?1 AND batch_id = ?2 ORDER BY position";
+fn sent(c: &Connection, mailbox: MailboxId, batch: i64) -> JournalResult<Vec<(ItemId, Fingerprint)>> {
+    let sql = "SELECT item_epoch, item_key, sent FROM batch_item WHERE migration_id = ?1 AND batch_id = ?2
+               ORDER BY position";
     let mut statement = c.prepare_cached(sql).map_err(failed)?;
     let mut found = statement.query(params![MIGRATION, batch]).map_err(failed)?;
     let mut all = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
-        all.push(rows::fingerprint(&row.get::<_, Vec<u8>>(0).map_err(failed)?)?);
+        let epoch = EpochId(row.get(0).map_err(failed)?);
+        let id = ItemId { mailbox, epoch, key: Key(row.get(1).map_err(failed)?) };
+        all.push((id, rows::fingerprint(&row.get::<_, Vec<u8>>(2).map_err(failed)?)?));
     }
     Ok(all)
 }

@@ -83,8 +83,9 @@ pub async fn a_closed_batch_keeps_what_it_sent_and_did_not_store(shelf: &impl Sh
     store(&journal, &p, 2, 43).await;
     let elsewhere = commit(&journal, &other, &other.items).await.unwrap();
     journal.end_batch(elsewhere, BatchEnd::Resolved, &[listed(&other.items[0])]).await.unwrap();
-    let first = (refused, p.target, Key(40), vec![sent(1).sent, sent(3).sent]);
-    let second = (resolved, p.target, Key(40), vec![sent(3).sent]);
+    let third = (p.items[2], sent(3).sent);
+    let first = (refused, p.target, Key(40), vec![(p.items[0], sent(1).sent), third]);
+    let second = (resolved, p.target, Key(40), vec![third]);
     assert_eq!(unstored(None).await, [first.clone(), second.clone()]);
     assert_eq!(unstored(Some(refused)).await, [second], "pages of batches");
     assert_eq!(journal.unstored(p.mailbox, None, 1).await.unwrap().len(), 1);

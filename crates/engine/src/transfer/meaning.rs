@@ -1,0 +1,96 @@
+//! Messages that the target may have rewritten, as candidates by what they say (level L2, [`crate::semantic`]): looked at
+//! where neither their octets nor these but for line ends tell which is which (integrity.md 6.4).
+
+use super::job::{Job, Sessions, find_item};
+use super::octets::{Given, source_body, target_octets};
+use super::wrap::wrap;
+use crate::context::Context;
+use crate::end::{Source, Target};
+use crate::error::Error;
+use crate::identity::Candidate;
+use crate::journal::{Item, ItemId, Journal, Ladder, State};
+use crate::message::{Digest, Fingerprint, Key};
+use crate::semantic::meaning;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// What messages of the target mailbox say.
+#[derive(Debug, Default)]
+pub struct There {
+    /// Those that could be read, but the ones above `Limits::compare_octets_max`.
+    pub read: Vec<Candidate<Key>>,
+    /// Messages that were listed and not given.
+    pub unread: usize,
+}
+
+/// Reads these messages of the target mailbox, one by one; `None` in another epoch.
+pub async fn of_target<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    messages: &[Candidate<Key>],
+) -> Result<Option<There>, Error> {
+    let octets_max = ctx.settings.limits.compare_octets_max;
+    let mut there = There::default();
+    for message in messages.iter().filter(|m| m.fingerprint.octets <= octets_max) {
+        match target_octets(ctx, sessions, job, message.id, octets_max).await? {
+            Given::Octets(octets) => there.read.push(saying(*message, &octets)),
+            Given::Nothing => there.unread += 1,
+            Given::Renumbered => return Ok(None),
+        }
+    }
+    Ok(Some(there))
+}
+
+/// Reads these messages of the source again, one by one, and says what went out for them. Those that it does not give, or
+/// not as it did before, are not in the result, nor those whose octets at the target are known; in a run that reads no source
+/// there are none.
+pub async fn of_items<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    messages: &[Candidate<ItemId>],
+) -> Result<BTreeMap<ItemId, Candidate<ItemId>>, Error> {
+    let octets_max = ctx.settings.limits.compare_octets_max;
+    let mut all = BTreeMap::new();
+    let readable = |m: &&Candidate<ItemId>| ctx.reads_source && m.fingerprint.octets <= octets_max;
+    for message in messages.iter().filter(readable) {
+        ctx.check_cancel()?;
+        let Some(item) = find_item(ctx, message.id).await? else { continue };
+        let kept = item.read_back.as_ref().and_then(|r| r.fingerprint);
+        if item.state == State::Suspect && kept.is_some() {
+            continue;
+        }
+        if let Some(octets) = outgoing(ctx, sessions, job, &item).await? {
+            all.insert(item.id, saying(*message, &octets));
+        }
+    }
+    Ok(all)
+}
+
+/// The octets that went out for an item, but for line ends (T1); `None` where the source does not give the message as it
+/// did before.
+pub async fn outgoing<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    item: &Item,
+) -> Result<Option<Bytes>, Error> {
+    let Some(sent) = &item.sent else { return Ok(None) };
+    let Some(body) = source_body(ctx, sessions, job, item).await? else { return Ok(None) };
+    if body.measured().fingerprint != sent.fetched {
+        return Ok(None);
+    }
+    let body = if sent.ladder.has(Ladder::WRAPPED) {
+        wrap(&body, sent.internal_date.as_ref(), &ctx.intake).await.map_err(Error::Source)?
+    } else {
+        body
+    };
+    body.whole().await.map(Some).map_err(Error::Source)
+}
+
+/// The candidate with what its octets say in place of the octets.
+fn saying<I>(message: Candidate<I>, octets: &[u8]) -> Candidate<I> {
+    let says: Digest = meaning(octets);
+    Candidate { fingerprint: Fingerprint { octets: 0, exact: says, normal: says }, ..message }
+}
