@@ -18,6 +18,8 @@ use mailhaul_engine::mutants::Mutant;
 const SEEDS: u64 = 1000;
 /// Those of them that run once more with compressed connections.
 const COMPRESSED_SEEDS: u64 = 200;
+/// Those of them that run once more with a new server that rewrites.
+const REWRITTEN_SEEDS: u64 = 100;
 /// Failing seeds shown in full.
 const SHOWN: usize = 5;
 
@@ -28,6 +30,7 @@ fn number(name: &str) -> Option<u64> {
 fn outcome(seed: u64) -> (World, Outcome) {
     let mut world = World::of(seed);
     world.tuning.compress = number("MAILHAUL_SIM_COMPRESS").is_some();
+    world.tuning.rewrites = number("MAILHAUL_SIM_REWRITE").is_some();
     let outcome = outcome_of(&world);
     (world, outcome)
 }
@@ -73,6 +76,26 @@ fn compressed_no_fault_loses_doubles_or_misreports_mail() {
         died += outcome.facts.map_or(0, |facts| facts.died.len());
     }
     assert!(died > 0, "no connection died");
+}
+
+/// The same worlds with a new server that keeps no message as it was given.
+#[test]
+fn rewritten_no_fault_loses_doubles_or_misreports_mail() {
+    let first = number("MAILHAUL_SIM_FIRST").unwrap_or(1);
+    let (mut failed, mut rewritten) = (Vec::new(), 0);
+    for seed in first..first + number("MAILHAUL_SIM_SEEDS").unwrap_or(REWRITTEN_SEEDS) {
+        let mut world = World::of(seed);
+        world.tuning.rewrites = true;
+        let outcome = outcome_of(&world);
+        if !outcome.wrong.is_empty() {
+            eprintln!("MAILHAUL_SIM_REWRITE=1, {}", told(seed, &outcome));
+            failed.push(seed);
+        }
+        rewritten +=
+            outcome.facts.map_or(0, |f| f.items.iter().filter(|i| i.grade == Some("semantic")).count());
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(rewritten > 0, "no message was rewritten");
 }
 
 /// A seed that fails must fail again: whatever a run does depends on its seed alone.

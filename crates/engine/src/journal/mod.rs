@@ -476,7 +476,7 @@ pub struct Unstored {
     pub epoch: EpochId,
     /// See [`Intent::uid_next`].
     pub uid_next: Key,
-    /// What was sent and not stored, in order: the item as it was then, and the octets.
+    /// What was sent and not stored, in order: the item, and the octets that went out then.
     pub sent: Vec<(ItemId, Fingerprint)>,
 }
 

@@ -23,6 +23,15 @@ pub struct There {
     pub unread: usize,
 }
 
+/// What messages that went out say.
+#[derive(Debug, Default)]
+pub struct WentOut {
+    /// Those that the source gives as it did before, but the ones above `Limits::compare_octets_max`.
+    pub read: BTreeMap<ItemId, Candidate<ItemId>>,
+    /// It cannot be known now what some of them say: the source has another epoch.
+    pub later: bool,
+}
+
 /// Reads these messages of the target mailbox, one by one; `None` in another epoch.
 pub async fn of_target<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
@@ -34,7 +43,7 @@ pub async fn of_target<S: Source, T: Target, J: Journal>(
     let mut there = There::default();
     for message in messages.iter().filter(|m| m.fingerprint.octets <= octets_max) {
         match target_octets(ctx, sessions, job, message.id, octets_max).await? {
-            Given::Octets(octets) => there.read.push(saying(*message, &octets)),
+            Given::Message(octets) => there.read.push(saying(*message, &octets)),
             Given::Nothing => there.unread += 1,
             Given::Renumbered => return Ok(None),
         }
@@ -42,17 +51,16 @@ pub async fn of_target<S: Source, T: Target, J: Journal>(
     Ok(Some(there))
 }
 
-/// Reads these messages of the source again, one by one, and says what went out for them. Those that it does not give, or
-/// not as it did before, are not in the result, nor those whose octets at the target are known; in a run that reads no source
-/// there are none.
+/// Reads these messages of the source again, one by one, but those whose octets at the target are known; in a run that
+/// reads no source none.
 pub async fn of_items<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     messages: &[Candidate<ItemId>],
-) -> Result<BTreeMap<ItemId, Candidate<ItemId>>, Error> {
+) -> Result<WentOut, Error> {
     let octets_max = ctx.settings.limits.compare_octets_max;
-    let mut all = BTreeMap::new();
+    let mut all = WentOut::default();
     let readable = |m: &&Candidate<ItemId>| ctx.reads_source && m.fingerprint.octets <= octets_max;
     for message in messages.iter().filter(readable) {
         ctx.check_cancel()?;
@@ -61,32 +69,35 @@ pub async fn of_items<S: Source, T: Target, J: Journal>(
         if item.state == State::Suspect && kept.is_some() {
             continue;
         }
-        if let Some(octets) = outgoing(ctx, sessions, job, &item).await? {
-            all.insert(item.id, saying(*message, &octets));
+        match outgoing(ctx, sessions, job, &item).await? {
+            Given::Message(octets) => _ = all.read.insert(item.id, saying(*message, &octets)),
+            Given::Nothing => {}
+            Given::Renumbered => all.later = true,
         }
     }
     Ok(all)
 }
 
-/// The octets that went out for an item, but for line ends (T1); `None` where the source does not give the message as it
-/// did before.
+/// The octets that went out for an item, but for line ends (T1); `Nothing` where the source does not give the message as it
+/// did before, too.
 pub async fn outgoing<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     item: &Item,
-) -> Result<Option<Bytes>, Error> {
-    let Some(sent) = &item.sent else { return Ok(None) };
-    let Some(body) = source_body(ctx, sessions, job, item).await? else { return Ok(None) };
-    if body.measured().fingerprint != sent.fetched {
-        return Ok(None);
-    }
+) -> Result<Given<Bytes>, Error> {
+    let Some(sent) = &item.sent else { return Ok(Given::Nothing) };
+    let body = match source_body(ctx, sessions, job, item).await? {
+        Given::Message(body) if body.measured().fingerprint == sent.fetched => body,
+        Given::Renumbered => return Ok(Given::Renumbered),
+        _ => return Ok(Given::Nothing),
+    };
     let body = if sent.ladder.has(Ladder::WRAPPED) {
         wrap(&body, sent.internal_date.as_ref(), &ctx.intake).await.map_err(Error::Source)?
     } else {
         body
     };
-    body.whole().await.map(Some).map_err(Error::Source)
+    body.whole().await.map(Given::Message).map_err(Error::Source)
 }
 
 /// The candidate with what its octets say in place of the octets.

@@ -11,14 +11,14 @@ use crate::quirks;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// What the target answers when it is asked for the octets of one message.
+/// What a server answers when it is asked for one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Given {
-    /// These.
-    Octets(Bytes),
+pub enum Given<M> {
+    /// This.
+    Message(M),
     /// It is not there, too long, or refused.
     Nothing,
-    /// The mailbox has another epoch than the job says.
+    /// The mailbox has another epoch than the one that was meant.
     Renumbered,
 }
 
@@ -29,7 +29,7 @@ pub async fn target_octets<S: Source, T: Target, J: Journal>(
     job: &Job,
     uid: Key,
     octets_max: u64,
-) -> Result<Given, Error> {
+) -> Result<Given<Bytes>, Error> {
     let mut losses = Losses::new(ctx);
     loop {
         let session = sessions.target(ctx).await?;
@@ -41,7 +41,7 @@ pub async fn target_octets<S: Source, T: Target, J: Journal>(
             Err(error) => Err(error),
         };
         match read {
-            Ok(octets) => return Ok(octets.map_or(Given::Nothing, Given::Octets)),
+            Ok(octets) => return Ok(octets.map_or(Given::Nothing, Given::Message)),
             Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
                 return Ok(Given::Nothing);
             }
@@ -50,35 +50,36 @@ pub async fn target_octets<S: Source, T: Target, J: Journal>(
     }
 }
 
-/// The body of one source message as it is now, asked for as often as a message may be; `None` where the source does not
-/// give it, or has another epoch than the item's.
+/// The body of one source message as it is now, asked for as often as a message may be.
 pub async fn source_body<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     item: &Item,
-) -> Result<Option<Body>, Error> {
+) -> Result<Given<Body>, Error> {
     let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
-    let Some(epoch) = epochs.iter().find(|e| e.id == item.id.epoch) else { return Ok(None) };
+    let Some(epoch) = epochs.iter().find(|e| e.id == item.id.epoch) else { return Ok(Given::Nothing) };
     let mut losses = Losses::new(ctx);
     for _ in 0..ctx.settings.limits.read_attempts_max {
         let session = sessions.source(ctx).await?;
         let read = match session.open(&job.record.source.wire).await {
-            Ok(opened) if opened.facts.uid_validity != epoch.facts.uid_validity => return Ok(None),
+            Ok(opened) if opened.facts.uid_validity != epoch.facts.uid_validity => {
+                return Ok(Given::Renumbered);
+            }
             Ok(_) => fetch_one(ctx, session, item).await,
             Err(error) => Err(error),
         };
         match read {
-            Ok(Some(body)) => return Ok(Some(body)),
+            Ok(Some(body)) => return Ok(Given::Message(body)),
             // Left out.
             Ok(None) => {}
             Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => {
-                return Ok(None);
+                return Ok(Given::Nothing);
             }
             Err(error) => losses.at_source(ctx, sessions, error).await?,
         }
     }
-    Ok(None)
+    Ok(Given::Nothing)
 }
 
 async fn fetch_one<S: Source, T: Target, J: Journal>(

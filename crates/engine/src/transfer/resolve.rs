@@ -52,19 +52,18 @@ impl Doubt {
         Self { batches: Vec::new(), unplaced: left(&self.unplaced), doubtful: left(&self.doubtful) }
     }
 
-    /// The same messages by what they say, as far as the source gives them.
+    /// The same messages by what they say, as far as the source gives them; whether it may give more later.
     async fn saying<S: Source, T: Target, J: Journal>(
         &self,
         ctx: &Context<S, T, J>,
         sessions: &mut Sessions<S, T>,
         job: &Job,
-    ) -> Result<Self, Error> {
-        let mut said = Self::default();
-        for (of, into) in [(&self.unplaced, &mut said.unplaced), (&self.doubtful, &mut said.doubtful)] {
-            let messages: Vec<Candidate<ItemId>> = of.values().copied().collect();
-            *into = meaning::of_items(ctx, sessions, job, &messages).await?;
-        }
-        Ok(said)
+    ) -> Result<(Self, bool), Error> {
+        let messages = |of: &BTreeMap<ItemId, Candidate<ItemId>>| of.values().copied().collect::<Vec<_>>();
+        let unplaced = meaning::of_items(ctx, sessions, job, &messages(&self.unplaced)).await?;
+        let doubtful = meaning::of_items(ctx, sessions, job, &messages(&self.doubtful)).await?;
+        let said = Self { batches: Vec::new(), unplaced: unplaced.read, doubtful: doubtful.read };
+        Ok((said, unplaced.later || doubtful.later))
     }
 }
 
@@ -98,7 +97,7 @@ pub async fn resolve<S: Source, T: Target, J: Journal>(
     loop {
         ctx.probe.pass("resolve: scan").await;
         let settled = doubt.doubtful.is_empty() || ctx.clock.at_least_since(since) >= settle;
-        let Some(Scan { found, unread }) = scan(ctx, sessions, job, &doubt, settled).await? else {
+        let Some(Scan { found, unread, .. }) = scan(ctx, sessions, job, &doubt, settled).await? else {
             // Another epoch began meanwhile. What is certainly there is found again first.
             if let Err(refusal) = refresh_target(ctx, sessions, job).await? {
                 let (server, doing) = ("the new server".to_owned(), "EXAMINE");
@@ -166,10 +165,10 @@ pub async fn place_stored<S: Source, T: Target, J: Journal>(
         return Ok(BTreeSet::new());
     }
     let scanned = scan(ctx, sessions, job, &doubt, by_meaning).await?;
-    let Some(Scan { found, unread }) = scanned else { return Ok(BTreeSet::new()) };
+    let Some(Scan { found, unread, later }) = scanned else { return Ok(BTreeSet::new()) };
     let placed: Vec<Change> = found.iter().map(|(id, uid)| found_at(job, *id, *uid)).collect();
     ctx.journal.change(&placed).await?;
-    if unread > 0 {
+    if unread > 0 || later {
         // What is there and was not read may be one of them (law 7): of none of them absence is known.
         return Ok(BTreeSet::new());
     }
@@ -213,6 +212,8 @@ struct Scan {
     found: HashMap<ItemId, Key>,
     /// Messages that are listed in the window and came without octets, or not at all.
     unread: usize,
+    /// Messages that were not found may be among those in the window: it cannot be known yet what they say.
+    later: bool,
 }
 
 /// Reads the window and pairs; `None` when the mailbox has another epoch than the job says. `by_meaning`: what is left on both
@@ -243,16 +244,17 @@ async fn scan<S: Source, T: Target, J: Journal>(
             Some(Candidate::new(s.uid, measured.fingerprint, s.internal_date.as_ref()))
         })
         .collect();
-    let mut scan = Scan { unread: wanted.len().saturating_sub(there.len()), found: pair(doubt, &there) };
+    let unread = wanted.len().saturating_sub(there.len());
+    let mut scan = Scan { found: pair(doubt, &there), unread, later: false };
     let left = doubt.without(&scan.found);
     let free = unpaired(&there, &scan.found);
     if by_meaning && !free.is_empty() && !left.is_none() {
         let Some(There { read, unread }) = meaning::of_target(ctx, sessions, job, &free).await? else {
             return Ok(None);
         };
-        let left = left.saying(ctx, sessions, job).await?;
+        let (left, later) = left.saying(ctx, sessions, job).await?;
         scan.found.extend(pair(&left, &read));
-        scan.unread += unread;
+        (scan.unread, scan.later) = (scan.unread + unread, later);
     }
     Ok(Some(scan))
 }

@@ -79,7 +79,7 @@ async fn rewritten<S: Source, T: Target, J: Journal>(
         }
     }
     let wanted = meaning::of_items(ctx, sessions, job, &wanted).await?;
-    let wanted: Vec<Candidate<ItemId>> = wanted.into_values().collect();
+    let wanted: Vec<Candidate<ItemId>> = wanted.read.into_values().collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }

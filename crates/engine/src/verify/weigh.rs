@@ -50,12 +50,15 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let comparison = match item.state {
         State::Stored if ctx.reads_source => match comparison(ctx, sessions, job, item, seen).await {
+            Ok(Compared::Not) => None,
+            Ok(Compared::To(result)) => Some(result),
             // Not proven, and not damaged either: the next run asks again.
+            Ok(Compared::Later) => return Ok(()),
             Err(Error::Source(error)) => {
                 tracing::warn!(%error, mailbox = %job.target.text, "cannot compare what was read back");
                 return Ok(());
             }
-            compared => compared?,
+            Err(error) => return Err(error),
         },
         State::Stored => return Ok(()),
         _ => None,
@@ -103,24 +106,38 @@ fn words_of_damage(job: &Job, item: &Item, seen: &Seen, comparison: Option<&Comp
     )
 }
 
-/// What went out and what was read compared in their meaning; `None` where one of them cannot be had, or is too large.
+/// What went out and what was read, compared in their meaning.
+enum Compared {
+    /// The source does not give the message, the target gives yet other octets, or one is too large.
+    Not,
+    /// The mailbox has another epoch on one side, or the copy is not there any more.
+    Later,
+    To(Comparison),
+}
+
 async fn comparison<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     item: &Item,
     seen: &Seen,
-) -> Result<Option<Comparison>, Error> {
-    let (Some(sent), Some(measured)) = (&item.sent, &seen.measured) else { return Ok(None) };
+) -> Result<Compared, Error> {
+    let (Some(sent), Some(measured)) = (&item.sent, &seen.measured) else { return Ok(Compared::Not) };
     let octets_max = ctx.settings.limits.compare_octets_max;
     if sent.fetched.octets.max(measured.fingerprint.octets) > octets_max {
-        return Ok(None);
+        return Ok(Compared::Not);
     }
-    let Some(went_out) = outgoing(ctx, sessions, job, item).await? else { return Ok(None) };
-    let Given::Octets(read) = target_octets(ctx, sessions, job, seen.uid, octets_max).await? else {
-        return Ok(None);
+    let went_out = match outgoing(ctx, sessions, job, item).await? {
+        Given::Message(octets) => octets,
+        Given::Nothing => return Ok(Compared::Not),
+        Given::Renumbered => return Ok(Compared::Later),
     };
-    // What is compared is what was read, or nothing.
-    let same = Measured::of(&read).fingerprint == measured.fingerprint;
-    Ok(same.then(|| compare(&went_out, &read)))
+    Ok(match target_octets(ctx, sessions, job, seen.uid, octets_max).await? {
+        // What is compared is what was read, or nothing.
+        Given::Message(read) if Measured::of(&read).fingerprint == measured.fingerprint => {
+            Compared::To(compare(&went_out, &read))
+        }
+        Given::Message(_) => Compared::Not,
+        Given::Nothing | Given::Renumbered => Compared::Later,
+    })
 }

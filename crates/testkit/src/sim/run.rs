@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::facts::{Facts, Runs, gather};
 use super::pipe::Way;
 use super::record::Recorder;
+use super::truth::stamped;
 use super::world::{End, Existing, Planted, World};
 
 /// Whose mail it is, on both servers.
@@ -109,7 +110,8 @@ impl Stage {
         let compress = world.tuning.compress;
         let profile = |profile: &Profile| Profile { compress, ..profile.clone() };
         let source = server(&profile(&world.source_profile), &world.source);
-        let target = server(&profile(&world.target_profile), &world.target);
+        let rewrites = world.tuning.rewrites.then_some(stamped as fn(u32, &[u8]) -> Vec<u8>);
+        let target = server(&Profile { rewrites, ..profile(&world.target_profile) }, &world.target);
         world.source_plan.iter().for_each(|p| source.plan(p.clone()));
         world.target_plan.iter().for_each(|p| target.plan(p.clone()));
         let cuts = |end| world.cuts.iter().filter(|c| c.end == end).copied().collect();

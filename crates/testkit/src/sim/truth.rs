@@ -66,6 +66,18 @@ impl Truth {
         truth
     }
 
+    /// The same of a server that stamps, with the octets as they would be without.
+    pub(super) fn of_stamped(ledger: &[Entry]) -> Self {
+        let bare = |entry: &Entry| {
+            let mut entry = entry.clone();
+            if let What::Stored { sent, kept } = &mut entry.what {
+                (*sent, *kept) = (unstamped(sent), unstamped(kept));
+            }
+            entry
+        };
+        Self::of(&ledger.iter().map(bare).collect::<Vec<_>>())
+    }
+
     fn replay(&mut self, entry: &Entry) {
         let key = (entry.mailbox.clone(), entry.uid_validity, entry.uid);
         if entry.who == Who::Client && matches!(entry.what, What::Removed | What::Flagged) {
@@ -118,6 +130,24 @@ impl Truth {
     pub(super) fn sent<'a>(&'a self, mailbox: &'a str, of: &'a [u8]) -> impl Iterator<Item = &'a Instance> {
         self.instances.iter().filter(move |i| i.mailbox == mailbox && i.sent_class == of)
     }
+}
+
+/// The name of the header line that a stamping server puts before a message.
+const STAMP: &[u8] = b"X-Stored-As: ";
+
+/// What a stamping server keeps of a message that it gives this UID: one header line more, where there is a header.
+pub(super) fn stamped(uid: u32, octets: &[u8]) -> Vec<u8> {
+    let first = octets.split(|o| *o == b'\n').next().unwrap_or_default();
+    let name = first.split(|o| *o == b':').next().unwrap_or_default();
+    let is_header = name.len() < first.len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    let stamp = if is_header { [STAMP, format!("{uid}\r\n").as_bytes()].concat() } else { Vec::new() };
+    [&stamp, octets].concat()
+}
+
+/// The octets without the stamp.
+fn unstamped(octets: &Bytes) -> Bytes {
+    let end = octets.iter().position(|o| *o == b'\n').filter(|_| octets.starts_with(STAMP));
+    octets.slice(end.map_or(0, |lf| lf + 1)..)
 }
 
 /// Octets with every `CR* LF` and lone CR as CRLF, and without newlines at the end: two messages of one class differ in

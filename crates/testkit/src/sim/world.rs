@@ -109,6 +109,8 @@ pub struct Tuning {
     pub existing: Existing,
     /// Both servers offer COMPRESS=DEFLATE, and it is used. Never drawn.
     pub compress: bool,
+    /// The new server puts a header line of its own, another one each time, before what has a header. Never drawn.
+    pub rewrites: bool,
 }
 
 /// Everything a seed decides.
@@ -199,6 +201,7 @@ impl World {
                 settle: (Duration::from_secs(5), Duration::from_secs(5)),
                 existing: Existing::Adopt,
                 compress: false,
+                rewrites: false,
             },
         }
     }
@@ -267,6 +270,7 @@ fn tuning(random: &mut Random) -> Tuning {
         settle: (least, least + Duration::from_secs(random.between(0, 20))),
         existing: if random.chance(50) { Existing::Adopt } else { Existing::AppendAnyway },
         compress: false,
+        rewrites: false,
         range_octets: random.between(1_000, 60_000),
         // No drawn world spools: the thread that writes the file keeps its own time, and a seed would not always run the same.
         in_memory_octets: 1 << 20,

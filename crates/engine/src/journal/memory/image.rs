@@ -121,6 +121,9 @@ impl Image {
         if let Some(owner) = owner.filter(|owner| **owner == from) {
             *owner = to;
         }
+        for id in self.batches.values_mut().flat_map(|b| &mut b.items).filter(|id| **id == from) {
+            *id = to;
+        }
         let Item { octets, flags, internal_date, lineage, .. } = listed;
         self.items.insert(to, Item { id: to, octets, flags, internal_date, lineage, ..item });
         Ok(())

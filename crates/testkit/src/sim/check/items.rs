@@ -52,6 +52,13 @@ pub(super) fn every_state_is_true(case: &Case<'_>) -> Vec<String> {
 /// What a server adds on top (`Alteration::AddHeader`).
 const ADDED_HEADER: &[u8] = b"X-Altered: yes\r\n";
 
+fn unaltered(mut kept: &[u8]) -> &[u8] {
+    while let Some(rest) = kept.strip_prefix(ADDED_HEADER) {
+        kept = rest;
+    }
+    kept
+}
+
 /// `verified`, `already_there`: the claimed message is there and its octets agree to the grade.
 fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
     let Some(copy) = case.copy_of(item) else { return Some("no message has its UID".into()) };
@@ -59,14 +66,12 @@ fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
         return Some("its copy was removed".into());
     }
     let agrees = match item.grade {
+        Some("semantic") if case.world.tuning.rewrites => class(unaltered(&copy.kept)) == source.kept_class,
         Some("exact") => copy.kept == source.kept,
         Some("newline") => copy.kept != source.kept && copy.kept_class == source.kept_class,
         // The one rewriting that leaves the meaning.
         Some("semantic") => {
-            let mut kept = &copy.kept[..];
-            while let Some(rest) = kept.strip_prefix(ADDED_HEADER) {
-                kept = rest;
-            }
+            let kept = unaltered(&copy.kept);
             kept.len() < copy.kept.len() && class(kept) == source.kept_class
         }
         _ => false,
@@ -133,6 +138,7 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         // A server that says a message is not empty and gives no octets has not given it.
         Some("unreadable") if source.kept.is_empty() && case.world.source_profile.size_adds > 0 => true,
         Some("unreadable") => case.facts.source.struck.len() + case.facts.died.len() >= 3,
+        Some("damaged" | "absent") if cannot_be_compared(case, source) => true,
         Some("damaged") => {
             case.copy_of(item).is_some_and(|c| !c.is_whole()) || lies() > 0 || named_before(case, item)
         }
@@ -155,6 +161,12 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
         _ => false,
     };
     (!holds).then(|| "nothing happened that would make it an exception".into())
+}
+
+/// What the server rewrote can be recognised only while the source gives it.
+fn cannot_be_compared(case: &Case<'_>, source: &Instance) -> bool {
+    let is_troubled = case.facts.source.struck.len() + case.facts.died.len() >= 3;
+    case.world.tuning.rewrites && (source.removed.is_some() || is_troubled)
 }
 
 /// The server had named this place for a message that it did not store, and gave it to another one.
@@ -208,7 +220,7 @@ fn suspected(case: &Case<'_>, item: &ItemFact) -> Option<String> {
         case.target.promised.iter().any(|p| p.mailbox == item.mailbox && class(&p.sent) == source.kept_class);
     let is_there = case.copy_of(item).is_some_and(|c| c.is_there() && c.is_whole());
     let known = shared || is_short || promised;
-    (is_there && !known).then(|| "its copy is there and whole".into())
+    (is_there && !known && !cannot_be_compared(case, source)).then(|| "its copy is there and whole".into())
 }
 
 /// `gone_at_source`: another client removed it, or, across another UIDVALIDITY, one that equals it.

@@ -29,7 +29,8 @@ struct Case<'a> {
 #[must_use]
 pub fn check(world: &World, facts: &Facts) -> Vec<String> {
     let source = Truth::of(&facts.source.ledger);
-    let target = Truth::of(&facts.target.ledger);
+    let of_target = if world.tuning.rewrites { Truth::of_stamped } else { Truth::of };
+    let target = of_target(&facts.target.ledger);
     let case = Case { world, facts, source, target };
     let mut wrong: Vec<String> = facts.wrong_moves.clone();
     let checks: [fn(&Case<'_>) -> Vec<String>; 11] = [

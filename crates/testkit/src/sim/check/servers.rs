@@ -1,7 +1,7 @@
 //! What happened at the servers.
 
 use bytes::Bytes;
-use mailhaul_sandbox::{Fault, Who};
+use mailhaul_sandbox::{Deed, Fault, Who};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,10 +81,14 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
     wrong
 }
 
-/// Surplus copies of a message that the report names, each by its UID, where the server stored some later than is waited for.
+/// Surplus copies of a message that the report names, each by its UID, where the server stored some later than is waited for,
+/// or rewrote what an old server that was renumbered since could not tell.
 fn ghosts(case: &Case<'_>, mailbox: &str, of: &[u8]) -> usize {
     let settle = case.world.tuning.settle.0;
-    if case.struck_target(|f| matches!(f, Fault::LateStore(after) if *after >= settle)) == 0 {
+    let late = case.struck_target(|f| matches!(f, Fault::LateStore(after) if *after >= settle)) > 0;
+    let renumbered = |f: &Fault| matches!(f, Fault::Other(Deed::NewEpoch { mailbox: m }) if m == mailbox);
+    let untold = case.world.tuning.rewrites && case.facts.source.struck.iter().any(renumbered);
+    if !late && !untold {
         return 0;
     }
     let doubts = case.facts.report["doubts"].as_array().cloned().unwrap_or_default();

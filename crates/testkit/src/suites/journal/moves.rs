@@ -270,8 +270,14 @@ pub async fn a_new_number_at_the_source_leaves_everything_else_as_it_was(shelf: 
     let claims = journal.claims(p.mailbox, p.target, Key(0), 10).await.unwrap();
     assert_eq!(claims, [(Key(41), new[0])]);
     check_consistency(&journal).await;
-    // What is not copied goes on from its new number.
+    // What is not copied goes on from its new number, also in the batch that did not store it.
+    let refused = commit(&journal, &p, &p.items[2..3]).await.unwrap();
+    let listed = Change::to(p.items[2], State::Listed);
+    journal.end_batch(refused, BatchEnd::Resolved, &[listed]).await.unwrap();
     journal.rekey(&[(p.items[2], new[1])]).await.unwrap();
+    let unstored = journal.unstored(p.mailbox, None, 10).await.unwrap();
+    let kept: Vec<ItemId> = unstored.iter().flat_map(|u| &u.sent).map(|(id, _)| *id).collect();
+    assert_eq!(kept, [new[1]]);
     let batch = commit(&journal, &p, &new[1..2]).await.unwrap();
     let stored = Change::to(new[1], State::Stored).at(p.place(42), Origin::Appended);
     journal.end_batch(batch, BatchEnd::Answered, &[stored]).await.unwrap();
