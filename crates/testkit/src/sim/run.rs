@@ -14,7 +14,7 @@ use mailhaul_engine::journal::{AccountPair, Existing as Answer, Journal as _};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::run::{Migration, RunEnd};
-use mailhaul_sandbox::{Profile, Sandbox};
+use mailhaul_sandbox::{Fault, Profile, Sandbox};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,6 +155,7 @@ impl Stage {
         self.source.calm();
         self.target.calm();
         self.ways.iter().for_each(Way::calm);
+        self.late_commits().await;
         for _ in 0..CALM_RUNS_MAX {
             let appended = appends(&self.target);
             let ran = self.once(world, 0).await?;
@@ -171,6 +172,15 @@ impl Stage {
             }
         }
         Ok(runs)
+    }
+
+    /// What the servers store late is stored: it is a part of what went wrong.
+    async fn late_commits(&self) {
+        let after = self.target.struck().into_iter().filter_map(|struck| match struck.fault {
+            Fault::LateStore(after) => Some(after),
+            _ => None,
+        });
+        tokio::time::sleep(after.max().unwrap_or_default()).await;
     }
 
     /// One run of the migration, stopped dead at step `stop` unless that is 0.
