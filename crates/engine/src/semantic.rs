@@ -75,12 +75,18 @@ pub fn subject(header: &[u8]) -> String {
     headers::subject(&headers::split(header).fields)
 }
 
-/// The digest of what a message says: messages mean the same where it is the same.
-pub fn meaning(message: &[u8]) -> Digest {
-    meaning_of(&headers::split(message).fields, &leaves::find(message))
+/// The digest of what a message says and of the way it came: its trace (Received, RFC 5322, 3.6.7). A mail that two servers
+/// delivered means the same and came two ways; a copy that a server rewrote came one way.
+pub fn provenance(message: &[u8]) -> Digest {
+    let fields = headers::split(message).fields;
+    let mut digest = Sha256::new();
+    digest.update(meaning(&fields, &leaves::find(message)).0);
+    headers::say_trace(&fields, &mut digest);
+    Digest(digest.finalize().into())
 }
 
-fn meaning_of(fields: &[headers::Field<'_>], leaves: &leaves::Leaves) -> Digest {
+/// The digest of what a message says: messages mean the same where it is the same.
+fn meaning(fields: &[headers::Field<'_>], leaves: &leaves::Leaves) -> Digest {
     let mut digest = Sha256::new();
     headers::say(fields, &mut digest);
     leaves.say(&mut digest);
@@ -91,7 +97,7 @@ fn meaning_of(fields: &[headers::Field<'_>], leaves: &leaves::Leaves) -> Digest 
 pub fn compare(fetched: &[u8], read: &[u8]) -> Comparison {
     let (before, after) = (headers::split(fetched), headers::split(read));
     let (leaves_before, leaves_after) = (leaves::find(fetched), leaves::find(read));
-    let same = meaning_of(&before.fields, &leaves_before) == meaning_of(&after.fields, &leaves_after);
+    let same = meaning(&before.fields, &leaves_before) == meaning(&after.fields, &leaves_after);
     let mut deltas = headers::compare(&before.fields, &after.fields);
     let of_leaves = leaves::compare(&leaves_before, &leaves_after);
     deltas.extend(of_leaves);

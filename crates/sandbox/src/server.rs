@@ -92,6 +92,20 @@ impl Sandbox {
         });
     }
 
+    /// Changes a mailbox as a server may not, or as an administrator would.
+    pub fn change(&self, user: &str, mailbox: &str, change: impl FnOnce(&mut MailboxSnapshot)) {
+        self.with(user, |a| {
+            if let Some(mailbox) = a.mailbox_mut(mailbox) {
+                change(mailbox);
+            }
+        });
+    }
+
+    /// Gives a user another password.
+    pub fn set_password(&self, user: &str, password: &str) {
+        self.with(user, |a| a.password = password.to_owned());
+    }
+
     /// Changes the profile.
     pub fn set(&self, change: impl FnOnce(&mut Profile)) {
         change(&mut self.world().profile);

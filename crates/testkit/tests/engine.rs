@@ -63,6 +63,8 @@ mod poison;
 mod real_servers;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/scenarios.rs"]
+mod scenarios;
 #[path = "engine/second_pass.rs"]
 mod second_pass;
 #[path = "engine/semantic.rs"]

@@ -49,13 +49,21 @@ fn identifies(name: &str) -> bool {
 
 /// What of a header belongs to the meaning: the identity fields, whatever their order.
 pub(super) fn say(fields: &[Field<'_>], meaning: &mut Sha256) {
-    let identity = fields.iter().filter(|field| identifies(&field.name));
-    let mut said: Vec<(&str, String)> = identity.map(|f| (f.name.as_str(), f.meaning())).collect();
+    say_all(fields.iter().filter(|field| identifies(&field.name)), meaning);
+}
+
+/// The trace fields.
+pub(super) fn say_trace(fields: &[Field<'_>], way: &mut Sha256) {
+    say_all(fields.iter().filter(|field| field.name == "received"), way);
+}
+
+fn say_all<'a>(fields: impl Iterator<Item = &'a Field<'a>>, into: &mut Sha256) {
+    let mut said: Vec<(&str, String)> = fields.map(|f| (f.name.as_str(), f.meaning())).collect();
     said.sort_unstable();
-    super::leaves::say(meaning, &(said.len() as u64).to_be_bytes());
+    super::leaves::say(into, &(said.len() as u64).to_be_bytes());
     for (name, value) in said {
-        super::leaves::say(meaning, name.as_bytes());
-        super::leaves::say(meaning, value.as_bytes());
+        super::leaves::say(into, name.as_bytes());
+        super::leaves::say(into, value.as_bytes());
     }
 }
 

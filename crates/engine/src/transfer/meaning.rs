@@ -1,5 +1,6 @@
-//! Messages that the target may have rewritten, as candidates by what they say (level L2, [`crate::semantic`]): looked at
-//! where neither their octets nor these but for line ends tell which is which (integrity.md 6.4).
+//! Messages that the target may have rewritten, as candidates by what they say, the way they came and their INTERNALDATE
+//! ([`crate::semantic`]): looked at where neither their octets nor these but for line ends tell which is which
+//! (integrity.md 6.4).
 
 use super::job::{Job, Sessions, find_item};
 use super::octets::{Given, source_body, target_octets};
@@ -10,8 +11,9 @@ use crate::error::Error;
 use crate::identity::Candidate;
 use crate::journal::{Item, ItemId, Journal, Ladder, State};
 use crate::message::{Digest, Fingerprint, Key};
-use crate::semantic::meaning;
+use crate::semantic::provenance;
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// What messages of the target mailbox say.
@@ -100,8 +102,12 @@ pub async fn outgoing<S: Source, T: Target, J: Journal>(
     body.whole().await.map(Given::Message).map_err(Error::Source)
 }
 
-/// The candidate with what its octets say in place of the octets.
+/// The candidate with what its octets say in place of the octets. It is said with its INTERNALDATE: of what another
+/// delivered it is the one thing that a rewriting server leaves as we set it.
 fn saying<I>(message: Candidate<I>, octets: &[u8]) -> Candidate<I> {
-    let says: Digest = meaning(octets);
+    let mut digest = Sha256::new();
+    digest.update(provenance(octets).0);
+    digest.update(format!("{:?}", message.at));
+    let says = Digest(digest.finalize().into());
     Candidate { fingerprint: Fingerprint { octets: 0, exact: says, normal: says }, ..message }
 }

@@ -28,10 +28,10 @@ fn opener(server: &Sandbox) -> Opener {
 }
 
 /// Tokens, one after the other: the next one after each refusal.
-struct Tokens(Mutex<Vec<&'static str>>);
+pub struct Tokens(Mutex<Vec<&'static str>>);
 
 impl Tokens {
-    fn new(last_first: &[&'static str]) -> Arc<Self> {
+    pub fn new(last_first: &[&'static str]) -> Arc<Self> {
         Arc::new(Self(Mutex::new(last_first.to_vec())))
     }
 }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use mailhaul_engine::config::{
-    Daily, Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Rate, Security, Settings, Trust,
+    Credentials, Daily, Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Rate, Security, Settings,
+    Trust,
 };
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
@@ -49,6 +50,8 @@ pub struct World {
     pub repair: bool,
     /// The way to the target, where it is no plain pipe.
     pub target_dialer: Option<Dialer>,
+    /// What the target takes, where it is not the password.
+    pub credentials: Option<Arc<dyn Credentials>>,
     folder: tempfile::TempDir,
 }
 
@@ -74,6 +77,7 @@ impl World {
             compress: false,
             repair: false,
             target_dialer: None,
+            credentials: None,
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -92,6 +96,7 @@ impl World {
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);
         (source.compress, target.compress) = (self.compress, self.compress);
+        target.account.credentials = self.credentials.clone().unwrap_or(target.account.credentials);
         target.dialer = self.target_dialer.clone().unwrap_or(target.dialer);
         Migration::new(ImapSource(source), ImapTarget(target), self.journal(), settings)
     }
