@@ -69,5 +69,7 @@ mod scenarios;
 mod second_pass;
 #[path = "engine/semantic.rs"]
 mod semantic;
+#[path = "engine/stores.rs"]
+mod stores;
 #[path = "engine/wire.rs"]
 mod wire;

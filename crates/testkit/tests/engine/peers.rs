@@ -36,7 +36,11 @@ pub fn dovecot(options: &DovecotOptions) -> Option<Dovecot> {
 }
 
 pub fn cyrus() -> Option<Cyrus> {
-    Cyrus::start(&CyrusOptions::default()).unwrap().or_not_run()
+    cyrus_with(&CyrusOptions::default())
+}
+
+pub fn cyrus_with(options: &CyrusOptions) -> Option<Cyrus> {
+    Cyrus::start(options).unwrap().or_not_run()
 }
 
 /// How to reach an account in clear.
