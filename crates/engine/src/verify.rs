@@ -154,11 +154,15 @@ pub async fn is_proven<S: Source, T: Target, J: Journal>(
     if hold::is_held(ctx, job).await? {
         return Ok(false);
     }
-    let mut stored = Pages::new(ctx, job.record.id, &[State::Stored]);
+    if !ctx.journal.unplaced(job.record.id, None, 1).await?.is_empty() {
+        return Ok(false);
+    }
     let level = ctx.settings.level;
-    while let Some(page) = stored.next().await? {
-        let unplaced = page.iter().any(|i| i.place.is_none());
-        if unplaced || (level != Level::Counts && !by_depth(page, job, Scope::New, level).is_empty()) {
+    let mut stored = Pages::new(ctx, job.record.id, &[State::Stored]);
+    while level != Level::Counts
+        && let Some(page) = stored.next().await?
+    {
+        if !by_depth(page, job, Scope::New, level).is_empty() {
             return Ok(false);
         }
     }

@@ -8,7 +8,7 @@ mod image;
 use super::{
     AccountPair, Baseline, BatchEnd, BatchId, Change, Count, Epoch, EpochFacts, EpochId, Intent, Item,
     ItemId, Journal, JournalError, JournalResult, Lease, ListedItem, ListingChange, MailboxId, MailboxRecord,
-    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, Unstored,
+    Note, NoteRecord, OpenBatch, Query, RunId, RunRecord, Side, Sighting, State, Unstored,
 };
 use crate::message::Key;
 use image::{Image, unknown};
@@ -321,6 +321,17 @@ impl Journal for MemoryJournal {
             };
             image.items.values().filter(wanted).take(query.limit).cloned().collect()
         })
+    }
+
+    async fn unplaced(
+        &self,
+        mailbox: MailboxId,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Item>> {
+        let query = Query { mailbox: Some(mailbox), states: &[State::Stored], after, limit: usize::MAX };
+        let stored = self.items(query).await?;
+        Ok(stored.into_iter().filter(|i| i.place.is_none()).take(limit).collect())
     }
 
     async fn counts(&self) -> JournalResult<Vec<Count>> {

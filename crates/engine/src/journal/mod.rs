@@ -643,6 +643,14 @@ pub trait Journal: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = JournalResult<ListingChange>> + Send;
     /// Items in order, one page.
     fn items(&self, query: Query<'_>) -> impl Future<Output = JournalResult<Vec<Item>>> + Send;
+    /// Items of a mailbox that are `stored` without a place, after `after` in order, one page. They are few: none where the
+    /// target tells UIDs.
+    fn unplaced(
+        &self,
+        mailbox: MailboxId,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> impl Future<Output = JournalResult<Vec<Item>>> + Send;
     /// How many are where.
     fn counts(&self) -> impl Future<Output = JournalResult<Vec<Count>>> + Send;
     /// Moves items, all or none.

@@ -378,6 +378,10 @@ impl Journal for PlainJournal {
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         Ok(Vec::new())
     }
+    async fn unplaced(&self, _: MailboxId, _: Option<ItemId>, _: usize) -> JournalResult<Vec<Item>> {
+        Ok(Vec::new())
+    }
+
     async fn unstored(&self, _: MailboxId, _: Option<BatchId>, _: usize) -> JournalResult<Vec<Unstored>> {
         Ok(Vec::new())
     }

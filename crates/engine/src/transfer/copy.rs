@@ -15,7 +15,7 @@ use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
     Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, MailboxId,
-    MailboxRecord, Origin, Side, Sighting, State,
+    MailboxRecord, Origin, Query, Side, Sighting, State,
 };
 use crate::message::Key;
 use crate::progress::Progress;
@@ -401,13 +401,9 @@ async fn anything_listed<S: Source, T: Target, J: Journal>(
     job: &Job,
     epoch: EpochId,
 ) -> Result<bool, Error> {
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
-    while let Some(page) = pages.next().await? {
-        if page.iter().any(|i| i.id.epoch == epoch) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let after = Some(ItemId { mailbox: job.record.id, epoch, key: Key(i64::MIN) });
+    let query = Query { mailbox: Some(job.record.id), states: &[State::Listed], after, limit: 1 };
+    Ok(ctx.journal.items(query).await?.iter().any(|i| i.id.epoch == epoch))
 }
 
 /// What a pass found out beside copying.
@@ -454,11 +450,13 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
         owned.extend(owner.iter().map(|(of, _)| *of).filter(|of| of == uid));
     }
     let named: BTreeMap<ItemId, Key> = merged.iter().copied().collect();
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Stored]);
-    while let Some(page) = pages.next().await? {
+    let mut after = None;
+    loop {
+        let page = ctx.journal.unplaced(job.record.id, after, ctx.settings.limits.journal_page_rows).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
         let changes: Vec<Change> = page
             .iter()
-            .filter(|i| i.place.is_none())
             .filter_map(|i| {
                 let uid = named.get(&i.id)?;
                 let same = there.get(uid)?.normal == i.sent.as_ref()?.sent.normal;
@@ -471,7 +469,6 @@ async fn check_merged<S: Source, T: Target, J: Journal>(
             .collect();
         ctx.journal.change(&changes).await?;
     }
-    Ok(())
 }
 
 /// True when so many claimed messages are missing that a person must look (integrity.md 6.7).

@@ -13,7 +13,7 @@ use crate::end::{Depth, Seen, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::identity::{Candidate, pair_up};
 use crate::journal::{
-    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Place, Sent, State,
+    BatchEnd, Change, Item, ItemId, Journal, MailboxId, Note, OpenBatch, Origin, Place, State,
 };
 use crate::message::{Digest, Key};
 #[cfg(mailhaul_mutants)]
@@ -144,9 +144,16 @@ async fn unsettled<S: Source, T: Target, J: Journal>(
     mailbox: MailboxId,
 ) -> Result<Doubt, Error> {
     let mut doubt = Doubt::default();
-    let mut pages = Pages::new(ctx, mailbox, &[State::Committed, State::InDoubt, State::Stored]);
+    let mut pages = Pages::new(ctx, mailbox, &[State::Committed, State::InDoubt]);
     while let Some(page) = pages.next().await? {
-        page.iter().for_each(|item| sort_in(&mut doubt, item));
+        doubt.doubtful.extend(page.iter().filter_map(as_sent));
+    }
+    let mut after = None;
+    loop {
+        let page = ctx.journal.unplaced(mailbox, after, ctx.settings.limits.journal_page_rows).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        doubt.unplaced.extend(page.iter().filter_map(as_sent));
     }
     Ok(doubt)
 }
@@ -179,30 +186,18 @@ fn found_at(job: &Job, id: ItemId, uid: Key) -> Change {
     Change::to(id, State::Stored).at(job.place(uid), Origin::Found)
 }
 
-fn sort_in(doubt: &mut Doubt, item: &Item) {
-    let Some(sent) = &item.sent else { return };
-    match item.state {
-        State::Committed | State::InDoubt => {
-            doubt.doubtful.insert(item.id, as_sent(item.id, sent));
-        }
-        State::Stored if item.place.is_none() => {
-            doubt.unplaced.insert(item.id, as_sent(item.id, sent));
-        }
-        _ => {}
-    }
-}
-
 /// A message as it went out.
-fn as_sent(id: ItemId, sent: &Sent) -> Candidate<ItemId> {
-    Candidate::new(id, sent.sent, sent.internal_date.as_ref())
+fn as_sent(item: &Item) -> Option<(ItemId, Candidate<ItemId>)> {
+    let sent = item.sent.as_ref()?;
+    Some((item.id, Candidate::new(item.id, sent.sent, sent.internal_date.as_ref())))
 }
 
 /// A message as it was read back; where it never was, as it went out.
-fn as_kept(item: &Item) -> Option<Candidate<ItemId>> {
+fn as_kept(item: &Item) -> Option<(ItemId, Candidate<ItemId>)> {
     let read = item.read_back.as_ref().and_then(|r| Some((r.fingerprint?, r.internal_date.as_ref())));
     match read {
-        Some((fingerprint, date)) => Some(Candidate::new(item.id, fingerprint, date)),
-        None => item.sent.as_ref().map(|sent| as_sent(item.id, sent)),
+        Some((fingerprint, date)) => Some((item.id, Candidate::new(item.id, fingerprint, date))),
+        None => as_sent(item),
     }
 }
 
@@ -488,7 +483,7 @@ pub async fn rebind<S: Source, T: Target, J: Journal>(
     let (mut suspects, mut all) = (Doubt::default(), Vec::new());
     let mut pages = Pages::new(ctx, job.record.id, &[State::Suspect]);
     while let Some(page) = pages.next().await? {
-        suspects.doubtful.extend(page.iter().filter_map(|i| Some((i.id, as_kept(i)?))));
+        suspects.doubtful.extend(page.iter().filter_map(as_kept));
         all.extend(page);
     }
     if suspects.doubtful.is_empty() {

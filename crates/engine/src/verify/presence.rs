@@ -208,6 +208,9 @@ async fn conclude_missing<S: Source, T: Target, J: Journal>(
     missing: &BTreeSet<ItemId>,
     guarded: bool,
 ) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
     let mut pages = Pages::new(ctx, job.record.id, CLAIMING);
     let mut removed = BTreeSet::new();
     while let Some(page) = pages.next().await? {

@@ -34,6 +34,7 @@ macro_rules! journal_suite {
             promises: a_batch_lives_from_its_intent_to_its_end,
             promises: a_batch_is_closed_once_and_only_when_its_items_are_decided,
             promises: a_closed_batch_keeps_what_it_sent_and_did_not_store,
+            promises: what_is_stored_without_a_place_is_found_by_itself,
             promises: an_item_is_in_one_open_batch_at_most,
             promises: a_refused_intent_leaves_nothing,
             promises: listing_again_changes_nothing,

@@ -78,6 +78,21 @@ fn in_states(
     Ok(found)
 }
 
+/// Items stored without a place, one page.
+pub(super) fn unplaced(
+    c: &Connection,
+    mailbox: MailboxId,
+    after: Option<ItemId>,
+    limit: usize,
+) -> JournalResult<Vec<Item>> {
+    let sql = format!(
+        "SELECT {} FROM item INDEXED BY item_unplaced WHERE migration_id = ?1 AND mailbox_id = ?2 AND state = 'stored'
+           AND place_uid IS NULL AND (epoch_id, key) > (?3, ?4) ORDER BY epoch_id, key LIMIT ?5",
+        rows::ITEM
+    );
+    read_page(c, &sql, mailbox, after.map(|a| (a.epoch, a.key)), limit)
+}
+
 /// The index is named: left to itself SQLite takes the primary key, and walks all that was ever proven to find the few
 /// items that a page is asked for.
 fn page_sql(state: Option<State>) -> String {

@@ -277,6 +277,15 @@ impl Journal for SqliteJournal {
         self.read(move |c| items::items(c, &page)).await
     }
 
+    async fn unplaced(
+        &self,
+        mailbox: MailboxId,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> JournalResult<Vec<Item>> {
+        self.read(move |c| items::unplaced(c, mailbox, after, limit)).await
+    }
+
     async fn counts(&self) -> JournalResult<Vec<Count>> {
         self.read(tally::counts).await
     }

@@ -105,13 +105,12 @@ pub(super) fn item(row: &Row<'_>) -> JournalResult<Item> {
         epoch: EpochId(row.get(1).map_err(get)?),
         key: Key(row.get(2).map_err(get)?),
     };
-    let word: String = row.get(3).map_err(get)?;
     let sent = sent(row)?;
     let kind: Option<String> = row.get(22).map_err(get)?;
     let text: Option<String> = row.get(23).map_err(get)?;
     Ok(Item {
         id,
-        state: state(&word)?,
+        state: state(word(row, 3)?.unwrap_or_default())?,
         octets: unsigned(row.get(4).map_err(get)?)?,
         flags: flags(row, 5)?.unwrap_or_default(),
         internal_date: date(row, 6)?,
@@ -120,13 +119,23 @@ pub(super) fn item(row: &Row<'_>) -> JournalResult<Item> {
         origin: origin(row)?,
         read_back: read_back(row, sent.as_ref())?,
         sent,
-        grade: row.get::<_, Option<String>>(21).map_err(get)?.map(|word| grade(&word)).transpose()?,
+        grade: word(row, 21)?.map(grade).transpose()?,
         reason: kind.map(|kind| Reason { kind, text: text.unwrap_or_default() }),
     })
 }
 
+/// The octets of a column, as long as the row is the current one.
+fn octets<'a>(row: &'a Row<'_>, column: usize) -> JournalResult<Option<&'a [u8]>> {
+    row.get_ref(column).map_err(failed)?.as_blob_or_null().map_err(|e| failed(e.into()))
+}
+
+/// The text of a column, as long as the row is the current one.
+fn word<'a>(row: &'a Row<'_>, column: usize) -> JournalResult<Option<&'a str>> {
+    row.get_ref(column).map_err(failed)?.as_str_or_null().map_err(|e| failed(e.into()))
+}
+
 fn blob(row: &Row<'_>, column: usize) -> JournalResult<Option<Vec<u8>>> {
-    row.get(column).map_err(failed)
+    Ok(octets(row, column)?.map(<[u8]>::to_vec))
 }
 
 fn flags(row: &Row<'_>, column: usize) -> JournalResult<Option<Flags>> {
@@ -138,9 +147,9 @@ fn date(row: &Row<'_>, column: usize) -> JournalResult<Option<InternalDate>> {
 }
 
 fn sent(row: &Row<'_>) -> JournalResult<Option<Sent>> {
-    let Some(fetched) = blob(row, 8)? else { return Ok(None) };
-    let fetched = fingerprint(&fetched)?;
-    let sent = blob(row, 9)?.map(|raw| fingerprint(&raw)).transpose()?.unwrap_or(fetched);
+    let Some(fetched) = octets(row, 8)? else { return Ok(None) };
+    let fetched = fingerprint(fetched)?;
+    let sent = octets(row, 9)?.map(fingerprint).transpose()?.unwrap_or(fetched);
     let ladder: Option<u8> = row.get(12).map_err(failed)?;
     Ok(Some(Sent {
         fetched,
@@ -158,22 +167,22 @@ fn place(row: &Row<'_>) -> JournalResult<Option<Place>> {
 }
 
 fn origin(row: &Row<'_>) -> JournalResult<Option<Origin>> {
-    let word: Option<String> = row.get(15).map_err(failed)?;
-    word.map(|w| Origin::parse(&w).ok_or_else(|| damaged("an unknown origin"))).transpose()
+    let origin = |w| Origin::parse(w).ok_or_else(|| damaged("an unknown origin"));
+    word(row, 15)?.map(origin).transpose()
 }
 
 fn read_back(row: &Row<'_>, sent: Option<&Sent>) -> JournalResult<Option<ReadBack>> {
     let Some(flags) = flags(row, 18)? else { return Ok(None) };
-    let octets: Option<i64> = row.get(17).map_err(failed)?;
+    let size: Option<i64> = row.get(17).map_err(failed)?;
     let mod_seq: Option<i64> = row.get(20).map_err(failed)?;
     Ok(Some(ReadBack {
-        fingerprint: match blob(row, 16)? {
+        fingerprint: match octets(row, 16)? {
             Some(raw) if raw.is_empty() => {
                 Some(sent.ok_or_else(|| damaged("octets read back of a message never sent"))?.fetched)
             }
-            raw => raw.map(|raw| fingerprint(&raw)).transpose()?,
+            raw => raw.map(fingerprint).transpose()?,
         },
-        octets: unsigned(octets.unwrap_or(0))?,
+        octets: unsigned(size.unwrap_or(0))?,
         flags,
         internal_date: date(row, 19)?,
         mod_seq: mod_seq.map(unsigned).transpose()?,

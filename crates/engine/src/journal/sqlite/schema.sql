@@ -107,6 +107,8 @@ CREATE TABLE item (
   PRIMARY KEY (migration_id, mailbox_id, epoch_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX item_by_state ON item (migration_id, mailbox_id, state, epoch_id, key);
+-- Stored, and the target did not say under which UID.
+CREATE INDEX item_unplaced ON item (migration_id, mailbox_id, epoch_id, key) WHERE state = 'stored' AND place_uid IS NULL;
 -- How many items are where, kept by every verb that moves one: counting a million items reads a few rows.
 -- '' stands for no grade and no kind.
 CREATE TABLE tally (

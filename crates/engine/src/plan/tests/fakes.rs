@@ -358,6 +358,10 @@ impl Journal for FakeJournal {
     async fn open_batches(&self, _: MailboxId) -> JournalResult<Vec<OpenBatch>> {
         absent()
     }
+    async fn unplaced(&self, _: MailboxId, _: Option<ItemId>, _: usize) -> JournalResult<Vec<Item>> {
+        absent()
+    }
+
     async fn unstored(&self, _: MailboxId, _: Option<BatchId>, _: usize) -> JournalResult<Vec<Unstored>> {
         absent()
     }

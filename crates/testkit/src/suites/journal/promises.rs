@@ -93,6 +93,31 @@ pub async fn a_closed_batch_keeps_what_it_sent_and_did_not_store(shelf: &impl Sh
     assert_eq!(unstored(None).await[0], first, "and what happens later changes nothing of it");
 }
 
+pub async fn what_is_stored_without_a_place_is_found_by_itself(shelf: &impl Shelf) {
+    let journal = shelf.open().await.unwrap();
+    let p = prepare(&journal, 5).await;
+    let other = prepare_named(&journal, "Other", 1).await;
+    let unplaced = async |after, limit| {
+        let found = journal.unplaced(p.mailbox, after, limit).await.unwrap();
+        found.iter().map(|i| i.id).collect::<Vec<_>>()
+    };
+    for of in [&other, &p] {
+        let batch = commit(&journal, of, &of.items).await.unwrap();
+        assert_eq!(unplaced(None, 10).await, [], "committed is not stored, nor is it of this mailbox");
+        let stored: Vec<Change> = of.items.iter().map(|id| Change::to(*id, State::Stored)).collect();
+        journal.end_batch(batch, BatchEnd::Answered, &stored).await.unwrap();
+    }
+    assert_eq!(unplaced(None, 10).await, p.items);
+    journal.change(&[Change::to(p.items[1], State::Stored).at(p.place(41), Origin::Found)]).await.unwrap();
+    journal.change(&[Change::to(p.items[2], State::Exception)]).await.unwrap();
+    let left = [p.items[0], p.items[3], p.items[4]];
+    assert_eq!(unplaced(None, 10).await, left);
+    assert_eq!(
+        (unplaced(None, 2).await, unplaced(Some(left[1]), 10).await),
+        (left[..2].to_vec(), vec![left[2]])
+    );
+}
+
 pub async fn an_item_is_in_one_open_batch_at_most(shelf: &impl Shelf) {
     let journal = shelf.open().await.unwrap();
     let p = prepare(&journal, 4).await;
