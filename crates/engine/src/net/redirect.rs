@@ -42,9 +42,9 @@ impl Redirect {
         self.port
     }
 
-    /// Waits for the browser and tells it whether its request `is_good`. Requests that bring neither a code nor an error (a
-    /// favourite's icon) are told that there is nothing, and are not the answer.
-    pub async fn answer(self, is_good: impl Fn(&Brought) -> bool) -> std::io::Result<Brought> {
+    /// Waits for the browser's answer. Requests that bring neither a code nor an error (a favourite's icon), or are not `ours`
+    /// (any program of this machine can reach the port), are told that there is nothing, and the wait goes on.
+    pub async fn answer(self, is_ours: impl Fn(&Brought) -> bool) -> std::io::Result<Brought> {
         // Side by side: browsers open connections ahead on which nothing may ever come.
         let mut reading = JoinSet::new();
         let mut accepted = 0;
@@ -57,12 +57,12 @@ impl Redirect {
                 }
                 read = reading.join_next(), if !reading.is_empty() => {
                     let Some(Ok((brought, mut stream))) = read else { continue };
-                    let Some(brought) = brought else {
+                    let Some(brought) = brought.filter(&is_ours) else {
                         tell(&mut stream, "404 Not Found", "").await;
                         continue;
                     };
-                    let (status, page) =
-                        if is_good(&brought) { ("200 OK", DONE) } else { ("400 Bad Request", FAILED) };
+                    let is_good = brought.get("code").is_some();
+                    let (status, page) = if is_good { ("200 OK", DONE) } else { ("400 Bad Request", FAILED) };
                     tell(&mut stream, status, page).await;
                     return Ok(brought);
                 }
@@ -102,4 +102,35 @@ async fn tell(stream: &mut TcpStream, status: &str, page: &str) {
     let _ = stream.write_all(head.as_bytes()).await;
     let _ = stream.write_all(page.as_bytes()).await;
     let _ = stream.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ask(port: u16, target: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_not_ours_is_no_answer_and_the_wait_goes_on() {
+        let redirect = Redirect::open().await.unwrap();
+        let port = redirect.port();
+        let asking = async {
+            for foreign in
+                ["/favicon.ico", "/?state=other&code=1", "/?state=other&error=access_denied", "/?code=2"]
+            {
+                assert!(ask(port, foreign).await.starts_with("HTTP/1.1 404"), "{foreign}");
+            }
+            ask(port, "/?state=ours&code=3").await
+        };
+        let ours = |brought: &Brought| brought.get("state") == Some("ours");
+        let (brought, answer) = tokio::join!(redirect.answer(ours), asking);
+        assert_eq!(brought.unwrap().get("code"), Some("3"));
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Done."), "{answer}");
+    }
 }

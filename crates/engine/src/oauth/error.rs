@@ -17,9 +17,6 @@ pub enum OAuthError {
         /// Its words, shortened.
         description: String,
     },
-    /// The browser came back with another state than it was sent with (RFC 6749, 10.12).
-    #[error("the browser came back with an answer to another question")]
-    WrongState,
     /// Nobody logged in within the time that there was.
     #[error("nobody logged in within the time that the issuer gives")]
     TooLate,
@@ -93,7 +90,6 @@ impl OAuthError {
                 let fits = |(word, _): &&(&str, &str)| code == word || description.contains(word);
                 HINTS.iter().find(fits).map_or("see docs/login.md", |(_, hint)| hint)
             }
-            Self::WrongState => "run the same command again, and log in only in the window that it opens",
             Self::TooLate => "run the same command again",
             Self::NobodyThere => "run `mailhaul check` with the same options in a terminal once, and log in",
             Self::NoSuchWay(..) => "choose another way: --from-oauth-flow",

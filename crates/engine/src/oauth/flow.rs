@@ -69,12 +69,9 @@ impl Talk {
             let s = s.unwrap_or_default();
             constant_time::verify_slices_are_equal(s.as_bytes(), state.as_bytes()).is_ok()
         };
-        let coming = redirect.answer(|b| is_ours(b.get("state")) && b.get("code").is_some());
+        let coming = redirect.answer(|b| is_ours(b.get("state")));
         let brought = tokio::time::timeout(BROWSER_LOGIN_TIME_MAX, coming).await;
         let brought = brought.map_err(|_| OAuthError::TooLate)?.map_err(machine)?;
-        if !is_ours(brought.get("state")) {
-            return Err(OAuthError::WrongState);
-        }
         if let Some(code) = brought.get("error") {
             return Err(refused(code, brought.get("error_description").unwrap_or_default()));
         }
