@@ -9,6 +9,7 @@ mod error;
 mod oauth;
 mod output;
 mod secrets;
+mod token_file;
 mod verify;
 
 use clap::Parser;

@@ -1,18 +1,18 @@
-//! OAuth on the command line: what was typed becomes a provider of tokens; the browser is opened here, and the refresh token
-//! kept in a file that only its owner can read.
+//! OAuth on the command line: what was typed becomes a provider of tokens, and the browser is opened here.
 
 use crate::args::Login;
 use crate::error::Failure;
 use crate::output::say;
+use crate::token_file::{TokenFile, passphrase};
 use mailhaul_engine::clock::Clock;
 use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, Trust};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Http;
 use mailhaul_engine::oauth::{
     Client, ClientProof, GOOGLE_SCOPE, How, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE, OAuth,
-    Person, ServiceAccount, SigningKey, Store, Talk,
+    Person, ServiceAccount, SigningKey, Talk,
 };
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl ByIssuer {
         let (http, client, scope) = (self.http.clone(), self.client.clone(), self.scope.clone());
         let about = format!("{} {} {} {}", issuer.token, client.id, scope, self.user);
         let talk = Talk { http, issuer, client, scope, clock: Clock::default() };
-        let store = Arc::new(TokenFile { file: self.file.clone(), about });
+        let store = Arc::new(TokenFile { file: self.file.clone(), about, passphrase: passphrase() });
         Ok(OAuth::new(talk, self.how.clone(), &self.user, Arc::new(Terminal), store))
     }
 }
@@ -178,77 +178,5 @@ impl Person for Terminal {
 
     fn enter(&self, address: &str, code: &str) {
         say(&format!("Log in at {address} and enter the code {code}"));
-    }
-}
-
-/// A refresh token in a file of its own: two lines, what it is for and the token.
-struct TokenFile {
-    file: PathBuf,
-    /// A token of another issuer, client, scope or user is no token of ours.
-    about: String,
-}
-
-impl TokenFile {
-    fn failed(&self, error: &std::io::Error) -> String {
-        format!("{}: {error}", self.file.display())
-    }
-}
-
-impl Store for TokenFile {
-    fn load(&self) -> Result<Option<Zeroizing<String>>, String> {
-        let text = match std::fs::read_to_string(&self.file) {
-            Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.failed(&error)),
-        };
-        let mut lines = text.lines();
-        let is_ours = lines.next() == Some(&self.about);
-        Ok(lines.next().filter(|_| is_ours).map(|token| Zeroizing::new(token.to_owned())))
-    }
-
-    fn save(&self, refresh: Option<&str>) -> Result<(), String> {
-        let done = match refresh {
-            None => match std::fs::remove_file(&self.file) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            },
-            Some(token) => replace(&self.file, &Zeroizing::new(format!("{}\n{token}\n", self.about))),
-        };
-        done.map_err(|error| self.failed(&error))
-    }
-}
-
-/// Whole or not at all; `tempfile` makes files that only their owner can read.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(file).map_err(|e| e.error)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refresh_token_is_kept_for_its_owner_alone_and_for_what_it_is_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("from.token");
-        let of = |about: &str| TokenFile { file: file.clone(), about: about.into() };
-        assert_eq!(of("a").load(), Ok(None));
-        of("a").save(Some("first")).unwrap();
-        of("a").save(Some("second")).unwrap();
-        assert_eq!(of("a").load().unwrap().as_ref().map(|t| t.as_str()), Some("second"));
-        assert_eq!(of("b").load(), Ok(None), "of another user or client");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        of("a").save(None).unwrap();
-        of("a").save(None).unwrap();
-        assert!(!file.exists());
     }
 }

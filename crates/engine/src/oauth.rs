@@ -8,12 +8,14 @@ mod flow;
 mod issuer;
 mod jwt;
 mod provider;
+mod seal;
 
 pub use error::OAuthError;
 pub use flow::{Person, Talk};
 pub use issuer::{GOOGLE_SCOPE, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE};
 pub use jwt::{ServiceAccount, SigningKey};
 pub use provider::{How, OAuth, Store};
+pub use seal::{is_sealed, seal, unseal};
 
 use std::fmt;
 use std::sync::Arc;
