@@ -7,6 +7,8 @@
 use bytes::Bytes;
 use mailhaul_imap::utf7;
 
+pub use mailhaul_imap::printable;
+
 /// The longest component in octets, as written to the wire, that every server known to us takes.
 pub const COMPONENT_OCTETS_MAX: usize = 255;
 
@@ -81,22 +83,6 @@ pub fn objection(component: &str, encoded_octets: usize, delimiter: Option<char>
             component.chars().take(20).collect::<String>()
         )
     })
-}
-
-/// Text from a server made safe for a terminal: control characters, and characters that change the direction
-/// of writing, are shown by their numbers.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        {
-            out.push_str(&format!("<U+{:04X}>", u32::from(c)));
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// How alike two names are: the number of single-character edits between them (Levenshtein), without case.

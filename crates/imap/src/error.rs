@@ -43,5 +43,5 @@ const EXCERPT_OCTETS: usize = 80;
 
 /// The start of `line` as text for an error.
 pub(crate) fn excerpt(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.get(..EXCERPT_OCTETS).unwrap_or(line)).into_owned()
+    crate::printable::printable(&String::from_utf8_lossy(line.get(..EXCERPT_OCTETS).unwrap_or(line)))
 }

@@ -38,6 +38,7 @@ pub mod mailbox;
 pub mod message;
 #[cfg(mailhaul_mutants)]
 pub mod mutants;
+mod printable;
 pub mod response;
 pub mod status;
 pub mod uid_set;
@@ -51,6 +52,7 @@ pub use date::{DateParts, InternalDate};
 pub use error::ProtocolError;
 pub use mailbox::{ListEntry, Namespace, Namespaces};
 pub use message::{Flag, ModSeq, Uid, UidValidity};
+pub use printable::printable;
 pub use response::{Body, Fetch, Response, StatusData, Untagged};
 pub use status::{Condition, ResponseCode, Status, StatusText};
 pub use uid_set::{UidSequence, UidSet};

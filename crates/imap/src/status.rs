@@ -3,6 +3,7 @@
 use crate::capability::Capabilities;
 use crate::cursor::parse_number;
 use crate::message::{Uid, UidValidity};
+use crate::printable::printable;
 use crate::uid_set::{UidSequence, UidSet};
 use bytes::Bytes;
 
@@ -91,7 +92,8 @@ impl ResponseCode {
 
     fn parse(code: &Bytes) -> Self {
         let end = code.iter().position(|b| *b == b' ').unwrap_or(code.len());
-        let name = String::from_utf8_lossy(code.get(..end).unwrap_or_default()).to_ascii_uppercase();
+        let name = printable(&String::from_utf8_lossy(code.get(..end).unwrap_or_default()));
+        let name = name.to_ascii_uppercase();
         let argument = code.slice((end + 1).min(code.len())..);
         Self::known(&name, &argument).unwrap_or(Self::Other { name, argument })
     }
@@ -153,11 +155,11 @@ impl StatusText {
         Self { code: Some(code), text: rest }
     }
 
-    /// The text for display: UTF-8, else Latin-1.
+    /// The text for display: UTF-8, else Latin-1; [`printable`].
     pub fn display_text(&self) -> String {
         match std::str::from_utf8(&self.text) {
-            Ok(text) => text.to_owned(),
-            Err(_) => self.text.iter().map(|b| char::from(*b)).collect(),
+            Ok(text) => printable(text),
+            Err(_) => printable(&self.text.iter().map(|b| char::from(*b)).collect::<String>()),
         }
     }
 }
@@ -191,5 +193,14 @@ mod tests {
         {
             assert!(matches!(code(odd), Some(ResponseCode::Other { .. })), "{odd}");
         }
+    }
+
+    #[test]
+    fn what_a_server_says_moves_no_cursor_and_begins_no_line() {
+        let text = StatusText::parse(&Bytes::from_static(b"[NO\x1bPE x] \x1b[2Jgone\r\nall well"));
+        assert_eq!(text.display_text(), "<U+001B>[2Jgone<U+000D><U+000A>all well");
+        assert_eq!(text.code.unwrap().name(), "NO<U+001B>PE");
+        let latin = StatusText::parse(&Bytes::from_static(b"gr\xfc\xdfe \x9b2J"));
+        assert_eq!(latin.display_text(), "gr\u{fc}\u{df}e <U+009B>2J");
     }
 }

@@ -398,7 +398,7 @@ fn who_we_are() -> Command {
 fn product(fields: &[(Bytes, Option<Bytes>)]) -> Option<String> {
     let field = |name: &[u8]| {
         let value = fields.iter().find(|(k, _)| k.eq_ignore_ascii_case(name))?.1.as_ref()?;
-        Some(String::from_utf8_lossy(value).into_owned())
+        Some(mailhaul_imap::printable(&String::from_utf8_lossy(value)))
     };
     match (field(b"name"), field(b"version")) {
         (Some(name), Some(version)) => Some(format!("{name} {version}")),
