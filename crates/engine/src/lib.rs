@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod diff;
+pub mod discovery;
 pub mod end;
 pub mod error;
 

@@ -7,7 +7,7 @@ mod login;
 #[cfg(test)]
 mod tests;
 
-pub use login::{Opener, open};
+pub use login::{Opener, look, open};
 
 use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Role, Room, Space, UidListing};
 use crate::error::EndError;
