@@ -143,7 +143,7 @@ impl Http {
             let request = Request::builder()
                 .method(asking.method.clone())
                 .uri(path)
-                .header(HOST, &host)
+                .header(HOST, endpoint.host_header())
                 .header(ACCEPT, asking.accept)
                 .header(CONTENT_TYPE, asking.kind)
                 .header(CONNECTION, "close")
@@ -186,6 +186,13 @@ impl Http {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let endpoint = Endpoint { host: host.to_owned(), port: port.unwrap_or(default), security };
         Ok(Url { endpoint, path })
+    }
+}
+
+impl Endpoint {
+    /// As a URL has it (RFC 9110, 7.2): without the port that goes without saying.
+    fn host_header(&self) -> String {
+        if self.port == 443 { self.host.clone() } else { self.authority() }
     }
 }
 
