@@ -11,7 +11,7 @@ use crate::output::{Show, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
-use mailhaul_engine::end::Compression;
+use mailhaul_engine::discovery::Discovery;
 use mailhaul_engine::error::{EndError, Error};
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
@@ -181,15 +181,29 @@ pub(crate) struct Ready {
 async fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     start_log(&args.place.output)?;
     let place = find::place(args).await?;
-    let ready = ready_in(args, place, Ask::Now).await?;
+    let ready = ready_in(args, place, Ask::Now, Keep::Journal).await?;
     match ready.refused() {
         Some(error) => Err(error.into()),
         None => Ok(ready),
     }
 }
 
+/// Whether a journal is made where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It is: what was found is pinned in it.
+    Journal,
+    /// It is not.
+    Nothing,
+}
+
 /// Gets both ends ready, and opens the journal. `ask`: whether a secret of the old account is needed.
-pub(crate) async fn ready_in(args: &CommonArgs, mut place: Place, ask: Ask) -> Result<Ready, Failure> {
+pub(crate) async fn ready_in(
+    args: &CommonArgs,
+    mut place: Place,
+    ask: Ask,
+    keep: Keep,
+) -> Result<Ready, Failure> {
     let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
     let spool = if spool.as_os_str().is_empty() { PathBuf::from(".") } else { spool };
     let settings = settings(args, spool)?;
@@ -206,13 +220,14 @@ pub(crate) async fn ready_in(args: &CommonArgs, mut place: Place, ask: Ask) -> R
         find::settle(found[1].as_ref(), &mut to, &args.place.output).await.err(),
     ];
     place.is_for(&from.account.user, &to.account.user)?;
-    let kept_nowhere = refused.iter().any(Option::is_some).then(tempfile::tempdir).transpose();
+    // A server that did not let anybody in is not kept as the one of this pair.
+    let nothing = refused.iter().any(Option::is_some) || (keep == Keep::Nothing && !place.journal.exists());
+    let kept_nowhere = nothing.then(tempfile::tempdir).transpose();
     let kept_nowhere = kept_nowhere.map_err(|e| Failure {
         what: format!("no folder for temporary files: {e}"),
         hint: None,
         code: 1,
     })?;
-    // A server that did not let anybody in is not kept as the one of this pair.
     let path = kept_nowhere.as_ref().map_or(place.journal.clone(), |f| f.path().join("journal.sqlite"));
     let journal = SqliteJournal::open(&path, &place.pair, &env::holder())?;
     if let Some(typed) = &place.typed {
@@ -356,73 +371,20 @@ async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
 }
 
 async fn check(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args).await?;
-    let (survey, plan) = ready.with_progress(ready.migration.plan()).await?;
+    start_log(&args.place.output)?;
+    let place = find::place(args).await?;
+    let discovery: Vec<Discovery> = place.found.iter().flatten().cloned().collect();
+    let ready = ready_in(args, place, Ask::Now, Keep::Nothing).await?;
+    let checked = ready.with_progress(ready.migration.check(ready.refused.clone())).await?;
     ready.migration.journal.release().await?;
     if ready.json {
-        let both = serde_json::json!({ "survey": survey, "plan": plan });
-        print(&serde_json::to_string_pretty(&both).unwrap_or_default());
+        let mut document = serde_json::to_value(&checked).unwrap_or_default();
+        document["discovery"] = serde_json::to_value(&discovery).unwrap_or_default();
+        print(&serde_json::to_string_pretty(&document).unwrap_or_default());
     } else {
-        for line in check_lines(&ready.place, &survey, &plan) {
-            print(&line);
-        }
+        checked.lines().iter().for_each(|line| print(line));
     }
-    Ok(0)
-}
-
-/// What `check` says.
-pub fn check_lines_for(
-    names: [(&str, String); 2],
-    survey: &mailhaul_engine::survey::Survey,
-    plan: &mailhaul_engine::plan::Plan,
-) -> Vec<String> {
-    let mut lines = Vec::new();
-    for ((title, server), side) in names.into_iter().zip([&survey.source, &survey.target]) {
-        let a = &side.abilities;
-        let messages: u64 = side.mailboxes.iter().filter_map(|m| m.info.counts).map(|c| c.messages).sum();
-        lines.push(format!("{title}: {server}"));
-        let compressed = if a.compression == Compression::Deflate { "; compressed" } else { "" };
-        lines.push(format!("  logged in; {}{compressed}", a.tls.as_deref().unwrap_or("NOT encrypted")));
-        lines.push(format!("  {}", a.product));
-        lines.push(format!("  {} mailboxes, {messages} messages", side.mailboxes.len()));
-        if let Some(limit) = a.append_limit_octets {
-            lines.push(format!("  takes messages up to {} MB", limit / 1_000_000));
-        }
-        if let (Some(free), _) = side.free() {
-            lines.push(format!("  room for {} MB more", free / 1_000_000));
-        }
-    }
-    let target = &survey.target.abilities;
-    let batches =
-        if target.multi { "many messages in one step" } else { "one message after the other, pipelined" };
-    lines.push(format!(
-        "Moving: {batches}; {} messages, {} MB",
-        plan.totals.messages,
-        plan.totals.octets / 1_000_000
-    ));
-    if plan.will_not_move.is_empty() {
-        lines.push("Nothing is known that will not move.".into());
-    } else {
-        lines.push("Will not move:".into());
-        for entry in &plan.will_not_move {
-            let count = entry.count.map_or(String::new(), |n| format!(" ({n} messages)"));
-            lines.push(format!("  {}{count}: {}", entry.what, entry.reason));
-        }
-    }
-    lines.extend(plan.remarks.iter().map(|r| format!("Remark: {r}")));
-    lines.extend(plan.questions.iter().map(|q| format!("To be decided first: {q}")));
-    lines.push(if plan.questions.is_empty() { "Ready." } else { "Not ready: see above." }.into());
-    lines
-}
-
-fn check_lines(
-    place: &Place,
-    survey: &mailhaul_engine::survey::Survey,
-    plan: &mailhaul_engine::plan::Plan,
-) -> Vec<String> {
-    let names =
-        [("Old account", place.from.endpoint.authority()), ("New account", place.to.endpoint.authority())];
-    check_lines_for(names, survey, plan)
+    Ok(checked.exit_code())
 }
 
 async fn undo(args: &CommonArgs) -> Result<u8, Failure> {

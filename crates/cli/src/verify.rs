@@ -1,7 +1,7 @@
 //! `mailhaul verify`: from the journal, or from a certificate alone.
 
 use crate::args::VerifyArgs;
-use crate::command::{Ready, ready_in, start_log};
+use crate::command::{Keep, Ready, ready_in, start_log};
 use crate::error::Failure;
 use crate::find;
 use crate::output::warn;
@@ -20,7 +20,7 @@ pub async fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
 }
 
 async fn ready(args: &VerifyArgs, place: find::Place) -> Result<Ready, Failure> {
-    let ready = ready_in(&args.common, place, ask(args)).await?;
+    let ready = ready_in(&args.common, place, ask(args), Keep::Journal).await?;
     ready.refused().map_or(Ok(ready), |error| Err(error.into()))
 }
 

@@ -16,6 +16,8 @@ mod memory;
 mod moving;
 #[path = "binary/refused.rs"]
 mod refused;
+#[path = "binary/requirements.rs"]
+mod requirements;
 #[path = "binary/stopped.rs"]
 mod stopped;
 #[path = "binary/usage.rs"]

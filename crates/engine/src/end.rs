@@ -10,6 +10,7 @@ use crate::error::{EndError, Refusal};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
+use crate::net::Certificate;
 use crate::quirks::family::Behaviour;
 use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
@@ -175,8 +176,31 @@ pub struct Abilities {
     pub does: Behaviour,
     /// The connection was encrypted: protocol and cipher, for `check`; `None` for clear text.
     pub tls: Option<String>,
+    /// The server's certificate, for `check`.
+    pub certificate: Option<Certificate>,
     /// Whether it is compressed.
     pub compression: Compression,
+}
+
+/// What the user may do with a mailbox (ACL, RFC 4314).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights(String);
+
+impl Rights {
+    /// From the letters of MYRIGHTS.
+    pub fn new(letters: impl Into<String>) -> Self {
+        Self(letters.into())
+    }
+
+    /// Has this right. The letters of RFC 2086, which older servers still use, stand for several.
+    pub fn has(&self, right: char) -> bool {
+        let older = match right {
+            'k' | 'x' => 'c',
+            't' | 'e' => 'd',
+            other => other,
+        };
+        self.0.contains(right) || self.0.contains(older)
+    }
 }
 
 /// What became of COMPRESS=DEFLATE (RFC 4978) on a connection.
@@ -442,6 +466,14 @@ pub trait SourceSession: Send + 'static {
     ) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Room on the account, where announced.
     fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// What the user may do with each of these mailboxes; `None` where the end does not say.
+    fn rights(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Option<Rights>>, EndError>> + Send {
+        let none = vec![None; mailboxes.len()];
+        async { Ok(none) }
+    }
     /// Keeps the connection alive (NOOP).
     fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Says goodbye.
@@ -557,6 +589,14 @@ pub trait TargetSession: Send + 'static {
     ) -> impl Future<Output = Result<Vec<Key>, EndError>> + Send;
     /// Room on the account, where announced.
     fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// What the user may do with each of these mailboxes; `None` where the end does not say.
+    fn rights(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Option<Rights>>, EndError>> + Send {
+        let none = vec![None; mailboxes.len()];
+        async { Ok(none) }
+    }
     /// Keeps the connection alive (NOOP).
     fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Says goodbye.

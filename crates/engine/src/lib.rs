@@ -8,6 +8,7 @@ pub mod adopt;
 pub mod auth;
 pub mod budget;
 pub mod certificate;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod context;

@@ -54,6 +54,13 @@ pub const DISCOVERY_XML_NODES_MAX: u32 = 8_000;
 /// Elements within each other.
 pub const DISCOVERY_XML_DEPTH_MAX: usize = 32;
 
+/// A certificate that ends within this time is spoken of.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+/// Octets that are taken to pass in a second, where a run's length is guessed: a line of 16 Mbit/s.
+pub const FORECAST_OCTETS_PER_SECOND: u64 = 2_000_000;
+/// Messages that are taken to pass in a second, where a run's length is guessed.
+pub const FORECAST_MESSAGES_PER_SECOND: u64 = 50;
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -280,6 +280,7 @@ impl Raw {
             family: family.map(|f| f.name),
             does,
             tls: self.stream.protection(),
+            certificate: self.stream.certificate(),
             compression,
         };
         let (requests, queue) = mpsc::unbounded_channel();

@@ -1,12 +1,15 @@
 //! Connections: the only place that opens sockets.
 
 mod binding;
+mod certificate;
 mod deflate;
+mod der;
 mod http;
 mod redirect;
 mod stream;
 mod tls;
 
+pub use certificate::Certificate;
 pub use deflate::{Corrupt, Deflate};
 pub use http::{Http, Page, Reply, encoded};
 pub use redirect::{Brought, Redirect};
