@@ -180,7 +180,10 @@ pub(crate) struct Ready {
 
 async fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     start_log(&args.place.output)?;
-    let place = find::place(args).await?;
+    ready_at(args, find::place(args).await?).await
+}
+
+async fn ready_at(args: &CommonArgs, place: Place) -> Result<Ready, Failure> {
     let ready = ready_in(args, place, Ask::Now, Keep::Journal).await?;
     match ready.refused() {
         Some(error) => Err(error.into()),
@@ -214,10 +217,12 @@ pub(crate) async fn ready_in(
     let ways = Ways { args, settings: &settings, dialer: &dialer, tokens: &tokens };
     let mut from = ways.opener("from", &place.from, from, ask)?;
     let mut to = ways.opener("to", &place.to, to, Ask::Now)?;
-    let found = &place.found;
+    let [old, new] = &place.found;
+    // Nobody logs in to an account that is left alone.
+    let old = old.as_ref().filter(|_| ask == Ask::Now);
     let refused = [
-        find::settle(found[0].as_ref(), &mut from, &args.place.output).await.err(),
-        find::settle(found[1].as_ref(), &mut to, &args.place.output).await.err(),
+        find::settle(old, &mut from, &args.place.output).await.err(),
+        find::settle(new.as_ref(), &mut to, &args.place.output).await.err(),
     ];
     place.is_for(&from.account.user, &to.account.user)?;
     // A server that did not let anybody in is not kept as the one of this pair.
@@ -388,7 +393,9 @@ async fn check(args: &CommonArgs) -> Result<u8, Failure> {
 }
 
 async fn undo(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args).await?;
+    start_log(&args.place.output)?;
+    // Without a journal there is nothing to undo, and nobody is asked where.
+    let ready = ready_at(args, find::known_place(&args.place).await?).await?;
     let preview = ready.migration.undo_preview().await?;
     let total: u64 = preview.iter().map(|(_, n)| n).sum();
     for (record, count) in &preview {

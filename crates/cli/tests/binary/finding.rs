@@ -138,6 +138,11 @@ impl World {
     }
 
     async fn run(&self, verb: &str, options: &[&str]) -> Ran {
+        let mut command = self.command(verb, options);
+        ran(&mut command).await
+    }
+
+    fn command(&self, verb: &str, options: &[&str]) -> tokio::process::Command {
         let hosts: Vec<String> =
             self.hosts.lock().unwrap().iter().map(|(name, at)| format!("{name} {at}")).collect();
         let file = self.folder.path().join("hosts");
@@ -148,8 +153,8 @@ impl World {
             command.arg("--hosts").arg(&file).arg("--ca-file").arg(self.folder.path().join("ca.pem"));
         }
         command.args(options);
-        ran(command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD))
-            .await
+        command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+        command
     }
 }
 
@@ -226,6 +231,55 @@ async fn without_a_terminal_a_server_that_nobody_proves_gets_no_password() {
     assert_eq!((tries(&old), tries(&new)), (0, 0));
     let by_name = ["--from-server", "imaps://mail.hoster.example:993"];
     world.run("check", &by_name).await.expect(0);
+}
+
+/// On a terminal of its own, by `script` of util-linux; with `typed` on it. `None` where there is no such program.
+#[cfg(target_os = "linux")]
+async fn on_a_terminal(command: &tokio::process::Command, typed: &str) -> Option<Ran> {
+    let plain = command.as_std();
+    let words: Vec<String> = std::iter::once(plain.get_program())
+        .chain(plain.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut script = tokio::process::Command::new("script");
+    script.args(["-qec", &words.join(" "), "/dev/null"]).stdin(std::process::Stdio::piped());
+    script.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).kill_on_drop(true);
+    script.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut child = script.spawn().ok()?;
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(typed.as_bytes()).await.unwrap();
+    // Its end would end the terminal: it stays until the program is done.
+    let output = child.wait_with_output().await.unwrap();
+    drop(input);
+    let text = |octets: Vec<u8>| String::from_utf8_lossy(&octets).into_owned();
+    Some(Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) })
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_terminal_a_person_is_asked_and_only_a_yes_is_one() {
+    for (typed, exit) in [("n\n", 2), ("\n", 2), ("y\n", 0)] {
+        let (world, old, new) = World::published().await;
+        world.page("old.example", WELL_KNOWN, "https://other.example/x");
+        world.page("other.example", "/x", &autoconfig("mail.hoster.example"));
+        let Some(ran) = on_a_terminal(&world.command("plan", &["--progress", "plain"]), typed).await else {
+            eprintln!("not run: there is no `script` here");
+            return;
+        };
+        let ran = ran.expect(exit).says("Is it the right server? [y/N]");
+        let logins = if exit == 0 { 2 } else { 0 };
+        assert_eq!((tries(&old), tries(&new)), (logins, logins), "{typed:?}: {ran:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verbs_that_need_a_journal_ask_nobody_where_there_is_none() {
+    let (world, old, new) = World::published().await;
+    for verb in ["verify", "undo", "status"] {
+        let ran = world.run(verb, &[]).await.expect(10);
+        assert!(!ran.said().contains("Found for"), "{ran:#?}");
+    }
+    assert_eq!((tries(&old), tries(&new)), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
