@@ -211,6 +211,9 @@ fn told(
     let instead = !proposal.instead.is_empty();
     let headline = discovery.headline().unwrap_or_default();
     note(output, &format!("Found for {headline}"));
+    if let Some(instead) = discovery.takes_instead() {
+        note(output, &format!("  {instead}"));
+    }
     if asks.is_some() || output.verbose > 0 || instead {
         lines.iter().for_each(|line| note(output, line));
     }

@@ -9,7 +9,7 @@ impl Source {
     /// What a person calls it.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Table => "the providers that this program knows",
+            Self::Table => "its table of providers",
             Self::Autoconfig => "autoconfig of the domain",
             Self::WellKnown => "autoconfig on the domain's web site",
             Self::Autodiscover => "Autodiscover of the domain",
@@ -47,6 +47,21 @@ impl Discovery {
         let whose = provider.map_or(String::new(), |p| format!(" ({})", p.name));
         let url = proposal.candidate.url();
         Some(format!("{}: {url}{whose}; {}, from {}", self.address, trust.words(), source.words()))
+    }
+
+    /// What the provider takes, where it is known to take no account password from programs like this one.
+    pub fn takes_instead(&self) -> Option<String> {
+        let provider = self.proposal.as_ref()?.candidate.provider?;
+        if provider.login.contains(&"password") {
+            return None;
+        }
+        let word = |login: &&str| match *login {
+            "oauth" => "OAuth",
+            _ => "an app password",
+        };
+        let ways: Vec<&str> = provider.login.iter().map(word).collect();
+        let page = provider.docs.map_or(String::new(), |docs| format!(" (docs/login.md#{docs})"));
+        Some(format!("{} takes no account password here, but {}{page}", provider.name, ways.join(" or ")))
     }
 
     /// What each source said, a line each, and what contradicts the proposal.
@@ -120,5 +135,46 @@ impl Serialize for Discovery {
             answers: answers.collect(),
         }
         .serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Address, Certificates, Provider, propose};
+    use super::*;
+
+    fn known(address: &str) -> Discovery {
+        let address = Address::parse(address).unwrap();
+        let provider = Provider::of_domain(address.domain()).unwrap();
+        let found = vec![provider.candidate(&address, Source::Table, Trust::Shipped)];
+        let answers = vec![super::super::table(Outcome::Found(found))];
+        let proposal = propose(&answers, Certificates::Checked);
+        Discovery { address, answers, proposal }
+    }
+
+    #[test]
+    fn a_provider_that_takes_no_password_is_told_before_one_is_asked_for() {
+        let gmail = known("ann@gmail.com");
+        assert_eq!(
+            gmail.takes_instead().unwrap(),
+            "Gmail takes no account password here, but OAuth or an app password (docs/login.md#google)"
+        );
+        assert_eq!(
+            gmail.headline().unwrap(),
+            "ann@gmail.com: imaps://imap.gmail.com:993 (Gmail); known to this program, from its table of providers"
+        );
+        assert_eq!(known("ann@orange.fr").takes_instead(), None);
+    }
+
+    #[test]
+    fn what_servers_say_cannot_play_with_the_terminal() {
+        let answers = vec![Answer {
+            source: Source::Probe,
+            asked: "x".into(),
+            outcome: Outcome::Silent("NO \u{1b}[2J".into()),
+        }];
+        let address = Address::parse("ann@old.example").unwrap();
+        let lines = Discovery { address, answers, proposal: None }.lines();
+        assert_eq!(lines, ["  the usual names: no answer: NO <U+001B>[2J"]);
     }
 }
