@@ -6,6 +6,7 @@ use crate::error::Failure;
 use crate::output::say;
 use mailhaul_engine::clock::Clock;
 use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, Trust};
+use mailhaul_engine::files::private_folder;
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Http;
 use mailhaul_engine::oauth::{
@@ -221,6 +222,8 @@ impl Store for TokenFile {
 /// Whole or not at all; `tempfile` makes files that only their owner can read.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A check that keeps no journal may be the first to come here.
+    private_folder(folder)?;
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn a_refresh_token_is_kept_for_its_owner_alone_and_for_what_it_is_for() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("from.token");
+        let file = folder.path().join("state/from.token");
         let of = |about: &str| TokenFile { file: file.clone(), about: about.into() };
         assert_eq!(of("a").load(), Ok(None));
         of("a").save(Some("first")).unwrap();
@@ -245,7 +248,8 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
         }
         of("a").save(None).unwrap();
         of("a").save(None).unwrap();

@@ -16,8 +16,7 @@ pub mod diff;
 pub mod discovery;
 pub mod end;
 pub mod error;
-
-mod files;
+pub mod files;
 pub mod identity;
 pub mod imap_session;
 pub mod imap_source;

@@ -173,3 +173,17 @@ async fn an_expired_certificate_is_not_ready_and_its_end_is_said() {
     assert!(remark["what"].as_str().unwrap().contains("expired"), "{remark}");
     assert_eq!(pair.old.counters().logins, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_pass_in_a_day_makes_the_forecast() {
+    let pair = pair().await;
+    let ran = pair.run("check", &["--json", "--to-daily", "1K"]).await.expect(0);
+    let (document, _) = verdict(&ran);
+    let (day, octets) = (&document["forecast"]["days"][0], document["sizes"]["octets"].as_u64().unwrap());
+    assert_eq!((day["side"].as_str(), day["octets_per_day"].as_u64()), (Some("target"), Some(1024)));
+    // The first day's worth goes at once.
+    let least = (octets / 1024 - 1) * 86_400;
+    assert!(day["seconds_at_least"].as_u64().unwrap() >= least, "{day}, {octets} octets");
+    let said = pair.run("check", &["--to-daily", "1K"]).await.expect(0);
+    said.says("since 1024 bytes may pass in a day to the new server");
+}
