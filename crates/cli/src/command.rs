@@ -227,12 +227,7 @@ pub(crate) async fn ready_in(
     place.is_for(&from.account.user, &to.account.user)?;
     // A server that did not let anybody in is not kept as the one of this pair.
     let nothing = refused.iter().any(Option::is_some) || (keep == Keep::Nothing && !place.journal.exists());
-    let kept_nowhere = nothing.then(tempfile::tempdir).transpose();
-    let kept_nowhere = kept_nowhere.map_err(|e| Failure {
-        what: format!("no folder for temporary files: {e}"),
-        hint: None,
-        code: 1,
-    })?;
+    let kept_nowhere = nothing.then(find::temporary_folder).transpose()?;
     let path = kept_nowhere.as_ref().map_or(place.journal.clone(), |f| f.path().join("journal.sqlite"));
     let journal = SqliteJournal::open(&path, &place.pair, &env::holder())?;
     if let Some(typed) = &place.typed {

@@ -170,6 +170,15 @@ async fn kept(asked: &Asked) -> Result<(Account, Account), Failure> {
     Ok((read(&pair.source)?, read(&pair.target)?))
 }
 
+/// A folder that goes with what holds it, for a journal that nobody needs afterwards.
+pub(crate) fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir().map_err(|e| Failure {
+        what: format!("no folder for temporary files: {e}"),
+        hint: None,
+        code: 1,
+    })
+}
+
 /// A side that is named, or what was found out about it.
 enum Side {
     Named(Account),

@@ -48,11 +48,7 @@ async fn run(args: &VerifyArgs, ready: &Ready) -> Result<u8, Failure> {
 /// removed at the end. The report goes where `--report` says, else nowhere.
 async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure> {
     let certificate = Certificate::read(file)?;
-    let folder = tempfile::tempdir().map_err(|e| Failure {
-        what: format!("no folder for temporary files: {e}"),
-        hint: None,
-        code: 1,
-    })?;
+    let folder = find::temporary_folder()?;
     let mut place = find::place(&args.common).await?;
     if place.pair != certificate.pair {
         let (said, typed) = (&certificate.pair, &place.pair);
