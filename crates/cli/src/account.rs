@@ -6,6 +6,7 @@ use mailhaul_engine::config::{
     self, AccountUrl, ClientCertificate, Endpoint, Form, LoginOptions, Mechanism, WrittenAccount,
     WrittenError,
 };
+use mailhaul_engine::discovery::Address;
 
 /// Whose mail, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +17,55 @@ pub struct Account {
     pub user: String,
 }
 
+impl Account {
+    /// As stable text without secrets: `imaps://ann@old.example:993`.
+    pub fn address(&self) -> String {
+        format!("{}://{}@{}", self.endpoint.scheme(), self.user, self.endpoint.authority())
+    }
+
+    /// Reads what [`Account::address`] writes. A user name may hold anything there.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let (user, authority) = rest.rsplit_once('@')?;
+        match WrittenAccount::parse(&format!("{scheme}://{authority}")) {
+            Ok(WrittenAccount::Url(AccountUrl { endpoint, user: None })) => {
+                Some(Self { endpoint, user: user.to_owned() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a side's options say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// All of it.
+    Whole(Account),
+    /// An address, whose server has to be found, and the user name if it is given.
+    Address(Address, Option<String>),
+}
+
+impl Typed {
+    /// Stable text, by which a migration is named.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Whole(account) => account.address(),
+            Self::Address(address, None) => address.to_string(),
+            Self::Address(address, Some(user)) => format!("{user} ({address})"),
+        }
+    }
+}
+
 /// Which side is spoken of, for messages: `from` or `to`.
 pub type Side = &'static str;
 
 /// Puts an account together from its options.
-pub fn account(
+pub fn typed(
     side: Side,
     account: Option<&str>,
     server: Option<&str>,
     user: Option<&str>,
-) -> Result<Account, Failure> {
+) -> Result<Typed, Failure> {
     use WrittenAccount::{Mail, Url};
     let written = account.map(|a| parse(side, a)).transpose()?;
     let (endpoint, written_user) = match (written, server) {
@@ -42,9 +82,12 @@ pub fn account(
             }
         },
         (Some(Mail(address)), None) => {
-            let what = format!("the server of {address} is not known: finding it comes with a later version");
-            let hint = format!("name it: --{side}-server imaps://host, or --{side} imaps://{address}@host");
-            return Err(Failure::usage(what).hint(hint));
+            let cannot = |e| {
+                let hint = format!("name the server: --{side}-server imaps://host");
+                Failure::usage(format!("the server of {address} cannot be looked for: {e}")).hint(hint)
+            };
+            let user = user.filter(|u| !u.is_empty()).map(str::to_owned);
+            return Ok(Typed::Address(Address::parse(&address).map_err(cannot)?, user));
         }
         (None, None) => {
             let example = format!("--{side} imaps://ann@host");
@@ -55,7 +98,7 @@ pub fn account(
     let user = user.ok_or_else(|| {
         Failure::usage(format!("--{side} names no user")).hint(format!("--{side}-user NAME"))
     })?;
-    Ok(Account { endpoint, user })
+    Ok(Typed::Whole(Account { endpoint, user }))
 }
 
 /// How to log in to one side.
@@ -101,8 +144,8 @@ mod tests {
     use super::*;
     use mailhaul_engine::config::Security;
 
-    fn of(text: &str) -> Result<Account, Failure> {
-        account("from", Some(text), None, None)
+    fn of(text: &str) -> Result<Typed, Failure> {
+        typed("from", Some(text), None, None)
     }
 
     #[test]
@@ -119,20 +162,37 @@ mod tests {
             ("imap+insecure://a%20b@[::1]:9", "::1", 9, Security::Clear, "a b"),
         ] {
             let endpoint = Endpoint { host: host.into(), port, security };
-            assert_eq!(of(text).unwrap(), Account { endpoint, user: user.into() }, "{text}");
+            let account = Account { endpoint, user: user.into() };
+            assert_eq!(of(text).unwrap(), Typed::Whole(account.clone()), "{text}");
+            assert_eq!(Account::parse(&account.address()), Some(account));
         }
     }
 
     #[test]
-    fn a_bare_address_asks_for_its_server_by_the_options_name() {
-        let failure = of("ann@old.example").unwrap_err();
+    fn a_bare_address_is_one_until_its_server_is_named() {
+        let address = Address::parse("ann@old.example").unwrap();
+        assert_eq!(of("ann@old.example").unwrap(), Typed::Address(address, None));
+        let failure = of("ann@localhost").unwrap_err();
         assert_eq!(failure.code, USAGE_CODE);
         assert!(failure.hint.unwrap().contains("--from-server"));
-        let with = account("from", Some("ann@old.example"), Some("imaps://mail.old.example"), None).unwrap();
+        let server = Some("imaps://mail.old.example");
+        let Typed::Whole(with) = typed("from", Some("ann@old.example"), server, None).unwrap() else {
+            panic!()
+        };
         assert_eq!(
             (with.user.as_str(), with.endpoint.host.as_str()),
             ("ann@old.example", "mail.old.example")
         );
+    }
+
+    #[test]
+    fn an_odd_user_name_survives_the_journal() {
+        for user in ["a:b%@c", "DOMAIN/admin/ann", "ann@x.example"] {
+            let endpoint = Endpoint { host: "::1".into(), port: 9, security: Security::StartTls };
+            let account = Account { endpoint, user: user.into() };
+            assert_eq!(Account::parse(&account.address()), Some(account));
+        }
+        assert_eq!(Account::parse("ann@old.example"), None);
     }
 
     const USAGE_CODE: u8 = 2;

@@ -11,10 +11,9 @@ use std::path::PathBuf;
 /// Moves all the mail of an account from an old IMAP server to a new one, and proves it.
 #[derive(Debug, Parser)]
 #[command(name = "mailhaul", version, max_term_width = 100)]
-#[command(
-    after_help = "Example:\n  mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
-    The old account is opened read-only and never changed. Run the same command again to continue."
-)]
+#[command(after_help = "Examples:\n  mailhaul check ann@old.example ann@new.example\n  \
+    mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
+    The old account is opened read-only and never changed. Run the same command again to continue.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -53,6 +52,9 @@ pub struct DemoArgs {
 /// Where a migration is kept.
 #[derive(Clone, Debug, Args)]
 pub struct JournalArgs {
+    /// The old and the new account, instead of --from and --to
+    #[arg(value_name = "ACCOUNT", num_args = 2, conflicts_with_all = ["from", "to"])]
+    pub accounts: Vec<String>,
     /// The old account: an IMAP URL (imaps://, imap:// with STARTTLS, imap+insecure://) or an address
     #[arg(long, value_name = "ACCOUNT")]
     pub from: Option<String>,
@@ -192,6 +194,9 @@ pub struct CommonArgs {
     /// Accept the list of what will not move, and other questions
     #[arg(long)]
     pub yes: bool,
+    /// Hosts are reached by this file alone: "imap.old.example:993 127.0.0.1:1993" a line, and "name-server 127.0.0.1:53" (for tests)
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
     /// Seconds to wait before a message counts as not stored (for tests)
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub settle: Option<u64>,
@@ -232,6 +237,16 @@ pub enum LevelArg {
     Facts,
     /// And every octet
     Octets,
+}
+
+impl JournalArgs {
+    /// The old and the new account as they were written.
+    pub fn written(&self) -> (Option<&str>, Option<&str>) {
+        match self.accounts.as_slice() {
+            [from, to] => (Some(from), Some(to)),
+            _ => (self.from.as_deref(), self.to.as_deref()),
+        }
+    }
 }
 
 impl CommonArgs {

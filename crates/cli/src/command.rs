@@ -5,18 +5,19 @@ use crate::args::{Command, CommonArgs, JournalArgs, LevelArg, OutputArgs};
 use crate::demo;
 use crate::env;
 use crate::error::Failure;
+use crate::find::{self, Place};
 use crate::oauth;
 use crate::output::{Show, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
-use mailhaul_engine::end::Compression;
-use mailhaul_engine::error::Error;
+use mailhaul_engine::discovery::Discovery;
+use mailhaul_engine::error::{EndError, Error};
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{AccountPair, Existing, Journal};
+use mailhaul_engine::journal::{Existing, Journal};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server};
@@ -66,39 +67,6 @@ fn wants_json(command: &Command) -> bool {
     }
 }
 
-/// Both accounts and where their migration is kept.
-pub(crate) struct Place {
-    from: Account,
-    to: Account,
-    pub(crate) pair: AccountPair,
-    pub(crate) journal: PathBuf,
-    /// Where refresh tokens lie: beside the journal of this pair, also when another one is worked with. Its extension is
-    /// replaced.
-    tokens: PathBuf,
-    pub(crate) report: PathBuf,
-    /// Nobody asked for the report: its folder goes with the other temporary files.
-    pub(crate) report_is_temporary: bool,
-}
-
-pub(crate) fn place(args: &JournalArgs) -> Result<Place, Failure> {
-    let from = account::account(
-        "from",
-        args.from.as_deref(),
-        args.from_server.as_deref(),
-        args.from_user.as_deref(),
-    )?;
-    let to = account::account("to", args.to.as_deref(), args.to_server.as_deref(), args.to_user.as_deref())?;
-    let address = |a: &Account| format!("{}://{}@{}", a.endpoint.scheme(), a.user, a.endpoint.authority());
-    let pair = AccountPair { source: address(&from), target: address(&to) };
-    if pair.source == pair.target {
-        return Err(Failure::usage("--from and --to are the same account"));
-    }
-    let journal = args.journal.clone().unwrap_or_else(|| env::journal(&pair.source, &pair.target));
-    let report = args.report.clone().unwrap_or_else(|| env::report(&pair.source, &pair.target));
-    let tokens = journal.clone();
-    Ok(Place { from, to, pair, journal, tokens, report, report_is_temporary: false })
-}
-
 /// Settings from options.
 fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     let mut settings = Settings::new(spool);
@@ -141,7 +109,7 @@ fn day(text: &str) -> Result<i64, Failure> {
     Ok(jiff::tz::TimeZone::UTC.to_timestamp(date.at(0, 0, 0, 0)).map_err(bad)?.as_second())
 }
 
-fn trust(args: &CommonArgs, pin: &Option<String>) -> Result<Trust, Failure> {
+pub(crate) fn trust(args: &CommonArgs, pin: &Option<String>) -> Result<Trust, Failure> {
     Ok(Trust {
         ca_files: args.ca_file.clone(),
         fingerprint: pin.as_deref().map(account::fingerprint).transpose()?,
@@ -149,46 +117,52 @@ fn trust(args: &CommonArgs, pin: &Option<String>) -> Result<Trust, Failure> {
     })
 }
 
-fn opener(
-    side: &'static str,
-    account: &Account,
-    args: &CommonArgs,
-    trust: Trust,
-    settings: &Settings,
-    ask: Ask,
-    tokens: &Path,
-) -> Result<Opener, Failure> {
-    let login = args.login(side);
-    let options = account::login_options(side, &login)?;
-    let who = format!("{} at {}", account.user, account.endpoint.authority());
-    let credentials = match ask {
-        Ask::Now => {
-            let file = tokens.with_extension(format!("{side}.token"));
-            let tokens = oauth::For { side, user: &account.user, trust: &trust, file };
-            secrets::find(side, &login, &who, tokens)?
+/// How one side is reached and logged in to.
+struct Ways<'a> {
+    args: &'a CommonArgs,
+    settings: &'a Settings,
+    dialer: &'a Dialer,
+    tokens: &'a Path,
+}
+
+impl Ways<'_> {
+    fn opener(
+        &self,
+        side: &'static str,
+        account: &Account,
+        trust: Trust,
+        ask: Ask,
+    ) -> Result<Opener, Failure> {
+        let login = self.args.login(side);
+        let options = account::login_options(side, &login)?;
+        let who = format!("{} at {}", account.user, account.endpoint.authority());
+        let credentials = match ask {
+            Ask::Now => {
+                let file = self.tokens.with_extension(format!("{side}.token"));
+                let tokens = oauth::For { side, user: &account.user, trust: &trust, file };
+                secrets::find(side, &login, &who, tokens)?
+            }
+            Ask::Never => secrets::none(),
+        };
+        if account.endpoint.security == mailhaul_engine::config::Security::Clear {
+            let text = format!("the connection to {} is not encrypted", account.endpoint.authority());
+            warn(&self.args.place.output, &text);
         }
-        Ask::Never => secrets::none(),
-    };
-    if account.endpoint.security == mailhaul_engine::config::Security::Clear {
-        warn(
-            &args.place.output,
-            &format!("the connection to {} is not encrypted", account.endpoint.authority()),
-        );
+        Ok(Opener {
+            account: ImapAccount {
+                endpoint: account.endpoint.clone(),
+                user: account.user.clone(),
+                auth_user: login.auth_user,
+                login: options,
+                trust,
+                credentials,
+            },
+            limits: self.settings.limits.clone(),
+            dialer: self.dialer.clone(),
+            without: Vec::new(),
+            compress: self.args.compress,
+        })
     }
-    Ok(Opener {
-        account: ImapAccount {
-            endpoint: account.endpoint.clone(),
-            user: account.user.clone(),
-            auth_user: login.auth_user,
-            login: options,
-            trust,
-            credentials,
-        },
-        limits: settings.limits.clone(),
-        dialer: Dialer::Tcp,
-        without: Vec::new(),
-        compress: args.compress,
-    })
 }
 
 /// A migration ready to run, with its journal locked.
@@ -198,31 +172,82 @@ pub(crate) struct Ready {
     json: bool,
     output: OutputArgs,
     danger: Vec<String>,
+    /// Why a server that was found just now did not let us in: the old one, the new one.
+    refused: [Option<EndError>; 2],
+    /// Holds the journal of a run that keeps nothing.
+    _kept_nowhere: Option<tempfile::TempDir>,
 }
 
-fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
+async fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
     start_log(&args.place.output)?;
-    ready_in(args, place(&args.place)?, Ask::Now)
+    ready_at(args, find::place(args).await?).await
 }
 
-/// Opens the journal and gets both ends ready. `ask`: whether a secret of the old account is needed.
-pub(crate) fn ready_in(args: &CommonArgs, place: Place, ask: Ask) -> Result<Ready, Failure> {
+async fn ready_at(args: &CommonArgs, place: Place) -> Result<Ready, Failure> {
+    let ready = ready_in(args, place, Ask::Now, Keep::Journal).await?;
+    match ready.refused() {
+        Some(error) => Err(error.into()),
+        None => Ok(ready),
+    }
+}
+
+/// Whether a journal is made where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// It is: what was found is pinned in it.
+    Journal,
+    /// It is not.
+    Nothing,
+}
+
+/// Gets both ends ready, and opens the journal. `ask`: whether a secret of the old account is needed.
+pub(crate) async fn ready_in(
+    args: &CommonArgs,
+    mut place: Place,
+    ask: Ask,
+    keep: Keep,
+) -> Result<Ready, Failure> {
     let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
     let spool = if spool.as_os_str().is_empty() { PathBuf::from(".") } else { spool };
     let settings = settings(args, spool)?;
     // All that can be wrong in what was typed is said before anybody is asked for a password.
     let (from, to) = (trust(args, &args.from_fingerprint)?, trust(args, &args.to_fingerprint)?);
-    let source = ImapSource(opener("from", &place.from, args, from, &settings, ask, &place.tokens)?);
-    let target = ImapTarget(opener("to", &place.to, args, to, &settings, Ask::Now, &place.tokens)?);
-    let journal = SqliteJournal::open(&place.journal, &place.pair, &env::holder())?;
-    let mut migration = Migration::new(source, target, journal, settings);
+    let dialer = find::reach(args)?.dialer;
+    let tokens = place.tokens.clone();
+    let ways = Ways { args, settings: &settings, dialer: &dialer, tokens: &tokens };
+    let mut from = ways.opener("from", &place.from, from, ask)?;
+    let mut to = ways.opener("to", &place.to, to, Ask::Now)?;
+    let [old, new] = &place.found;
+    // Nobody logs in to an account that is left alone.
+    let old = old.as_ref().filter(|_| ask == Ask::Now);
+    let refused = [
+        find::settle(old, &mut from, &args.place.output).await.err(),
+        find::settle(new.as_ref(), &mut to, &args.place.output).await.err(),
+    ];
+    place.is_for(&from.account.user, &to.account.user)?;
+    // A server that did not let anybody in is not kept as the one of this pair.
+    let nothing = refused.iter().any(Option::is_some) || (keep == Keep::Nothing && !place.journal.exists());
+    let kept_nowhere = nothing.then(find::temporary_folder).transpose()?;
+    let path = kept_nowhere.as_ref().map_or(place.journal.clone(), |f| f.path().join("journal.sqlite"));
+    let journal = SqliteJournal::open(&path, &place.pair, &env::holder())?;
+    if let Some(typed) = &place.typed {
+        journal.pin_setting(find::TYPED_SETTING, typed).await?;
+    }
+    let mut migration = Migration::new(ImapSource(from), ImapTarget(to), journal, settings);
     migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));
     let danger = args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned());
     let (json, output) = (args.place.json, args.place.output.clone());
-    Ok(Ready { migration, place, json, output, danger: danger.into_iter().collect() })
+    let danger = danger.into_iter().collect();
+    Ok(Ready { migration, place, json, output, danger, refused, _kept_nowhere: kept_nowhere })
 }
 
 impl Ready {
+    /// The first reason for which nothing can be done.
+    pub(crate) fn refused(&self) -> Option<Error> {
+        let [from, to] = &self.refused;
+        from.clone().map(Error::Source).or(to.clone().map(Error::Target))
+    }
+
     /// Runs `work` with progress shown and the first Ctrl-C stopping at a commit point.
     pub(crate) async fn with_progress<R>(
         &self,
@@ -325,13 +350,13 @@ async fn signal() {
 }
 
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args)?;
+    let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
     ready.report(&end).await
 }
 
 async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args)?;
+    let ready = ready(args).await?;
     let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
     ready.migration.journal.release().await?;
     if ready.json {
@@ -346,77 +371,26 @@ async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
 }
 
 async fn check(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args)?;
-    let (survey, plan) = ready.with_progress(ready.migration.plan()).await?;
+    start_log(&args.place.output)?;
+    let place = find::place(args).await?;
+    let discovery: Vec<Discovery> = place.found.iter().flatten().cloned().collect();
+    let ready = ready_in(args, place, Ask::Now, Keep::Nothing).await?;
+    let checked = ready.with_progress(ready.migration.check(ready.refused.clone())).await?;
     ready.migration.journal.release().await?;
     if ready.json {
-        let both = serde_json::json!({ "survey": survey, "plan": plan });
-        print(&serde_json::to_string_pretty(&both).unwrap_or_default());
+        let mut document = serde_json::to_value(&checked).unwrap_or_default();
+        document["discovery"] = serde_json::to_value(&discovery).unwrap_or_default();
+        print(&serde_json::to_string_pretty(&document).unwrap_or_default());
     } else {
-        for line in check_lines(&ready.place, &survey, &plan) {
-            print(&line);
-        }
+        checked.lines().iter().for_each(|line| print(line));
     }
-    Ok(0)
-}
-
-/// What `check` says.
-pub fn check_lines_for(
-    names: [(&str, String); 2],
-    survey: &mailhaul_engine::survey::Survey,
-    plan: &mailhaul_engine::plan::Plan,
-) -> Vec<String> {
-    let mut lines = Vec::new();
-    for ((title, server), side) in names.into_iter().zip([&survey.source, &survey.target]) {
-        let a = &side.abilities;
-        let messages: u64 = side.mailboxes.iter().filter_map(|m| m.info.counts).map(|c| c.messages).sum();
-        lines.push(format!("{title}: {server}"));
-        let compressed = if a.compression == Compression::Deflate { "; compressed" } else { "" };
-        lines.push(format!("  logged in; {}{compressed}", a.tls.as_deref().unwrap_or("NOT encrypted")));
-        lines.push(format!("  {}", a.product));
-        lines.push(format!("  {} mailboxes, {messages} messages", side.mailboxes.len()));
-        if let Some(limit) = a.append_limit_octets {
-            lines.push(format!("  takes messages up to {} MB", limit / 1_000_000));
-        }
-        if let (Some(free), _) = side.free() {
-            lines.push(format!("  room for {} MB more", free / 1_000_000));
-        }
-    }
-    let target = &survey.target.abilities;
-    let batches =
-        if target.multi { "many messages in one step" } else { "one message after the other, pipelined" };
-    lines.push(format!(
-        "Moving: {batches}; {} messages, {} MB",
-        plan.totals.messages,
-        plan.totals.octets / 1_000_000
-    ));
-    if plan.will_not_move.is_empty() {
-        lines.push("Nothing is known that will not move.".into());
-    } else {
-        lines.push("Will not move:".into());
-        for entry in &plan.will_not_move {
-            let count = entry.count.map_or(String::new(), |n| format!(" ({n} messages)"));
-            lines.push(format!("  {}{count}: {}", entry.what, entry.reason));
-        }
-    }
-    lines.extend(plan.remarks.iter().map(|r| format!("Remark: {r}")));
-    lines.extend(plan.questions.iter().map(|q| format!("To be decided first: {q}")));
-    lines.push(if plan.questions.is_empty() { "Ready." } else { "Not ready: see above." }.into());
-    lines
-}
-
-fn check_lines(
-    place: &Place,
-    survey: &mailhaul_engine::survey::Survey,
-    plan: &mailhaul_engine::plan::Plan,
-) -> Vec<String> {
-    let names =
-        [("Old account", place.from.endpoint.authority()), ("New account", place.to.endpoint.authority())];
-    check_lines_for(names, survey, plan)
+    Ok(checked.exit_code())
 }
 
 async fn undo(args: &CommonArgs) -> Result<u8, Failure> {
-    let ready = ready(args)?;
+    start_log(&args.place.output)?;
+    // Without a journal there is nothing to undo, and nobody is asked where.
+    let ready = ready_at(args, find::known_place(&args.place).await?).await?;
     let preview = ready.migration.undo_preview().await?;
     let total: u64 = preview.iter().map(|(_, n)| n).sum();
     for (record, count) in &preview {
@@ -453,7 +427,7 @@ fn confirm(question: &str) -> Result<bool, Failure> {
 }
 
 async fn status(args: &JournalArgs) -> Result<u8, Failure> {
-    let place = place(args)?;
+    let place = find::known_place(args).await?;
     let journal = SqliteJournal::open_read_only(&place.journal)?;
     let (runs, mailboxes, counts) =
         (journal.runs(10).await?, journal.mailboxes().await?, journal.counts().await?);
@@ -484,7 +458,7 @@ async fn status(args: &JournalArgs) -> Result<u8, Failure> {
 }
 
 async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
-    let place = place(args)?;
+    let place = find::known_place(args).await?;
     let journal = SqliteJournal::open_read_only(&place.journal)?;
     let side = |account: &Account| EndFacts { server: account.endpoint.authority(), ..EndFacts::default() };
     let facts = Facts {

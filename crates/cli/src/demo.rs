@@ -1,7 +1,6 @@
 //! `mailhaul demo`: two embedded servers, a sample account, and the same five steps as in earnest.
 
 use crate::args::{DemoArgs, ProgressForm};
-use crate::command::check_lines_for;
 use crate::error::Failure;
 use crate::output::{Show, print};
 use mailhaul_engine::config::{
@@ -38,9 +37,9 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
     print("Mailhaul demo: the account of a small joinery moves to a new server.");
     print("Both servers run inside this program; nothing leaves this machine.\n");
     print("1 Check the requirements  2 Connect the old account  3 Connect the new account");
-    let (survey, plan) = migration.plan().await?;
-    let names = [("Old account", from.address.to_string()), ("New account", to.address.to_string())];
-    check_lines_for(names, &survey, &plan).iter().for_each(|line| print(&format!("  {line}")));
+    let checked = migration.check([None, None]).await?;
+    checked.lines().iter().for_each(|line| print(&format!("  {line}")));
+    let (_, plan) = migration.plan().await?;
     print("\n4 Choose what moves");
     print(plan.to_string().trim_end());
     print("\n5 Move and verify");

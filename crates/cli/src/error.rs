@@ -1,7 +1,6 @@
 //! What a person is told when something fails, and the exit code.
 
-use mailhaul_engine::auth::advice;
-use mailhaul_engine::error::{EndError, Error, Question};
+use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::report::exit_code_of;
 
 /// A failure, with what to do next.
@@ -41,7 +40,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = exit_code_of(&error);
         let hint = match &error {
-            Error::Source(end) | Error::Target(end) => end_hint(end),
+            Error::Source(end) | Error::Target(end) => end.next_step(),
             Error::Question(Question::WillNotMove { what }) => Some(what.join("\n")),
             Error::Full { .. } => Some("make room, then run the same command again: it continues".into()),
             Error::RefusesAll { .. } => Some(
@@ -51,21 +50,6 @@ impl From<Error> for Failure {
             _ => None,
         };
         Self { what: error.to_string(), hint, code }
-    }
-}
-
-fn end_hint(error: &EndError) -> Option<String> {
-    match error {
-        EndError::Unreachable { hint, .. }
-        | EndError::Untrusted { hint, .. }
-        | EndError::Unsupported { hint, .. } => Some(hint.clone()),
-        EndError::LoginRefused { server, mechanism, refusal, .. } => {
-            Some(advice::after(server, *mechanism, refusal).to_string())
-        }
-        EndError::Lost { .. } | EndError::TimedOut { .. } => {
-            Some("run the same command again: it continues".into())
-        }
-        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod env;
 mod error;
+mod find;
 mod oauth;
 mod output;
 mod secrets;

@@ -208,6 +208,14 @@ pub fn warn(output: &OutputArgs, text: &str) {
     }
 }
 
+/// Writes what is worth knowing to stderr, in the form that progress has there.
+pub fn note(output: &OutputArgs, text: &str) {
+    match output.progress {
+        ProgressForm::Json => say(&serde_json::json!({ "event": "note", "text": text }).to_string()),
+        ProgressForm::Auto | ProgressForm::Plain => say(text),
+    }
+}
+
 /// Writes a line to stdout; a closed pipe is no error.
 pub fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

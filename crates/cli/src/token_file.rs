@@ -2,6 +2,7 @@
 //! passphrase is given.
 
 use crate::env;
+use mailhaul_engine::files::private_folder;
 use mailhaul_engine::oauth::{Store, is_sealed, seal, unseal};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,8 @@ impl Store for TokenFile {
 /// Whole or not at all; `tempfile` makes files that only their owner can read.
 fn replace(file: &Path, text: &str) -> std::io::Result<()> {
     let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A check that keeps no journal may be the first to come here.
+    private_folder(folder)?;
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn a_refresh_token_is_kept_for_its_owner_alone_and_for_what_it_is_for() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("from.token");
+        let file = folder.path().join("state/from.token");
         let (a, b) = (of(&file, "a", None), of(&file, "b", None));
         assert_eq!(token(&a), None);
         a.save(Some("first")).unwrap();
@@ -117,7 +120,8 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
         }
         a.save(None).unwrap();
         a.save(None).unwrap();

@@ -1,8 +1,9 @@
 //! `mailhaul verify`: from the journal, or from a certificate alone.
 
 use crate::args::VerifyArgs;
-use crate::command::{Ready, place, ready_in, start_log};
+use crate::command::{Keep, Ready, ready_in, start_log};
 use crate::error::Failure;
+use crate::find;
 use crate::output::warn;
 use crate::secrets::Ask;
 use mailhaul_engine::certificate::Certificate;
@@ -14,8 +15,17 @@ pub async fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
     start_log(&args.common.place.output)?;
     match &args.certificate {
         Some(file) => from_certificate(args, file).await,
-        None => run(args, &ready_in(&args.common, place(&args.common.place)?, ask(args))?).await,
+        None => {
+            // Without a journal there is nothing to verify, and nobody is asked where.
+            let place = find::known_place(&args.common.place).await?;
+            run(args, &ready(args, place).await?).await
+        }
     }
+}
+
+async fn ready(args: &VerifyArgs, place: find::Place) -> Result<Ready, Failure> {
+    let ready = ready_in(&args.common, place, ask(args), Keep::Journal).await?;
+    ready.refused().map_or(Ok(ready), |error| Err(error.into()))
 }
 
 /// Whether the old account is logged in to.
@@ -38,12 +48,8 @@ async fn run(args: &VerifyArgs, ready: &Ready) -> Result<u8, Failure> {
 /// removed at the end. The report goes where `--report` says, else nowhere.
 async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure> {
     let certificate = Certificate::read(file)?;
-    let folder = tempfile::tempdir().map_err(|e| Failure {
-        what: format!("no folder for temporary files: {e}"),
-        hint: None,
-        code: 1,
-    })?;
-    let mut place = place(&args.common.place)?;
+    let folder = find::temporary_folder()?;
+    let mut place = find::place(&args.common).await?;
     if place.pair != certificate.pair {
         let (said, typed) = (&certificate.pair, &place.pair);
         let text = format!(
@@ -52,12 +58,12 @@ async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure>
         );
         warn(&args.common.place.output, &text);
     }
-    place.pair = certificate.pair.clone();
+    (place.pair, place.typed) = (certificate.pair.clone(), None);
     place.journal = folder.path().join("journal.sqlite");
     if args.common.place.report.is_none() {
         (place.report, place.report_is_temporary) = (folder.path().join("report"), true);
     }
-    let ready = ready_in(&args.common, place, ask(args))?;
+    let ready = ready(args, place).await?;
     certificate.import(&ready.migration.journal).await?;
     run(args, &ready).await
 }

@@ -4,6 +4,8 @@
 
 #[path = "binary/accounts.rs"]
 mod accounts;
+#[path = "binary/finding.rs"]
+mod finding;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]
@@ -14,6 +16,8 @@ mod memory;
 mod moving;
 #[path = "binary/refused.rs"]
 mod refused;
+#[path = "binary/requirements.rs"]
+mod requirements;
 #[path = "binary/stopped.rs"]
 mod stopped;
 #[path = "binary/usage.rs"]

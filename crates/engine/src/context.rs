@@ -15,6 +15,7 @@ use crate::transfer::guard::Unexplained;
 use crate::transfer::spool::{Body, Intake};
 use crate::waits::Waits;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -147,6 +148,20 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         self.connect(Side::Target, patience, || self.target.connect(), |s| s.abilities()).await
     }
 
+    /// A session at the source by one try, whatever the server asks for: for who only wants to know.
+    pub async fn try_source(&self) -> Result<S::Session, Error> {
+        self.once(Side::Source, Box::pin(self.source.connect()), |s| s.abilities())
+            .await?
+            .map_err(Error::Source)
+    }
+
+    /// A session at the target by one try.
+    pub async fn try_target(&self) -> Result<T::Session, Error> {
+        self.once(Side::Target, Box::pin(self.target.connect()), |s| s.abilities())
+            .await?
+            .map_err(Error::Target)
+    }
+
     /// One more session at the source, beside others of this run; `None` when the server gives none. Many servers allow a
     /// user few connections at a time, and say so only then: the others do its work.
     pub async fn another_source(&self, seat: Seat) -> Option<(S::Session, Seat)> {
@@ -208,6 +223,23 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         }
     }
 
+    /// One try, unless it is stopped. `connecting` is large: boxed, it does not lie on the stack of all that waits for it.
+    async fn once<Session>(
+        &self,
+        side: Side,
+        connecting: Pin<Box<impl Future<Output = Result<Session, EndError>> + Send>>,
+        abilities: impl Fn(&Session) -> &Abilities,
+    ) -> Result<Result<Session, EndError>, Error> {
+        let tried = tokio::select! {
+            tried = connecting => tried,
+            () = self.cancel.cancelled() => return Err(Error::Interrupted),
+        };
+        if let Ok(session) = &tried {
+            self.connected(side, abilities(session));
+        }
+        Ok(tried)
+    }
+
     async fn connect<Session, Connecting>(
         &self,
         side: Side,
@@ -223,15 +255,8 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         let mut back_off = BackOff::new(limits.back_off_min, limits.back_off_max, self.run.0.unsigned_abs());
         for tries in 0.. {
             self.check_cancel()?;
-            let tried = tokio::select! {
-                tried = connect() => tried,
-                () = self.cancel.cancelled() => return Err(Error::Interrupted),
-            };
-            let error = match tried {
-                Ok(session) => {
-                    self.connected(side, abilities(&session));
-                    return Ok(session);
-                }
+            let error = match self.once(side, Box::pin(connect()), &abilities).await? {
+                Ok(session) => return Ok(session),
                 Err(error) => error,
             };
             let Some(pause) = pause_before_login(&error, patience, tries) else {

@@ -6,10 +6,15 @@
 //! **A [`SourceSession`] has no method that can change anything** (law 1): the IMAP one opens mailboxes with
 //! EXAMINE and reads with BODY.PEEK.
 
+mod told;
+
+pub use told::{Compression, Rights, Room};
+
 use crate::error::{EndError, Refusal};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
+use crate::net::Certificate;
 use crate::quirks::family::Behaviour;
 use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
@@ -175,40 +180,10 @@ pub struct Abilities {
     pub does: Behaviour,
     /// The connection was encrypted: protocol and cipher, for `check`; `None` for clear text.
     pub tls: Option<String>,
+    /// The server's certificate, for `check`.
+    pub certificate: Option<Certificate>,
     /// Whether it is compressed.
     pub compression: Compression,
-}
-
-/// What became of COMPRESS=DEFLATE (RFC 4978) on a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Not asked for.
-    #[default]
-    NotAsked,
-    /// Both directions are compressed.
-    Deflate,
-    /// Asked for and not to be had: why, in words.
-    Missing(String),
-}
-
-impl Compression {
-    /// Why it was asked for and is not there.
-    pub fn missing(&self) -> Option<&str> {
-        if let Self::Missing(why) = self { Some(why) } else { None }
-    }
-}
-
-/// Room on an end (RFC 9208). Octets and messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Room {
-    /// STORAGE used, in octets.
-    pub used_octets: Option<u64>,
-    /// STORAGE limit, in octets.
-    pub limit_octets: Option<u64>,
-    /// MESSAGE used.
-    pub used_messages: Option<u64>,
-    /// MESSAGE limit.
-    pub limit_messages: Option<u64>,
 }
 
 /// An opened mailbox.
@@ -442,6 +417,14 @@ pub trait SourceSession: Send + 'static {
     ) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Room on the account, where announced.
     fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// What the user may do with each of these mailboxes; `None` where the end does not say.
+    fn rights(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Option<Rights>>, EndError>> + Send {
+        let none = vec![None; mailboxes.len()];
+        async { Ok(none) }
+    }
     /// Keeps the connection alive (NOOP).
     fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Says goodbye.
@@ -557,6 +540,14 @@ pub trait TargetSession: Send + 'static {
     ) -> impl Future<Output = Result<Vec<Key>, EndError>> + Send;
     /// Room on the account, where announced.
     fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
+    /// What the user may do with each of these mailboxes; `None` where the end does not say.
+    fn rights(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Option<Rights>>, EndError>> + Send {
+        let none = vec![None; mailboxes.len()];
+        async { Ok(none) }
+    }
     /// Keeps the connection alive (NOOP).
     fn keep_alive(&mut self) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Says goodbye.

@@ -1,6 +1,6 @@
 //! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
 
-use crate::auth::Mechanism;
+use crate::auth::{Mechanism, advice};
 use crate::journal::JournalError;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use std::time::Duration;
@@ -105,6 +105,9 @@ impl std::fmt::Display for Refusal {
         write!(f, " {}", self.text)
     }
 }
+
+/// What is being done while mailboxes are listed.
+pub(crate) const LISTING: &str = "listing the mailboxes";
 
 /// A failed operation at one end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -235,6 +238,26 @@ impl EndError {
         match self {
             Self::Refused { refusal, .. } => quirks::patience(refusal.class),
             Self::Lost { what, .. } => quirks::patience(quirks::class_of_last_words(what)),
+            _ => None,
+        }
+    }
+
+    /// What a person can do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { hint, .. } | Self::Untrusted { hint, .. } | Self::Unsupported { hint, .. } => {
+                Some(hint.clone())
+            }
+            Self::LoginRefused { server, mechanism, refusal, .. } => {
+                Some(advice::after(server, *mechanism, refusal).to_string())
+            }
+            Self::Protocol { doing, .. } if *doing == LISTING => Some(
+                "check that it is the right user, and that this login may see mailboxes; then ask the provider".into(),
+            ),
+            _ if self.asks_for_patience().is_some() => {
+                Some("wait some minutes and try again; a run that has begun waits by itself".into())
+            }
+            Self::Lost { .. } | Self::TimedOut { .. } => Some("run the same command again: it continues".into()),
             _ => None,
         }
     }

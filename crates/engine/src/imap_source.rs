@@ -2,8 +2,8 @@
 //! anything is written in this file (law 1).
 
 use crate::end::{
-    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Room, Source, SourceSession,
-    UidListing, Wanted, Way,
+    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Rights, Room, Source,
+    SourceSession, UidListing, Wanted, Way,
 };
 use crate::error::EndError;
 use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
@@ -293,6 +293,10 @@ impl SourceSession for ImapSourceSession {
 
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
         self.0.room().await
+    }
+
+    async fn rights(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Option<Rights>>, EndError> {
+        self.0.rights(mailboxes).await
     }
 
     async fn keep_alive(&mut self) -> Result<(), EndError> {

@@ -1,8 +1,8 @@
 //! An IMAP account as a target: APPEND up to the gate and past it, reading back, and removing what we put there.
 
 use crate::end::{
-    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Role, Room, Seen,
-    Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
+    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role, Room,
+    Seen, Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::identity::{Measured, Meter};
@@ -256,6 +256,10 @@ impl TargetSession for ImapTargetSession {
 
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
         self.0.room().await
+    }
+
+    async fn rights(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Option<Rights>>, EndError> {
+        self.0.rights(mailboxes).await
     }
 
     async fn keep_alive(&mut self) -> Result<(), EndError> {

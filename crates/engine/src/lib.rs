@@ -8,14 +8,15 @@ pub mod adopt;
 pub mod auth;
 pub mod budget;
 pub mod certificate;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod context;
 pub mod diff;
+pub mod discovery;
 pub mod end;
 pub mod error;
-
-mod files;
+pub mod files;
 pub mod identity;
 pub mod imap_session;
 pub mod imap_source;

@@ -41,6 +41,26 @@ pub const TOKEN_LIFE_DEFAULT: Duration = Duration::from_secs(1800);
 /// A token is used no longer than this, whatever its issuer says.
 pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
 
+/// How long the name service may take for one question about a domain.
+pub const DISCOVERY_DNS_TIME_MAX: Duration = Duration::from_secs(6);
+/// How long one source may take that is asked where the mail of an address lies.
+pub const DISCOVERY_SOURCE_TIME_MAX: Duration = Duration::from_secs(12);
+/// Redirects that are followed to such an answer.
+pub const DISCOVERY_REDIRECTS_MAX: usize = 3;
+/// Octets of the XML of such an answer.
+pub const DISCOVERY_XML_OCTETS_MAX: usize = 64 * 1024;
+/// Nodes of it: elements, texts, attributes.
+pub const DISCOVERY_XML_NODES_MAX: u32 = 8_000;
+/// Elements within each other.
+pub const DISCOVERY_XML_DEPTH_MAX: usize = 32;
+
+/// A certificate that ends within this time is spoken of.
+pub const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
+/// Octets that are taken to pass in a second, where a run's length is guessed: a line of 16 Mbit/s.
+pub const FORECAST_OCTETS_PER_SECOND: u64 = 2_000_000;
+/// Messages that are taken to pass in a second, where a run's length is guessed.
+pub const FORECAST_MESSAGES_PER_SECOND: u64 = 50;
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -1,6 +1,7 @@
 //! One migration, end to end: survey, plan, transfer, verify, report. Every stage starts by reading the journal,
 //! so that going on after an interruption is not a feature with its own code.
 
+mod check;
 mod crew;
 mod days;
 

@@ -6,7 +6,7 @@ use crate::end::{
     Abilities, Compression, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space,
     TargetSession,
 };
-use crate::error::{EndError, Error, Scope};
+use crate::error::{EndError, Error, LISTING, Scope};
 use crate::name_rules::NameRules;
 use crate::names;
 use bytes::Bytes;
@@ -163,7 +163,7 @@ fn not_empty(abilities: &Abilities, listed: Vec<MailboxInfo>) -> Result<Vec<Mail
     if listed.is_empty() {
         return Err(EndError::Protocol {
             server: server_name(abilities),
-            doing: "listing the mailboxes",
+            doing: LISTING,
             what: "it shows no mailbox at all, not even INBOX; that is taken for a failure, not for an empty account"
                 .to_owned(),
         });

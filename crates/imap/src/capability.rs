@@ -96,6 +96,12 @@ impl Capabilities {
         self.arguments(b"SAVELIMIT=").find_map(|limit| crate::cursor::parse_number(&limit))
     }
 
+    /// ACL (RFC 4314)
+    #[must_use]
+    pub fn acl(&self) -> bool {
+        self.has(b"ACL")
+    }
+
     /// QUOTA (RFC 2087), or QUOTA with its resources (RFC 9208).
     #[must_use]
     pub fn quota(&self) -> bool {

@@ -213,6 +213,15 @@ fn a_lone_lf_ends_a_line() {
 }
 
 #[test]
+fn rights_are_read_with_the_mailbox_they_are_about() {
+    for line in ["MYRIGHTS INBOX lrswipkxtecda", "MYRIGHTS \"INBOX\" \"lrswipkxtecda\""] {
+        let Untagged::MyRights { mailbox, rights } = untagged(line) else { panic!("{line}") };
+        assert_eq!((&mailbox[..], &rights[..]), (&b"INBOX"[..], &b"lrswipkxtecda"[..]));
+    }
+    assert!(matches!(untagged("MYRIGHTS INBOX"), Untagged::Other(_)));
+}
+
+#[test]
 fn namespace_status_quota_and_id_are_read() {
     let Untagged::Namespace(n) =
         untagged("NAMESPACE ((\"INBOX.\" \".\" \"X\" (\"y\"))) NIL ((\"\" NIL)(\"a\" \"/\"))")

@@ -273,6 +273,11 @@ impl Command {
         Writer::new("GETQUOTAROOT").raw(b" ").astring(mailbox).end(Class::Plain)
     }
 
+    /// MYRIGHTS (RFC 4314)
+    pub fn my_rights(mailbox: &[u8]) -> Self {
+        Writer::new("MYRIGHTS").raw(b" ").astring(mailbox).end(Class::Plain)
+    }
+
     /// APPEND of one message, or MULTIAPPEND of several (RFC 3502). The gate stands before the last octet of the last
     /// message; for an empty last message before the end of the line. The lengths are those of the bodies that the
     /// driver supplies, in order.

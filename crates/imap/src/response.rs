@@ -63,6 +63,13 @@ pub enum Untagged {
         /// Resource name, usage, limit.
         resources: Vec<(Bytes, u64, u64)>,
     },
+    /// MYRIGHTS (RFC 4314).
+    MyRights {
+        /// The mailbox.
+        mailbox: Bytes,
+        /// The letters of what the user may do there.
+        rights: Bytes,
+    },
     /// SEARCH.
     Search(Vec<u32>),
     /// A line of another kind, or one that cannot be understood: its first text.
@@ -187,6 +194,11 @@ fn untagged(c: &mut Cursor<'_>) -> Option<Untagged> {
         b"ENABLED" => Untagged::Enabled(words(c)),
         b"ID" => Untagged::Id(id(c)?),
         b"QUOTA" => quota(c)?,
+        b"MYRIGHTS" => {
+            let mailbox = c.astring()?;
+            c.skip_spaces();
+            Untagged::MyRights { mailbox, rights: c.astring()? }
+        }
         b"SEARCH" => Untagged::Search(search(c)),
         _ => return None,
     })

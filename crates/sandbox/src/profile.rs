@@ -101,6 +101,11 @@ pub struct Profile {
     pub creates_as: Option<fn(&str) -> String>,
     /// CREATE refuses names in which one of these is.
     pub refuse_in_names: &'static str,
+    /// ACL (RFC 4314) is announced, and MYRIGHTS answers with the first letters whose mailbox this is, or is `*`. What they
+    /// do not allow is refused.
+    pub rights: Vec<(&'static str, &'static str)>,
+    /// LIST names no mailbox at all.
+    pub lists_nothing: bool,
     /// Octets of all messages together; beyond, APPEND is refused.
     pub quota_octets: Option<u64>,
     /// APPENDLIMIT (RFC 7889).
@@ -169,6 +174,8 @@ impl Default for Profile {
             childless: Childless::None,
             creates_as: None,
             refuse_in_names: "",
+            rights: Vec::new(),
+            lists_nothing: false,
             quota_octets: None,
             append_limit: None,
             message_limit: None,
@@ -210,6 +217,11 @@ impl Profile {
         }
     }
 
+    /// The rights in a mailbox; `None` without ACL.
+    pub(crate) fn rights_in(&self, mailbox: &str) -> Option<&'static str> {
+        self.rights.iter().find(|(name, _)| *name == mailbox || *name == "*").map(|(_, letters)| *letters)
+    }
+
     /// The capability line.
     pub(crate) fn capabilities(&self) -> String {
         let mut all = vec!["IMAP4rev1".to_owned()];
@@ -231,6 +243,7 @@ impl Profile {
             (self.compress, "COMPRESS=DEFLATE"),
             (self.starttls_refused, "STARTTLS"),
             (self.login_disabled, "LOGINDISABLED"),
+            (!self.rights.is_empty(), "ACL RIGHTS=texk"),
         ] {
             if on {
                 all.push(name.to_owned());

@@ -11,10 +11,12 @@ pub mod fuzz;
 pub mod image;
 pub mod issuer;
 pub mod mutf7;
+pub mod name_server;
 pub mod proxy;
 pub mod servers;
 pub mod sim;
 pub mod stopper;
 #[allow(clippy::unwrap_used, missing_docs, reason = "a suite is test code")]
 pub mod suites;
+pub mod web;
 pub mod wire;

@@ -9,6 +9,8 @@ mod asked;
 mod client;
 #[path = "engine/compress.rs"]
 mod compress;
+#[path = "engine/discovery.rs"]
+mod discovery;
 #[path = "engine/epochs.rs"]
 mod epochs;
 #[path = "engine/families.rs"]

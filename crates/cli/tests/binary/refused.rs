@@ -77,7 +77,8 @@ async fn an_untrusted_certificate_is_exit_13_and_what_it_advises_works() {
     let (address, pem) = tls_server().await;
     let from = format!("imaps://{USER}@localhost:{}", address.port());
     let refused = check_from(&from, &[]).await.expect(13).says("vouches").says("--ca-file");
-    let words = refused.stderr.split_whitespace().map(|w| w.trim_end_matches(';'));
+    let said = refused.said();
+    let words = said.split_whitespace().map(|w| w.trim_end_matches(';'));
     let shown = words.into_iter().find(|w| w.len() == 64).expect("the fingerprint is shown").to_owned();
     check_from(&from, &["--from-fingerprint", &shown]).await.expect(0).says("Ready");
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -2,7 +2,7 @@
 
 use super::driver::Driver;
 use super::{Link, authenticate, personal};
-use crate::config::{ImapAccount, Security};
+use crate::config::{Endpoint, Identities, ImapAccount, Security, Trust};
 use crate::end::{Abilities, Compression};
 use crate::error::{EndError, RefusalClass};
 use crate::limits::Limits;
@@ -75,7 +75,7 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     let mut raw = Raw { server, stream, client, limits: limits.clone(), heard };
     let (condition, greeting) = raw.greeting().await?;
     if endpoint.security == Security::StartTls {
-        raw = raw.start_tls(account, condition).await?;
+        raw = raw.start_tls(endpoint, account.identities(), condition).await?;
     }
     raw.heard.greeting = greeting.display_text();
     if condition != Condition::PreAuth {
@@ -83,6 +83,34 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
         raw.login(account, &opener.without, &secret).await?;
     }
     raw.into_link(opener).await
+}
+
+/// Looks whether an IMAP server answers there: greeting, and TLS with a certificate that is believed. Then it says goodbye;
+/// nobody logs in, and no secret is at hand.
+///
+/// # Errors
+/// Why there is none that could be used.
+pub async fn look(
+    endpoint: &Endpoint,
+    trust: &Trust,
+    dialer: &Dialer,
+    limits: &Limits,
+) -> Result<(), EndError> {
+    let mut stream = net::dial(dialer, endpoint, limits).await?;
+    let identities = Identities { trust, own: None };
+    if endpoint.security == Security::Tls {
+        stream = net::encrypt(stream, endpoint, identities, limits).await?;
+    }
+    let client = Client::new(mailhaul_imap::Limits::default());
+    let (server, heard) = (endpoint.authority(), Heard::default());
+    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard };
+    let (condition, _) = raw.greeting().await?;
+    if endpoint.security == Security::StartTls {
+        raw = raw.start_tls(endpoint, identities, condition).await?;
+    }
+    // A courtesy: that the server is there is known already.
+    let _ = raw.ask(Command::logout(), "LOGOUT").await;
+    Ok(())
 }
 
 impl Raw {
@@ -161,9 +189,14 @@ impl Raw {
         Ok(self.client.capabilities().cloned().unwrap_or_default())
     }
 
-    async fn start_tls(mut self, account: &ImapAccount, condition: Condition) -> Result<Self, EndError> {
+    async fn start_tls(
+        mut self,
+        endpoint: &Endpoint,
+        identities: Identities<'_>,
+        condition: Condition,
+    ) -> Result<Self, EndError> {
         let untrusted = |what: &str, hint: &str| EndError::Untrusted {
-            server: account.endpoint.authority(),
+            server: endpoint.authority(),
             what: what.into(),
             hint: hint.into(),
         };
@@ -183,8 +216,7 @@ impl Raw {
         if let Err(error) = self.client.starttls_done() {
             return Err(untrusted(&error.to_string(), "somebody may be between you and the server"));
         }
-        self.stream =
-            net::encrypt(self.stream, &account.endpoint, account.identities(), &self.limits).await?;
+        self.stream = net::encrypt(self.stream, endpoint, identities, &self.limits).await?;
         Ok(self)
     }
 
@@ -248,6 +280,7 @@ impl Raw {
             family: family.map(|f| f.name),
             does,
             tls: self.stream.protection(),
+            certificate: self.stream.certificate(),
             compression,
         };
         let (requests, queue) = mpsc::unbounded_channel();

@@ -7,9 +7,11 @@ mod login;
 #[cfg(test)]
 mod tests;
 
-pub use login::{Opener, open};
+pub use login::{Opener, look, open};
 
-use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Role, Room, Space, UidListing};
+use crate::end::{
+    Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Rights, Role, Room, Space, UidListing,
+};
 use crate::error::EndError;
 use crate::journal::EpochFacts;
 use crate::limits::Limits;
@@ -444,6 +446,20 @@ impl Link {
             }
         }
         Ok((room != Room::default()).then_some(room))
+    }
+
+    /// MYRIGHTS of each, pipelined. A server without ACL says nothing, nor one that refuses a mailbox.
+    pub(crate) async fn rights(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Option<Rights>>, EndError> {
+        if !self.capabilities.acl() {
+            return Ok(vec![None; mailboxes.len()]);
+        }
+        let commands = mailboxes.iter().map(|m| Command::my_rights(m)).collect();
+        let letters = |data| match data {
+            Untagged::MyRights { rights, .. } => Some(Rights::new(String::from_utf8_lossy(&rights))),
+            _ => None,
+        };
+        let replies = self.ask_all(commands, "MYRIGHTS").await?;
+        Ok(replies.into_iter().map(|reply| reply.ok()?.data.into_iter().find_map(letters)).collect())
     }
 
     fn foreign_prefixes(&self) -> Vec<(Space, Vec<Bytes>)> {

@@ -1,6 +1,7 @@
 //! What a login can be bound to: octets that only the two ends of this very TLS connection know (RFC 9266), or the
 //! certificate that the server showed (RFC 5929).
 
+use super::der::{OBJECT_IDENTIFIER, SEQUENCE, value};
 use crate::auth::Binding;
 use aws_lc_rs::digest;
 use rustls::ProtocolVersion;
@@ -43,29 +44,12 @@ const SHA256_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 const SHA384_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3];
 const SHA512_ECDSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4];
 
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-
 /// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm SEQUENCE { OBJECT IDENTIFIER, … }, … }` (RFC 5280, 4.1).
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     let (inside, _) = value(certificate, SEQUENCE)?;
     let (_, after_tbs) = value(inside, SEQUENCE)?;
     let (algorithm, _) = value(after_tbs, SEQUENCE)?;
     Some(value(algorithm, OBJECT_IDENTIFIER)?.0)
-}
-
-/// The content of the DER value at the start of `der`, which must have this tag, and what follows it.
-fn value(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&found, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let octets = usize::from(first & 0x7f);
-        let (octets, rest) = (octets <= 4).then(|| rest.split_at_checked(octets))??;
-        (octets.iter().fold(0, |n, o| n << 8 | usize::from(*o)), rest)
-    };
-    if found == tag { rest.split_at_checked(length) } else { None }
 }
 
 #[cfg(test)]

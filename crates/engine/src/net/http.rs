@@ -1,12 +1,12 @@
-//! HTTPS to the issuers of tokens: one request a connection, no redirects, answers bounded in size and time. TLS is that of
-//! the IMAP connections, with the same certificates believed.
+//! HTTPS to the issuers of tokens, and to those who may know where mail lies: one request a connection, answers bounded in size
+//! and time. Issuers may not redirect; pages may, to https alone. TLS is that of the IMAP connections.
 
 use super::{Dialer, Stream, dial, encrypt};
 use crate::config::{Endpoint, Identities, Security, Trust};
-use crate::limits::{HTTP_ANSWER_OCTETS_MAX, HTTP_ANSWER_TIME_MAX, Limits};
+use crate::limits::{DISCOVERY_REDIRECTS_MAX, HTTP_ANSWER_OCTETS_MAX, HTTP_ANSWER_TIME_MAX, Limits};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, LOCATION};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -32,6 +32,31 @@ pub struct Reply {
     pub body: Zeroizing<Vec<u8>>,
 }
 
+/// A page, from wherever the redirects led.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+    /// The host that gave it.
+    pub host: String,
+}
+
+/// One request.
+struct Asking<'a> {
+    method: Method,
+    accept: &'a str,
+    kind: &'a str,
+    body: Zeroizing<String>,
+}
+
+/// An answer, and where it sends us.
+struct Answered {
+    reply: Reply,
+    location: Option<String>,
+}
+
 /// A URL that may be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Url {
@@ -50,17 +75,57 @@ impl Http {
         Self { dialer, trust: Trust::default(), limits: Limits::default(), clear_on_loopback: true }
     }
 
+    /// HTTPS and nothing else, over `dialer`.
+    pub fn over(dialer: Dialer, trust: Trust, limits: Limits) -> Self {
+        Self { dialer, trust, limits, clear_on_loopback: false }
+    }
+
     /// GET.
     pub async fn get(&self, url: &str) -> Result<Reply, String> {
-        self.ask(Method::GET, url, Zeroizing::new(String::new())).await
+        Ok(self.ask(url, &of_issuer(Method::GET, Zeroizing::new(String::new()))).await?.reply)
     }
 
     /// POST of a form.
     pub async fn post(&self, url: &str, form: &[(&str, &str)]) -> Result<Reply, String> {
-        self.ask(Method::POST, url, encoded(form)).await
+        Ok(self.ask(url, &of_issuer(Method::POST, encoded(form))).await?.reply)
     }
 
-    async fn ask(&self, method: Method, url: &str, body: Zeroizing<String>) -> Result<Reply, String> {
+    /// GET of a page that holds no secret. Redirects are followed, to https alone.
+    ///
+    /// # Errors
+    /// Why there is no page, in words.
+    pub async fn page(&self, url: &str) -> Result<Page, String> {
+        let body = Zeroizing::new(String::new());
+        self.follow(url, Asking { method: Method::GET, accept: "*/*", kind: "text/plain", body }).await
+    }
+
+    /// The same by POST of an XML document, which is sent again to wherever a redirect leads.
+    ///
+    /// # Errors
+    /// Why there is no page, in words.
+    pub async fn ask_page(&self, url: &str, xml: &str) -> Result<Page, String> {
+        let body = Zeroizing::new(xml.to_owned());
+        self.follow(
+            url,
+            Asking { method: Method::POST, accept: "*/*", kind: "text/xml; charset=utf-8", body },
+        )
+        .await
+    }
+
+    async fn follow(&self, url: &str, asking: Asking<'_>) -> Result<Page, String> {
+        let mut url = url.to_owned();
+        for _ in 0..=DISCOVERY_REDIRECTS_MAX {
+            let host = self.url(&url)?.endpoint.host;
+            let Answered { reply, location } = self.ask(&url, &asking).await?;
+            match location.filter(|_| (300..400).contains(&reply.status)) {
+                Some(to) => url = redirected(&url, &to)?,
+                None => return Ok(Page { status: reply.status, body: reply.body.to_vec(), host }),
+            }
+        }
+        Err(format!("it redirects more than {DISCOVERY_REDIRECTS_MAX} times"))
+    }
+
+    async fn ask(&self, url: &str, asking: &Asking<'_>) -> Result<Answered, String> {
         let Url { endpoint, path } = self.url(url)?;
         let host = endpoint.authority();
         let talk = async {
@@ -74,23 +139,24 @@ impl Http {
             let broken = |e: hyper::Error| format!("{host} does not speak HTTP: {e}");
             let (mut sender, connection) =
                 hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-            let driving = tokio::spawn(connection);
+            let driving = Driving(tokio::spawn(connection));
             let request = Request::builder()
-                .method(method)
+                .method(asking.method.clone())
                 .uri(path)
-                .header(HOST, &host)
-                .header(ACCEPT, "application/json")
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(HOST, endpoint.host_header())
+                .header(ACCEPT, asking.accept)
+                .header(CONTENT_TYPE, asking.kind)
                 .header(CONNECTION, "close")
-                .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+                .body(Full::new(Bytes::copy_from_slice(asking.body.as_bytes())))
                 .map_err(|e| format!("{host}: {e}"))?;
             let answer = sender.send_request(request).await.map_err(broken)?;
             let status = answer.status().as_u16();
+            let location = answer.headers().get(LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
             let too_long = |_| format!("the answer of {host} is broken, or longer than allowed");
             let body = Limited::new(answer.into_body(), HTTP_ANSWER_OCTETS_MAX).collect().await;
             let body = Zeroizing::new(body.map_err(too_long)?.to_bytes().to_vec());
-            driving.abort();
-            Ok(Reply { status, body })
+            drop(driving);
+            Ok(Answered { reply: Reply { status, body }, location })
         };
         let late = |_| format!("{host} gave no answer within {} s", HTTP_ANSWER_TIME_MAX.as_secs());
         tokio::time::timeout(HTTP_ANSWER_TIME_MAX, talk).await.map_err(late)?
@@ -120,6 +186,42 @@ impl Http {
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let endpoint = Endpoint { host: host.to_owned(), port: port.unwrap_or(default), security };
         Ok(Url { endpoint, path })
+    }
+}
+
+impl Endpoint {
+    /// As a URL has it (RFC 9110, 7.2): without the port that goes without saying.
+    fn host_header(&self) -> String {
+        if self.port == 443 { self.host.clone() } else { self.authority() }
+    }
+}
+
+/// The task of a connection ends with whoever asked, also when nobody waits for the answer any more.
+struct Driving(tokio::task::JoinHandle<Result<(), hyper::Error>>);
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn of_issuer(method: Method, body: Zeroizing<String>) -> Asking<'static> {
+    Asking { method, accept: "application/json", kind: "application/x-www-form-urlencoded", body }
+}
+
+/// Where a redirect leads (RFC 9110, 10.2.2): to https, or to another path of the same host.
+fn redirected(from: &str, to: &str) -> Result<String, String> {
+    let origin = from.split_once("://").map_or(from, |(_, rest)| rest);
+    let origin = origin.split(['/', '?']).next().unwrap_or_default();
+    if let Some(rest) = to.strip_prefix("//") {
+        return Ok(format!("https://{rest}"));
+    }
+    if to.starts_with('/') {
+        return Ok(format!("https://{origin}{to}"));
+    }
+    match to.split_once("://") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok(format!("https://{rest}")),
+        _ => Err(format!("{origin} redirects to where no https is, which is not followed")),
     }
 }
 
@@ -167,6 +269,22 @@ mod tests {
             assert!(strict.url(bad).is_err(), "{bad}");
         }
         assert!(test.url("http://127.0.0.1.example/").is_err());
+    }
+
+    #[test]
+    fn redirects_lead_to_https_or_stay_where_they_are() {
+        let from = "https://old.example/.well-known/x?y";
+        for (to, whole) in [
+            ("https://www.old.example/x", "https://www.old.example/x"),
+            ("HTTPS://other.example/x", "https://other.example/x"),
+            ("//other.example/x", "https://other.example/x"),
+            ("/elsewhere", "https://old.example/elsewhere"),
+        ] {
+            assert_eq!(redirected(from, to).as_deref(), Ok(whole));
+        }
+        for bad in ["http://old.example/", "ftp://old.example/", "javascript:x", "elsewhere", ""] {
+            assert!(redirected(from, bad).unwrap_err().contains("old.example"), "{bad}");
+        }
     }
 
     #[test]

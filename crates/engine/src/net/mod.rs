@@ -1,20 +1,25 @@
 //! Connections: the only place that opens sockets.
 
 mod binding;
+mod certificate;
 mod deflate;
+mod der;
 mod http;
 mod redirect;
 mod stream;
 mod tls;
 
+pub use certificate::Certificate;
 pub use deflate::{Corrupt, Deflate};
-pub use http::{Http, Reply, encoded};
+pub use http::{Http, Page, Reply, encoded};
 pub use redirect::{Brought, Redirect};
 pub use stream::Stream;
 
 use crate::config::{Endpoint, Identities};
 use crate::error::EndError;
 use crate::limits::Limits;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -32,6 +37,9 @@ pub enum Dialer {
     Tcp,
     /// A pipe inside the process.
     InProcess(InProcess),
+    /// TCP to the addresses in this table, by host and port (`imap.old.example:993`). What is not in it does not exist: no name
+    /// service is asked, and nobody outside the table is reached.
+    Known(Arc<BTreeMap<String, SocketAddr>>),
 }
 
 impl std::fmt::Debug for Dialer {
@@ -39,6 +47,7 @@ impl std::fmt::Debug for Dialer {
         f.write_str(match self {
             Self::Tcp => "Tcp",
             Self::InProcess(_) => "InProcess",
+            Self::Known(_) => "Known",
         })
     }
 }
@@ -47,7 +56,18 @@ impl std::fmt::Debug for Dialer {
 pub async fn dial(dialer: &Dialer, endpoint: &Endpoint, limits: &Limits) -> Result<Stream, EndError> {
     match dialer {
         Dialer::InProcess(make) => Ok(Stream::Memory(make())),
-        Dialer::Tcp => dial_tcp(endpoint, limits).await.map(Stream::Plain),
+        Dialer::Tcp => {
+            let addresses = addresses(endpoint, limits).await?;
+            dial_any(endpoint, &addresses, limits).await.map(Stream::Plain)
+        }
+        Dialer::Known(table) => {
+            let server = endpoint.authority();
+            let Some(address) = table.get(&server) else {
+                let (what, hint) = ("no server has this name".into(), CHECK_NAME.into());
+                return Err(EndError::Unreachable { server, what, hint });
+            };
+            dial_any(endpoint, &[*address], limits).await.map(Stream::Plain)
+        }
     }
 }
 
@@ -71,24 +91,35 @@ pub fn is_corrupt(error: &std::io::Error) -> bool {
     error.get_ref().is_some_and(|e| e.is::<Corrupt>())
 }
 
-async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, EndError> {
-    let server = endpoint.authority();
-    let unreachable =
-        |what: String, hint: &str| EndError::Unreachable { server: server.clone(), what, hint: hint.into() };
+/// What a person can do about a name that nobody knows.
+const CHECK_NAME: &str = "check the server's name for a typing error, and the network";
+
+fn unreachable(endpoint: &Endpoint, what: String, hint: &str) -> EndError {
+    EndError::Unreachable { server: endpoint.authority(), what, hint: hint.into() }
+}
+
+async fn addresses(endpoint: &Endpoint, limits: &Limits) -> Result<Vec<SocketAddr>, EndError> {
     let resolving = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port));
-    let addresses = match tokio::time::timeout(limits.connect, resolving).await {
-        Ok(Ok(addresses)) => addresses,
+    match tokio::time::timeout(limits.connect, resolving).await {
+        Ok(Ok(addresses)) => Ok(addresses.collect()),
         Ok(Err(error)) => {
-            let hint = "check the server's name for a typing error, and the network";
-            return Err(unreachable(format!("no server has this name ({error})"), hint));
+            Err(unreachable(endpoint, format!("no server has this name ({error})"), CHECK_NAME))
         }
-        Err(_) => return Err(unreachable("the name service does not answer".into(), "check the network")),
-    };
+        Err(_) => Err(unreachable(endpoint, "the name service does not answer".into(), "check the network")),
+    }
+}
+
+async fn dial_any(
+    endpoint: &Endpoint,
+    addresses: &[SocketAddr],
+    limits: &Limits,
+) -> Result<TcpStream, EndError> {
     let mut last = "it has no address".to_owned();
     for address in addresses {
-        match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
+        match tokio::time::timeout(limits.connect, TcpStream::connect(*address)).await {
             Ok(Ok(stream)) => {
-                tune(&stream).map_err(|e| unreachable(e.to_string(), "this is a fault of this machine"))?;
+                tune(&stream)
+                    .map_err(|e| unreachable(endpoint, e.to_string(), "this is a fault of this machine"))?;
                 return Ok(stream);
             }
             Ok(Err(error)) => last = format!("{address}: {error}"),
@@ -96,7 +127,7 @@ async fn dial_tcp(endpoint: &Endpoint, limits: &Limits) -> Result<TcpStream, End
         }
     }
     let hint = "check the port (993 for imaps, 143 for imap), and that IMAP is switched on and no firewall is between";
-    Err(unreachable(last, hint))
+    Err(unreachable(endpoint, last, hint))
 }
 
 fn tune(stream: &TcpStream) -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! One connection, clear or encrypted, compressed or not, or a pipe in the process.
 
 use super::binding;
+use super::certificate::Certificate;
 use super::deflate::Deflate;
 use crate::auth::Binding;
 use std::io;
@@ -62,6 +63,15 @@ impl Stream {
         match self {
             Self::Tls(tls) => binding::of(tls.get_ref().1),
             Self::Deflate(deflate) => deflate.get_ref().binding(),
+            Self::Plain(_) | Self::Memory(_) => None,
+        }
+    }
+
+    /// The server's certificate, if encrypted and it can be read.
+    pub fn certificate(&self) -> Option<Certificate> {
+        match self {
+            Self::Tls(tls) => Certificate::read(tls.get_ref().1.peer_certificates()?.first()?),
+            Self::Deflate(deflate) => deflate.get_ref().certificate(),
             Self::Plain(_) | Self::Memory(_) => None,
         }
     }

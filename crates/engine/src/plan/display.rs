@@ -75,7 +75,7 @@ impl fmt::Display for WillNotMove {
 }
 
 /// Octets for people, in powers of 1000.
-pub(super) fn size(octets: u64) -> String {
+pub(crate) fn size(octets: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if octets < 1000 {
         return format!("{octets} B");
@@ -107,7 +107,7 @@ fn grouped(number: u64) -> String {
 }
 
 /// A number with the word that fits it.
-pub(super) fn amount(number: u64, one: &str, many: &str) -> String {
+pub(crate) fn amount(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 
 pub use carry_out::carry_out;
+pub(crate) use display::{amount, size};
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
 
@@ -397,6 +398,13 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             remarks.push(format!("connections to the {server} server are not compressed: {why}"));
         }
     }
+    remarks.extend(limits_remarks(plan, survey));
+    remarks
+}
+
+/// What is said of the new server's limits where sizes were not listed.
+pub(crate) fn limits_remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
+    let mut remarks = Vec::new();
     if let Some(limit) = survey.target.abilities.append_limit_octets {
         remarks.push(format!(
             "the new server takes messages up to {}; larger ones are counted when they are found",

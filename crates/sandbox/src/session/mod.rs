@@ -221,6 +221,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.write(format!("* NAMESPACE ((\"{prefix}\" \"{d}\")) NIL NIL\r\n").as_bytes()).await?;
                 ok("done")
             }
+            ("MYRIGHTS", _) => match self.profile().rights_in(&text(0)) {
+                Some(letters) => {
+                    self.write(format!("* MYRIGHTS \"{}\" {letters}\r\n", text(0)).as_bytes()).await?;
+                    ok("done")
+                }
+                None => bad("no ACL here"),
+            },
+            ("LIST" | "LSUB", _) if self.profile().lists_nothing => ok("done"),
+            ("SELECT" | "EXAMINE" | "STATUS", _) if self.lacks(&text(0), 'r') => no("[NOPERM] not for you"),
+            ("APPEND", _) if self.lacks(&text(0), 'i') => no("[NOPERM] not for you"),
+            ("CREATE", _) if self.lacks("INBOX", 'k') => no("[NOPERM] not for you"),
             ("LIST" | "LSUB", Some(user)) => {
                 let lines = self.list(&user.clone(), verb == "LSUB", words);
                 self.write(&lines).await?;
@@ -263,6 +274,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             ("EXPUNGE", Some(user)) => self.expunge(&user.clone(), by_uid.then(|| text(0))).await?,
             _ => bad("unknown command"),
         })
+    }
+
+    /// The rights in this mailbox are told, and this one is not among them.
+    fn lacks(&self, mailbox: &str, right: char) -> bool {
+        self.profile().rights_in(mailbox).is_some_and(|letters| !letters.contains(right))
     }
 
     /// Tells of messages that came and went since.

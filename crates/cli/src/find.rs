@@ -1,0 +1,286 @@
+//! From what was typed to two accounts: named, kept in the journal of an earlier run, or found by their addresses.
+
+use crate::account::{self, Account, Typed};
+use crate::args::{CommonArgs, JournalArgs, OutputArgs};
+use crate::command::trust;
+use crate::env;
+use crate::error::Failure;
+use crate::output::note;
+use mailhaul_engine::auth::advice;
+use mailhaul_engine::config::Mechanism;
+use mailhaul_engine::discovery::{Discoverer, Discovery, Dns};
+use mailhaul_engine::end::{Source, SourceSession};
+use mailhaul_engine::error::EndError;
+use mailhaul_engine::imap_session::Opener;
+use mailhaul_engine::imap_source::ImapSource;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{AccountPair, Journal, JournalError};
+use mailhaul_engine::limits::Limits;
+use mailhaul_engine::net::Dialer;
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The setting that keeps in the journal which addresses its accounts were found by.
+pub const TYPED_SETTING: &str = "addresses";
+/// The heading of docs/login.md for a login in which only the name or the password can be wrong.
+const WRONG_NAME_OR_PASSWORD: &str = "a-wrong-password";
+
+/// Both accounts and where their migration is kept.
+pub(crate) struct Place {
+    pub(crate) from: Account,
+    pub(crate) to: Account,
+    pub(crate) pair: AccountPair,
+    pub(crate) journal: PathBuf,
+    /// Where refresh tokens lie: beside the journal of this pair, also when another one is worked with. Its extension is
+    /// replaced.
+    pub(crate) tokens: PathBuf,
+    pub(crate) report: PathBuf,
+    /// Nobody asked for the report: its folder goes with the other temporary files.
+    pub(crate) report_is_temporary: bool,
+    /// What was found out just now, by side.
+    pub(crate) found: [Option<Discovery>; 2],
+    /// The addresses that the accounts were found by, to be kept.
+    pub(crate) typed: Option<String>,
+}
+
+impl Place {
+    /// The pair of these user names: those that the servers took.
+    pub(crate) fn is_for(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        (self.from.user, self.to.user) = (from.to_owned(), to.to_owned());
+        let pair = AccountPair { source: self.from.address(), target: self.to.address() };
+        if pair.source == pair.target {
+            return Err(Failure::usage("--from and --to are the same account"));
+        }
+        // A certificate may be about another pair, and says so.
+        if self.typed.is_some() {
+            self.pair = pair;
+        }
+        Ok(())
+    }
+}
+
+/// How the world is reached.
+pub(crate) struct Reach {
+    pub(crate) dialer: Dialer,
+    dns: Dns,
+}
+
+/// By the system's name service, or by the file of `--hosts` alone.
+pub(crate) fn reach(args: &CommonArgs) -> Result<Reach, Failure> {
+    let Some(file) = &args.hosts else { return Ok(Reach { dialer: Dialer::Tcp, dns: Dns::system() }) };
+    let bad = |what: String| Failure::usage(format!("--hosts {}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|e| bad(e.to_string()))?;
+    let mut table = BTreeMap::new();
+    for line in text.lines() {
+        let (name, address) = line.split_once(' ').ok_or_else(|| bad(line.to_owned()))?;
+        let address: SocketAddr = address.parse().map_err(|_| bad(line.to_owned()))?;
+        table.insert(name.to_owned(), address);
+    }
+    let server = table.remove("name-server").ok_or_else(|| bad("no name-server is in it".into()))?;
+    Ok(Reach { dialer: Dialer::Known(Arc::new(table)), dns: Dns::at(server) })
+}
+
+/// What was typed for both sides, and where the migration of the two is kept.
+struct Asked {
+    from: Typed,
+    to: Typed,
+    journal: PathBuf,
+    report: PathBuf,
+}
+
+impl Asked {
+    fn of(args: &JournalArgs) -> Result<Self, Failure> {
+        let (from, to) = args.written();
+        let from = account::typed("from", from, args.from_server.as_deref(), args.from_user.as_deref())?;
+        let to = account::typed("to", to, args.to_server.as_deref(), args.to_user.as_deref())?;
+        let names = (from.name(), to.name());
+        if names.0 == names.1 {
+            return Err(Failure::usage("--from and --to are the same account"));
+        }
+        let journal = args.journal.clone().unwrap_or_else(|| env::journal(&names.0, &names.1));
+        let report = args.report.clone().unwrap_or_else(|| env::report(&names.0, &names.1));
+        Ok(Self { from, to, journal, report })
+    }
+
+    /// The addresses, where there are any.
+    fn typed(&self) -> Option<String> {
+        let is_address = |typed: &Typed| matches!(typed, Typed::Address(..));
+        let any = is_address(&self.from) || is_address(&self.to);
+        any.then(|| format!("{} {}", self.from.name(), self.to.name()))
+    }
+
+    fn place(self, from: Account, to: Account, found: [Option<Discovery>; 2]) -> Result<Place, Failure> {
+        let pair = AccountPair { source: from.address(), target: to.address() };
+        if pair.source == pair.target {
+            return Err(Failure::usage("--from and --to are the same account"));
+        }
+        let (tokens, typed) = (self.journal.clone(), self.typed());
+        let (journal, report) = (self.journal, self.report);
+        let report_is_temporary = false;
+        Ok(Place { from, to, pair, journal, tokens, report, report_is_temporary, found, typed })
+    }
+}
+
+/// Without asking anybody: what was named, or what the journal keeps.
+///
+/// # Errors
+/// [`JournalError::NotFound`] where a server would have to be found first.
+pub(crate) async fn known_place(args: &JournalArgs) -> Result<Place, Failure> {
+    let asked = Asked::of(args)?;
+    if let (Typed::Whole(from), Typed::Whole(to)) = (&asked.from, &asked.to) {
+        let (from, to) = (from.clone(), to.clone());
+        return asked.place(from, to, [None, None]);
+    }
+    let (from, to) = kept(&asked).await?;
+    asked.place(from, to, [None, None])
+}
+
+/// What was named, what the journal keeps, or what can be found.
+pub(crate) async fn place(args: &CommonArgs) -> Result<Place, Failure> {
+    let asked = Asked::of(&args.place)?;
+    let has_journal = asked.typed().is_some() && asked.journal.exists();
+    if asked.typed().is_none() || has_journal {
+        return known_place(&args.place).await;
+    }
+    let (from, to) = tokio::join!(
+        find(&asked.from, args, &args.from_fingerprint),
+        find(&asked.to, args, &args.to_fingerprint)
+    );
+    let (from, to) = (told("from", from?, args)?, told("to", to?, args)?);
+    asked.place(from.0, to.0, [from.1, to.1])
+}
+
+/// The accounts that an earlier run found by these addresses.
+async fn kept(asked: &Asked) -> Result<(Account, Account), Failure> {
+    let journal = SqliteJournal::open_read_only(&asked.journal)?;
+    let pair = journal.pair();
+    let typed = asked.typed();
+    if journal.setting(TYPED_SETTING).await? != typed {
+        let what = format!("it is about {} and {}", pair.source, pair.target);
+        return Err(JournalError::OtherSettings { what }.into());
+    }
+    let place = || asked.journal.display().to_string();
+    let read = |text: &str| {
+        let damaged = || JournalError::Damaged { place: place(), what: "its accounts cannot be read".into() };
+        Account::parse(text).ok_or_else(damaged)
+    };
+    Ok((read(&pair.source)?, read(&pair.target)?))
+}
+
+/// A folder that goes with what holds it, for a journal that nobody needs afterwards.
+pub(crate) fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::tempdir().map_err(|e| Failure {
+        what: format!("no folder for temporary files: {e}"),
+        hint: None,
+        code: 1,
+    })
+}
+
+/// A side that is named, or what was found out about it.
+enum Side {
+    Named(Account),
+    Found(Box<Discovery>, Option<String>),
+}
+
+async fn find(typed: &Typed, args: &CommonArgs, pin: &Option<String>) -> Result<Side, Failure> {
+    let (address, user) = match typed {
+        Typed::Whole(account) => return Ok(Side::Named(account.clone())),
+        Typed::Address(address, user) => (address, user),
+    };
+    let Reach { dialer, dns } = reach(args)?;
+    let discoverer = Discoverer { dialer, dns, ..Discoverer::new(trust(args, pin)?, Limits::default()) };
+    Ok(Side::Found(Box::new(discoverer.discover(address).await), user.clone()))
+}
+
+/// Says what was found, and asks where a person has to agree.
+fn told(
+    side: account::Side,
+    found: Side,
+    args: &CommonArgs,
+) -> Result<(Account, Option<Discovery>), Failure> {
+    let (mut discovery, user) = match found {
+        Side::Named(account) => return Ok((account, None)),
+        Side::Found(discovery, user) => (*discovery, user),
+    };
+    let output = &args.place.output;
+    let lines = discovery.lines();
+    let Some(proposal) = &mut discovery.proposal else {
+        let why = if discovery.is_offline() { "nobody could be asked" } else { "nobody knows it" };
+        let what = format!("the server of {} was not found: {why}\n{}", discovery.address, lines.join("\n"));
+        return Err(Failure::usage(what).hint(format!("name it: --{side}-server imaps://host")));
+    };
+    if let Some(user) = user {
+        proposal.candidate.users = vec![user];
+    }
+    let endpoint = proposal.candidate.endpoint.clone();
+    let (asks, users) = (proposal.asks, proposal.candidate.users.clone());
+    let instead = !proposal.instead.is_empty();
+    let headline = discovery.headline().unwrap_or_default();
+    note(output, &format!("Found for {headline}"));
+    if let Some(instead) = discovery.takes_instead() {
+        note(output, &format!("  {instead}"));
+    }
+    if asks.is_some() || output.verbose > 0 || instead {
+        lines.iter().for_each(|line| note(output, line));
+    }
+    if let Some(asks) = asks {
+        agree(side, &format!("{}://{}", endpoint.scheme(), endpoint.authority()), asks.words())?;
+    }
+    let user = users.first().cloned().unwrap_or_default();
+    Ok((Account { endpoint, user }, Some(discovery)))
+}
+
+/// No credential goes to a server that nobody proves before a person said yes.
+fn agree(side: account::Side, url: &str, why: &str) -> Result<(), Failure> {
+    let hint = format!("if it is the right one: --{side}-server {url}");
+    if !std::io::stdin().is_terminal() {
+        let what = format!("is {url} the right server? {why}; no terminal to ask");
+        return Err(Failure::usage(what).hint(hint));
+    }
+    let _ = write!(std::io::stderr(), "{url}: {why}.\nIs it the right server? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::usage(e.to_string()))?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(Failure::usage(format!("{url} is not used")).hint(hint)),
+    }
+}
+
+/// Logs in to a server that was found just now: only one that lets us in is kept. Where the user name is not known, the second
+/// form is tried after the first was refused, and no third: each may count for a lock-out.
+pub(crate) async fn settle(
+    found: Option<&Discovery>,
+    opener: &mut Opener,
+    output: &OutputArgs,
+) -> Result<(), EndError> {
+    let Some(proposal) = found.and_then(|d| d.proposal.as_ref()) else { return Ok(()) };
+    let users = &proposal.candidate.users;
+    for (at, user) in users.iter().enumerate() {
+        opener.account.user.clone_from(user);
+        match ImapSource(opener.clone()).connect().await {
+            Ok(session) => {
+                session.close().await;
+                return Ok(());
+            }
+            Err(error) => match users.get(at + 1).filter(|_| may_be_the_name(&error)) {
+                Some(next) => {
+                    let server = opener.account.endpoint.authority();
+                    note(output, &format!("{server} refused “{user}”; trying “{next}”, once"));
+                }
+                None => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// A refused password whose user name may be written wrongly: not a token, nor a server that says what else is the matter.
+fn may_be_the_name(error: &EndError) -> bool {
+    let EndError::LoginRefused { server, mechanism, refusal, .. } = error else { return false };
+    let by_token = [Mechanism::OAuthBearer, Mechanism::XOAuth2, Mechanism::External];
+    !mechanism.is_some_and(|m| by_token.contains(&m))
+        && advice::after(server, *mechanism, refusal).page == WRONG_NAME_OR_PASSWORD
+}

@@ -1,0 +1,189 @@
+//! `check` in prepared situations: the verdict, the exit code, and the words, which are those of `check.txt`.
+//!
+//!     MAILHAUL_WRITE_PAGES=1 cargo test -p mailhaul --test binary requirements
+
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, program, ran};
+use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What nothing that only looks may send.
+const CHANGES: [&str; 8] =
+    ["APPEND", "CREATE", "STORE", "EXPUNGE", "SELECT", "SUBSCRIBE", "DELETE", "RENAME"];
+
+struct Situation {
+    name: &'static str,
+    verdict: &'static str,
+    exit: i32,
+    prepare: fn(&Pair),
+    options: &'static [&'static str],
+}
+
+const fn situation(name: &'static str, verdict: &'static str, exit: i32, prepare: fn(&Pair)) -> Situation {
+    Situation { name, verdict, exit, prepare, options: &[] }
+}
+
+const SITUATIONS: [Situation; 11] = [
+    situation("nothing in the way", "ready", 0, |_| {}),
+    situation("a full quota", "not-ready", 14, |pair| pair.new.set(|p| p.quota_octets = Some(1024))),
+    situation("a small APPENDLIMIT", "ready-with-remarks", 0, |pair| {
+        pair.new.set(|p| p.append_limit = Some(150));
+    }),
+    situation("a read-only target", "not-ready", 1, |pair| pair.new.set(|p| p.rights = vec![("*", "lr")])),
+    situation("missing rights", "not-ready", 1, |pair| {
+        pair.old.set(|p| p.rights = vec![("Work", "l"), ("*", "lrswipkxtea")]);
+        pair.new.create(USER, "Work", None, true);
+        pair.new.set(|p| p.rights = vec![("Work", "lrsw"), ("*", "lrswipkxtea")]);
+    }),
+    situation("IMAP switched off", "not-ready", 12, |pair| {
+        pair.old.set(|p| p.refuse_logins = Some("[ALERT] Your account is not enabled for IMAP use.".into()));
+    }),
+    situation("a throttled login", "not-ready", 13, |pair| {
+        let words = "[UNAVAILABLE] Request is throttled. Suggested Backoff Time: 299997 milliseconds";
+        pair.old.set(|p| p.refuse_logins = Some(words.into()));
+    }),
+    situation("a throttled survey", "not-ready", 13, |pair| {
+        let fault = Fault::Answer("NO [THROTTLED] slowly".into());
+        pair.new.plan(Planned::once(Trigger::Verb("LIST", 1), fault));
+    }),
+    Situation {
+        name: "the 11th connection is refused",
+        verdict: "ready-with-remarks",
+        exit: 0,
+        prepare: |pair| pair.old.set(|p| p.connections_max = Some(10)),
+        options: &["--connections", "11"],
+    },
+    situation("an empty LIST", "not-ready", 13, |pair| pair.old.set(|p| p.lists_nothing = true)),
+    situation("a wrong password", "not-ready", 12, |pair| pair.new.add_user(USER, "another")),
+];
+
+/// Both servers of this test, and nothing of this run: ports and temporary folders change.
+fn timeless(text: &str, pair: &Pair) -> String {
+    let ports = [(pair.from.address, "127.0.0.1:OLD"), (pair.to.address, "127.0.0.1:NEW")];
+    let named = ports.iter().fold(text.to_owned(), |t, (at, name)| t.replace(&at.to_string(), name));
+    named.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+}
+
+async fn pair() -> Pair {
+    Pair::filled(Profile::default(), 40).await
+}
+
+#[track_caller]
+fn assert_nothing_changed(pair: &Pair, name: &str) {
+    for server in [&pair.old, &pair.new] {
+        let commands = server.counters().commands;
+        assert!(CHANGES.iter().all(|verb| !commands.contains_key(*verb)), "{name}: {commands:?}");
+    }
+    assert!(!pair.journal().exists(), "{name}: a check keeps no journal");
+}
+
+fn verdict(ran: &Ran) -> (serde_json::Value, String) {
+    let document: serde_json::Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|e| panic!("{e}: {ran:#?}"));
+    let verdict = document["verdict"].as_str().unwrap_or_default().to_owned();
+    (document, verdict)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_says_in_each_situation_what_is_in_the_way_and_what_to_do() {
+    let mut page = String::new();
+    for Situation { name, verdict: expected, exit, prepare, options } in SITUATIONS {
+        // Anew for each of the two runs: some situations pass.
+        let (first, second) = (pair().await, pair().await);
+        prepare(&first);
+        prepare(&second);
+        let said = first.run("check", options).await.expect(exit);
+        assert_nothing_changed(&first, name);
+        let _ = writeln!(page, "== {name}: exit {exit}\n\n{}", timeless(&said.stdout, &first));
+        let json = [options, &["--json"]].concat();
+        let (document, verdict) = verdict(&second.run("check", &json).await.expect(exit));
+        assert_eq!((verdict.as_str(), &document["exit"]), (expected, &serde_json::json!(exit)), "{name}");
+        let remarks = document["remarks"].as_array().unwrap();
+        assert_eq!(remarks.is_empty(), expected == "ready", "{name}: {remarks:?}");
+        let heavy = remarks.iter().filter(|r| r["weight"] == "blocks");
+        assert!(
+            heavy.clone().all(|r| r["next"].as_str().is_some_and(|n| !n.is_empty())),
+            "{name}: {remarks:?}"
+        );
+    }
+    compare("check.txt", &page);
+}
+
+fn compare(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/binary").join(name);
+    if std::env::var_os("MAILHAUL_WRITE_PAGES").is_some() {
+        std::fs::write(&path, page).unwrap();
+    }
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = known.lines().zip(page.lines()).find(|(a, b)| a != b);
+    assert!(known == page, "{name} says otherwise; see the top of requirements.rs. {differs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_refused_login_is_one_try_also_for_check() {
+    let pair = pair().await;
+    pair.new.add_user(USER, "another");
+    pair.run("check", &[]).await.expect(12);
+    assert_eq!((pair.new.counters().refused_logins, pair.old.counters().logins), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expired_certificate_is_not_ready_and_its_end_is_said() {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = params.self_signed(&key).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let pair = pair().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = pair.old.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    server.serve(stream).await;
+                }
+            });
+        }
+    });
+    let file = pair.folder.path().join("ca.pem");
+    std::fs::write(&file, own.pem()).unwrap();
+    let to = format!("imap+insecure://{USER}@{}", pair.to.address);
+    let from = format!("imaps://{USER}@localhost:{port}");
+    let mut command = program(&["check", "--from", &from, "--to", &to, "--json", "--ca-file"]);
+    command.arg(&file).arg("--journal").arg(pair.journal());
+    command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+    let ran = ran(&mut command).await.expect(13);
+    let (document, verdict) = verdict(&ran);
+    assert_eq!(verdict, "not-ready");
+    assert!(document["target"]["logged_in"].as_bool().unwrap(), "the other side is told all the same");
+    let remark = &document["remarks"][0];
+    assert!(remark["what"].as_str().unwrap().contains("expired"), "{remark}");
+    assert_eq!(pair.old.counters().logins, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_pass_in_a_day_makes_the_forecast() {
+    let pair = pair().await;
+    let ran = pair.run("check", &["--json", "--to-daily", "1K"]).await.expect(0);
+    let (document, _) = verdict(&ran);
+    let (day, octets) = (&document["forecast"]["days"][0], document["sizes"]["octets"].as_u64().unwrap());
+    assert_eq!((day["side"].as_str(), day["octets_per_day"].as_u64()), (Some("target"), Some(1024)));
+    // The first day's worth goes at once.
+    let least = (octets / 1024 - 1) * 86_400;
+    assert!(day["seconds_at_least"].as_u64().unwrap() >= least, "{day}, {octets} octets");
+    let said = pair.run("check", &["--to-daily", "1K"]).await.expect(0);
+    said.says("since 1024 bytes may pass in a day to the new server");
+}

@@ -1,0 +1,178 @@
+//! Pure: from what was found to remarks, the heaviest first.
+
+use super::{Checks, Moving, Remark, RightsIn, Weight};
+use crate::limits::CERTIFICATE_ENDS_SOON;
+use crate::plan::{amount, limits_remarks, size};
+use crate::progress::SideName;
+
+/// Exit codes (docs/cli.md): failed; the new account is full.
+const FAILED: u8 = 1;
+const FULL: u8 = 14;
+/// Names written out in one remark.
+const NAMES_SHOWN_MAX: usize = 5;
+
+/// What there is to say. `now`: seconds since 1970.
+pub fn judge(source: &Checks, target: &Checks, moving: Option<&Moving>, now: i64) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    for (side, checks) in [(SideName::Source, source), (SideName::Target, target)] {
+        remarks.extend(certificate(side, checks, now));
+        remarks.extend(connections(side, checks));
+    }
+    if let Some(moving) = moving {
+        remarks.extend(room(moving));
+        remarks.extend(too_large(moving));
+        remarks.extend(rights(&moving.rights));
+        remarks.extend(empty(moving));
+        remarks.extend(moving.plan.questions.iter().map(|question| Remark {
+            weight: Weight::Decide,
+            side: None,
+            what: question.to_string(),
+            next: String::new(),
+        }));
+        // What is measured here is said by its own remarks.
+        let measured = limits_remarks(&moving.plan, &moving.survey);
+        let others = moving.plan.remarks.iter().filter(|remark| !measured.contains(remark));
+        remarks.extend(others.map(|remark| Remark {
+            weight: Weight::Worth,
+            side: None,
+            what: remark.clone(),
+            next: String::new(),
+        }));
+    }
+    remarks.sort_by_key(|remark| match remark.weight {
+        Weight::Blocks(_) => 0,
+        Weight::Decide => 1,
+        Weight::Worth => 2,
+    });
+    remarks
+}
+
+fn worth(side: SideName, what: String, next: &str) -> Remark {
+    Remark { weight: Weight::Worth, side: Some(side), what, next: next.into() }
+}
+
+fn certificate(side: SideName, checks: &Checks, now: i64) -> Option<Remark> {
+    let certificate = checks.abilities.as_ref()?.certificate.as_ref()?;
+    let left = certificate.not_after.saturating_sub(now);
+    let soon = i64::try_from(CERTIFICATE_ENDS_SOON.as_secs()).unwrap_or(i64::MAX);
+    let what = format!("its certificate ends in {} days", left / 86_400);
+    let next = "a run after that would not trust it: ask the provider to renew it, or move before";
+    (0..soon).contains(&left).then(|| worth(side, what, next))
+}
+
+fn connections(side: SideName, checks: &Checks) -> Option<Remark> {
+    let found = checks.connections.as_ref()?;
+    let refusal = found.refusal.as_ref()?;
+    let what = format!("it gives {} of the {} connections asked for: {refusal}", found.given, found.wanted);
+    let next = "nothing has to be done: a run goes on with fewer, and is slower; close other mail programs, or name the number \
+                with --connections";
+    Some(worth(side, what, next))
+}
+
+fn room(moving: &Moving) -> Option<Remark> {
+    let room = moving.plan.room;
+    let needed = room.needed_octets.max(if room.needed_messages > 0 { moving.sizes.octets } else { 0 });
+    let what = match (room.free_octets, room.free_messages) {
+        (Some(free), _) if free < needed => {
+            format!("it has room for {} and at least {} are to be moved", size(free), size(needed))
+        }
+        (_, Some(free)) if free < room.needed_messages => {
+            let needed = amount(room.needed_messages, "is", "are");
+            format!("it takes {} more and {needed} to be moved", amount(free, "message", "messages"))
+        }
+        _ => return None,
+    };
+    let next =
+        "ask the new provider for more room, or empty the trash there; or move a part: --since, --mailbox";
+    let (weight, side) = (Weight::Blocks(FULL), Some(SideName::Target));
+    Some(Remark { weight, side, what, next: next.into() })
+}
+
+fn too_large(moving: &Moving) -> Option<Remark> {
+    let limit = moving.survey.target.abilities.append_limit_octets?;
+    let largest = moving.sizes.largest?;
+    let what = format!(
+        "{} larger than the {} that it takes; the largest has {}",
+        amount(moving.sizes.too_large, "message is", "messages are"),
+        size(limit),
+        size(largest)
+    );
+    let next = "ask the new provider for a higher limit; otherwise they stay behind, each listed, with its original in the \
+                report's folder";
+    (moving.sizes.too_large > 0).then(|| worth(SideName::Target, what, next))
+}
+
+fn empty(moving: &Moving) -> Option<Remark> {
+    let totals = moving.plan.totals;
+    let is_empty = totals.messages == 0 && totals.uncounted_mailboxes == 0;
+    let next = "check that it is the right account, and the options that choose mailboxes";
+    is_empty.then(|| worth(SideName::Source, "no message would move".into(), next))
+}
+
+/// Which letters of RFC 4314 are missing where, and what cannot be done without them.
+fn rights(found: &[RightsIn]) -> Vec<Remark> {
+    let lack = |side: SideName, right: char, parent: bool| -> Vec<&RightsIn> {
+        let lacks = |r: &&RightsIn| r.side == side && r.parent == parent && !r.rights.has(right);
+        found.iter().filter(lacks).collect()
+    };
+    let mut remarks = Vec::new();
+    let unread = lack(SideName::Source, 'r', false);
+    if !unread.is_empty() {
+        remarks.push(missing(SideName::Source, "their mail may not be read", 'r', &unread));
+    }
+    let places = found.iter().filter(|r| r.side == SideName::Target && !r.parent).count();
+    let closed = lack(SideName::Target, 'i', false);
+    let all = !closed.is_empty() && closed.len() == places;
+    match closed.as_slice() {
+        [] => {}
+        _ if all => remarks.push(Remark {
+            weight: Weight::Blocks(FAILED),
+            side: Some(SideName::Target),
+            what: "the account is read-only: no mail may be put into any mailbox (right i)".into(),
+            next: "check that it is the right account; ask its provider or administrator for the right to insert".into(),
+        }),
+        some => remarks.push(missing(SideName::Target, "no mail may be put into them", 'i', some)),
+    }
+    let barren = lack(SideName::Target, 'k', true);
+    if !barren.is_empty() {
+        remarks.push(missing(SideName::Target, "no mailbox may be made there", 'k', &barren));
+    }
+    let blind = lack(SideName::Target, 'r', false);
+    if !blind.is_empty() && !all {
+        remarks.push(missing(SideName::Target, "what is stored there could not be read back", 'r', &blind));
+    }
+    let flagless: Vec<&RightsIn> = found
+        .iter()
+        .filter(|r| r.side == SideName::Target && !r.parent && r.rights.has('i'))
+        .filter(|r| !r.rights.has('s') || !r.rights.has('w'))
+        .collect();
+    if !flagless.is_empty() {
+        let what = format!("flags may not be set in {} (rights s, w)", names(&flagless));
+        let next = "messages move all the same; which were read or marked may be lost: ask for these rights";
+        remarks.push(worth(SideName::Target, what, next));
+    }
+    remarks
+}
+
+fn missing(side: SideName, what: &str, right: char, of: &[&RightsIn]) -> Remark {
+    let next = match side {
+        SideName::Source => {
+            "ask the owner or the administrator for the right, or leave these mailboxes out: --exclude"
+        }
+        SideName::Target => {
+            "ask the owner or the administrator for the right, or send the mail elsewhere: --map, --exclude"
+        }
+    };
+    let what = format!("{what} (right {right}): {}", names(of));
+    Remark { weight: Weight::Blocks(FAILED), side: Some(side), what, next: next.into() }
+}
+
+fn names(of: &[&RightsIn]) -> String {
+    let shown: Vec<String> = of
+        .iter()
+        .take(NAMES_SHOWN_MAX)
+        .map(|r| format!("“{}”", crate::names::printable(&r.mailbox)))
+        .collect();
+    let more = if of.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
+    shown.join(", ") + more
+}

@@ -1,0 +1,191 @@
+//! Pure: whether a migration can begin, what to know before, and what to do about each. What is looked at is gathered by
+//! [`Migration::check`](crate::run::Migration::check), which changes nothing on either server.
+
+mod judge;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use judge::judge;
+
+use crate::end::{Abilities, Rights, Space};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::progress::SideName;
+use crate::report::exit_code_of;
+use crate::survey::Survey;
+
+/// All that was found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The old account.
+    pub source: Checks,
+    /// The new one.
+    pub target: Checks,
+    /// What would move, where both let us in and could be looked at.
+    pub moving: Option<Moving>,
+    /// What stands in the way, then what is to be decided, then what is worth knowing.
+    pub remarks: Vec<Remark>,
+}
+
+/// One side.
+#[derive(Clone, Debug)]
+pub struct Checks {
+    /// The account: `imaps://ann@old.example:993`.
+    pub account: String,
+    /// What the server says of itself; none where nobody was let in.
+    pub abilities: Option<Abilities>,
+    /// How many connections it gives.
+    pub connections: Option<Connections>,
+}
+
+/// Connections at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// As many as a run would use.
+    pub wanted: usize,
+    /// As many as were given.
+    pub given: usize,
+    /// The server's words about the first that was not.
+    pub refusal: Option<String>,
+}
+
+/// What would move.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// Both sides.
+    pub survey: Survey,
+    /// The plan.
+    pub plan: Plan,
+    /// Sizes, where they were listed.
+    pub sizes: Sizes,
+    /// The rights in the mailboxes of the plan.
+    pub rights: Vec<RightsIn>,
+    /// How long it may take.
+    pub forecast: Forecast,
+}
+
+/// Sizes of the messages of the plan, by RFC822.SIZE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Octets of all messages: from the listing where there is one, else as told.
+    pub octets: u64,
+    /// Messages whose size was listed.
+    pub listed: u64,
+    /// The largest of them, in octets.
+    pub largest: Option<u64>,
+    /// Of them, those that the new server does not take.
+    pub too_large: u64,
+}
+
+/// What the user may do with a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RightsIn {
+    /// Which side.
+    pub side: SideName,
+    /// The mailbox, for display.
+    pub mailbox: String,
+    /// Mailboxes have to be made below it.
+    pub parent: bool,
+    /// The rights.
+    pub rights: Rights,
+}
+
+/// How long a run may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// At the rates of [`limits`](crate::limits), in seconds: a guess.
+    pub seconds: u64,
+    /// At least so long for what may pass in a day.
+    pub days: Vec<DayForecast>,
+}
+
+/// What a day's worth makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayForecast {
+    /// Which side.
+    pub side: SideName,
+    /// What may pass in a day, in octets.
+    pub octets_per_day: u64,
+    /// At least so many seconds.
+    pub seconds: u64,
+}
+
+/// How much a remark weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Nothing can begin before it is mended. With the exit code that says of what kind it is.
+    Blocks(u8),
+    /// A person decides it when the run is started, by an option.
+    Decide,
+    /// To be known.
+    Worth,
+}
+
+/// Something to know, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// How much it weighs.
+    pub weight: Weight,
+    /// Whose server it is about.
+    pub side: Option<SideName>,
+    /// What it is.
+    pub what: String,
+    /// What to do; empty where nothing has to be done.
+    pub next: String,
+}
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing stands in the way.
+    Ready,
+    /// Nothing stands in the way, and something is worth knowing.
+    ReadyWithRemarks,
+    /// Something stands in the way, or is to be decided first.
+    NotReady,
+}
+
+impl Checked {
+    /// The answer.
+    pub fn verdict(&self) -> Verdict {
+        match self.remarks.iter().map(|r| r.weight).min() {
+            None => Verdict::Ready,
+            Some(Weight::Worth) => Verdict::ReadyWithRemarks,
+            Some(Weight::Blocks(_) | Weight::Decide) => Verdict::NotReady,
+        }
+    }
+
+    /// The exit code of docs/cli.md: 0 where nothing stands in the way.
+    pub fn exit_code(&self) -> u8 {
+        const ORDER: [u8; 7] = [130, 1, 12, 13, 14, 11, 2];
+        let code = |remark: &Remark| match remark.weight {
+            Weight::Blocks(code) => Some(code),
+            Weight::Decide => Some(2),
+            Weight::Worth => None,
+        };
+        let codes: Vec<u8> = self.remarks.iter().filter_map(code).collect();
+        let first = ORDER.into_iter().find(|code| codes.contains(code));
+        first.or(codes.first().copied()).unwrap_or(0)
+    }
+}
+
+impl Remark {
+    /// What stands in the way because of this failure.
+    pub fn of(error: &Error) -> Self {
+        let (side, next) = match error {
+            Error::Source(end) => (Some(SideName::Source), end.next_step()),
+            Error::Target(end) => (Some(SideName::Target), end.next_step()),
+            _ => (None, None),
+        };
+        let weight = Weight::Blocks(exit_code_of(error));
+        Self { weight, side, what: error.to_string(), next: next.unwrap_or_default() }
+    }
+}
+
+/// Mailboxes and messages of a side's own mailboxes.
+fn counts(side: &crate::survey::SideSurvey) -> (u64, u64) {
+    let own = || side.mailboxes.iter().filter(|m| m.info.space == Space::Personal);
+    let messages = own().filter_map(|m| m.info.counts).map(|c| c.messages);
+    (side.mailboxes.len() as u64, messages.fold(0, u64::saturating_add))
+}

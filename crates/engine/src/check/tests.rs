@@ -1,0 +1,50 @@
+use super::*;
+
+fn checks(weight: &[Weight]) -> Checked {
+    let side =
+        || Checks { account: "imaps://ann@old.example:993".into(), abilities: None, connections: None };
+    let remark =
+        |weight: &Weight| Remark { weight: *weight, side: None, what: "x".into(), next: String::new() };
+    let remarks = weight.iter().map(remark).collect();
+    Checked { source: side(), target: side(), moving: None, remarks }
+}
+
+#[test]
+fn the_heaviest_remark_gives_the_verdict_and_the_exit_code_of_docs_cli() {
+    use Weight::{Blocks, Decide, Worth};
+    for (weights, verdict, code) in [
+        (&[][..], Verdict::Ready, 0),
+        (&[Worth], Verdict::ReadyWithRemarks, 0),
+        (&[Worth, Decide], Verdict::NotReady, 2),
+        (&[Decide, Blocks(14)], Verdict::NotReady, 14),
+        (&[Blocks(13), Blocks(12), Decide], Verdict::NotReady, 12),
+        (&[Blocks(12), Blocks(1)], Verdict::NotReady, 1),
+    ] {
+        let checked = checks(weights);
+        assert_eq!((checked.verdict(), checked.exit_code()), (verdict, code), "{weights:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_spoken_of_and_another_is_not() {
+    let of = |not_after| {
+        let certificate = crate::net::Certificate { subject: "a".into(), issuer: "b".into(), not_after };
+        let abilities = Abilities { certificate: Some(certificate), ..Abilities::default() };
+        let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None };
+        judge(&side, &none, None, 1_000_000)
+    };
+    let day = 86_400;
+    assert_eq!(of(1_000_000 + 14 * day), []);
+    let remarks = of(1_000_000 + 14 * day - 1);
+    assert!(remarks[0].what.contains("ends in 13 days"), "{remarks:?}");
+    assert_eq!(remarks[0].side, Some(SideName::Source));
+}
+
+#[test]
+fn rights_of_rfc_2086_stand_for_several_of_rfc_4314() {
+    let older = Rights::new("lrswipcda");
+    assert!("lrswikxte".chars().all(|right| older.has(right)));
+    let newer = Rights::new("lrswi");
+    assert!("kxte".chars().all(|right| !newer.has(right)));
+}

@@ -1,0 +1,54 @@
+//! What an end says of a connection, a mailbox and an account.
+
+/// What became of COMPRESS=DEFLATE (RFC 4978) on a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not asked for.
+    #[default]
+    NotAsked,
+    /// Both directions are compressed.
+    Deflate,
+    /// Asked for and not to be had: why, in words.
+    Missing(String),
+}
+
+impl Compression {
+    /// Why it was asked for and is not there.
+    pub fn missing(&self) -> Option<&str> {
+        if let Self::Missing(why) = self { Some(why) } else { None }
+    }
+}
+
+/// What the user may do with a mailbox (ACL, RFC 4314).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights(String);
+
+impl Rights {
+    /// From the letters of MYRIGHTS.
+    pub fn new(letters: impl Into<String>) -> Self {
+        Self(letters.into())
+    }
+
+    /// Has this right. The letters of RFC 2086, which older servers still use, stand for several.
+    pub fn has(&self, right: char) -> bool {
+        let older = match right {
+            'k' | 'x' => 'c',
+            't' | 'e' => 'd',
+            other => other,
+        };
+        self.0.contains(right) || self.0.contains(older)
+    }
+}
+
+/// Room on an end (RFC 9208). Octets and messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// STORAGE used, in octets.
+    pub used_octets: Option<u64>,
+    /// STORAGE limit, in octets.
+    pub limit_octets: Option<u64>,
+    /// MESSAGE used.
+    pub used_messages: Option<u64>,
+    /// MESSAGE limit.
+    pub limit_messages: Option<u64>,
+}
