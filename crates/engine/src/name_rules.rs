@@ -97,7 +97,9 @@ impl NameRules {
         let is = |name: &str| product.contains(name);
         if abilities.gmail || is("gimap") {
             // `[CANNOT] Folder contains excess whitespace`; `^ ' " \` refused [T].
-            return Self { forbidden: "^'\"\\*%".to_owned(), levels_max: 60, ..Self::default() };
+            let forbidden = "^'\"\\*%".to_owned();
+            let reserved = [".", "..", "[Gmail]", "[Google Mail]"].map(str::to_owned).to_vec();
+            return Self { forbidden, reserved, levels_max: 60, ..Self::default() };
         }
         if is_exchange(abilities) {
             // `NO Folder name is reserved`; a space at the end closes the connection [T].

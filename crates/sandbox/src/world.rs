@@ -138,7 +138,7 @@ impl World {
 
     fn store_as(&mut self, user: &str, name: &str, kept: NewMessage, sent: Bytes, who: Who) -> Option<u32> {
         let octets = kept.octets.clone();
-        let uid = self.mailbox(user, name)?.store(kept);
+        let uid = self.accounts.get_mut(user)?.store(name, kept)?;
         self.note(user, name, uid, who, What::Stored { sent, kept: octets });
         Some(uid)
     }
@@ -147,16 +147,11 @@ impl World {
         for uid in uids {
             self.note(user, name, *uid, who, What::Removed);
         }
-        if let Some(mailbox) = self.mailbox(user, name) {
-            mailbox.messages.retain(|m| !uids.contains(&m.uid));
-            mailbox.touch(|_| false);
-        }
+        self.account(user, |a| a.remove(name, uids));
     }
 
     pub(crate) fn flagged(&mut self, user: &str, name: &str, uids: &[u32]) {
-        if let Some(mailbox) = self.mailbox(user, name) {
-            mailbox.touch(|m| uids.contains(&m.uid));
-        }
+        self.account(user, |a| a.flagged(name, uids));
         for uid in uids {
             self.note(user, name, *uid, Who::Client, What::Flagged);
         }

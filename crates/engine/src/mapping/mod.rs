@@ -15,6 +15,7 @@ mod tests;
 use crate::config::{MappingRules, Selection};
 use crate::end::{MailboxInfo, Role};
 use crate::journal::{Decision, MailboxRecord, Name};
+use crate::labels;
 use crate::names;
 use crate::survey::{SideSurvey, Survey};
 use bytes::Bytes;
@@ -150,9 +151,13 @@ pub(crate) fn key(name: &Name) -> Bytes {
     names::key(&name.wire, name.delimiter)
 }
 
-/// The decoded path of a listed mailbox below its personal namespace.
+/// The decoded path of a listed mailbox below its personal namespace. Gmail's own mailboxes, which lie below a container
+/// that no other server has, are at the top under the names of their roles.
 fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
     let abilities = &side.abilities;
+    if let Some(role) = labels::role(side, info).filter(|r| abilities.gmail && CARRIED_ROLES.contains(r)) {
+        return vec![role.capitalised()];
+    }
     let space = abilities
         .personal
         .iter()

@@ -3,6 +3,7 @@
 
 use super::{CARRIED_ROLES, components};
 use crate::end::{MailboxInfo, Role, Space};
+use crate::labels;
 use crate::name_rules::folded;
 use crate::names;
 use crate::survey::SideSurvey;
@@ -81,7 +82,7 @@ fn sign(side: &SideSurvey, info: &MailboxInfo) -> Option<(Role, Sign)> {
     if !info.selectable || info.wire.is_empty() || info.space != Space::Personal {
         return None;
     }
-    if let Some(role) = info.role {
+    if let Some(role) = labels::role(side, info) {
         return Some((role, Sign::Attribute));
     }
     let path = components(side, info);

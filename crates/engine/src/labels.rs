@@ -1,0 +1,245 @@
+//! Mail under labels. At Gmail (X-GM-EXT-1) every message lies once in All Mail and is shown again by the mailbox of each
+//! label. Which mailbox brings a message is decided here, by its X-GM-MSGID, which is the same wherever it is shown.
+//!
+//! What no other mailbox brings comes from All Mail, whatever the reason: it was archived without a label, or IMAP hides the
+//! label. Only a message that was *seen* in another mailbox counts as brought by it (law 7): one without a number, or in a
+//! mailbox that was not listed, is copied rather than left.
+
+use crate::end::{Listed, MailboxInfo, Role, Space};
+use crate::journal::{Decision, Item, MailboxId, MailboxRecord, State};
+use crate::message::{Key, UidValidity};
+use crate::names;
+use crate::plan::Plan;
+use crate::survey::SideSurvey;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The rule that leaves out a message because another mailbox brings it.
+pub const ELSEWHERE: &str = "in-another-mailbox";
+/// Kind of the note about labels whose mailboxes IMAP does not show.
+pub const HIDDEN_LABEL: &str = "hidden_label";
+/// What a lineage begins with that is an X-GM-MSGID.
+pub const LINEAGE: &str = "gm-msgid:";
+
+/// The number of a message in its account (X-GM-MSGID), if that is its lineage.
+pub fn message_number(lineage: Option<&str>) -> Option<u64> {
+    lineage?.strip_prefix(LINEAGE)?.parse().ok()
+}
+
+/// All Mail, where IMAP shows it: the mailbox of every message that is neither spam nor trash.
+pub fn all_mail(side: &SideSurvey) -> Option<&MailboxInfo> {
+    let is_it = |info: &&MailboxInfo| {
+        side.abilities.gmail
+            && info.role == Some(Role::All)
+            && info.selectable
+            && info.space == Space::Personal
+    };
+    side.mailboxes.iter().map(|mailbox| &mailbox.info).find(is_it)
+}
+
+/// The role that a mailbox plays. What is in All Mail alone is what other servers keep in `\Archive`.
+pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
+    match info.role {
+        Some(Role::All) if side.abilities.gmail => Some(Role::Archive),
+        role => role,
+    }
+}
+
+/// The labels of the source, as far as the mailboxes say.
+#[derive(Debug)]
+pub struct Labelled {
+    /// All Mail, if it moves.
+    rest: Option<Rest>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    wire: bytes::Bytes,
+    /// Messages from this UID on came after the survey: this run does not know where else they lie.
+    before: Option<(UidValidity, Key)>,
+    /// Labels that a person's rule leaves out, and the rule.
+    left_out: HashMap<String, String>,
+    /// Labels whose mailboxes IMAP shows.
+    shown: HashSet<String>,
+    /// Names on the wire are UTF-8.
+    utf8: bool,
+}
+
+impl Labelled {
+    /// What the survey and the plan say; `None` where mail has no labels.
+    pub fn of(source: &SideSurvey, plan: &Plan) -> Option<Self> {
+        if !source.abilities.gmail {
+            return None;
+        }
+        let all = all_mail(source)
+            .filter(|all| plan.steps.iter().any(|step| step.is_rest && step.record.source.wire == all.wire));
+        let label_of =
+            |wire: &[u8]| source.mailboxes.iter().find(|m| m.info.wire == wire).and_then(|m| label(&m.info));
+        let left_out = plan.excluded.iter().filter(|left| left.rule.starts_with("exclude:"));
+        let rest = all.map(|all| Rest {
+            wire: all.wire.clone(),
+            before: all.counts.and_then(|counts| Some((counts.uid_validity?, counts.uid_next?))),
+            left_out: left_out
+                .filter_map(|left| Some((label_of(&left.record.source.wire)?, left.rule.clone())))
+                .collect(),
+            shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
+            utf8: source.abilities.utf8_names,
+        });
+        Some(Self { rest })
+    }
+
+    /// True for All Mail, of which only what no other mailbox brings is copied.
+    pub fn is_rest(&self, record: &MailboxRecord) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.wire == record.source.wire)
+    }
+
+    /// What decides about the messages of a mailbox, where `bringers` says who brings what.
+    pub fn share(self: &Arc<Self>, mailbox: &MailboxRecord, bringers: &Arc<Bringers>) -> Arc<Share> {
+        Arc::new(Share {
+            mailbox: mailbox.id,
+            is_rest: self.is_rest(mailbox),
+            labelled: self.clone(),
+            bringers: bringers.clone(),
+            hidden: Mutex::default(),
+        })
+    }
+}
+
+/// The label that a mailbox shows, as X-GM-LABELS has it, decoded; system labels in lower case.
+fn label(info: &MailboxInfo) -> Option<String> {
+    if names::is_inbox(&info.wire) {
+        return Some("\\inbox".to_owned());
+    }
+    match info.role {
+        None => info.selectable.then(|| info.text.clone()),
+        Some(Role::Sent) => Some("\\sent".to_owned()),
+        Some(Role::Drafts) => Some("\\draft".to_owned()),
+        Some(_) => None,
+    }
+}
+
+/// Which mailbox brings which message.
+#[derive(Debug, Default)]
+pub struct Bringers(Mutex<HashMap<u64, MailboxId>>);
+
+/// The place of a mailbox in the order of labels: Inbox, Sent, Drafts, then by name, then Spam and Trash.
+pub fn rank(record: &MailboxRecord) -> (u8, &str) {
+    let class = match record.role.as_deref().and_then(Role::parse) {
+        _ if names::is_inbox(&record.source.wire) => 0,
+        Some(Role::Sent) => 1,
+        Some(Role::Drafts) => 2,
+        Some(Role::Junk | Role::Trash) => 4,
+        _ => 3,
+    };
+    (class, &record.source.text)
+}
+
+impl Bringers {
+    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own.
+    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item]) {
+        for item in items {
+            let Some(number) = message_number(item.lineage.as_deref()) else { continue };
+            let settled = match item.state {
+                // It is brought by nobody here.
+                State::Excluded | State::GoneAtSource => continue,
+                State::Listed | State::Fetched | State::Refused | State::Unreadable => false,
+                State::Committed
+                | State::InDoubt
+                | State::Stored
+                | State::Verified
+                | State::AlreadyThere
+                | State::Merged
+                | State::Exception
+                | State::GoneAtTarget
+                | State::MovedAtTarget
+                | State::Suspect => true,
+            };
+            let (by, is_settled) = known.entry(number).or_insert((item.id.mailbox, settled));
+            if settled && !*is_settled {
+                (*by, *is_settled) = (item.id.mailbox, true);
+            }
+        }
+    }
+
+    /// From what was taken in.
+    pub fn new(known: BTreeMap<u64, (MailboxId, bool)>) -> Self {
+        Self(Mutex::new(known.into_iter().map(|(number, (mailbox, _))| (number, mailbox)).collect()))
+    }
+
+    fn of(&self, number: u64) -> Option<MailboxId> {
+        locked(&self.0).get(&number).copied()
+    }
+
+    /// Who brings a message; from now on this mailbox, if nobody did.
+    fn or_else(&self, number: u64, mailbox: MailboxId) -> MailboxId {
+        *locked(&self.0).entry(number).or_insert(mailbox)
+    }
+}
+
+/// What decides about the messages of one mailbox.
+#[derive(Debug)]
+pub struct Share {
+    mailbox: MailboxId,
+    is_rest: bool,
+    labelled: Arc<Labelled>,
+    bringers: Arc<Bringers>,
+    /// Labels that IMAP does not show, with the messages of the present listing that are brought without them.
+    hidden: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Share {
+    fn rest(&self) -> Option<&Rest> {
+        self.labelled.rest.as_ref().filter(|_| self.is_rest)
+    }
+
+    /// Messages from this UID on are none of this run's, where the mailbox has this UIDVALIDITY.
+    pub fn before(&self, epoch: UidValidity) -> Option<Key> {
+        let (of, before) = self.rest()?.before?;
+        (of == epoch).then_some(before)
+    }
+
+    /// A listing begins anew.
+    pub fn begin(&self) {
+        locked(&self.hidden).clear();
+    }
+
+    /// The rule that leaves out a message of this mailbox.
+    pub fn leaves_out(&self, listed: &Listed) -> Option<String> {
+        let number = message_number(listed.lineage.as_deref());
+        let Some(rest) = self.rest() else {
+            let by = self.bringers.or_else(number?, self.mailbox);
+            return (by != self.mailbox).then(|| ELSEWHERE.to_owned());
+        };
+        if number.and_then(|number| self.bringers.of(number)).is_some_and(|by| by != self.mailbox) {
+            return Some(ELSEWHERE.to_owned());
+        }
+        let labels = listed.labels.iter().map(|label| match label.strip_prefix(b"\\") {
+            Some(_) => String::from_utf8_lossy(label).to_ascii_lowercase(),
+            None => names::decode(label, rest.utf8),
+        });
+        let labels: Vec<String> = labels.collect();
+        if let Some(rule) = labels.iter().find_map(|label| rest.left_out.get(label)) {
+            return Some(rule.clone());
+        }
+        let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
+        hidden.for_each(|label| *locked(&self.hidden).entry(label).or_default() += 1);
+        None
+    }
+
+    /// Labels of messages brought without them, with the number of messages: their mailboxes are not shown.
+    pub fn hidden(&self) -> Vec<(String, u64)> {
+        locked(&self.hidden).iter().map(|(label, messages)| (label.clone(), *messages)).collect()
+    }
+}
+
+/// Mailboxes whose messages can be brought by them: those that move, but All Mail.
+pub fn bringing<'a>(labelled: &'a Labelled, records: &'a [MailboxRecord]) -> Vec<&'a MailboxRecord> {
+    let moves = |record: &&MailboxRecord| matches!(record.decision, Decision::Move(_));
+    let mut records: Vec<_> = records.iter().filter(moves).filter(|r| !labelled.is_rest(r)).collect();
+    records.sort_by_key(|record| rank(record));
+    records
+}
+
+fn locked<V>(of: &Mutex<V>) -> MutexGuard<'_, V> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}

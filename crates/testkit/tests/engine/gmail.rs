@@ -1,0 +1,414 @@
+//! Gmail, as the sandbox has it (`Profile::gmail`): labels as mailboxes, what lies in All Mail alone, what is merged. What is
+//! shown here is what the engine does with what is public of Gmail; Gmail itself was not asked.
+
+use crate::late::{DATE, message};
+use crate::wire::{USER, World, octets};
+use bytes::Bytes;
+use mailhaul_engine::config::{Labels, Selection};
+use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::journal::{Item, State};
+use mailhaul_engine::report::LabelledMail;
+use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Sandbox, Trigger};
+use std::collections::{BTreeMap, BTreeSet};
+
+const ALL: &str = "[Gmail]/All Mail";
+
+fn letter(n: i64) -> Bytes {
+    Bytes::from(message(n))
+}
+
+/// The letters that each mailbox of a server holds, by their numbers; empty mailboxes are left out.
+fn shelves(server: &Sandbox) -> BTreeMap<String, Vec<i64>> {
+    let number = |octets: &Bytes| (0..100).find(|n| letter(*n) == *octets).unwrap();
+    let mailboxes = server.snapshot(USER).into_iter().filter(|m| !m.messages.is_empty());
+    mailboxes
+        .map(|m| {
+            let mut letters: Vec<i64> = m.messages.iter().map(|x| number(&x.octets)).collect();
+            letters.sort_unstable();
+            (m.name, letters)
+        })
+        .collect()
+}
+
+fn expected(shelves: &[(&str, &[i64])]) -> BTreeMap<String, Vec<i64>> {
+    shelves.iter().map(|(name, letters)| ((*name).to_owned(), letters.to_vec())).collect()
+}
+
+fn deliver(server: &Sandbox, mailbox: &str, letters: &[i64]) {
+    server.create(USER, mailbox, None, false);
+    letters.iter().for_each(|n| _ = server.deliver(USER, mailbox, letter(*n), "\\Seen", DATE));
+}
+
+/// The UID of a letter in a mailbox.
+fn uid(server: &Sandbox, mailbox: &str, n: i64) -> u32 {
+    let of = server.snapshot(USER).into_iter().find(|m| m.name == mailbox).unwrap();
+    of.messages.iter().find(|m| m.octets == letter(n)).unwrap().uid
+}
+
+/// What a person has at Gmail: 0 and 1 in the Inbox, of which 1 has two labels more; 2 under a label alone, 3 sent, 4 a
+/// draft, 5 and 6 archived without a label, 7 spam, 8 in the trash.
+fn account(source: Profile, target: Profile) -> World {
+    let world = World::between(source, target);
+    deliver(&world.source, "INBOX", &[0, 1]);
+    deliver(&world.source, "Work", &[1, 2]);
+    deliver(&world.source, "Family/Old", &[1]);
+    let named = |role: &str| {
+        let mailboxes = world.source.snapshot(USER).into_iter();
+        mailboxes.filter(|m| m.role.as_deref() == Some(role)).map(|m| m.name).next().unwrap()
+    };
+    for (role, letters) in
+        [("\\Sent", &[3][..]), ("\\Drafts", &[4]), ("\\All", &[5, 6]), ("\\Junk", &[7]), ("\\Trash", &[8])]
+    {
+        deliver(&world.source, &named(role), letters);
+    }
+    world.source.set_flags(USER, "INBOX", uid(&world.source, "INBOX", 0), "\\Seen \\Flagged");
+    world
+}
+
+/// Where the letters lie at a server without labels.
+fn in_copies() -> BTreeMap<String, Vec<i64>> {
+    expected(&[
+        ("Archive", &[5, 6]),
+        ("Drafts", &[4]),
+        ("Family/Old", &[1]),
+        ("INBOX", &[0, 1]),
+        ("Junk", &[7]),
+        ("Sent", &[3]),
+        ("Trash", &[8]),
+        ("Work", &[1, 2]),
+    ])
+}
+
+/// A run, whose accounting must come out and must leave nothing.
+async fn moved(world: &World) {
+    assert_eq!(world.migrate().await.left, []);
+    let report = world.report().await;
+    assert_eq!((report.exit_code(), report.outcome.remainder), (0, 0), "{:?}", report.summary_lines(None));
+}
+
+async fn by_number(world: &World) -> LabelledMail {
+    world.report().await.labelled.unwrap()
+}
+
+async fn left_out(world: &World) -> BTreeMap<String, u64> {
+    world.report().await.totals.walked.excluded_by_rule()
+}
+
+async fn in_state(world: &World, state: State) -> Vec<Item> {
+    world.items().await.into_iter().filter(|item| item.state == state).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_message_of_gmail_arrives_where_the_person_sees_it_and_archived_mail_in_archive() {
+    for container in ["[Gmail]", "[Google Mail]"] {
+        let world = account(Profile { gmail: Some(container), ..Profile::gmail() }, Profile::default());
+        moved(&world).await;
+        assert_eq!(shelves(&world.target), in_copies());
+        // All Mail shows 0 to 6; 5 and 6 are brought by it.
+        assert_eq!(left_out(&world).await, BTreeMap::from([("in-another-mailbox".into(), 5)]));
+        let all = LabelledMail { messages: 9, there: 9, ..LabelledMail::default() };
+        assert_eq!(by_number(&world).await, all);
+        let roles: BTreeMap<String, String> =
+            world.target.snapshot(USER).into_iter().filter_map(|m| Some((m.name, m.role?))).collect();
+        assert_eq!(roles.get("Archive").map(String::as_str), Some("\\Archive"));
+        let starred = world.target.snapshot(USER).into_iter().find(|m| m.name == "INBOX").unwrap();
+        assert!(starred.messages[0].flags.contains(&"\\Flagged".to_owned()), "a star is a flag");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn archived_mail_goes_to_the_mailbox_that_the_target_has_for_it() {
+    let world = account(Profile::gmail(), Profile::default());
+    world.target.create(USER, "Ablage", Some("\\Archive"), true);
+    world.target.create(USER, "Gesendet", Some("\\Sent"), true);
+    moved(&world).await;
+    let mut there = in_copies();
+    for (role, name) in [("Archive", "Ablage"), ("Sent", "Gesendet")] {
+        let letters = there.remove(role).unwrap();
+        there.insert(name.to_owned(), letters);
+    }
+    assert_eq!(shelves(&world.target), there);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_of_the_name_archive_is_not_merged_with_archived_mail() {
+    let world = account(Profile::gmail(), Profile::default());
+    world.target.create(USER, "Archive", Some("\\Archive"), true);
+    deliver(&world.source, "Archive", &[9]);
+    moved(&world).await;
+    let there = shelves(&world.target);
+    assert_eq!(there["Archive"], [5, 6]);
+    let other: Vec<&String> = there.keys().filter(|name| name.starts_with("Archive~")).collect();
+    assert_eq!(there[other[0]], [9], "{there:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_under_a_label_that_imap_hides_comes_from_all_mail_and_the_label_is_named() {
+    let source = Profile { hidden: vec!["Work".into()], ..Profile::gmail() };
+    let world = account(source, Profile::default());
+    moved(&world).await;
+    let mut there = in_copies();
+    there.remove("Work");
+    // 1 is brought by the Inbox; 2 has no other place.
+    there.insert("Archive".into(), vec![2, 5, 6]);
+    assert_eq!(shelves(&world.target), there);
+    let notes = world.notes().await;
+    let named: Vec<&str> =
+        notes.iter().filter(|n| n.kind == "hidden_label").map(|n| n.text.as_str()).collect();
+    assert!(named.len() == 1 && named[0].contains("“Work”") && named[0].contains("(1)"), "{named:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_mail_is_hidden_a_person_is_asked_first_and_told_what_to_switch_on() {
+    let source = Profile { hidden: vec![ALL.into()], ..Profile::gmail() };
+    let mut world = account(source, Profile::default());
+    let error = world.try_migrate().await.unwrap_err();
+    let Error::Question(Question::WillNotMove { what }) = &error else { panic!("{error}") };
+    assert!(
+        what.iter().any(|w| w.contains("not counted") && w.contains("“Show in IMAP” for All Mail")),
+        "{what:?}"
+    );
+    assert_eq!(world.target.counters().appended, 0);
+    world.accepts = true;
+    moved(&world).await;
+    let mut there = in_copies();
+    there.remove("Archive");
+    assert_eq!(shelves(&world.target), there);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_stored_once_in_the_place_of_its_first_label_where_that_is_chosen() {
+    let mut world = account(Profile::gmail(), Profile::default());
+    // Under two labels alone, and sent to oneself under a label.
+    deliver(&world.source, "Family/Old", &[2]);
+    world.source.label(USER, "Work", uid(&world.source, "Work", 2), "\\Important", true);
+    deliver(&world.source, "Family/Old", &[3]);
+    world.labels = Labels::First;
+    let once = expected(&[
+        ("Archive", &[5, 6]),
+        ("Drafts", &[4]),
+        ("Family/Old", &[2]),
+        ("INBOX", &[0, 1]),
+        ("Junk", &[7]),
+        ("Sent", &[3]),
+        ("Trash", &[8]),
+    ]);
+    for _ in 0..2 {
+        moved(&world).await;
+        assert_eq!(shelves(&world.target), once);
+        assert_eq!(world.target.counters().appended, 9);
+    }
+    // All Mail has 5 of others; Work shows 1 and 2, Family/Old 1 and 3.
+    assert_eq!(left_out(&world).await, BTreeMap::from([("in-another-mailbox".into(), 9)]));
+    let kept: BTreeSet<String> =
+        in_state(&world, State::Excluded).await.into_iter().filter_map(|i| i.lineage).collect();
+    assert_eq!(kept.len(), 5, "which further labels a message had is in the manifest, by its number");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_may_change_the_choice_and_what_was_copied_stays() {
+    let mut world = account(Profile::gmail(), Profile::default());
+    world.labels = Labels::First;
+    moved(&world).await;
+    assert_eq!(world.target.counters().appended, 9);
+    world.labels = Labels::Copies;
+    moved(&world).await;
+    assert_eq!(shelves(&world.target), in_copies());
+    assert_eq!(world.target.counters().appended, 11);
+    world.labels = Labels::First;
+    moved(&world).await;
+    assert_eq!(shelves(&world.target), in_copies());
+    assert_eq!(world.target.counters().appended, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_run_sends_nothing() {
+    let world = account(Profile::gmail(), Profile::default());
+    moved(&world).await;
+    let sent = world.target.counters().appended;
+    assert_eq!(sent, 11);
+    for _ in 0..2 {
+        moved(&world).await;
+        assert_eq!(world.target.counters().appended, sent);
+        assert_eq!(shelves(&world.target), in_copies());
+    }
+    world.verify().await;
+    assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_put_on_between_runs_arrives_and_one_taken_away_removes_nothing() {
+    let world = account(Profile::gmail(), Profile::default());
+    moved(&world).await;
+    let inbox = |n| uid(&world.source, "INBOX", n);
+    // 0 gets a label; 1 is archived from the Inbox, and keeps its others; 2 loses the only one it had; 5 gets one.
+    world.source.label(USER, "INBOX", inbox(0), "Work", true);
+    world.source.expunge(USER, "INBOX", inbox(1));
+    world.source.expunge(USER, "Work", uid(&world.source, "Work", 2));
+    world.source.label(USER, ALL, uid(&world.source, ALL, 5), "New", true);
+    moved(&world).await;
+    let mut there = in_copies();
+    there.insert("Work".into(), vec![0, 1, 2]);
+    there.insert("New".into(), vec![5]);
+    assert_eq!(
+        shelves(&world.target),
+        there,
+        "nothing is removed, and nothing comes once more from All Mail"
+    );
+    let report = world.report().await;
+    let deleted: u64 = report.mailboxes.iter().map(|m| m.deleted_at_source).sum();
+    assert_eq!(deleted, 2, "1 from the Inbox and 2 from Work are told");
+    assert_eq!(by_number(&world).await.there, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_archived_before_it_was_copied_comes_from_all_mail_in_the_same_run() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = account(Profile::gmail(), Profile::default());
+        world.labels = labels;
+        // While the source is asked for the bodies of the Inbox, its first message loses that label.
+        let archive = Deed::Delete { mailbox: "INBOX".into(), nth: 0 };
+        let at = Trigger::Body("INBOX".into(), uid(&world.source, "INBOX", 0));
+        world.source.plan(Planned { at, fault: Fault::Expunged(mailhaul_sandbox::Gone::Nothing), times: 1 });
+        drop(archive);
+        world.migrate().await;
+        let there = shelves(&world.target);
+        let gone: Vec<i64> = [0, 1].into_iter().filter(|n| !there["INBOX"].contains(n)).collect();
+        assert_eq!(gone.len(), 1, "{there:?}");
+        if gone == [0] {
+            assert!(there["Archive"].contains(&0), "{labels:?}: {there:?}");
+        }
+        let mail = by_number(&world).await;
+        assert_eq!((mail.there, mail.unbrought), (9, 0), "{labels:?}: {mail:?}");
+        assert_eq!(world.report().await.exit_code(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_arrives_during_a_run_is_not_taken_for_archived_mail() {
+    let world = account(Profile::gmail(), Profile::default());
+    // When the third mailbox is opened, the Inbox was listed.
+    let arrive = Deed::Deliver { mailbox: "INBOX".into(), octets: letter(10) };
+    world.source.plan(Planned {
+        at: Trigger::Verb("APPEND", 0),
+        fault: Fault::Other(arrive.clone()),
+        times: 1,
+    });
+    world.target.plan(Planned::once(Trigger::Next, Fault::Untagged("* OK hello".into())));
+    world.source.calm();
+    let fetches = 4;
+    world.source.plan(Planned { at: Trigger::Verb("FETCH", fetches), fault: Fault::Other(arrive), times: 1 });
+    world.migrate().await;
+    assert!(shelves(&world.source)["INBOX"].contains(&10));
+    assert!(!shelves(&world.target)["Archive"].contains(&10));
+    moved(&world).await;
+    let mut there = in_copies();
+    there.insert("INBOX".into(), vec![0, 1, 10]);
+    assert_eq!(shelves(&world.target), there, "once, in the Inbox");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_left_out_by_name_does_not_arrive_as_archived_mail() {
+    let mut world = account(Profile::gmail(), Profile::default());
+    world.selection = Selection { exclude: vec!["Work".into()], ..Selection::default() };
+    moved(&world).await;
+    let mut there = in_copies();
+    there.remove("Work");
+    assert_eq!(shelves(&world.target), there, "1 has other labels, 2 has none");
+    let rules = BTreeMap::from([("exclude:Work".into(), 1), ("in-another-mailbox".into(), 4)]);
+    assert_eq!(left_out(&world).await, rules);
+    let mail = by_number(&world).await;
+    assert_eq!((mail.there, mail.left_out, mail.unbrought), (8, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_mail_waits_for_a_mailbox_that_cannot_be_listed_and_moves_by_itself_when_named() {
+    let mut world = account(Profile::gmail(), Profile::default());
+    world.source.set(|p| p.hidden.push("Work".into()));
+    let work_is_back = |world: &World| world.source.set(|p| p.hidden.clear());
+    work_is_back(&world);
+    // Refused for good, each time it is opened.
+    let fault = Fault::Answer("NO [NOPERM] not now".into());
+    let at = Trigger::Verb("EXAMINE", 1);
+    world.source.plan(Planned { at, fault, times: 1 });
+    world.connections = 1;
+    let left = world.migrate().await.left;
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.iter().any(|(_, why)| why.contains("was not listed in this run")), "{left:?}");
+    assert_eq!(world.report().await.exit_code(), 5);
+    assert!(!shelves(&world.target).contains_key("Archive"));
+    world.selection = Selection { only: vec![ALL.into()], ..Selection::default() };
+    world.migrate().await;
+    world.selection = Selection::default();
+    moved(&world).await;
+    assert_eq!(by_number(&world).await.there, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_gmail_to_a_plain_server_and_back_gives_the_same_contents_and_labels() {
+    let out = account(Profile::gmail(), Profile::default());
+    moved(&out).await;
+    let back = World::between(Profile::default(), Profile::gmail());
+    for mailbox in out.target.snapshot(USER) {
+        back.source.create(USER, &mailbox.name, mailbox.role.as_deref(), mailbox.subscribed);
+        for m in mailbox.messages {
+            back.source.deliver(USER, &mailbox.name, m.octets, &m.flags.join(" "), &m.internal_date);
+        }
+    }
+    moved(&back).await;
+    assert_eq!(labels_of(&back.target), labels_of(&out.source));
+    let sent = back.target.counters().appended;
+    moved(&back).await;
+    assert_eq!(back.target.counters().appended, sent, "the next run sends nothing");
+}
+
+/// Every letter of an account once, with all its labels, flags and date.
+fn labels_of(server: &Sandbox) -> BTreeMap<Bytes, (BTreeSet<String>, BTreeSet<String>, String)> {
+    let everywhere = server.snapshot(USER).into_iter();
+    let places = everywhere.flat_map(|m| {
+        let name = m.name;
+        m.messages.into_iter().map(move |x| (name.clone(), x))
+    });
+    let mut all: BTreeMap<Bytes, (BTreeSet<String>, BTreeSet<String>, String)> = BTreeMap::new();
+    for (name, m) in places {
+        let of = all.entry(m.octets).or_default();
+        of.0.insert(name);
+        of.1.extend(m.flags);
+        of.2 = m.internal_date;
+    }
+    all
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_gmail_to_gmail_each_label_is_put_on_one_message() {
+    let target = Profile { gmail: Some("[Google Mail]"), ..Profile::gmail() };
+    let world = account(Profile::gmail(), target);
+    moved(&world).await;
+    let renamed = |labels: BTreeSet<String>| {
+        labels.into_iter().map(|l| l.replace("[Google Mail]", "[Gmail]")).collect::<BTreeSet<_>>()
+    };
+    let there: BTreeMap<_, _> =
+        labels_of(&world.target).into_iter().map(|(m, (l, f, d))| (m, (renamed(l), f, d))).collect();
+    assert_eq!(there, labels_of(&world.source));
+    let sent = world.target.counters().appended;
+    moved(&world).await;
+    assert_eq!(world.target.counters().appended, sent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_messages_that_gmail_merges_are_no_loss_and_its_own_names_are_never_made() {
+    let world = World::new(Profile::gmail());
+    deliver(&world.source, "INBOX", &[0, 1, 1]);
+    deliver(&world.source, "[Gmail]/Projekte", &[1, 2]);
+    deliver(&world.source, "Two  spaces ", &[3]);
+    for _ in 0..2 {
+        moved(&world).await;
+        let states = BTreeMap::from([(State::Verified, 5), (State::Merged, 1)]);
+        assert_eq!(world.states().await, states);
+    }
+    let there = shelves(&world.target);
+    assert_eq!(there[ALL], [0, 1, 2, 3], "each once");
+    assert_eq!((&there["INBOX"][..], &there["Two spaces"][..]), (&[0, 1][..], &[3][..]));
+    assert!(there.keys().all(|name| !name.starts_with("[Gmail]/P")), "{there:?}");
+    assert_eq!(octets(&world.target, "[Gmail]_/Projekte").len(), 2, "{there:?}");
+}
