@@ -243,3 +243,145 @@ pub fn bringing<'a>(labelled: &'a Labelled, records: &'a [MailboxRecord]) -> Vec
 fn locked<V>(of: &Mutex<V>) -> MutexGuard<'_, V> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::journal::{EpochId, ItemId};
+    use crate::mapping::map;
+    use crate::message::Flags;
+    use crate::plan::{Known, plan};
+    use crate::survey_testing::{Side, survey};
+
+    fn gmail() -> Side {
+        let mut side = Side::new("", Some('/')).mailbox("Work").mailbox("Entwürfe/Alt");
+        side = side.mailbox("[Gmail]/Gesendet").role(Role::Sent);
+        side = side.mailbox("[Gmail]/Alle Nachrichten").role(Role::All).holds(9, 1);
+        side.abilities.gmail = true;
+        side
+    }
+
+    fn listed(number: u64, labels: &[&str]) -> Listed {
+        Listed {
+            key: Key(1),
+            octets: 1,
+            flags: Flags::default(),
+            internal_date: None,
+            mod_seq: None,
+            lineage: Some(format!("{LINEAGE}{number}")),
+            labels: labels.iter().map(|l| bytes::Bytes::copy_from_slice(l.as_bytes())).collect(),
+        }
+    }
+
+    fn item(mailbox: i64, number: u64, state: State) -> Item {
+        Item {
+            id: ItemId { mailbox: MailboxId(mailbox), epoch: EpochId(1), key: Key(1) },
+            state,
+            octets: 1,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: Some(format!("{LINEAGE}{number}")),
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: None,
+        }
+    }
+
+    fn bringers(items: &[Item]) -> Arc<Bringers> {
+        let mut known = BTreeMap::new();
+        Bringers::take_in(&mut known, items);
+        Arc::new(Bringers::new(known))
+    }
+
+    fn record(id: i64, name: &str, role: Option<Role>) -> MailboxRecord {
+        let source =
+            crate::journal::Name { wire: name.to_owned().into(), text: name.into(), delimiter: Some('/') };
+        MailboxRecord {
+            id: MailboxId(id),
+            decision: Decision::Move(source.clone()),
+            source,
+            role: role.map(|role| role.as_str().to_owned()),
+            subscribed: false,
+            messages: None,
+            octets: None,
+        }
+    }
+
+    #[test]
+    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_counts_hidden_labels() {
+        let mut settings = Settings::new("spool");
+        settings.selection.exclude = vec!["Entw*".into(), "INBOX".into()];
+        let both = survey(&gmail(), &Side::new("", Some('/')));
+        let mapping = map(&both, &settings.mapping, &settings.selection, &[]);
+        let plan = plan(&both, &mapping, &Known::default(), &settings);
+        let labelled = Arc::new(Labelled::of(&both.source, &plan).unwrap());
+        let step = plan.steps.iter().find(|step| step.is_rest).unwrap();
+        let mut all = step.record.clone();
+        all.id = MailboxId(9);
+        assert!(labelled.is_rest(&all) && !labelled.is_rest(&record(1, "Work", None)));
+        let share =
+            labelled.share(&all, &bringers(&[item(1, 7, State::Verified), item(9, 8, State::Verified)]));
+        let rule = |number, labels: &[&str]| share.leaves_out(&listed(number, labels));
+        assert_eq!(rule(7, &["Work"]).as_deref(), Some(ELSEWHERE));
+        assert_eq!(rule(8, &[]), None, "it brought that itself");
+        assert_eq!(rule(1, &["Work", "\\Important"]), None, "nobody saw it there");
+        assert_eq!(rule(2, &["Entw&APw-rfe/Alt"]).as_deref(), Some("exclude:Entw*"));
+        assert_eq!(rule(3, &["\\INBOX"]).as_deref(), Some("exclude:INBOX"));
+        assert_eq!(share.hidden(), []);
+        assert_eq!((rule(4, &["Geheim", "\\Muted"]), rule(5, &["Geheim"])), (None, None));
+        assert_eq!(share.hidden(), [("Geheim".to_owned(), 2)]);
+        share.begin();
+        assert_eq!(share.hidden(), []);
+        let without = Listed { lineage: None, ..listed(7, &[]) };
+        assert_eq!(share.leaves_out(&without), None, "without its number it is known nowhere");
+    }
+
+    #[test]
+    fn the_first_mailbox_keeps_a_message_unless_another_one_has_it_settled() {
+        use State::{Excluded, GoneAtSource, Listed as Seen, Stored, Verified};
+        for (first, second, by) in [
+            (Seen, Seen, Some(1)),
+            (Seen, Verified, Some(2)),
+            (Stored, Verified, Some(1)),
+            (Excluded, Seen, Some(2)),
+            (GoneAtSource, Verified, Some(2)),
+            (GoneAtSource, Excluded, None),
+        ] {
+            let known = bringers(&[item(1, 7, first), item(2, 7, second)]);
+            assert_eq!(known.of(7), by.map(MailboxId), "{first:?}, {second:?}");
+        }
+        let known = bringers(&[]);
+        assert_eq!(known.or_else(7, MailboxId(3)), MailboxId(3));
+        assert_eq!(known.or_else(7, MailboxId(4)), MailboxId(3), "who saw it first, where nobody knew of it");
+    }
+
+    #[test]
+    fn labels_have_the_order_inbox_sent_drafts_names_and_then_what_is_no_label() {
+        let mut records = [
+            record(1, "[Gmail]/Spam", Some(Role::Junk)),
+            record(2, "b", None),
+            record(3, "[Gmail]/Drafts", Some(Role::Drafts)),
+            record(4, "a/x", None),
+            record(5, "[Gmail]/Sent", Some(Role::Sent)),
+            record(6, "inbox", None),
+        ];
+        records.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        assert_eq!(records.map(|r| r.id.0), [6, 5, 3, 4, 2, 1]);
+    }
+
+    #[test]
+    fn only_a_number_of_gmail_is_a_message_number() {
+        for (lineage, number) in [
+            (Some("gm-msgid:18446744073709551615"), Some(u64::MAX)),
+            (Some("gm-msgid:x"), None),
+            (Some("emailid:12"), None),
+            (None, None),
+        ] {
+            assert_eq!(message_number(lineage), number);
+        }
+    }
+}

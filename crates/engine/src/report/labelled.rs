@@ -80,3 +80,59 @@ impl Numbers {
         (mail.messages > 0).then_some(mail)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Grade;
+    use crate::journal::{EpochId, ItemId, MailboxId, State};
+    use crate::labels::LINEAGE;
+    use crate::message::{Flags, Key};
+
+    fn counted(rows: &[(Bucket, Option<bool>)]) -> LabelledMail {
+        let item = Item {
+            id: ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(1) },
+            state: State::Listed,
+            octets: 1,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: Some(format!("{LINEAGE}7")),
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: None,
+        };
+        let mut numbers = Numbers::default();
+        rows.iter().for_each(|(bucket, is_shown)| numbers.add(&item, bucket, *is_shown));
+        numbers.finish().unwrap()
+    }
+
+    #[test]
+    fn a_message_counts_once_by_the_best_that_became_of_it() {
+        let verified = || (Bucket::Verified(Grade::Exact), Some(true));
+        let elsewhere = |is_shown| (Bucket::Excluded(ELSEWHERE.to_owned()), is_shown);
+        let ruled = || (Bucket::Excluded("exclude:x".to_owned()), Some(true));
+        let of = |set: fn(&mut LabelledMail)| {
+            let mut mail = LabelledMail { messages: 1, ..LabelledMail::default() };
+            set(&mut mail);
+            mail
+        };
+        let there = of(|m| m.there = 1);
+        assert_eq!(counted(&[elsewhere(Some(true)), verified(), verified()]), there);
+        assert_eq!(counted(&[verified(), (Bucket::Exception("x".into()), None)]), there);
+        assert_eq!(counted(&[elsewhere(Some(true))]), of(|m| m.unbrought = 1));
+        assert_eq!(counted(&[elsewhere(None), (Bucket::GoneAtSource, None)]), of(|m| m.unbrought = 1));
+        assert_eq!(counted(&[elsewhere(Some(true)), (Bucket::GoneAtTarget, None)]), of(|m| m.gone = 1));
+        assert_eq!(counted(&[elsewhere(Some(false)), (Bucket::GoneAtSource, None)]), of(|m| m.gone = 1));
+        assert_eq!(counted(&[ruled(), elsewhere(Some(true))]), of(|m| m.left_out = 1));
+        let pending = (Bucket::Pending(State::Listed), Some(true));
+        assert_eq!(counted(&[elsewhere(Some(true)), pending]), of(|m| m.pending = 1));
+    }
+
+    #[test]
+    fn an_account_without_numbers_has_no_such_count() {
+        assert_eq!(Numbers::default().finish(), None);
+    }
+}

@@ -6,10 +6,13 @@ use crate::wire::{USER, World, octets};
 use bytes::Bytes;
 use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::{Error, Question};
-use mailhaul_engine::journal::{Item, State};
+use mailhaul_engine::journal::{Item, Journal, State};
+use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::LabelledMail;
-use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Sandbox, Trigger};
+use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Profile, Sandbox, Trigger};
+use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const ALL: &str = "[Gmail]/All Mail";
 
@@ -108,6 +111,8 @@ async fn every_message_of_gmail_arrives_where_the_person_sees_it_and_archived_ma
         assert_eq!(left_out(&world).await, BTreeMap::from([("in-another-mailbox".into(), 5)]));
         let all = LabelledMail { messages: 9, there: 9, ..LabelledMail::default() };
         assert_eq!(by_number(&world).await, all);
+        let said = world.report().await.summary_lines(None).join(" ");
+        assert!(said.contains("Each message once, whatever its labels: 9 messages"), "{said}");
         let roles: BTreeMap<String, String> =
             world.target.snapshot(USER).into_iter().filter_map(|m| Some((m.name, m.role?))).collect();
         assert_eq!(roles.get("Archive").map(String::as_str), Some("\\Archive"));
@@ -266,41 +271,43 @@ async fn what_is_archived_before_it_was_copied_comes_from_all_mail_in_the_same_r
     for labels in [Labels::Copies, Labels::First] {
         let mut world = account(Profile::gmail(), Profile::default());
         world.labels = labels;
-        // While the source is asked for the bodies of the Inbox, its first message loses that label.
-        let archive = Deed::Delete { mailbox: "INBOX".into(), nth: 0 };
-        let at = Trigger::Body("INBOX".into(), uid(&world.source, "INBOX", 0));
-        world.source.plan(Planned { at, fault: Fault::Expunged(mailhaul_sandbox::Gone::Nothing), times: 1 });
-        drop(archive);
-        world.migrate().await;
-        let there = shelves(&world.target);
-        let gone: Vec<i64> = [0, 1].into_iter().filter(|n| !there["INBOX"].contains(n)).collect();
-        assert_eq!(gone.len(), 1, "{there:?}");
-        if gone == [0] {
-            assert!(there["Archive"].contains(&0), "{labels:?}: {there:?}");
-        }
-        let mail = by_number(&world).await;
-        assert_eq!((mail.there, mail.unbrought), (9, 0), "{labels:?}: {mail:?}");
-        assert_eq!(world.report().await.exit_code(), 0);
+        deliver(&world.source, "INBOX", &[9]);
+        // In the moment in which its octets are asked for, the last message of the Inbox loses that label, its only one.
+        let at = Trigger::Body("INBOX".into(), uid(&world.source, "INBOX", 9));
+        world.source.plan(Planned::once(at, Fault::Expunged(Gone::Nothing)));
+        moved(&world).await;
+        assert_eq!(in_state(&world, State::GoneAtSource).await.len(), 1, "it was listed in the Inbox");
+        assert_eq!(shelves(&world.target)["Archive"], [5, 6, 9], "{labels:?}");
+        let all = LabelledMail { messages: 10, there: 10, ..LabelledMail::default() };
+        assert_eq!(by_number(&world).await, all, "{labels:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_each_label_left_to_another_one_makes_the_run_incomplete() {
+    let mut world = account(Profile { hidden: vec![ALL.into()], ..Profile::gmail() }, Profile::default());
+    (world.labels, world.accepts) = (Labels::First, true);
+    // Work leaves it to the Inbox, from where it goes in the moment in which its octets are asked for; All Mail is hidden.
+    let at = Trigger::Body("INBOX".into(), uid(&world.source, "INBOX", 1));
+    world.source.plan(Planned::once(at, Fault::Expunged(Gone::Nothing)));
+    world.migrate().await;
+    let report = world.report().await;
+    assert_eq!((by_number(&world).await.unbrought, report.exit_code()), (1, 5));
+    let said = report.summary_lines(None).join(" ");
+    assert!(said.contains("came with none: run again"), "{said}");
+    moved(&world).await;
+    assert_eq!(shelves(&world.target)["Family/Old"], [1], "the next label by name has it");
 }
 
 #[tokio::test(start_paused = true)]
 async fn mail_that_arrives_during_a_run_is_not_taken_for_archived_mail() {
     let world = account(Profile::gmail(), Profile::default());
-    // When the third mailbox is opened, the Inbox was listed.
     let arrive = Deed::Deliver { mailbox: "INBOX".into(), octets: letter(10) };
-    world.source.plan(Planned {
-        at: Trigger::Verb("APPEND", 0),
-        fault: Fault::Other(arrive.clone()),
-        times: 1,
-    });
-    world.target.plan(Planned::once(Trigger::Next, Fault::Untagged("* OK hello".into())));
-    world.source.calm();
-    let fetches = 4;
-    world.source.plan(Planned { at: Trigger::Verb("FETCH", fetches), fault: Fault::Other(arrive), times: 1 });
-    world.migrate().await;
-    assert!(shelves(&world.source)["INBOX"].contains(&10));
-    assert!(!shelves(&world.target)["Archive"].contains(&10));
+    world.source.plan(Planned::once(Trigger::Verb("FETCH", 4), Fault::Other(arrive)));
+    moved(&world).await;
+    let came = |server: &Sandbox, mailbox: &str| shelves(server)[mailbox].contains(&10);
+    assert!(came(&world.source, ALL) && !came(&world.target, "INBOX"), "the Inbox was listed before it came");
+    assert!(!came(&world.target, "Archive"), "and All Mail after");
     moved(&world).await;
     let mut there = in_copies();
     there.insert("INBOX".into(), vec![0, 1, 10]);
@@ -324,13 +331,8 @@ async fn a_label_left_out_by_name_does_not_arrive_as_archived_mail() {
 #[tokio::test(start_paused = true)]
 async fn all_mail_waits_for_a_mailbox_that_cannot_be_listed_and_moves_by_itself_when_named() {
     let mut world = account(Profile::gmail(), Profile::default());
-    world.source.set(|p| p.hidden.push("Work".into()));
-    let work_is_back = |world: &World| world.source.set(|p| p.hidden.clear());
-    work_is_back(&world);
-    // Refused for good, each time it is opened.
-    let fault = Fault::Answer("NO [NOPERM] not now".into());
-    let at = Trigger::Verb("EXAMINE", 1);
-    world.source.plan(Planned { at, fault, times: 1 });
+    let fault = Fault::Answer("NO [NOPERM] not for you".into());
+    world.source.plan(Planned::once(Trigger::Verb("EXAMINE", 1), fault));
     world.connections = 1;
     let left = world.migrate().await.left;
     assert_eq!(left.len(), 2, "{left:?}");
@@ -411,4 +413,61 @@ async fn equal_messages_that_gmail_merges_are_no_loss_and_its_own_names_are_neve
     assert_eq!((&there["INBOX"][..], &there["Two spaces"][..]), (&[0, 1][..], &[3][..]));
     assert!(there.keys().all(|name| !name.starts_with("[Gmail]/P")), "{there:?}");
     assert_eq!(octets(&world.target, "[Gmail]_/Projekte").len(), 2, "{there:?}");
+}
+
+/// An account with less in it, for runs that are stopped at every step.
+fn small(source: Profile, target: Profile, labels: Labels) -> World {
+    let mut world = World::between(source, target);
+    deliver(&world.source, "INBOX", &[0, 1]);
+    deliver(&world.source, "Work", &[1, 2]);
+    let archive = world.source.snapshot(USER).into_iter().find(|m| m.role.as_deref() == Some("\\All"));
+    deliver(&world.source, archive.map_or("Archive", |_| ALL), &[5, 6]);
+    world.labels = labels;
+    (world.limits.settle_min, world.limits.settle_unmeasured) =
+        (Duration::from_secs(2), Duration::from_secs(2));
+    world
+}
+
+async fn run(world: &World, probe: Probe) {
+    let mut migration = world.migration();
+    migration.probe = probe;
+    assert_eq!(migration.migrate().await.unwrap().left, []);
+    migration.journal.release().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_any_step_with_labels_on_either_side_nothing_is_lost_or_doubled() {
+    for (source, target, labels) in [
+        (Profile::gmail(), Profile::default(), Labels::Copies),
+        (Profile::gmail(), Profile::default(), Labels::First),
+        (Profile::gmail(), Profile::gmail(), Labels::Copies),
+        (Profile::default(), Profile::gmail(), Labels::Copies),
+    ] {
+        let fresh = || small(source.clone(), target.clone(), labels);
+        let world = fresh();
+        let stopper = Stopper::never();
+        stopper.watch(&world.store);
+        run(&world, stopper.probe()).await;
+        world.store.set_hook(None);
+        let (held, states) = (world.held(), world.states().await);
+        let steps = stopper.steps();
+        assert!(steps > 40, "{steps} steps only");
+        for at in 1..=steps {
+            let world = fresh();
+            let stopper = Stopper::at(at);
+            stopper.watch(&world.store);
+            if stopper.run(run(&world, stopper.probe())).await.is_none() && at % 2 == 0 {
+                // In every other case what was already written still arrives.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Death::ALL[usize::from((at / 2) % 2 == 0)].strike(&world.store);
+            run(&world, Probe::default()).await;
+            let stopped = format!("{labels:?}: stopped at step {at} of {steps}");
+            assert_eq!(world.held(), held, "{stopped}");
+            assert_eq!(world.states().await, states, "{stopped}");
+            let appended = world.target.counters().appended;
+            run(&world, Probe::default()).await;
+            assert_eq!(world.target.counters().appended, appended, "the next run appends: {stopped}");
+        }
+    }
 }
