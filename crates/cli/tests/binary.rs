@@ -4,6 +4,8 @@
 
 #[path = "binary/accounts.rs"]
 mod accounts;
+#[path = "binary/gmail.rs"]
+mod gmail;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]

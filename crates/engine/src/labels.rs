@@ -21,6 +21,9 @@ pub const HIDDEN_LABEL: &str = "hidden_label";
 /// What a lineage begins with that is an X-GM-MSGID.
 pub const LINEAGE: &str = "gm-msgid:";
 
+/// What Gmail's own mailboxes lie below.
+pub const CONTAINERS: [&str; 2] = ["[Gmail]", "[Google Mail]"];
+
 /// The number of a message in its account (X-GM-MSGID), if that is its lineage.
 pub fn message_number(lineage: Option<&str>) -> Option<u64> {
     lineage?.strip_prefix(LINEAGE)?.parse().ok()

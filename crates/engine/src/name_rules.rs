@@ -4,6 +4,7 @@
 //! without need is shown in the plan and can be mapped by hand; a name that is refused half-way cannot.
 
 use crate::end::{Abilities, MailboxInfo};
+use crate::labels::CONTAINERS;
 use crate::names;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -98,7 +99,7 @@ impl NameRules {
         if abilities.gmail || is("gimap") {
             // `[CANNOT] Folder contains excess whitespace`; `^ ' " \` refused [T].
             let forbidden = "^'\"\\*%".to_owned();
-            let reserved = [".", "..", "[Gmail]", "[Google Mail]"].map(str::to_owned).to_vec();
+            let reserved = [".", ".."].into_iter().chain(CONTAINERS).map(str::to_owned).collect();
             return Self { forbidden, reserved, levels_max: 60, ..Self::default() };
         }
         if is_exchange(abilities) {

@@ -73,9 +73,11 @@ pub(crate) fn remove(account: &mut Account, name: &str, uids: &[u32]) {
     }
 }
 
-/// The flags of messages are those of the message wherever it is shown; a star is a label.
+/// The flags of messages are those of the message wherever it is shown, but for `\\Deleted`, which is about one label; a star
+/// is a label.
 pub(crate) fn spread(account: &mut Account, name: &str, uids: &[u32]) {
     let Some(mailbox) = account.mailbox(name) else { return };
+    let name = &mailbox.name.clone();
     let changed: Vec<MessageSnapshot> =
         mailbox.messages.iter().filter(|m| uids.contains(&m.uid)).cloned().collect();
     for message in changed {
@@ -87,15 +89,17 @@ pub(crate) fn spread(account: &mut Account, name: &str, uids: &[u32]) {
         } else if let Some(mailbox) = starred.and_then(|name| account.mailbox_mut(&name)) {
             drop_id(mailbox, message.gm_msgid);
         }
-        for mailbox in account.mailboxes.values_mut() {
-            let same = |m: &MessageSnapshot| m.gm_msgid == message.gm_msgid && m.flags != message.flags;
-            if mailbox.messages.iter().any(same) {
-                mailbox.touch(same);
-                mailbox
-                    .messages
-                    .iter_mut()
-                    .filter(|m| same(m))
-                    .for_each(|m| m.flags.clone_from(&message.flags));
+        let shared = |flags: &[String]| -> Vec<String> {
+            flags.iter().filter(|f| *f != "\\Deleted").cloned().collect()
+        };
+        for other in account.mailboxes.values_mut().filter(|m| m.name != *name) {
+            let differs = |m: &MessageSnapshot| {
+                m.gm_msgid == message.gm_msgid && shared(&m.flags) != shared(&message.flags)
+            };
+            if other.messages.iter().any(differs) {
+                other.touch(differs);
+                let messages = other.messages.iter_mut().filter(|m| differs(m));
+                messages.for_each(|m| m.flags = shared(&message.flags));
             }
         }
     }

@@ -124,6 +124,8 @@ pub struct Profile {
     pub refuse_nul: bool,
     /// An equal message in the same mailbox is not stored again: APPENDUID names the one that is there, as Gmail does.
     pub merges: bool,
+    /// An equal message in the same mailbox takes the place of the one that is there, under another UID, as Gmail was seen to do.
+    pub replaces: bool,
     /// Every message is there once and mailboxes show labels, as with Gmail; the container of the system's mailboxes
     /// (`[Gmail]`, `[Google Mail]`).
     pub gmail: Option<&'static str>,
@@ -183,6 +185,7 @@ impl Default for Profile {
             refuse_empty: true,
             refuse_nul: false,
             merges: false,
+            replaces: false,
             gmail: None,
             hidden: Vec::new(),
             size_adds: 0,

@@ -182,9 +182,12 @@ impl World {
 
     fn append_one(&mut self, user: &str, name: &str, message: &Taken, faults: &[Fault]) -> Option<u32> {
         let Taken { sent, kept } = message.clone();
-        if self.profile.merges {
+        if self.profile.merges || self.profile.replaces {
             let same = self.mailbox(user, name)?.messages.iter().find(|m| m.octets == kept.octets);
-            if let Some(uid) = same.map(|m| m.uid) {
+            let same = same.map(|m| m.uid);
+            if let Some(uid) = same.filter(|_| self.profile.replaces) {
+                self.remove(user, name, &[uid], Who::Client);
+            } else if let Some(uid) = same {
                 self.note(user, name, uid, Who::Client, What::Merged { sent });
                 return Some(uid);
             }

@@ -152,7 +152,7 @@ pub(crate) fn key(name: &Name) -> Bytes {
 }
 
 /// The decoded path of a listed mailbox below its personal namespace. Gmail's own mailboxes, which lie below a container
-/// that no other server has, are at the top under the names of their roles.
+/// that no other server has, are at the top, those with a role under the name of it.
 fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
     let abilities = &side.abilities;
     if let Some(role) = labels::role(side, info).filter(|r| abilities.gmail && CARRIED_ROLES.contains(r)) {
@@ -167,10 +167,15 @@ fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
         Some(prefix) => (&info.wire[prefix.wire.len()..], prefix.delimiter.or(info.delimiter)),
         None => (&info.wire[..], info.delimiter),
     };
-    names::split(rest, delimiter)
+    let mut path: Vec<String> = names::split(rest, delimiter)
         .into_iter()
         .map(|component| names::decode(component, abilities.utf8_names))
-        .collect()
+        .collect();
+    let is_container = |first: &String| labels::CONTAINERS.iter().any(|c| c.eq_ignore_ascii_case(first));
+    if abilities.gmail && path.len() > 1 && path.first().is_some_and(is_container) {
+        path.remove(0);
+    }
+    path
 }
 
 /// True when `wire` lies below `prefix`. INBOX has no case, as a prefix neither.

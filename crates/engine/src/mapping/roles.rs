@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 /// One row for each name; `#` begins a comment.
 const TABLE: &str = include_str!("../../data/role-names.tsv");
 /// Mailboxes whose children are looked at as if they were at the top.
-const CONTAINERS: [&str; 3] = [names::INBOX, "[Gmail]", "[Google Mail]"];
+const CONTAINERS: [&str; 3] = [names::INBOX, labels::CONTAINERS[0], labels::CONTAINERS[1]];
 
 static BY_NAME: LazyLock<HashMap<String, Role>> = LazyLock::new(|| {
     let row = |line: &str| {

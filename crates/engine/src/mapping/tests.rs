@@ -179,6 +179,7 @@ fn gmail() -> Side {
     ] {
         side = side.mailbox(&format!("[Gmail]/{name}")).role(role).holds(9, 1);
     }
+    side = side.mailbox("[Gmail]/Chats").holds(1, 1);
     side.abilities.gmail = true;
     side
 }
@@ -195,6 +196,7 @@ fn all_mail_of_gmail_goes_to_the_archive_and_its_other_views_nowhere() {
             ("[Gmail]/Wichtig", "-view"),
             ("[Gmail]/Gesendet", "Sent"),
             ("[Gmail]/Papierkorb", "Trash"),
+            ("[Gmail]/Chats", "Chats"),
             ("Work", "Work"),
         ] {
             assert_eq!(fate(&mapping, name), expected);

@@ -222,7 +222,9 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     if !plan.steps.iter().any(|step| step.is_rest) {
         plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
     }
-    plan.will_not_move.extend(hidden_mail(&survey.source));
+    if settings.selection.only.is_empty() {
+        plan.will_not_move.extend(hidden_mail(&survey.source));
+    }
     plan.remarks.extend(remarks(&plan, survey));
     plan.questions = questions(&plan, settings);
     if known.mailboxes.is_empty() && !settings.accept_will_not_move {

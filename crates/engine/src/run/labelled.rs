@@ -28,6 +28,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     if ctx.settings.labels == Labels::First {
         // One that cannot be listed now says so when it is its turn.
         for job in &others {
+            ctx.check_cancel()?;
             let _ = list_only(ctx, &mut sessions, &job.record).await?;
         }
         let bringers = Arc::new(bringers(ctx, &labelled).await?);

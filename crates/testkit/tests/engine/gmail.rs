@@ -415,6 +415,42 @@ async fn equal_messages_that_gmail_merges_are_no_loss_and_its_own_names_are_neve
     assert_eq!(octets(&world.target, "[Gmail]_/Projekte").len(), 2, "{there:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_an_equal_message_takes_the_place_of_the_first_the_first_is_merged_and_not_lost() {
+    let world = World::new(Profile { replaces: true, ..Profile::gmail() });
+    deliver(&world.source, "INBOX", &[0, 1, 1, 2, 1]);
+    let mut merged = 2;
+    for more in [&[][..], &[1], &[]] {
+        deliver(&world.source, "INBOX", more);
+        merged += more.len();
+        moved(&world).await;
+        let left = in_state(&world, State::Merged).await;
+        assert_eq!(left.len(), merged);
+        let there = uid(&world.target, "INBOX", 1);
+        assert!(left.iter().all(|i| i.place.unwrap().uid.0 == i64::from(there)), "{left:?}");
+        assert_eq!(shelves(&world.target)["INBOX"], [0, 1, 2]);
+    }
+    world.target.expunge(USER, "INBOX", uid(&world.target, "INBOX", 1));
+    world.migrate().await;
+    assert_eq!(in_state(&world, State::GoneAtTarget).await.len(), merged + 1, "all went with it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn undo_at_gmail_takes_the_labels_off_and_says_what_it_cannot_remove() {
+    let world = World::new(Profile::gmail());
+    deliver(&world.source, "INBOX", &[0, 1]);
+    deliver(&world.source, "Work", &[1, 2]);
+    deliver(&world.source, "Archive", &[3]);
+    moved(&world).await;
+    let undone = world.undo().await.unwrap();
+    assert_eq!((undone.removed, undone.touched, undone.gone, undone.not_ours), (4, 1, 0, 0));
+    assert_eq!(shelves(&world.target), expected(&[(ALL, &[0, 1, 2, 3])]), "the messages stay");
+    // What was taken off is put on again.
+    moved(&world).await;
+    let there = expected(&[(ALL, &[0, 1, 2, 3]), ("INBOX", &[0, 1]), ("Work", &[1, 2])]);
+    assert_eq!(shelves(&world.target), there);
+}
+
 /// An account with less in it, for runs that are stopped at every step.
 fn small(source: Profile, target: Profile, labels: Labels) -> World {
     let mut world = World::between(source, target);
