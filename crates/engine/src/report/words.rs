@@ -112,7 +112,7 @@ pub(crate) fn rule(name: &str) -> String {
         NOT_SELECTABLE => "a name without mail of its own".into(),
         OTHER_USERS => "the mail of other people".into(),
         SHARED => "shared by many".into(),
-        ELSEWHERE => "in All Mail or under a further label: another mailbox brings it".into(),
+        ELSEWHERE => "shown once more by All Mail or by a label".into(),
         name => match name.strip_prefix("exclude:") {
             Some(glob) => format!("--exclude {}", printable(glob)),
             None => format!("the rule {}", printable(name)),
