@@ -235,11 +235,11 @@ impl Share {
     }
 }
 
-/// Mailboxes whose messages can be brought by them: those that move, but All Mail.
-pub fn bringing<'a>(labelled: &'a Labelled, records: &'a [MailboxRecord]) -> Vec<&'a MailboxRecord> {
+/// The mailboxes that move, in the order in which a message is theirs: All Mail last.
+pub fn in_order<'a>(labelled: &Labelled, records: &'a [MailboxRecord]) -> Vec<&'a MailboxRecord> {
     let moves = |record: &&MailboxRecord| matches!(record.decision, Decision::Move(_));
-    let mut records: Vec<_> = records.iter().filter(moves).filter(|r| !labelled.is_rest(r)).collect();
-    records.sort_by_key(|record| rank(record));
+    let mut records: Vec<_> = records.iter().filter(moves).collect();
+    records.sort_by_key(|record| (labelled.is_rest(record), rank(record)));
     records
 }
 

@@ -7,7 +7,7 @@ use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
 use crate::journal::{Journal, MailboxId, Side};
-use crate::labels::{Bringers, Labelled, bringing};
+use crate::labels::{Bringers, Labelled, in_order};
 use crate::transfer::copy::list_only;
 use crate::transfer::job::{Job, Pages, Sessions};
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ async fn bringers<S: Source, T: Target, J: Journal>(
 ) -> Result<Bringers, Error> {
     let records = ctx.journal.mailboxes().await?;
     let mut known = BTreeMap::new();
-    for record in bringing(labelled, &records) {
+    for record in in_order(labelled, &records) {
         let mut pages = Pages::new(ctx, record.id, &[]);
         while let Some(page) = pages.next().await? {
             Bringers::take_in(&mut known, &page);

@@ -10,6 +10,7 @@ use mailhaul_engine::journal::{Item, Journal, State};
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::LabelledMail;
 use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Profile, Sandbox, Trigger};
+use mailhaul_testkit::corpus::Random;
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -344,6 +345,89 @@ async fn all_mail_waits_for_a_mailbox_that_cannot_be_listed_and_moves_by_itself_
     world.selection = Selection::default();
     moved(&world).await;
     assert_eq!(by_number(&world).await.there, 9);
+}
+
+/// The mailboxes that letters are put under by chance, in the order of `--labels first`, and where they arrive.
+const PLACES: [(&str, &str); 5] = [
+    ("INBOX", "INBOX"),
+    ("[Gmail]/Sent Mail", "Sent"),
+    ("Alpha", "Alpha"),
+    ("Beta/Gamma", "Beta/Gamma"),
+    ("Work", "Work"),
+];
+const LETTERS: i64 = 20;
+
+/// Where the letters are to be, by the labels that each was ever seen with and those that it has now; said apart from the
+/// engine, which knows only listings.
+fn places_of(seen: &BTreeMap<i64, BTreeSet<usize>>, labels: Labels) -> BTreeMap<String, Vec<i64>> {
+    let mut shelves = BTreeMap::<String, Vec<i64>>::new();
+    for (letter, places) in seen {
+        let most = if labels == Labels::First { 1 } else { PLACES.len() };
+        let names: Vec<&str> = places.iter().take(most).map(|place| PLACES[*place].1).collect();
+        let names = if names.is_empty() { vec!["Archive"] } else { names };
+        names.into_iter().for_each(|name| shelves.entry(name.into()).or_default().push(*letter));
+    }
+    shelves
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_any_account_every_letter_arrives_in_each_of_its_places_or_in_the_first() {
+    let seeds = std::env::var("MAILHAUL_LABEL_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    for seed in 0..seeds {
+        let mut random = Random::new(seed);
+        let hidden: Vec<usize> = (2..PLACES.len()).filter(|_| random.chance(20)).collect();
+        let labels = if random.chance(50) { Labels::First } else { Labels::Copies };
+        let profile =
+            Profile { hidden: hidden.iter().map(|i| PLACES[*i].0.to_owned()).collect(), ..Profile::gmail() };
+        let mut world = World::between(profile, Profile::default());
+        (world.labels, world.connections) = (labels, random.pick(&[1, 2, 4]));
+        let mut seen = BTreeMap::<i64, BTreeSet<usize>>::new();
+        for n in 0..LETTERS {
+            let under: Vec<usize> = (0..PLACES.len()).filter(|_| random.chance(25)).collect();
+            under.iter().for_each(|place| deliver(&world.source, PLACES[*place].0, &[n]));
+            if under.is_empty() {
+                deliver(&world.source, ALL, &[n]);
+            }
+            seen.insert(n, under.into_iter().filter(|place| !hidden.contains(place)).collect());
+        }
+        moved(&world).await;
+        assert_eq!(shelves(&world.target), places_of(&seen, labels), "seed {seed}, {labels:?}, {hidden:?}");
+        // Labels are put on and taken off meanwhile. What is stored once stays where it is.
+        for n in 0..LETTERS {
+            let place = usize::try_from(random.below(PLACES.len() as u64)).unwrap();
+            let at = uid(&world.source, ALL, n);
+            let label = if place == 0 {
+                "\\Inbox"
+            } else if place == 1 {
+                "\\Sent"
+            } else {
+                PLACES[place].0
+            };
+            let add = random.chance(50);
+            world.source.label(USER, ALL, at, label, add);
+            let counts = add && !hidden.contains(&place) && labels == Labels::Copies;
+            let places = seen.get_mut(&n).unwrap();
+            if counts && places.is_empty() {
+                // It is in Archive, and stays there.
+                places.insert(usize::MAX);
+            }
+            if counts {
+                places.insert(place);
+            }
+        }
+        moved(&world).await;
+        let mut there = shelves(&world.target);
+        if labels == Labels::Copies {
+            let archived: Vec<i64> =
+                seen.iter().filter(|(_, places)| places.contains(&usize::MAX)).map(|(n, _)| *n).collect();
+            seen.values_mut().for_each(|places| _ = places.remove(&usize::MAX));
+            there.entry("Archive".into()).or_default().retain(|n| !archived.contains(n));
+            there.retain(|_, letters| !letters.is_empty());
+        }
+        assert_eq!(there, places_of(&seen, labels), "seed {seed}, {labels:?}, {hidden:?}, after changes");
+        let mail = by_number(&world).await;
+        assert_eq!((mail.messages, mail.there), (20, 20), "seed {seed}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
