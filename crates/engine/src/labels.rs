@@ -53,6 +53,8 @@ pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
 pub struct Labelled {
     /// All Mail, if it moves.
     rest: Option<Rest>,
+    /// Mailboxes that move and that the survey could not open, by their names on the wire.
+    troubled: HashSet<bytes::Bytes>,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,15 @@ impl Labelled {
             shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
             utf8: source.abilities.utf8_names,
         });
-        Some(Self { rest })
+        let troubled = plan.steps.iter().filter(|step| step.trouble.is_some());
+        let troubled = troubled.map(|step| step.record.source.wire.clone()).collect();
+        Some(Self { rest, troubled })
+    }
+
+    /// True for a mailbox whose messages must be known before All Mail's turn comes: not for one that was not to be opened before
+    /// anything was sent. It may never be, and its mail is in All Mail.
+    pub fn must_be_listed(&self, record: &MailboxRecord) -> bool {
+        !self.is_rest(record) && !self.troubled.contains(&record.source.wire)
     }
 
     /// True for All Mail, of which only what no other mailbox brings is copied.

@@ -131,6 +131,8 @@ pub struct Profile {
     pub gmail: Option<&'static str>,
     /// Mailboxes that IMAP does not show, as with Gmail's labels without “Show in IMAP”.
     pub hidden: Vec<String>,
+    /// Mailboxes that are listed and not opened, as Gmail was seen to do until they are created once more.
+    pub unopened: Vec<String>,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
     /// Every login is refused with these words.
@@ -188,6 +190,7 @@ impl Default for Profile {
             replaces: false,
             gmail: None,
             hidden: Vec::new(),
+            unopened: Vec::new(),
             size_adds: 0,
             refuse_logins: None,
             connections_max: None,

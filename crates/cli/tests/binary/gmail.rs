@@ -47,6 +47,23 @@ async fn labels_are_copied_or_told_once_as_asked_and_the_second_run_sends_nothin
             "{numbers}"
         );
         pair.run("verify", &["--reread-source"]).await.expect(0);
+        // The manifest has the numbers: which further labels a message had can be told, and counted again, without the journal.
+        let manifest = std::fs::read_to_string(pair.report().join("manifest.ndjson")).unwrap();
+        let lines = manifest.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let numbered =
+            lines.map(|line| (line["source"]["message_number"].to_string(), line["state"].to_string()));
+        let mut by_number = std::collections::BTreeMap::<String, Vec<String>>::new();
+        numbered.for_each(|(number, state)| by_number.entry(number).or_default().push(state));
+        let of_first: Vec<usize> = by_number.values().map(Vec::len).collect();
+        assert_eq!(
+            of_first,
+            [3, 2, 1],
+            "in the Inbox, under a label and in All Mail; two; one: {by_number:?}"
+        );
+        let certificate = pair.report().join("certificate.json");
+        std::fs::remove_dir_all(pair.journal().parent().unwrap()).unwrap();
+        let ran = crate::verifying::verify_from(&pair, certificate.to_str().unwrap(), &[]).await.expect(0);
+        ran.says("Each message once, whatever its labels: 3 messages");
     }
 }
 

@@ -68,7 +68,7 @@ async fn unlisted<S: Source, T: Target, J: Journal>(
     labelled: &Labelled,
     moving: &[Job],
 ) -> Result<Option<String>, Error> {
-    for job in moving.iter().filter(|job| !labelled.is_rest(&job.record)) {
+    for job in moving.iter().filter(|job| labelled.must_be_listed(&job.record)) {
         let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
         if seen.is_none_or(|(run, _)| run != ctx.run) {
             return Ok(Some(job.record.source.text.clone()));

@@ -117,7 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// A mailbox as STATUS and SELECT show it.
     fn looked_at(&self, user: &str, name: &str) -> Option<MailboxSnapshot> {
         let mut m = self.sandbox.with(user, |a| a.mailbox(name).cloned()).flatten()?;
-        if !self.profile().shows(&m.name) {
+        let profile = self.profile();
+        if !profile.shows(&m.name) || profile.unopened.contains(&m.name) {
             return None;
         }
         let asked = Asked { mailbox: &m.name, uids: &[] };
