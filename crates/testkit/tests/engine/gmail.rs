@@ -2,7 +2,7 @@
 //! shown here is what the engine does with what is public of Gmail; Gmail itself was not asked.
 
 use crate::late::{DATE, message};
-use crate::wire::{USER, World, octets};
+use crate::wire::{PASSWORD, USER, World, octets};
 use bytes::Bytes;
 use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::{Error, Question};
@@ -10,8 +10,12 @@ use mailhaul_engine::journal::{Item, Journal, State};
 use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::LabelledMail;
 use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Profile, Sandbox, Trigger};
+use mailhaul_testkit::account::Account;
+use mailhaul_testkit::checker::{PathMap, assert_same};
 use mailhaul_testkit::corpus::Random;
+use mailhaul_testkit::image::{AccountImage, MailboxPath};
 use mailhaul_testkit::stopper::{Death, Stopper};
+use mailhaul_testkit::wire::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -445,6 +449,46 @@ async fn in_any_account_every_letter_arrives_in_each_of_its_places_or_in_the_fir
         let mail = by_number(&world).await;
         assert_eq!((mail.messages, mail.there), (20, 20), "seed {seed}");
     }
+}
+
+/// An account as the testkit's own client reads it over the wire.
+async fn image(server: &Sandbox) -> AccountImage {
+    let listening = server.listen_loopback().await.unwrap();
+    let endpoint = Endpoint::clear(listening.address);
+    let account = Account { endpoint, user: USER.into(), password: PASSWORD.into() };
+    tokio::task::spawn_blocking(move || account.image().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checker_that_shares_no_code_with_the_engine_finds_mail_flags_and_dates_where_they_belong() {
+    let world = World::between(Profile::gmail(), Profile::default());
+    let mut random = Random::new(7);
+    for n in 0..200 {
+        let flags = random.pick(&["", "\\Seen", "\\Flagged \\Seen", "\\Answered \\Seen"]);
+        let date = format!("{:02}-Mar-20{:02} 10:11:12 +0100", random.between(1, 28), random.between(10, 25));
+        let mut places: Vec<&str> =
+            PLACES.iter().map(|(name, _)| *name).filter(|_| random.chance(25)).collect();
+        places.extend(places.is_empty().then_some(ALL));
+        for place in places {
+            world.source.create(USER, place, None, false);
+            world.source.deliver(USER, place, letter(n), flags, &date).unwrap();
+        }
+    }
+    assert_eq!(world.migrate().await.left, []);
+    let mut expected = image(&world.source).await;
+    let path = |name: &str| MailboxPath::from(name);
+    expected.mailboxes.retain(|m| ![path("[Gmail]/Starred"), path("[Gmail]/Important")].contains(&m.path));
+    let labelled = expected.mailboxes.iter().filter(|m| m.path != path(ALL)).flat_map(|m| &m.messages);
+    let labelled: BTreeSet<_> = labelled.map(|m| m.content.sha256).collect();
+    let all = expected.mailbox_mut(&path(ALL)).unwrap();
+    assert_eq!(all.messages.len(), 200);
+    all.messages.retain(|m| !labelled.contains(&m.content.sha256));
+    assert!((10..190).contains(&all.messages.len()), "{} are archived", all.messages.len());
+    let map = [("All Mail", "Archive"), ("Sent Mail", "Sent"), ("Spam", "Junk")].into_iter().fold(
+        PathMap::same().with("[Gmail]/Drafts", "Drafts").with("[Gmail]/Trash", "Trash"),
+        |map, (name, target)| map.with(path(&format!("[Gmail]/{name}")), target),
+    );
+    assert_same(&expected, &image(&world.target).await, &map, &[]);
 }
 
 #[tokio::test(start_paused = true)]
