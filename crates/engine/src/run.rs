@@ -219,7 +219,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         days::remember(ctx).await?;
         let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
         let servers = servers(&sessions);
-        let (messages, octets) = (plan.totals.messages, plan.totals.octets);
+        // With what All Mail shows once more: only when it is listed nothing is left to do.
+        let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
+        let octets = plan.totals.octets;
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         days::forecast(ctx, octets).await?;

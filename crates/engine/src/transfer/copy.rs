@@ -92,13 +92,15 @@ async fn tell_listed<S: Source, T: Target, J: Journal>(
     job: &Job,
     listing: &Listing,
 ) -> Result<(), Error> {
-    let to_copy = ctx.journal.counts().await?.into_iter().filter(|c| {
-        c.mailbox == job.record.id && matches!(c.state, State::Listed | State::Committed | State::InDoubt)
-    });
+    let counts = ctx.journal.counts().await?;
+    let items = |wanted: fn(State) -> bool| -> u64 {
+        counts.iter().filter(|c| c.mailbox == job.record.id && wanted(c.state)).map(|c| c.items).sum()
+    };
     ctx.bus.tell(Progress::MailboxListed {
         mailbox: job.record.id.0,
         messages: listing.messages,
-        new: to_copy.map(|c| c.items).sum(),
+        new: items(|state| matches!(state, State::Listed | State::Committed | State::InDoubt)),
+        left_out: items(|state| state == State::Excluded),
         octets: listing.octets,
     });
     Ok(())

@@ -8,6 +8,7 @@ use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::journal::{Item, Journal, State};
 use mailhaul_engine::probe::Probe;
+use mailhaul_engine::progress::Progress;
 use mailhaul_engine::report::LabelledMail;
 use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Profile, Sandbox, Trigger};
 use mailhaul_testkit::account::Account;
@@ -244,6 +245,39 @@ async fn a_second_run_sends_nothing() {
     }
     world.verify().await;
     assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_whole_when_the_last_message_is_proven_and_not_before() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = account(Profile::gmail(), Profile::default());
+        world.labels = labels;
+        for run in 1..=2 {
+            let (mut whole, mut done, mut earlier) = (0, Vec::new(), 0);
+            for event in world.migrate_and_listen().await {
+                let settled = match event {
+                    Progress::Planned { messages, .. } => {
+                        whole = 2 * messages;
+                        continue;
+                    }
+                    Progress::MailboxListed { messages, new, left_out, .. } => {
+                        earlier += messages - new - left_out;
+                        2 * (messages - new)
+                    }
+                    Progress::Stored { messages, .. } | Progress::Verified { messages, .. } => messages,
+                    _ => continue,
+                };
+                done.push(done.last().copied().unwrap_or(0) + settled);
+            }
+            if run == 1 {
+                assert_eq!((whole, earlier), (2 * 16, 0), "{labels:?}");
+                assert_eq!(done.pop(), Some(whole), "{labels:?}");
+                assert!(done.iter().all(|sum| *sum < whole), "{labels:?}: {done:?}");
+            } else {
+                assert!(earlier > 0 && done.iter().all(|sum| *sum <= whole), "{labels:?}: {done:?}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
