@@ -34,23 +34,28 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         let bringers = Arc::new(bringers(ctx, &labelled).await?);
         others.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     }
-    let (mut left, reader) = crew::transfer(ctx, &others, sessions).await?;
     if rest.is_empty() {
-        return Ok((left, reader));
+        return crew::transfer(ctx, &others, sessions).await;
     }
-    if let Some(reader) = reader {
-        reader.close().await;
+    let mut left = crew::Left::new();
+    if !others.is_empty() {
+        let (of_others, reader) = crew::transfer(ctx, &others, std::mem::take(&mut sessions)).await?;
+        left = of_others;
+        if let Some(reader) = reader {
+            reader.close().await;
+        }
     }
     if let Some(unlisted) = unlisted(ctx, &labelled, moving).await? {
         let held: Vec<(MailboxId, String)> =
             rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
         note_left(ctx, &held).await?;
         left.extend(held);
+        sessions.close().await;
         return Ok((left, None));
     }
     let bringers = Arc::new(bringers(ctx, &labelled).await?);
     rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
-    let (more, reader) = crew::transfer(ctx, &rest, Sessions::default()).await?;
+    let (more, reader) = crew::transfer(ctx, &rest, sessions).await?;
     left.extend(more);
     Ok((left, reader))
 }
