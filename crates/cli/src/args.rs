@@ -158,6 +158,9 @@ pub struct CommonArgs {
     /// Everything below this mailbox of the new account
     #[arg(long, value_name = "MAILBOX")]
     pub into: Option<String>,
+    /// What becomes of a message under several labels (Gmail)
+    #[arg(long, value_enum, default_value = "copies")]
+    pub labels: LabelsArg,
     /// Only messages received since this day (YYYY-MM-DD, UTC)
     #[arg(long, value_name = "DATE")]
     pub since: Option<String>,
@@ -226,6 +229,15 @@ pub struct VerifyArgs {
     /// Start from this certificate and the manifest beside it instead of the journal: for anybody who has nothing else
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+}
+
+/// What becomes of a message under several labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// It is stored in the mailbox of each label
+    Copies,
+    /// It is stored once: in Inbox, Sent, Drafts, or its first label by name
+    First,
 }
 
 /// Depth of the proof.

@@ -1,7 +1,7 @@
 //! The verbs: from options to the library and back to words and an exit code.
 
 use crate::account::{self, Account};
-use crate::args::{Command, CommonArgs, JournalArgs, LevelArg, OutputArgs};
+use crate::args::{Command, CommonArgs, JournalArgs, LabelsArg, LevelArg, OutputArgs};
 use crate::demo;
 use crate::env;
 use crate::error::Failure;
@@ -10,7 +10,7 @@ use crate::oauth;
 use crate::output::{Show, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
-use mailhaul_engine::config::{ImapAccount, Level, MappingRules, Selection, Settings, Trust};
+use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
 use mailhaul_engine::error::{EndError, Error};
 use mailhaul_engine::imap_session::Opener;
@@ -87,6 +87,10 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     };
     let map = args.map.iter().map(rule).collect::<Result<_, _>>()?;
     settings.mapping = MappingRules { map, into: args.into.clone() };
+    settings.labels = match args.labels {
+        LabelsArg::Copies => Labels::Copies,
+        LabelsArg::First => Labels::First,
+    };
     settings.existing = match (args.adopt, args.append_anyway) {
         (true, _) => Some(Existing::Adopt),
         (_, true) => Some(Existing::AppendAnyway),

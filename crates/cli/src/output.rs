@@ -23,6 +23,8 @@ pub struct View {
     pub earlier: u64,
     /// Stored at the new server.
     pub stored: u64,
+    /// Left out by a rule.
+    pub left_out: u64,
     /// Read back and found good.
     pub verified: u64,
     /// Exceptions.
@@ -52,7 +54,11 @@ impl View {
                 self.mailboxes.insert(*mailbox, source.clone());
                 return Some(format!("{source} -> {target}"));
             }
-            Progress::MailboxListed { messages, new, .. } => self.earlier += messages.saturating_sub(*new),
+            Progress::MailboxListed { messages, new, left_out, .. } => {
+                let done = messages.saturating_sub(*new);
+                self.left_out += done.min(*left_out);
+                self.earlier += done.saturating_sub(*left_out);
+            }
             Progress::Stored { messages, .. } => self.stored += messages,
             Progress::Verified { messages, .. } => self.verified += messages,
             Progress::Exception { mailbox, key, kind, text } => {
@@ -280,7 +286,8 @@ impl Bars {
         // 100 % is shown only when all is verified: what is stored counts half.
         let whole = (2 * view.messages).max(1);
         self.total.set_length(whole);
-        self.total.set_position((2 * view.earlier + view.stored + view.verified).min(whole));
+        let settled = view.earlier + view.left_out;
+        self.total.set_position((2 * settled + view.stored + view.verified).min(whole));
         self.total.set_message(view.line());
     }
 }
@@ -298,8 +305,13 @@ mod tests {
     #[test]
     fn events_add_up_to_one_line() {
         let mut view = View::default();
-        view.fold(&Progress::Planned { mailboxes: 1, messages: 7, octets: 0 });
-        view.fold(&Progress::MailboxListed { mailbox: 1, messages: 7, new: 5, octets: 0 });
+        view.fold(&Progress::Planned { mailboxes: 1, messages: 8, octets: 0 });
+        view.fold(&Progress::MailboxListed { mailbox: 1, messages: 8, new: 5, left_out: 1, octets: 0 });
+        assert_eq!(
+            (view.earlier, view.left_out),
+            (2, 1),
+            "what a rule leaves out was moved by no earlier run"
+        );
         let (source, target) = ("A".to_owned(), "B".to_owned());
         view.fold(&Progress::MailboxStarted { mailbox: 1, source, target, messages: 7, octets: 0 });
         view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 9 });

@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "binary/finding.rs"]
 mod finding;
+#[path = "binary/gmail.rs"]
+mod gmail;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]

@@ -138,17 +138,23 @@ fn account(report: &Report) -> Condition {
         .filter(|m| m.source.listing.as_ref().is_none_or(|l| l.messages != Some(l.facts.exists)));
     let short = short.count() as u64;
     let unknown: u64 = report.mailboxes.iter().map(|m| m.unknown_at_source).sum();
-    let holds =
-        outcome.mailboxes > 0 && outcome.unlisted_mailboxes + outcome.remainder + unknown + short == 0;
+    let open = outcome.unlisted_mailboxes + outcome.remainder + unknown + short + outcome.unbrought;
+    let holds = outcome.mailboxes > 0 && open == 0;
+    // Where the old account has labels: every message, in however many mailboxes it was listed.
+    let numbers = report.labelled.map(|mail| {
+        let (all, none) = (words::messages(mail.messages), words::count(mail.unbrought));
+        format!("; {all} by their own numbers, {none} of them left by each label to another")
+    });
     Condition {
         id: "S2",
         name: "each source mailbox was listed completely and the sum closes",
         status: met(holds),
         detail: format!(
             "{} not listed in this run, {short} without a complete listing, {unknown} listed messages unknown to the \
-             journal, remainder {}",
+             journal, remainder {}{}",
             words::amount(outcome.unlisted_mailboxes, "mailbox", "mailboxes"),
-            outcome.remainder
+            outcome.remainder,
+            numbers.unwrap_or_default()
         ),
     }
 }

@@ -40,6 +40,16 @@ impl Level {
     }
 }
 
+/// What becomes of a message under several labels (Gmail).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Labels {
+    /// It is stored in the mailbox of each label, as the person sees it there.
+    #[default]
+    Copies,
+    /// It is stored once, in the mailbox of its first label: Inbox, Sent, Drafts, then by name.
+    First,
+}
+
 /// Which source mail takes part. Everything left out is counted under the rule's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -79,6 +89,8 @@ pub struct Settings {
     pub selection: Selection,
     /// Where it goes.
     pub mapping: MappingRules,
+    /// What becomes of a message under several labels.
+    pub labels: Labels,
     /// The answer to mail found in a target mailbox without a baseline; `None` stops and asks.
     pub existing: Option<Existing>,
     /// Try exceptions of earlier runs again.
@@ -106,6 +118,7 @@ impl Settings {
             target_daily: Daily::Known,
             selection: Selection::default(),
             mapping: MappingRules::default(),
+            labels: Labels::default(),
             existing: None,
             retry_exceptions: false,
             repair: false,

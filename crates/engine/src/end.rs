@@ -232,6 +232,8 @@ pub struct Listed {
     pub mod_seq: Option<u64>,
     /// `emailid:…`, `gm-msgid:…` or `x-guid:…`.
     pub lineage: Option<String>,
+    /// X-GM-LABELS, as written.
+    pub labels: Vec<Bytes>,
 }
 
 /// A message wanted from the source.

@@ -7,6 +7,7 @@ use crate::end::{
 };
 use crate::error::EndError;
 use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
+use crate::labels;
 use crate::limits::LISTED_OCTETS_MAX;
 use crate::message::{InternalDate, Key, UidValidity};
 use crate::quirks;
@@ -53,7 +54,7 @@ fn lineage(fetch: &Fetch) -> Option<String> {
     let text = |kind: &str, id: &Bytes| format!("{kind}:{}", String::from_utf8_lossy(id));
     fetch
         .gm_msgid
-        .map(|id| format!("gm-msgid:{id}"))
+        .map(|id| format!("{}{id}", labels::LINEAGE))
         .or_else(|| fetch.email_id.as_ref().map(|id| text("emailid", id)))
         .or_else(|| fetch.x_guid.as_ref().map(|id| text("x-guid", id)))
 }
@@ -72,18 +73,20 @@ fn listed(fetch: &Fetch) -> Option<Listed> {
         internal_date: date(fetch),
         mod_seq: fetch.mod_seq,
         lineage: lineage(fetch),
+        labels: fetch.gm_labels.clone().unwrap_or_default(),
     })
 }
 
 impl ImapSourceSession {
-    fn listing_items(&self) -> &'static str {
+    fn listing_items(&self) -> String {
         let capabilities = self.0.capabilities();
-        match (capabilities.condstore(), capabilities.objectid()) {
-            (true, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ EMAILID)",
-            (true, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
-            (false, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE EMAILID)",
-            (false, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
-        }
+        let further = [
+            (capabilities.condstore(), " MODSEQ"),
+            (capabilities.objectid(), " EMAILID"),
+            (capabilities.gmail(), " X-GM-MSGID X-GM-LABELS"),
+        ];
+        let further: String = further.into_iter().filter(|(has, _)| *has).map(|(_, item)| item).collect();
+        format!("(UID FLAGS INTERNALDATE RFC822.SIZE{further})")
     }
 
     /// Reads messages as header and text, one after the other. Returns those that the server did not answer for.
@@ -190,7 +193,7 @@ impl SourceSession for ImapSourceSession {
         let silence = limits.command.max(limits.silence);
         let examine = self.0.examining(mailbox);
         self.0.send(examine, "EXAMINE", silence, sink.clone());
-        let all = Command::uid_fetch("1:*", self.listing_items());
+        let all = Command::uid_fetch("1:*", &self.listing_items());
         let mut fetch = self.0.send(all, "UID FETCH", silence, sink.clone());
         let (mut opened, mut piece, mut count, mut cut) = (Some(opened), Vec::new(), 0, Cut::new(Key(1)));
         while let Some(item) = items.recv().await {
@@ -216,7 +219,7 @@ impl SourceSession for ImapSourceSession {
                         let _ = out.send(ascending(piece)).await;
                         return Ok(count);
                     };
-                    let rest = Command::uid_fetch(&format!("1:{last}"), self.listing_items());
+                    let rest = Command::uid_fetch(&format!("1:{last}"), &self.listing_items());
                     fetch = self.0.send(rest, "UID FETCH", silence, sink.clone());
                 }
                 Item::Done { id, status, text } => {

@@ -22,6 +22,7 @@ pub mod imap_session;
 pub mod imap_source;
 pub mod imap_target;
 pub mod journal;
+pub mod labels;
 pub mod limits;
 pub mod mapping;
 pub mod memory_end;

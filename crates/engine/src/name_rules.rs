@@ -4,6 +4,7 @@
 //! without need is shown in the plan and can be mapped by hand; a name that is refused half-way cannot.
 
 use crate::end::{Abilities, MailboxInfo};
+use crate::labels::CONTAINERS;
 use crate::names;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -97,7 +98,9 @@ impl NameRules {
         let is = |name: &str| product.contains(name);
         if abilities.gmail || is("gimap") {
             // `[CANNOT] Folder contains excess whitespace`; `^ ' " \` refused [T].
-            return Self { forbidden: "^'\"\\*%".to_owned(), levels_max: 60, ..Self::default() };
+            let forbidden = "^'\"\\*%".to_owned();
+            let reserved = [".", ".."].into_iter().chain(CONTAINERS).map(str::to_owned).collect();
+            return Self { forbidden, reserved, levels_max: 60, ..Self::default() };
         }
         if is_exchange(abilities) {
             // `NO Folder name is reserved`; a space at the end closes the connection [T].

@@ -42,8 +42,8 @@ pub enum Progress {
     Planned { mailboxes: u64, messages: u64, octets: u64 },
     /// Work on a mailbox began.
     MailboxStarted { mailbox: i64, source: String, target: String, messages: u64, octets: u64 },
-    /// The source listing of a mailbox is complete; `new` of its messages are to be copied.
-    MailboxListed { mailbox: i64, messages: u64, new: u64, octets: u64 },
+    /// The source listing of a mailbox is complete; `new` of its messages are to be copied, `left_out` are left out by a rule.
+    MailboxListed { mailbox: i64, messages: u64, new: u64, left_out: u64, octets: u64 },
     /// Messages were stored at the target.
     Stored { mailbox: i64, messages: u64, octets: u64 },
     /// Messages were read back and compared.

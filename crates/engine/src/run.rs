@@ -4,6 +4,7 @@
 mod check;
 mod crew;
 mod days;
+mod labelled;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
+use crate::labels::Labelled;
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
@@ -218,7 +220,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         days::remember(ctx).await?;
         let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
         let servers = servers(&sessions);
-        let (messages, octets) = (plan.totals.messages, plan.totals.octets);
+        // With what All Mail shows once more: only when it is listed nothing is left to do.
+        let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
+        let octets = plan.totals.octets;
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         days::forecast(ctx, octets).await?;
@@ -226,10 +230,14 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
         let moving = in_plan(&jobs(ctx).await?, &plan);
         let all = moving.len();
-        let to_copy = unchanged::to_copy(ctx, moving, &old, &new).await?;
-        let (left, reader) = crew::transfer(ctx, &to_copy, sessions).await?;
+        let to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
+        let copying = to_copy.len();
+        let (left, reader) = match Labelled::of(&survey.source, &plan) {
+            Some(labels) => labelled::transfer(ctx, labels, &moving, to_copy, sessions).await?,
+            None => crew::transfer(ctx, &to_copy, sessions).await?,
+        };
         // What was told before something was sent says nothing of the time after.
-        let new = match to_copy.len() {
+        let new = match copying {
             0 => new,
             some if some < all => unchanged::told_by_target(ctx).await?,
             _ => Told::default(),

@@ -92,8 +92,7 @@ pub enum Passing {
 /// Looks at both sides. The two are asked at the same time.
 ///
 /// # Errors
-/// A failed command; a source that is Gmail; a side that lists nothing at all, which is never taken for "no
-/// mail" (law 7).
+/// A failed command; a side that lists nothing at all, which is never taken for "no mail" (law 7).
 pub async fn survey<S: SourceSession, T: TargetSession>(
     source: &mut S,
     target: &mut T,
@@ -108,7 +107,6 @@ pub async fn survey<S: SourceSession, T: TargetSession>(
 /// A mailbox that the server would not open does not stop the survey: its trouble is kept with it.
 async fn survey_source<S: SourceSession>(session: &mut S, passing: Passing) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
-    refuse_gmail(&abilities)?;
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
@@ -142,19 +140,6 @@ async fn survey_target<T: TargetSession>(session: &mut T, passing: Passing) -> R
     }
     let room = optional(session.room().await)?;
     Ok(SideSurvey::new(abilities, room, listed))
-}
-
-fn refuse_gmail(abilities: &Abilities) -> Result<(), EndError> {
-    if !abilities.gmail {
-        return Ok(());
-    }
-    Err(EndError::Unsupported {
-        server: server_name(abilities),
-        what: "Gmail as the old server is not supported yet. Its labels appear as mailboxes over IMAP: a message \
-               with three labels would be copied four times, once more for “All Mail”"
-            .to_owned(),
-        hint: "a later version moves Gmail accounts message by message; until then nothing is touched".to_owned(),
-    })
 }
 
 /// Every account has an INBOX (RFC 9051, 5.1), so an empty list is a failure of the server, or of the rights of

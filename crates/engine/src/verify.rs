@@ -6,6 +6,7 @@ mod ghosts;
 mod hold;
 mod moved;
 mod presence;
+mod replaced;
 mod weigh;
 
 pub use presence::presence;

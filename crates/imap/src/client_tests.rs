@@ -142,6 +142,63 @@ fn unknown_items_are_kept_and_do_not_cost_the_known_ones() {
 }
 
 #[test]
+fn labels_of_gmail_are_read_in_each_form_that_it_writes_them() {
+    let labels = |octets: &[u8]| fetched(octets).gm_labels.unwrap();
+    // QUIRK: Gmail writes `[Mailbox]` as an atom, which it is not (MailKit#51), and system labels with and without quotes.
+    let read = labels(
+        b"1 FETCH (X-GM-LABELS (\\Inbox \"\\\\Sent\" Important \"Muy Importante\" [Mailbox] Entw&APw-rfe \"a\\\"b\" \"\") UID 4)",
+    );
+    let expected: [&[u8]; 8] =
+        [b"\\Inbox", b"\\Sent", b"Important", b"Muy Importante", b"[Mailbox]", b"Entw&APw-rfe", b"a\"b", b""];
+    assert_eq!(read, expected);
+    assert!(labels(b"1 FETCH (X-GM-LABELS () UID 4)").is_empty());
+    let odd = fetched(b"1 FETCH (UID 4 X-GM-LABELS NIL X-GM-MSGID 18446744073709551615)");
+    assert_eq!((odd.gm_labels, odd.gm_msgid, odd.uid.unwrap().get()), (None, Some(u64::MAX), 4));
+}
+
+#[test]
+fn any_labels_come_back_as_they_were_whatever_form_each_is_written_in() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for _ in 0..500 {
+        let (mut line, mut labels) = (b"* 1 FETCH (X-GM-LABELS (".to_vec(), Vec::new());
+        for at in 0..draw(6) {
+            line.extend_from_slice(if at > 0 { b" " } else { b"" });
+            let length = draw(9);
+            let octet = |n: u64| b"ab \\\"()[]&-{}%*\xfc\t\\"[usize::try_from(n).unwrap()];
+            let label: Vec<u8> = (0..length).map(|_| octet(draw(18))).collect();
+            let is_atom = !label.is_empty() && label.iter().all(|b| b"ab\\[]&-".contains(b));
+            match draw(3) {
+                0 => {
+                    line.extend_from_slice(format!("{{{}}}\r\n", label.len()).as_bytes());
+                    line.extend_from_slice(&label);
+                }
+                1 if is_atom => line.extend_from_slice(&label),
+                _ => {
+                    line.push(b'"');
+                    for octet in &label {
+                        if matches!(octet, b'"' | b'\\') {
+                            line.push(b'\\');
+                        }
+                        line.push(*octet);
+                    }
+                    line.push(b'"');
+                }
+            }
+            labels.push(Bytes::from(label));
+        }
+        line.extend_from_slice(b") UID 7)\r\n");
+        let got = events(&mut greeted(), &line);
+        let [Event::Untagged { data: Untagged::Fetch(fetch), .. }] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(fetch.gm_labels.as_deref(), Some(&labels[..]), "{:?}", String::from_utf8_lossy(&line));
+        assert_eq!(fetch.uid.map(|uid| uid.get()), Some(7));
+    }
+}
+
+#[test]
 fn odd_dates_are_kept_as_written_and_nil_is_not_a_date() {
     assert_eq!(fetched(b"1 FETCH (INTERNALDATE NIL)").internal_date, Some(None));
     let date =

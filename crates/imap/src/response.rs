@@ -126,6 +126,8 @@ pub struct Fetch {
     pub email_id: Option<Bytes>,
     /// X-GM-MSGID
     pub gm_msgid: Option<u64>,
+    /// X-GM-LABELS, each unquoted: modified UTF-7, system labels with their backslash (`\\Inbox`)
+    pub gm_labels: Option<Vec<Bytes>>,
     /// X-GUID (Dovecot)
     pub x_guid: Option<Bytes>,
     /// BODY[…], RFC822 or BINARY[…]
@@ -347,6 +349,7 @@ fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: Bytes) -> Option<()> {
         b"MODSEQ" => fetch.mod_seq = crate::cursor::parse_number(c.list()?.first()?),
         b"EMAILID" => fetch.email_id = c.list()?.into_iter().next(),
         b"X-GM-MSGID" => fetch.gm_msgid = Some(c.number()?),
+        b"X-GM-LABELS" if c.peek() == Some(b'(') => fetch.gm_labels = Some(c.list()?),
         b"X-GUID" => fetch.x_guid = c.nstring()?,
         _ if is_body(&upper) => fetch.body = body(c)?,
         _ => {

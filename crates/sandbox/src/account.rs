@@ -1,5 +1,6 @@
 //! Accounts, mailboxes, messages.
 
+use crate::gmail;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -16,6 +17,10 @@ pub struct MessageSnapshot {
     pub internal_date: String,
     /// Its MODSEQ (RFC 7162).
     pub mod_seq: u64,
+    /// X-GM-MSGID; 0 where the account is not Gmail's.
+    pub gm_msgid: u64,
+    /// X-GM-LABELS: what it is labelled with beside the mailbox that shows it.
+    pub gm_labels: Vec<String>,
 }
 
 /// A mailbox, for checkers.
@@ -42,6 +47,8 @@ pub(crate) struct Account {
     pub(crate) password: String,
     pub(crate) mailboxes: BTreeMap<String, MailboxSnapshot>,
     next_validity: u32,
+    /// Mailboxes show what labels are on messages.
+    is_gmail: bool,
 }
 
 /// A message that is to be stored.
@@ -58,10 +65,55 @@ pub(crate) fn canonical(name: &str) -> String {
 }
 
 impl Account {
-    pub(crate) fn new(password: &str) -> Self {
-        let mut account = Self { password: password.into(), mailboxes: BTreeMap::new(), next_validity: 1000 };
+    /// An account with an empty INBOX; as Gmail keeps it below `container`, if there is one.
+    pub(crate) fn new(password: &str, container: Option<&str>) -> Self {
+        let (mailboxes, is_gmail) = (BTreeMap::new(), container.is_some());
+        let mut account = Self { password: password.into(), mailboxes, next_validity: 1000, is_gmail };
         account.create("INBOX", None);
+        if let Some(container) = container {
+            gmail::furnish(&mut account, container);
+        }
         account
+    }
+
+    /// Stores a message; its UID.
+    pub(crate) fn store(&mut self, name: &str, message: NewMessage) -> Option<u32> {
+        match self.is_gmail {
+            true => gmail::store(self, name, message),
+            false => self.mailbox_mut(name).map(|m| m.store(message)),
+        }
+    }
+
+    /// Removes messages from a mailbox.
+    pub(crate) fn remove(&mut self, name: &str, uids: &[u32]) {
+        if self.is_gmail {
+            gmail::remove(self, name, uids);
+        } else if let Some(mailbox) = self.mailbox_mut(name) {
+            mailbox.messages.retain(|m| !uids.contains(&m.uid));
+            mailbox.touch(|_| false);
+        }
+    }
+
+    /// The flags of these messages were changed.
+    pub(crate) fn flagged(&mut self, name: &str, uids: &[u32]) {
+        if let Some(mailbox) = self.mailbox_mut(name) {
+            mailbox.touch(|m| uids.contains(&m.uid));
+        }
+        if self.is_gmail {
+            gmail::spread(self, name, uids);
+        }
+    }
+
+    /// Sets or takes labels; nothing where there are none.
+    pub(crate) fn label(&mut self, name: &str, uids: &[u32], labels: &[String], add: bool) {
+        if self.is_gmail {
+            gmail::label(self, name, uids, labels, add);
+        }
+    }
+
+    /// A mailbox as a client sees it.
+    pub(crate) fn view(&self, name: &str) -> Option<MailboxSnapshot> {
+        if self.is_gmail { gmail::view(self, name) } else { self.mailbox(name).cloned() }
     }
 
     pub(crate) fn create(&mut self, name: &str, role: Option<String>) -> bool {
@@ -143,7 +195,16 @@ impl MailboxSnapshot {
         let NewMessage { octets, flags, internal_date } = message;
         self.highest_mod_seq += 1;
         let mod_seq = self.highest_mod_seq;
-        self.messages.push(MessageSnapshot { uid, octets, flags, internal_date, mod_seq });
+        let (gm_msgid, gm_labels) = (0, Vec::new());
+        self.messages.push(MessageSnapshot {
+            uid,
+            octets,
+            flags,
+            internal_date,
+            mod_seq,
+            gm_msgid,
+            gm_labels,
+        });
         uid
     }
 

@@ -1,6 +1,7 @@
 //! FETCH and sets.
 
 use crate::account::{MailboxSnapshot, MessageSnapshot};
+use crate::gmail;
 use crate::reader::Word;
 use bytes::Bytes;
 
@@ -67,6 +68,13 @@ pub(crate) fn response(
             "UID" => out.extend(format!("UID {}", message.uid).bytes()),
             "FLAGS" => out.extend(format!("FLAGS ({})", message.flags.join(" ")).bytes()),
             "INTERNALDATE" => out.extend(format!("INTERNALDATE \"{}\"", message.internal_date).bytes()),
+            "X-GM-MSGID" | "X-GM-THRID" if message.gm_msgid > 0 => {
+                out.extend(format!("{item} {}", message.gm_msgid).bytes())
+            }
+            "X-GM-LABELS" if message.gm_msgid > 0 => {
+                let labels: Vec<String> = message.gm_labels.iter().map(|l| gmail::written(l)).collect();
+                out.extend(format!("X-GM-LABELS ({})", labels.join(" ")).bytes());
+            }
             "MODSEQ" => out.extend(format!("MODSEQ ({})", message.mod_seq).bytes()),
             "RFC822.SIZE" => {
                 let size = message.octets.len() as u64 + shape.size_adds;

@@ -8,6 +8,7 @@ mod account;
 pub mod demo;
 mod fault;
 mod fetch;
+mod gmail;
 mod ledger;
 mod profile;
 mod reader;

@@ -131,6 +131,15 @@ pub struct Profile {
     pub merges: bool,
     /// What is kept of a message as it is handed over, with its UID, as servers that add headers do.
     pub rewrites: Option<fn(u32, &[u8]) -> Vec<u8>>,
+    /// An equal message in the same mailbox takes the place of the one that is there, under another UID, as Gmail was seen to do.
+    pub replaces: bool,
+    /// Every message is there once and mailboxes show labels, as with Gmail; the container of the system's mailboxes
+    /// (`[Gmail]`, `[Google Mail]`).
+    pub gmail: Option<&'static str>,
+    /// Mailboxes that IMAP does not show, as with Gmail's labels without “Show in IMAP”.
+    pub hidden: Vec<String>,
+    /// Mailboxes that are listed and not opened, as Gmail was seen to do until they are created once more.
+    pub unopened: Vec<String>,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
     /// Every login is refused with these words.
@@ -188,6 +197,10 @@ impl Default for Profile {
             refuse_nul: false,
             merges: false,
             rewrites: None,
+            replaces: false,
+            gmail: None,
+            hidden: Vec::new(),
+            unopened: Vec::new(),
             size_adds: 0,
             refuse_logins: None,
             connections_max: None,
@@ -222,6 +235,29 @@ impl Profile {
         self.rights.iter().find(|(name, _)| *name == mailbox || *name == "*").map(|(_, letters)| *letters)
     }
 
+    /// Gmail, as far as it is public (docs/gmail.md).
+    pub fn gmail() -> Self {
+        Self {
+            literal_plus: false,
+            multiappend: false,
+            status_size: false,
+            greeting: "Gimap ready for requests from 192.0.2.1 k2if6111336rvb.0".to_owned(),
+            extra_capabilities: ["UNSELECT", "IDLE", "XLIST", "CHILDREN", "X-GM-EXT-1"]
+                .map(str::to_owned)
+                .to_vec(),
+            refuse_in_names: "^'\"\\*%",
+            append_limit: Some(35_651_584),
+            merges: true,
+            gmail: Some("[Gmail]"),
+            ..Self::default()
+        }
+    }
+
+    /// True for a mailbox that IMAP shows.
+    pub(crate) fn shows(&self, mailbox: &str) -> bool {
+        !self.hidden.iter().any(|hidden| hidden == mailbox)
+    }
+
     /// The capability line.
     pub(crate) fn capabilities(&self) -> String {
         let mut all = vec!["IMAP4rev1".to_owned()];
@@ -231,7 +267,8 @@ impl Profile {
             (self.literal_plus, "LITERAL+"),
             (self.multiappend, "MULTIAPPEND"),
             (self.uidplus, "UIDPLUS"),
-            (self.special_use, "SPECIAL-USE CREATE-SPECIAL-USE"),
+            (self.special_use, "SPECIAL-USE"),
+            (self.special_use && self.gmail.is_none(), "CREATE-SPECIAL-USE"),
             (self.namespace, "NAMESPACE"),
             (self.status_size, "STATUS=SIZE"),
             (self.quota, "QUOTA"),

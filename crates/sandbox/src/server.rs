@@ -27,7 +27,9 @@ impl Sandbox {
 
     /// Adds an account with an empty INBOX.
     pub fn add_user(&self, name: &str, password: &str) {
-        self.world().accounts.insert(name.into(), Account::new(password));
+        let mut world = self.world();
+        let account = Account::new(password, world.profile.gmail);
+        world.accounts.insert(name.into(), account);
     }
 
     /// Creates a mailbox.
@@ -54,6 +56,11 @@ impl Sandbox {
         self.world().store(user, mailbox, message, Who::Other)
     }
 
+    /// Puts a label on a message, or (`add` false) takes it away, as a person would in the browser. Gmail alone has any.
+    pub fn label(&self, user: &str, mailbox: &str, uid: u32, label: &str, add: bool) {
+        self.with(user, |a| a.label(mailbox, &[uid], &[label.to_owned()], add));
+    }
+
     /// Removes a message as another client would.
     pub fn expunge(&self, user: &str, mailbox: &str, uid: u32) {
         self.world().remove(user, mailbox, &[uid], Who::Other);
@@ -75,12 +82,12 @@ impl Sandbox {
     }
 
     /// Sets the flags of a message as another client would.
-    pub fn set_flags(&self, user: &str, mailbox: &str, uid: u32, flags: &str) {
+    pub fn set_flags(&self, user: &str, name: &str, uid: u32, flags: &str) {
         self.with(user, |a| {
-            let Some(mailbox) = a.mailbox_mut(mailbox) else { return };
+            let Some(mailbox) = a.mailbox_mut(name) else { return };
             let flags: Vec<String> = flags.split(' ').filter(|f| !f.is_empty()).map(str::to_owned).collect();
             mailbox.messages.iter_mut().filter(|m| m.uid == uid).for_each(|m| m.flags.clone_from(&flags));
-            mailbox.touch(|m| m.uid == uid);
+            a.flagged(name, &[uid]);
         });
     }
 
@@ -138,7 +145,8 @@ impl Sandbox {
 
     /// Everything an account holds.
     pub fn snapshot(&self, user: &str) -> Vec<MailboxSnapshot> {
-        self.with(user, |a| a.mailboxes.values().cloned().collect()).unwrap_or_default()
+        let seen = |a: &mut Account| a.mailboxes.keys().filter_map(|name| a.view(name)).collect();
+        self.with(user, seen).unwrap_or_default()
     }
 
     /// The connections that a user has now.
@@ -256,7 +264,8 @@ impl Sandbox {
         let mut world = self.world();
         let is_admin = world.admins.contains_key(authenticated);
         if is_admin && world.profile.creates_accounts && !world.accounts.contains_key(user) {
-            world.accounts.insert(user.into(), Account::new(""));
+            let account = Account::new("", world.profile.gmail);
+            world.accounts.insert(user.into(), account);
         }
         (is_admin || authenticated == user) && world.accounts.contains_key(user)
     }

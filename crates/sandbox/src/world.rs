@@ -138,7 +138,7 @@ impl World {
 
     fn store_as(&mut self, user: &str, name: &str, kept: NewMessage, sent: Bytes, who: Who) -> Option<u32> {
         let octets = kept.octets.clone();
-        let uid = self.mailbox(user, name)?.store(kept);
+        let uid = self.accounts.get_mut(user)?.store(name, kept)?;
         self.note(user, name, uid, who, What::Stored { sent, kept: octets });
         Some(uid)
     }
@@ -147,16 +147,11 @@ impl World {
         for uid in uids {
             self.note(user, name, *uid, who, What::Removed);
         }
-        if let Some(mailbox) = self.mailbox(user, name) {
-            mailbox.messages.retain(|m| !uids.contains(&m.uid));
-            mailbox.touch(|_| false);
-        }
+        self.account(user, |a| a.remove(name, uids));
     }
 
     pub(crate) fn flagged(&mut self, user: &str, name: &str, uids: &[u32]) {
-        if let Some(mailbox) = self.mailbox(user, name) {
-            mailbox.touch(|m| uids.contains(&m.uid));
-        }
+        self.account(user, |a| a.flagged(name, uids));
         for uid in uids {
             self.note(user, name, *uid, Who::Client, What::Flagged);
         }
@@ -187,9 +182,12 @@ impl World {
 
     fn append_one(&mut self, user: &str, name: &str, message: &Taken, faults: &[Fault]) -> Option<u32> {
         let Taken { sent, kept } = message.clone();
-        if self.profile.merges {
+        if self.profile.merges || self.profile.replaces {
             let same = self.mailbox(user, name)?.messages.iter().find(|m| m.octets == kept.octets);
-            if let Some(uid) = same.map(|m| m.uid) {
+            let same = same.map(|m| m.uid);
+            if let Some(uid) = same.filter(|_| self.profile.replaces) {
+                self.remove(user, name, &[uid], Who::Client);
+            } else if let Some(uid) = same {
                 self.note(user, name, uid, Who::Client, What::Merged { sent });
                 return Some(uid);
             }

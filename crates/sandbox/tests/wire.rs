@@ -257,3 +257,101 @@ async fn what_is_no_command_is_bad_and_the_connection_goes_on() {
     assert!(talk.ask("NOOP").await.contains("OK"));
     assert!(talk.ask("LOGOUT").await.starts_with("* BYE"));
 }
+
+/// Gmail as it is played (docs/gmail.md), by its octets.
+fn gmail(change: impl FnOnce(&mut Profile)) -> Sandbox {
+    let mut profile = Profile { literal_plus: true, ..Profile::gmail() };
+    change(&mut profile);
+    let server = server(profile);
+    server.create(USER, "Work", None, false);
+    server.deliver(USER, "INBOX", "Subject: one\r\n\r\n1\r\n", "\\Seen", DATE);
+    server.deliver(USER, "[Gmail]/All Mail", "Subject: two\r\n\r\n2\r\n", "", DATE);
+    server
+}
+
+/// The number after an item of a FETCH.
+fn after<'a>(said: &'a str, item: &str) -> &'a str {
+    said.split_once(item).unwrap().1.trim_start().split([' ', ')']).next().unwrap()
+}
+
+#[tokio::test]
+async fn a_message_of_gmail_is_one_under_each_of_its_labels() {
+    let server = gmail(|_| {});
+    let mut talk = Talk::logged_in(&server).await;
+    let items = "(UID X-GM-MSGID X-GM-THRID X-GM-LABELS FLAGS)";
+    talk.ask("SELECT INBOX").await;
+    assert!(talk.ask("UID STORE 1 +X-GM-LABELS (Work \\Starred \"Two Words\")").await.contains("OK"));
+    let inbox = talk.ask(&format!("UID FETCH 1:* {items}")).await;
+    let number = after(&inbox, "X-GM-MSGID").to_owned();
+    assert!(number.parse::<u64>().unwrap() > 1 << 53, "{inbox}");
+    // The label of the mailbox that is open is left out.
+    assert!(inbox.contains("X-GM-LABELS (\"Two Words\" Work \"\\\\Starred\")"), "{inbox}");
+    talk.ask("SELECT Work").await;
+    let work = talk.ask(&format!("UID FETCH 1:* {items}")).await;
+    assert_eq!(after(&work, "X-GM-MSGID"), number);
+    assert!(work.contains("\"\\\\Inbox\""), "{work}");
+    // A flag is the message's, wherever it is set.
+    talk.ask("UID STORE 1 +FLAGS (\\Answered)").await;
+    talk.ask("SELECT \"[Gmail]/All Mail\"").await;
+    let all = talk.ask(&format!("UID FETCH 1:* {items}")).await;
+    assert!(all.contains("* 1 FETCH") && all.contains("* 2 FETCH") && all.contains("\\Answered"), "{all}");
+    // An expunge takes the label, and only that.
+    talk.ask("SELECT Work").await;
+    talk.ask("UID STORE 1 +FLAGS (\\Deleted)").await;
+    talk.ask("UID EXPUNGE 1").await;
+    assert!(talk.ask("STATUS Work (MESSAGES)").await.contains("MESSAGES 0"));
+    assert!(talk.ask("STATUS INBOX (MESSAGES)").await.contains("MESSAGES 1"));
+    assert!(talk.ask("STATUS \"[Gmail]/All Mail\" (MESSAGES)").await.contains("MESSAGES 2"));
+    talk.ask("SELECT \"[Gmail]/All Mail\"").await;
+    talk.ask("UID STORE 1:* +FLAGS (\\Deleted)").await;
+    talk.ask("UID EXPUNGE 1:*").await;
+    assert!(
+        talk.ask("STATUS \"[Gmail]/All Mail\" (MESSAGES)").await.contains("MESSAGES 2"),
+        "not from there"
+    );
+}
+
+#[tokio::test]
+async fn gmail_keeps_an_equal_message_once_and_takes_it_out_of_the_trash() {
+    let server = gmail(|p| p.multiappend = false);
+    let mut talk = Talk::logged_in(&server).await;
+    let appended = |mailbox: &str| {
+        let octets = "Subject: two\r\n\r\n2\r\n";
+        format!("APPEND {mailbox} (\\Seen) \"01-Jan-2001 00:00:00 +0000\" {{{}+}}\r\n{octets}", octets.len())
+    };
+    for (mailbox, all) in [("Work", 2), ("\"[Gmail]/Trash\"", 1), ("Work", 2), ("Work", 2)] {
+        assert!(talk.ask(&appended(mailbox)).await.contains("APPENDUID"), "{mailbox}");
+        let status = talk.ask("STATUS \"[Gmail]/All Mail\" (MESSAGES)").await;
+        assert!(status.contains(&format!("MESSAGES {all}")), "{mailbox}: {status}");
+    }
+    assert!(talk.ask("STATUS \"[Gmail]/Trash\" (MESSAGES)").await.contains("MESSAGES 0"));
+    talk.ask("EXAMINE Work").await;
+    let kept = talk.ask("FETCH 1:* (FLAGS INTERNALDATE)").await;
+    assert!(
+        kept.contains(DATE) && !kept.contains("Seen") && !kept.contains("* 2"),
+        "the first one's: {kept}"
+    );
+}
+
+#[tokio::test]
+async fn gmail_hides_what_is_not_shown_and_keeps_its_own_names_to_itself() {
+    let server = gmail(|p| p.hidden.push("Work".into()));
+    let mut talk = Talk::logged_in(&server).await;
+    let list = talk.ask("LIST \"\" \"*\"").await;
+    assert!(
+        list.contains("(\\HasChildren \\Noselect) \"/\" \"[Gmail]\"") && list.contains("\\All"),
+        "{list}"
+    );
+    assert!(!list.contains("Work"), "{list}");
+    for command in ["EXAMINE Work", "STATUS Work (MESSAGES)"] {
+        assert!(talk.ask(command).await.contains("NO [NONEXISTENT]"), "{command}");
+    }
+    for name in ["\"[Gmail]/Mine\"", "\"[Google Mail]\"", "\"a  b\"", "\"a/ b\"", "\"x^y\""] {
+        assert!(talk.ask(&format!("CREATE {name}")).await.contains("NO [CANNOT]"), "{name}");
+    }
+    let plain = self::server(Profile::default());
+    plain.deliver(USER, "INBOX", "x\r\n", "", DATE);
+    let mut talk = Talk::logged_in(&plain).await;
+    talk.ask("EXAMINE INBOX").await;
+    assert!(talk.ask("FETCH 1 (X-GM-MSGID)").await.contains("BAD"), "no other server has numbers");
+}

@@ -20,6 +20,8 @@ mod faults;
 #[cfg(unix)]
 #[path = "engine/fire.rs"]
 mod fire;
+#[path = "engine/gmail.rs"]
+mod gmail;
 #[path = "engine/hands.rs"]
 mod hands;
 #[path = "engine/interrupt.rs"]

@@ -49,7 +49,11 @@ pub struct Pair {
 
 impl Pair {
     pub async fn new(target: Profile) -> Self {
-        let (old, new) = (Sandbox::new(Profile::default()), Sandbox::new(target));
+        Self::between(Profile::default(), target).await
+    }
+
+    pub async fn between(source: Profile, target: Profile) -> Self {
+        let (old, new) = (Sandbox::new(source), Sandbox::new(target));
         old.add_user(USER, FROM_PASSWORD);
         new.add_user(USER, TO_PASSWORD);
         let (from, to) = (old.listen_loopback().await.unwrap(), new.listen_loopback().await.unwrap());

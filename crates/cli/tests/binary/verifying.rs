@@ -15,7 +15,7 @@ async fn moved() -> (Pair, String) {
 }
 
 /// `verify --certificate` without anything the first run left, but the certificate and its manifest.
-async fn verify_from(pair: &Pair, certificate: &str, options: &[&str]) -> crate::accounts::Ran {
+pub async fn verify_from(pair: &Pair, certificate: &str, options: &[&str]) -> crate::accounts::Ran {
     let elsewhere = tempfile::tempdir().unwrap();
     let url = |at: &mailhaul_sandbox::Listening| format!("imap+insecure://{USER}@{}", at.address);
     let mut command = crate::accounts::program(&["verify", "--certificate", certificate]);

@@ -8,6 +8,7 @@ use crate::journal::{
     Baseline, BatchEnd, Change, EpochFacts, EpochId, Existing, Form, Intent, ItemId, Journal, Ladder,
     ListedItem, MailboxId, MailboxRecord, Origin, Place, ReadBack, Reason, Sent, Side, State,
 };
+use crate::labels::LINEAGE;
 use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key, UidValidity};
 use std::collections::BTreeMap;
 
@@ -253,7 +254,7 @@ fn listed(entry: &Entry, line: &Line) -> ListedItem {
         flags: flags(&line.source.flags),
         internal_date: date(line.source.internaldate.as_ref()),
         mod_seq: None,
-        lineage: None,
+        lineage: line.source.message_number.as_ref().map(|number| format!("{LINEAGE}{number}")),
         excluded: (entry.state == State::Excluded).then(rule),
     }
 }

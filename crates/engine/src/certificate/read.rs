@@ -127,6 +127,8 @@ pub(super) struct SourcePart {
     pub(super) internaldate: Option<String>,
     pub(super) size: u64,
     pub(super) flags: Vec<String>,
+    #[serde(default)]
+    pub(super) message_number: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -97,7 +97,7 @@ impl State {
             Committed => &[Stored, Merged, Refused, InDoubt, Listed],
             InDoubt => &[InDoubt, Stored, Listed],
             Stored => &[Stored, Verified, Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed],
-            Verified => &[Verified, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed],
+            Verified => &[Verified, Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect, Listed],
             AlreadyThere => &[AlreadyThere, Exception, GoneAtTarget, MovedAtTarget, Suspect],
             Merged => &[Merged, Exception, GoneAtTarget, MovedAtTarget, Suspect],
             Excluded => &[Listed],

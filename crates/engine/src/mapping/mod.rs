@@ -15,6 +15,7 @@ mod tests;
 use crate::config::{MappingRules, Selection};
 use crate::end::{MailboxInfo, Role};
 use crate::journal::{Decision, MailboxRecord, Name};
+use crate::labels;
 use crate::names;
 use crate::survey::{SideSurvey, Survey};
 use bytes::Bytes;
@@ -150,9 +151,13 @@ pub(crate) fn key(name: &Name) -> Bytes {
     names::key(&name.wire, name.delimiter)
 }
 
-/// The decoded path of a listed mailbox below its personal namespace.
+/// The decoded path of a listed mailbox below its personal namespace. Gmail's own mailboxes, which lie below a container
+/// that no other server has, are at the top, those with a role under the name of it.
 fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
     let abilities = &side.abilities;
+    if let Some(role) = labels::role(side, info).filter(|r| abilities.gmail && CARRIED_ROLES.contains(r)) {
+        return vec![role.capitalised()];
+    }
     let space = abilities
         .personal
         .iter()
@@ -162,10 +167,15 @@ fn components(side: &SideSurvey, info: &MailboxInfo) -> Vec<String> {
         Some(prefix) => (&info.wire[prefix.wire.len()..], prefix.delimiter.or(info.delimiter)),
         None => (&info.wire[..], info.delimiter),
     };
-    names::split(rest, delimiter)
+    let mut path: Vec<String> = names::split(rest, delimiter)
         .into_iter()
         .map(|component| names::decode(component, abilities.utf8_names))
-        .collect()
+        .collect();
+    let is_container = |first: &String| labels::CONTAINERS.iter().any(|c| c.eq_ignore_ascii_case(first));
+    if abilities.gmail && path.len() > 1 && path.first().is_some_and(is_container) {
+        path.remove(0);
+    }
+    path
 }
 
 /// True when `wire` lies below `prefix`. INBOX has no case, as a prefix neither.

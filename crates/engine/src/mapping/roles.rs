@@ -3,6 +3,7 @@
 
 use super::{CARRIED_ROLES, components};
 use crate::end::{MailboxInfo, Role, Space};
+use crate::labels;
 use crate::name_rules::folded;
 use crate::names;
 use crate::survey::SideSurvey;
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 /// One row for each name; `#` begins a comment.
 const TABLE: &str = include_str!("../../data/role-names.tsv");
 /// Mailboxes whose children are looked at as if they were at the top.
-const CONTAINERS: [&str; 3] = [names::INBOX, "[Gmail]", "[Google Mail]"];
+const CONTAINERS: [&str; 3] = [names::INBOX, labels::CONTAINERS[0], labels::CONTAINERS[1]];
 
 static BY_NAME: LazyLock<HashMap<String, Role>> = LazyLock::new(|| {
     let row = |line: &str| {
@@ -81,7 +82,7 @@ fn sign(side: &SideSurvey, info: &MailboxInfo) -> Option<(Role, Sign)> {
     if !info.selectable || info.wire.is_empty() || info.space != Space::Personal {
         return None;
     }
-    if let Some(role) = info.role {
+    if let Some(role) = labels::role(side, info) {
         return Some((role, Sign::Attribute));
     }
     let path = components(side, info);

@@ -3,6 +3,7 @@
 use super::components;
 use crate::config::{MappingRules, Selection};
 use crate::end::{MailboxInfo, Role, Space};
+use crate::labels::all_mail;
 use crate::name_rules::{folded, is_exchange};
 use crate::names;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
@@ -116,6 +117,10 @@ fn is_view(side: &SideSurvey, info: &MailboxInfo) -> bool {
     let says_so = |info: &MailboxInfo| matches!(info.role, Some(Role::All | Role::Flagged | Role::Important));
     if !says_so(info) {
         return false;
+    }
+    // At Gmail what others bring is told apart message by message (`labels`), and All Mail has what they leave.
+    if let Some(all) = all_mail(side) {
+        return info.wire != all.wire;
     }
     let moves = |mailbox: &&SurveyedMailbox| {
         mailbox.info.space == Space::Personal && mailbox.info.selectable && !says_so(&mailbox.info)

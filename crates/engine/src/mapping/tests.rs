@@ -168,6 +168,67 @@ fn a_view_is_left_out_unless_a_person_names_it() {
     assert_eq!((fate(&mapping, "Alles"), fate(&mapping, "Wichtig")), ("-mailbox".into(), "Wichtig".into()));
 }
 
+fn gmail() -> Side {
+    let mut side = Side::new("", Some('/')).holds(3, 1).mailbox("Work").holds(2, 1);
+    for (name, role) in [
+        ("Alle Nachrichten", Role::All),
+        ("Markiert", Role::Flagged),
+        ("Wichtig", Role::Important),
+        ("Gesendet", Role::Sent),
+        ("Papierkorb", Role::Trash),
+    ] {
+        side = side.mailbox(&format!("[Gmail]/{name}")).role(role).holds(9, 1);
+    }
+    side = side.mailbox("[Gmail]/Chats").holds(1, 1);
+    side.abilities.gmail = true;
+    side
+}
+
+#[test]
+fn all_mail_of_gmail_goes_to_the_archive_and_its_other_views_nowhere() {
+    let plain_one = Side::new("", Some('/'));
+    let archive = plain_one.clone().mailbox("Ablage").role(Role::Archive);
+    for (target, expected) in [(&plain_one, "Archive"), (&archive, "Ablage")] {
+        let mapping = plain(&gmail(), target);
+        for (name, expected) in [
+            ("[Gmail]/Alle Nachrichten", expected),
+            ("[Gmail]/Markiert", "-view"),
+            ("[Gmail]/Wichtig", "-view"),
+            ("[Gmail]/Gesendet", "Sent"),
+            ("[Gmail]/Papierkorb", "Trash"),
+            ("[Gmail]/Chats", "Chats"),
+            ("Work", "Work"),
+        ] {
+            assert_eq!(fate(&mapping, name), expected);
+        }
+    }
+    let mut hidden = gmail();
+    hidden.listed.retain(|info| info.role != Some(Role::All));
+    let mapping = plain(&hidden, &plain_one);
+    assert_eq!(fate(&mapping, "[Gmail]/Wichtig"), "-view", "it holds no more than all others");
+}
+
+#[test]
+fn an_archive_goes_to_all_mail_of_gmail_and_nothing_below_its_own_names() {
+    let source = Side::new("", Some('/'))
+        .mailbox("Archive")
+        .mailbox("Archive/2019")
+        .mailbox("Sent")
+        .mailbox("Sent/Alt");
+    let source = source.mailbox("[Gmail]/Alt").mailbox("Alle");
+    let mapping = plain(&source, &gmail());
+    for (name, expected) in [
+        ("Archive", "[Gmail]/Alle Nachrichten"),
+        ("Archive/2019", "Archive/2019"),
+        ("Sent", "[Gmail]/Gesendet"),
+        ("Sent/Alt", "Sent/Alt"),
+        ("[Gmail]/Alt", "[Gmail]_/Alt"),
+        ("Alle", "Alle"),
+    ] {
+        assert_eq!(fate(&mapping, name), expected);
+    }
+}
+
 #[test]
 fn folders_of_exchange_that_hold_no_mail_are_left_out_on_exchange_alone() {
     let mut source =

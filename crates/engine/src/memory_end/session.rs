@@ -226,6 +226,7 @@ impl SourceSession for MemorySession {
             internal_date: m.internal_date.clone(),
             mod_seq: None,
             lineage: None,
+            labels: Vec::new(),
         };
         let all: Vec<Listed> = mailbox.messages.iter().map(listed).collect();
         let count = all.len() as u64;

@@ -158,6 +158,9 @@ fn note(step: &MailboxStep) -> String {
     if let Some(holds) = step.holds.filter(|_| step.holds_unknown_mail()) {
         words.push(format!("holds {}", grouped(holds.messages)));
     }
+    if step.is_rest {
+        words.push("the rest".to_owned());
+    }
     if step.trouble.is_some() {
         words.push("not opened".to_owned());
     }

@@ -31,6 +31,7 @@ struct StepView<'a> {
     target_octets: Option<u64>,
     baseline_needed: bool,
     trouble: Option<&'a str>,
+    only_the_rest: bool,
 }
 
 #[derive(Serialize)]
@@ -114,6 +115,7 @@ impl<'a> StepView<'a> {
             target_octets: step.holds.and_then(|holds| holds.octets),
             baseline_needed: step.baseline_needed,
             trouble: step.trouble.as_deref(),
+            only_the_rest: step.is_rest,
         }
     }
 }

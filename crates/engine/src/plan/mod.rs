@@ -15,6 +15,7 @@ use crate::config::{MappingRules, Settings};
 use crate::end::{Role, Space};
 use crate::error::Question;
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
+use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
@@ -26,6 +27,8 @@ pub(crate) use display::{amount, size};
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
 
+/// What Gmail offers as “limit IMAP folders to contain no more than this many messages”.
+const GMAIL_LIMITS: [u64; 4] = [1000, 2000, 5000, 10_000];
 /// Names written out in one remark.
 const NAMES_SHOWN_MAX: usize = 5;
 
@@ -81,6 +84,8 @@ pub struct MailboxStep {
     pub baseline_needed: bool,
     /// Why the source would not open it, in its words. It is tried again.
     pub trouble: Option<String>,
+    /// Only what no other mailbox brings is copied of it ([`labels`](crate::labels)).
+    pub is_rest: bool,
 }
 
 /// What a target mailbox holds, as STATUS or LIST tells.
@@ -205,13 +210,22 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
                     target,
                     known,
                 ));
+                if let Some(step) = plan.steps.last_mut() {
+                    step.is_rest = all_mail(&survey.source).is_some_and(|all| all.wire == mailbox.info.wire);
+                }
             }
         }
     }
     plan.totals = totals(&plan.steps);
     plan.room = room(&plan.steps, &survey.target, known);
     plan.will_not_move = will_not_move(&plan.refused, &others);
-    plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
+    // Whatever a label shows comes from All Mail, if nothing else brings it.
+    if !plan.steps.iter().any(|step| step.is_rest) {
+        plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
+    }
+    if settings.selection.only.is_empty() {
+        plan.will_not_move.extend(hidden_mail(&survey.source));
+    }
     plan.remarks.extend(remarks(&plan, survey));
     plan.questions = questions(&plan, settings);
     if known.mailboxes.is_empty() && !settings.accept_will_not_move {
@@ -259,6 +273,7 @@ fn step(
             .map(|counts| Holdings { messages: counts.messages, octets: counts.octets }),
         baseline_needed,
         trouble: mailbox.trouble.clone(),
+        is_rest: false,
         record,
     }
 }
@@ -266,8 +281,12 @@ fn step(
 /// The sums that [`Plan::totals`] must show.
 fn totals(steps: &[MailboxStep]) -> Totals {
     let mut totals = Totals::default();
-    for MailboxStep { record, .. } in steps {
+    for MailboxStep { record, is_rest, .. } in steps {
         totals.mailboxes += 1;
+        if *is_rest {
+            totals.uncounted_mailboxes += 1;
+            continue;
+        }
         match record.messages {
             Some(messages) => totals.messages = totals.messages.saturating_add(messages),
             None => totals.uncounted_mailboxes += 1,
@@ -283,7 +302,7 @@ fn totals(steps: &[MailboxStep]) -> Totals {
 fn room(steps: &[MailboxStep], target: &SideSurvey, known: &Known) -> RoomCheck {
     let (free_octets, free_messages) = target.free();
     let mut room = RoomCheck { free_octets, free_messages, ..RoomCheck::default() };
-    for MailboxStep { record, .. } in steps {
+    for MailboxStep { record, .. } in steps.iter().filter(|step| !step.is_rest) {
         let (messages, octets) = known.copied.get(&record.id).copied().unwrap_or_default();
         let left = |there: Option<u64>, copied: u64| there.unwrap_or(0).saturating_sub(copied);
         room.needed_messages = room.needed_messages.saturating_add(left(record.messages, messages));
@@ -337,6 +356,17 @@ fn left_for_what_they_are(excluded: &[LeftOut]) -> Vec<WillNotMove> {
         .collect()
 }
 
+/// Mail of Gmail's that IMAP does not show.
+fn hidden_mail(source: &SideSurvey) -> Option<WillNotMove> {
+    let is_hidden = source.abilities.gmail && all_mail(source).is_none();
+    is_hidden.then(|| WillNotMove {
+        what: "mail that is archived without a label, and mail under labels that Gmail does not show over IMAP".to_owned(),
+        count: None,
+        reason: "“All Mail” is hidden: in Gmail’s settings, under Labels, tick “Show in IMAP” for All Mail, then look again"
+            .to_owned(),
+    })
+}
+
 fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
     let mut questions = Vec::new();
     let holding: Vec<(String, u64)> = plan
@@ -378,7 +408,13 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     for step in &plan.steps {
         let role = step.record.role.as_deref().and_then(Role::parse);
-        if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
+        if step.is_rest {
+            remarks.push(format!(
+                "of “{}” only what lies in no other mailbox is copied, to “{}”: how much that is shows when all are listed",
+                names::printable(&step.record.source.text),
+                names::printable(&step.target.text),
+            ));
+        } else if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
             remarks.push(format!(
                 "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other, \
                  --exclude leaves it out",
@@ -387,6 +423,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             ));
         }
     }
+    remarks.extend(plan.steps.iter().filter_map(|step| perhaps_cut(step, &survey.source)));
     for record in &plan.vanished {
         remarks.push(format!(
             "“{}” was moved before and the old server no longer lists it",
@@ -415,6 +452,17 @@ pub(crate) fn limits_remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         remarks.push(short_of_room(&plan.room));
     }
     remarks
+}
+
+/// A mailbox of Gmail's that holds just as much as a limit that a person can set there.
+fn perhaps_cut(step: &MailboxStep, source: &SideSurvey) -> Option<String> {
+    let messages = step.record.messages.filter(|n| source.abilities.gmail && GMAIL_LIMITS.contains(n))?;
+    Some(format!(
+        "“{}” shows exactly {}: see in Gmail’s settings, under Forwarding and POP/IMAP, that the number of messages in \
+         folders is not limited",
+        names::printable(&step.record.source.text),
+        display::amount(messages, "message", "messages"),
+    ))
 }
 
 /// Subscriptions to names that no mail can be in.

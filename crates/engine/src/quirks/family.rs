@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub settle_min: Option<Duration>,
     /// `\Deleted` given with a message removes it at once: it is stored without.
     pub deleted_removes: bool,
+    /// Of equal messages in a mailbox it keeps one.
+    pub keeps_one_of_equals: bool,
 }
 
 /// One way to recognise a server; any one suffices.

@@ -1,6 +1,7 @@
 //! The one walk over the journal.
 
 use super::differences::Differs;
+use super::labelled::Numbers;
 use super::mailbox::{Context, MailboxEntry, sides};
 use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
@@ -68,6 +69,7 @@ struct Walker<'a, J> {
     manifest: ManifestWriter,
     exceptions: Excerpt<ExceptionEntry>,
     examples: Excerpt<DifferenceEntry>,
+    numbers: Numbers,
 }
 
 impl<'a, J: Journal> Walker<'a, J> {
@@ -83,7 +85,8 @@ impl<'a, J: Journal> Walker<'a, J> {
         let manifest = ManifestWriter::new(folder)?;
         let (exceptions, examples) = (Excerpt::default(), Excerpt::default());
         let places = places(journal, &mailboxes).await?;
-        Ok(Self { journal, facts, folder, run, runs, notes, places, manifest, exceptions, examples })
+        let numbers = Numbers::default();
+        Ok(Self { journal, facts, folder, run, runs, notes, places, manifest, exceptions, examples, numbers })
     }
 
     async fn run(mut self) -> Result<(Report, Option<NamedTempFile>), Error> {
@@ -118,6 +121,7 @@ impl<'a, J: Journal> Walker<'a, J> {
                 }
                 after = Some(item.id);
                 let (bucket, differs) = walk.item(item);
+                self.numbers.add(item, &bucket, walk.source.shows(item.id.epoch, item.id.key));
                 let source = &walk.source.epochs;
                 lines.push(manifest::line(&record, source, &self.places, item, &differs)?);
                 let uid_validity = source.get(&item.id.epoch).copied();
@@ -181,6 +185,8 @@ impl<'a, J: Journal> Walker<'a, J> {
         let (manifest, file) = self.manifest.finish();
         let mut outcome = outcome(self.facts, &totals, &mailboxes, copies);
         outcome.unlisted_mailboxes += self.notes.new_mailboxes;
+        let labelled = self.numbers.finish();
+        outcome.unbrought = labelled.map_or(0, |mail| mail.unbrought);
         if manifest.lines != totals.listed() {
             outcome.remainder = outcome.remainder.max(manifest.lines.abs_diff(totals.listed()));
         }
@@ -190,6 +196,7 @@ impl<'a, J: Journal> Walker<'a, J> {
             pair: self.journal.pair(),
             outcome,
             totals,
+            labelled,
             exceptions: self.exceptions,
             differences,
             difference_examples: self.examples,
@@ -235,6 +242,7 @@ fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: b
         refused_mailboxes: count(&MailboxEntry::is_refused_with_mail),
         unannounced_differences: sum(&MailboxEntry::unannounced_differences),
         semantic: totals.walked.of(&Bucket::Verified(Grade::Semantic)),
+        unbrought: 0,
     }
 }
 

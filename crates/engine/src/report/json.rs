@@ -3,8 +3,8 @@
 use super::mailbox::{MailboxEntry, SideEntry};
 use super::totals::{Bucket, Tally};
 use super::{
-    DifferenceEntry, Differences, EndFacts, ExceptionEntry, Excerpt, LadderCounts, MANIFEST, NoteEntry,
-    Report, Times, words,
+    DifferenceEntry, Differences, EndFacts, ExceptionEntry, Excerpt, LabelledMail, LadderCounts, MANIFEST,
+    NoteEntry, Report, Times, words,
 };
 use crate::error::Error;
 use crate::identity::Grade;
@@ -27,6 +27,8 @@ struct ReportJson<'a> {
     safe_to_close: &'static str,
     level: &'static str,
     totals: TotalsJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_message_number: Option<LabelledMail>,
     mailboxes: Vec<MailboxJson<'a>>,
     exceptions: &'a [ExceptionEntry],
     exceptions_more: u64,
@@ -312,6 +314,7 @@ pub(super) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         safe_to_close: "not_assessed",
         level: report.facts.level.as_str(),
         totals: TotalsJson::new(report),
+        by_message_number: report.labelled,
         mailboxes: report.mailboxes.iter().map(MailboxJson::new).collect(),
         exceptions,
         exceptions_more,

@@ -153,7 +153,7 @@ impl SideView {
     }
 
     /// Whether the latest listing shows this UID; `None` when it cannot tell.
-    fn shows(&self, epoch: EpochId, key: Key) -> Option<bool> {
+    pub(super) fn shows(&self, epoch: EpochId, key: Key) -> Option<bool> {
         let (listed, uids) = self.uids.as_ref()?;
         (*listed == epoch).then(|| uids.contains(key))
     }

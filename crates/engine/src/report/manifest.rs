@@ -4,6 +4,7 @@ use super::differences::Differs;
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{EpochId, Item, Ladder, MailboxRecord};
+use crate::labels::message_number;
 use crate::message::{Digest, Fingerprint, Flags};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -57,6 +58,9 @@ struct SourcePart<'a> {
     internaldate: Option<String>,
     size: u64,
     flags: Vec<String>,
+    /// X-GM-MSGID: the same wherever the message is shown. Text, since it is more than a number of JSON holds in every reader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_number: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -134,6 +138,7 @@ pub(super) fn line(
             internaldate: item.internal_date.as_ref().map(ToString::to_string),
             size: item.octets,
             flags: words(&item.flags),
+            message_number: message_number(item.lineage.as_deref()).map(|number| number.to_string()),
         },
         octets: sent.map(|s| s.fetched.octets).filter(|octets| *octets != item.octets),
         sha256: sent.map(|s| s.fetched.exact.to_string()),

@@ -9,6 +9,7 @@ mod exceptions;
 mod files;
 mod html;
 pub(crate) mod json;
+mod labelled;
 mod mailbox;
 mod manifest;
 mod summary;
@@ -33,6 +34,7 @@ pub use collect::collect;
 pub use differences::{Differences, Differs, judge};
 pub use exceptions::{EXCEPTIONS_FOLDER, exception_path, save_exception};
 pub(crate) use files::sha256 as sha256_of;
+pub use labelled::LabelledMail;
 pub use mailbox::{MailboxEntry, SideEntry, SideListing};
 pub use manifest::{MANIFEST, ManifestFacts};
 pub use totals::{ABSENT, Bucket, DAMAGED, MailboxTotals, Tally, Totals, UNNAMED};
@@ -208,6 +210,8 @@ pub struct Report {
     pub mailboxes: Vec<MailboxEntry>,
     /// The accounting.
     pub totals: Totals,
+    /// The same by message, where the old account has labels.
+    pub labelled: Option<LabelledMail>,
     /// What decides about verdict and exit code.
     pub outcome: Outcome,
     /// What a person must look at.

@@ -76,10 +76,17 @@ impl Report {
                 "messages are",
                 "attached, untouched, to a cover message: the new server refuses it as it is",
             ),
+            (
+                outcome.unbrought,
+                "message is",
+                "messages are",
+                "left by each label to another one, and came with none: run again",
+            ),
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
         let mut lines: Vec<String> = words::beside(self).into_iter().collect();
+        lines.extend(self.labelled.map(words::by_number));
         lines.extend(
             said.into_iter()
                 .filter(|(n, ..)| *n > 0)

@@ -62,6 +62,8 @@ pub struct Outcome {
     pub unannounced_differences: u64,
     /// Messages that the target wrote otherwise; they say the same.
     pub semantic: u64,
+    /// Messages under labels that each mailbox leaves to another, and none brings.
+    pub unbrought: u64,
 }
 
 impl Outcome {
@@ -82,6 +84,7 @@ impl Outcome {
             refused_mailboxes: 0,
             unannounced_differences: 0,
             semantic: 0,
+            unbrought: 0,
         }
     }
 
@@ -95,7 +98,7 @@ impl Outcome {
             Level::Octets => self.stored,
             Level::Counts | Level::Facts => self.unlisted_targets,
         };
-        let open = [self.pending, self.unlisted_mailboxes, unproven, self.missing_at_target];
+        let open = [self.pending, self.unlisted_mailboxes, unproven, self.missing_at_target, self.unbrought];
         self.mailboxes == 0 || open.iter().any(|n| *n > 0)
     }
 

@@ -3,10 +3,11 @@
 
 use super::differences::Differs;
 use super::totals::{ABSENT, Bucket, DAMAGED, Tally};
-use super::{Report, Verdict};
+use super::{LabelledMail, Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
 use crate::journal::{Decision, Item};
+use crate::labels::ELSEWHERE;
 use crate::mapping::{MAILBOX, NOT_SELECTABLE, OTHER_USERS, SHARED};
 
 /// What IMAP does not show, on every certificate (integrity.md, S8).
@@ -111,6 +112,7 @@ pub(crate) fn rule(name: &str) -> String {
         NOT_SELECTABLE => "a name without mail of its own".into(),
         OTHER_USERS => "the mail of other people".into(),
         SHARED => "shared by many".into(),
+        ELSEWHERE => "shown once more by All Mail or by a label".into(),
         name => match name.strip_prefix("exclude:") {
             Some(glob) => format!("--exclude {}", printable(glob)),
             None => format!("the rule {}", printable(name)),
@@ -273,6 +275,25 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
         parts.push(format!("{} that cannot be carried ({stuck})", amount(refused, "mailbox", "mailboxes")));
     }
     (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
+}
+
+/// The accounting of an account with labels, each message once.
+pub(crate) fn by_number(mail: LabelledMail) -> String {
+    let parts = [
+        (mail.there, "on the new server"),
+        (mail.exceptions, "not moved, each an exception"),
+        (mail.pending, "still to do"),
+        (mail.left_out, "left out by your rules"),
+        (mail.gone, "removed by somebody"),
+        (mail.unbrought, "that no label brought"),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
+    format!(
+        "Each message once, whatever its labels: {} of the old account, {}.",
+        messages(mail.messages),
+        parts.join(", ")
+    )
 }
 
 /// The statement of the certificate: what held, as of when, and no more (integrity.md part 8).

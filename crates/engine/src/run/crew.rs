@@ -25,7 +25,7 @@ const COPYING: &[Side] = &[Side::Source, Side::Target];
 const PROVING: &[Side] = &[Side::Target];
 
 /// Mailboxes that could not be finished, and why.
-type Left = Vec<(MailboxId, String)>;
+pub(super) type Left = Vec<(MailboxId, String)>;
 
 /// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's. What is left over
 /// is the connection that read back: nothing was appended on it (law 9).

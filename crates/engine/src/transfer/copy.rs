@@ -15,8 +15,9 @@ use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
 use crate::journal::{
     Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, MailboxId,
-    MailboxRecord, Origin, Query, Side, Sighting, State,
+    MailboxRecord, Note, Origin, Query, Side, Sighting, State,
 };
+use crate::labels::{HIDDEN_LABEL, Share};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks;
@@ -59,7 +60,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     for _ in 0..SOURCE_EPOCHS_MAX {
         let listed = match listed.take() {
             Some(listed) => listed,
-            None => list_source(ctx, sessions, &job.record).await?,
+            None => list_source(ctx, sessions, &job.record, job.share.as_deref()).await?,
         };
         let listing = match listed {
             Ok(listing) => listing,
@@ -91,13 +92,15 @@ async fn tell_listed<S: Source, T: Target, J: Journal>(
     job: &Job,
     listing: &Listing,
 ) -> Result<(), Error> {
-    let to_copy = ctx.journal.counts().await?.into_iter().filter(|c| {
-        c.mailbox == job.record.id && matches!(c.state, State::Listed | State::Committed | State::InDoubt)
-    });
+    let counts = ctx.journal.counts().await?;
+    let items = |wanted: fn(State) -> bool| -> u64 {
+        counts.iter().filter(|c| c.mailbox == job.record.id && wanted(c.state)).map(|c| c.items).sum()
+    };
     ctx.bus.tell(Progress::MailboxListed {
         mailbox: job.record.id.0,
         messages: listing.messages,
-        new: to_copy.map(|c| c.items).sum(),
+        new: items(|state| matches!(state, State::Listed | State::Committed | State::InDoubt)),
+        left_out: items(|state| state == State::Excluded),
         octets: listing.octets,
     });
     Ok(())
@@ -153,11 +156,13 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
 ) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
-    let record = job.record.clone();
+    let (record, share) = (job.record.clone(), job.share.clone());
     let mut old = Sessions { source: sessions.source.take(), target: None };
     let mut new = Sessions { source: None, target: sessions.target.take() };
-    let (refreshed, listed) =
-        tokio::join!(refresh_target(ctx, &mut new, job), list_source(ctx, &mut old, &record));
+    let (refreshed, listed) = tokio::join!(
+        refresh_target(ctx, &mut new, job),
+        list_source(ctx, &mut old, &record, share.as_deref())
+    );
     *sessions = Sessions { source: old.source, target: new.target };
     if let Err(refusal) = refreshed? {
         return Ok(Err(refusal));
@@ -165,19 +170,30 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     Ok(Ok(listed?))
 }
 
+/// Lists the source into the journal and copies nothing. `Err` inside: the mailbox cannot be listed, and why.
+pub async fn list_only<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    record: &MailboxRecord,
+) -> Result<Result<(), String>, Error> {
+    Ok(list_source(ctx, sessions, record, None).await?.map(|_| ()))
+}
+
 /// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
 async fn list_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     record: &MailboxRecord,
+    share: Option<&Share>,
 ) -> Result<Result<Listing, String>, Error> {
     let mut losses = Losses::new(ctx);
     let mut short = 0;
     loop {
         ctx.probe.pass("list the source").await;
         let session = sessions.source(ctx).await?;
-        match list_once(ctx, session, record).await? {
+        match list_once(ctx, session, record, share).await? {
             Ok((listing, exists)) if listing.messages == exists => {
+                note_hidden(ctx, record, share).await?;
                 return Ok(Ok(listing));
             }
             Ok((listing, exists)) => {
@@ -210,6 +226,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
     record: &MailboxRecord,
+    share: Option<&Share>,
 ) -> Result<Result<(Listing, u64), EndError>, Error> {
     let (opened_tx, opened) = oneshot::channel();
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
@@ -218,10 +235,13 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         let Ok(Opened { facts, .. }) = opened.await else { return Ok(None) };
         let epoch = ctx.journal.open_epoch(record.id, Side::Source, &facts).await?;
         let (mut octets, mut uids, mut others) = (0, Vec::new(), 0);
-        while let Some(piece) = rx.recv().await {
+        let before = share.and_then(|share| share.before(facts.uid_validity));
+        share.inspect(|share| share.begin());
+        while let Some(mut piece) = rx.recv().await {
+            piece.retain(|l| before.is_none_or(|before| l.key < before));
             octets += piece.iter().map(|l| l.octets).sum::<u64>();
             uids.extend(piece.iter().map(|l| l.key));
-            let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, l)).collect();
+            let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, share, l)).collect();
             others += ctx.journal.record_listing(record.id, epoch.id, &listed).await?.others;
         }
         Ok::<_, Error>(Some((facts, epoch, uids, octets, others)))
@@ -232,7 +252,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         Ok(messages) => messages,
         Err(error) => return Ok(Err(error)),
     };
-    let Some((facts, epoch, mut uids, octets, others)) = taken_in else {
+    let Some((mut facts, epoch, mut uids, octets, others)) = taken_in else {
         let (server, doing) = ("the old server".to_owned(), "EXAMINE");
         return Ok(Err(EndError::Protocol {
             server,
@@ -241,18 +261,43 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         }));
     };
     uids.sort_unstable();
+    let exists = facts.exists;
+    // What came later is not of this listing: the next run finds the mailbox changed.
+    if let Some(before) = share.and_then(|share| share.before(facts.uid_validity)) {
+        (facts.exists, facts.uid_next) = (uids.len() as u64, Some(before));
+    }
     // A listing that shows other messages under known UIDs is not what is known of the mailbox.
-    if messages == facts.exists && others == 0 {
+    if messages == exists && others == 0 {
         save_sighting(ctx, record.id, Side::Source, epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { epoch, messages, octets, others }, facts.exists)))
+    Ok(Ok((Listing { epoch, messages, octets, others }, exists)))
 }
 
-fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {
+/// Says which labels do not come with their messages.
+async fn note_hidden<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    record: &MailboxRecord,
+    share: Option<&Share>,
+) -> Result<(), Error> {
+    for (label, messages) in share.map(Share::hidden).unwrap_or_default() {
+        let text = format!(
+            "Gmail does not show the label “{label}” over IMAP: its messages ({messages}) that have no other place come from \
+             “{}”, without it. To carry it, tick “Show in IMAP” in Gmail’s settings, under Labels, before the first run",
+            record.source.text
+        );
+        let (kind, mailbox) = (HIDDEN_LABEL.to_owned(), Some(record.id));
+        ctx.note_once(Note { kind, mailbox, key: None, text }).await?;
+    }
+    Ok(())
+}
+
+fn listed_item<S, T, J>(ctx: &Context<S, T, J>, share: Option<&Share>, listed: Listed) -> ListedItem {
     let too_old = ctx.settings.selection.since.is_some_and(|since| {
         // A message without a readable date is not left out.
         listed.internal_date.as_ref().and_then(|d| d.instant()).is_some_and(|at| at < since)
     });
+    let too_old = too_old.then(|| "since".to_owned());
+    let excluded = too_old.or_else(|| share.and_then(|share| share.leaves_out(&listed)));
     ListedItem {
         key: listed.key,
         octets: listed.octets,
@@ -260,7 +305,7 @@ fn listed_item<S, T, J>(ctx: &Context<S, T, J>, listed: Listed) -> ListedItem {
         internal_date: listed.internal_date,
         mod_seq: listed.mod_seq,
         lineage: listed.lineage,
-        excluded: too_old.then(|| "since".to_owned()),
+        excluded,
     }
 }
 

@@ -7,10 +7,12 @@ use crate::journal::{
     Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
     State,
 };
+use crate::labels::Share;
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use crate::seats::Seat;
+use std::sync::Arc;
 
 /// A mailbox pair whose target is made and has a baseline.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Job {
     pub target_epoch: Epoch,
     /// Every message of the next batch will have this UID or a higher one.
     pub uid_next: Key,
+    /// What decides about its messages, where others may bring them.
+    pub share: Option<Arc<Share>>,
 }
 
 impl Job {
@@ -341,7 +345,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
         let uid_next = Key(1);
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next });
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None });
     }
     Ok(jobs)
 }

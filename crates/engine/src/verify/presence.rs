@@ -2,7 +2,7 @@
 //! of messages that are not in it.
 
 use super::moved::{self, Moved};
-use super::{ghosts, hold};
+use super::{ghosts, hold, replaced};
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Source, Target, UidListing};
@@ -73,6 +73,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
     let moved = moved::find(ctx, sessions, job, &missing).await?;
     conclude_moved(ctx, job, &moved).await?;
     missing.retain(|id| !moved.contains_key(id));
+    replaced::settle(ctx, sessions, job, &mut missing, &listing.keys).await?;
     let question = hold::question(ctx, job, missing.len() as u64, claimed).await?;
     conclude_missing(ctx, job, &missing, question.is_some()).await?;
     ghosts::sweep(ctx, sessions, job, &listing.keys).await?;

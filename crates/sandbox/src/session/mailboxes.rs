@@ -19,10 +19,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if pattern.is_empty() {
             return format!("* LIST (\\Noselect) \"{d}\" \"\"\r\n").into_bytes();
         }
-        let (special, childless) = (self.profile().special_use, self.profile().childless);
+        let profile = self.profile();
+        let (special, childless) = (profile.special_use, profile.childless);
         let lines = self.sandbox.with(user, |account| {
             let listed = account.mailboxes.values().filter(|m| matches(&pattern, &m.name, d));
             let listed = listed.filter(|m| !(subscribed_only || selects) || m.subscribed);
+            let listed = listed.filter(|m| profile.shows(&m.name));
             let line = |m: &MailboxSnapshot| {
                 let mut attributes = Vec::new();
                 attributes.extend(m.role.clone().filter(|_| special));
@@ -40,6 +42,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         });
         let status = status_wanted(words).filter(|_| self.profile().list_status);
         let mut out = String::new();
+        if let Some(container) = profile.gmail.filter(|_| !subscribed_only && !selects) {
+            out += &format!("* {verb} (\\HasChildren \\Noselect) \"{d}\" \"{container}\"\r\n");
+        }
         for (name, line) in lines.unwrap_or_default() {
             out += &line;
             // Beside the entry it is about (RFC 5819, 2).
@@ -64,6 +69,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let refused = name.contains(|c| profile.refuse_in_names.contains(c));
         if !allowed || refused || name.is_empty() || name.split(d).any(str::is_empty) {
             return no("[CANNOT] not with this name");
+        }
+        let reserved = |container: &str| name == container || name.starts_with(&format!("{container}{d}"));
+        if profile.gmail.is_some() && ["[Gmail]", "[Google Mail]"].into_iter().any(reserved) {
+            return no("[CANNOT] Invalid folder name: reserved (Failure)");
+        }
+        if profile.gmail.is_some() && name.split(d).any(|level| level != level.trim() || level.contains("  "))
+        {
+            return no("[CANNOT] Folder contains excess whitespace (Failure)");
         }
         let below = |file: &str| name.strip_prefix(file).is_some_and(|rest| rest.starts_with(d));
         let is_file = |m: &str| match profile.childless {
@@ -104,6 +117,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     /// A mailbox as STATUS and SELECT show it.
     fn looked_at(&self, user: &str, name: &str) -> Option<MailboxSnapshot> {
         let mut m = self.sandbox.with(user, |a| a.mailbox(name).cloned()).flatten()?;
+        let profile = self.profile();
+        if !profile.shows(&m.name) || profile.unopened.contains(&m.name) {
+            return None;
+        }
         let asked = Asked { mailbox: &m.name, uids: &[] };
         if let Some(Fault::UidNextLess(by)) = self.sandbox.strike(Occasion::Facts, &asked) {
             m.uid_next = m.uid_next.saturating_sub(by).max(1);

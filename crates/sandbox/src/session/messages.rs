@@ -23,7 +23,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let Some(selected) = &self.selected else { return Some(bad("no mailbox is open")) };
         let (name, read_only) = (selected.name.clone(), selected.read_only);
         let Some(items) = items.and_then(|w| fetch::items(w, by_uid)) else { return Some(bad("what?")) };
-        let Some(m) = self.sandbox.with(user, |a| a.mailbox(&name).cloned()).flatten() else {
+        let Some(m) = self.sandbox.with(user, |a| a.view(&name)).flatten() else {
             return Some(no("[NONEXISTENT] the mailbox is gone"));
         };
         let Some(mut positions) = fetch::select(&m, set, by_uid) else { return Some(bad("no set")) };
@@ -127,6 +127,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             named.drain(..first);
             format!("[MESSAGELIMIT {limit} {}] done in part", named[0].1)
         });
+        if action.contains("X-GM-LABELS") {
+            let uids: Vec<u32> = named.iter().map(|(_, uid)| *uid).collect();
+            self.sandbox.with(user, |a| a.label(&name, &uids, &flags, !action.starts_with('-')));
+            return ok("Success");
+        }
         let done = self.sandbox.with(user, |account| {
             let mailbox = account.mailbox_mut(&name)?;
             let (mut uids, mut modified) = (Vec::new(), Vec::new());

@@ -202,6 +202,9 @@ fn done_for(family: &Family) -> Vec<String> {
             seconds(least)
         ));
     }
+    if does.keeps_one_of_equals {
+        done.push("a message whose place an equal one of ours took is told as merged, not as missing".into());
+    }
     if does.deleted_removes {
         done.push("messages marked as deleted are stored without that mark, and the report says so".into());
     }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use mailhaul_engine::config::{
-    Credentials, Daily, Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Rate, Security, Settings,
-    Trust,
+    Credentials, Daily, Endpoint, FixedPassword, ImapAccount, Labels, Level, LoginOptions, Rate, Security,
+    Selection, Settings, Trust,
 };
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
@@ -48,6 +48,12 @@ pub struct World {
     pub compress: bool,
     /// T8 of the ladder, also for what earlier runs gave up.
     pub repair: bool,
+    /// What becomes of a message under several labels.
+    pub labels: Labels,
+    /// Which mail.
+    pub selection: Selection,
+    /// The will-not-move list is accepted.
+    pub accepts: bool,
     /// The way to the target, where it is no plain pipe.
     pub target_dialer: Option<Dialer>,
     /// What the target takes, where it is not the password.
@@ -61,7 +67,12 @@ pub type Held = Vec<(String, Bytes, Vec<String>, String)>;
 impl World {
     /// Two empty accounts; how the target behaves.
     pub fn new(target: Profile) -> Self {
-        let (source, target) = (Sandbox::new(Profile::default()), Sandbox::new(target));
+        Self::between(Profile::default(), target)
+    }
+
+    /// Two empty accounts; how each server behaves.
+    pub fn between(source: Profile, target: Profile) -> Self {
+        let (source, target) = (Sandbox::new(source), Sandbox::new(target));
         source.add_user(USER, PASSWORD);
         target.add_user(USER, PASSWORD);
         let limits = Limits { batch_messages_max: 3, group_messages_max: 3, ..Limits::default() };
@@ -76,6 +87,9 @@ impl World {
             without: Vec::new(),
             compress: false,
             repair: false,
+            labels: Labels::Copies,
+            selection: Selection::default(),
+            accepts: false,
             target_dialer: None,
             credentials: None,
             folder: tempfile::tempdir().unwrap(),
@@ -93,6 +107,8 @@ impl World {
         (settings.source_daily, settings.target_daily) = self.daily;
         settings.limits = self.limits.clone();
         (settings.repair, settings.retry_exceptions) = (self.repair, self.repair);
+        (settings.labels, settings.selection) = (self.labels, self.selection.clone());
+        settings.accept_will_not_move = self.accepts;
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);
         (source.compress, target.compress) = (self.compress, self.compress);

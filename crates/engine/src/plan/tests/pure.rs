@@ -178,6 +178,35 @@ fn uncounted_mailboxes_make_the_totals_a_lower_bound() {
 }
 
 #[test]
+fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about() {
+    let mut source = Side::new("", Some('/')).holds(7, 70).mailbox("Work").holds(1000, 10);
+    source = source.mailbox("[Gmail]/Starred").role(Role::Flagged).holds(3, 30);
+    source = source.mailbox("[Gmail]/All Mail").role(Role::All).holds(5000, 50);
+    source.abilities.gmail = true;
+    let made = planned(&source, &Side::new("", Some('/')), &Known::default(), &settings());
+    assert_eq!((made.totals.messages, made.totals.uncounted_mailboxes), (1007, 1), "nothing counts twice");
+    assert_eq!(made.room.needed_messages, 1007);
+    assert_eq!(made.will_not_move, [], "what is starred lies elsewhere as well");
+    assert_eq!(made.questions, []);
+    let text = made.to_string();
+    assert!(text.contains("the rest") && text.contains("at least 1,007 messages"), "{text}");
+    assert!(
+        made.remarks.iter().any(|r| r.contains("only what lies in no other mailbox is copied, to “Archive”"))
+    );
+    let cut: Vec<&String> = made.remarks.iter().filter(|r| r.contains("shows exactly")).collect();
+    assert!(cut.len() == 2 && cut[0].contains("1,000 messages"), "{cut:?}");
+    source.listed.retain(|info| info.role != Some(Role::All));
+    let made = planned(&source, &Side::new("", Some('/')), &Known::default(), &settings());
+    let hidden: Vec<String> = made.will_not_move.iter().map(ToString::to_string).collect();
+    assert!(
+        hidden.iter().any(|h| h.contains("archived without a label") && h.contains("not counted")),
+        "{hidden:?}"
+    );
+    assert!(hidden.iter().any(|h| h.contains("Starred") && h.contains("3 messages")), "{hidden:?}");
+    assert_eq!(made.questions.len(), 1, "{:?}", made.questions);
+}
+
+#[test]
 fn a_target_without_room_is_told_so_in_words() {
     let plan = planned(&german(), &new_account(), &Known::default(), &settings());
     assert!(plan.room.is_short());

@@ -42,16 +42,6 @@ fn settings() -> Settings {
 }
 
 #[tokio::test]
-async fn a_source_that_is_gmail_is_refused_before_anything_is_asked() {
-    let mut source = FakeEnd::new(slash());
-    source.side.abilities.gmail = true;
-    let error = survey(&mut source, &mut FakeEnd::new(slash()), Passing::Fails).await.unwrap_err();
-    assert!(matches!(&error, Error::Source(EndError::Unsupported { .. })), "{error}");
-    assert!(error.to_string().contains("labels"));
-    assert!(source.log.is_empty());
-}
-
-#[tokio::test]
 async fn an_empty_list_is_a_failure_and_not_an_empty_account() {
     let mut empty = slash();
     empty.listed.clear();

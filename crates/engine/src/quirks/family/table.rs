@@ -19,6 +19,7 @@ const UNKNOWN: Behaviour = Behaviour {
     up_per_day: None,
     settle_min: None,
     deleted_removes: false,
+    keeps_one_of_equals: false,
 };
 const HOSTED: Behaviour = Behaviour { settle_min: REPLICAS, ..UNKNOWN };
 /// Exchange ends a connection at the tenth BAD, and gives a user 16 connections.
@@ -51,31 +52,35 @@ pub const FAMILIES: &[Family] = &[
             down_per_day: Some(2500 * MB),
             up_per_day: Some(500 * MB),
             deleted_removes: true,
+            keeps_one_of_equals: true,
             ..HOSTED
         },
         known: Known::Simulated,
         exact: "octets, as far as threads tell",
         changes: &[
-            "equal messages are one: the second is merged with the first, and keeps its date",
-            "a mailbox is a label: a message under three labels is listed three times",
+            "equal messages of a mailbox are one: the second is merged with the first and takes its date, or takes its place",
+            "a mailbox is a label: a message in three mailboxes is one with three labels; an archive is All Mail",
             "\\Deleted removes a message from its label at once: it is not sent",
         ],
         limits: &[
             "35,651,584 octets a message (APPENDLIMIT)",
             "2500 MB down and 500 MB up a day, over IMAP; beyond, up to 24 hours of refusals",
             "15 connections",
-            "names without blanks at the ends or two in a row, without ^",
+            "names without blanks at the ends or two in a row, without ^, and none below [Gmail]",
         ],
         before: &[
             "switch IMAP on, and make an app password (two-step verification)",
             "in Settings, Labels: show all labels in IMAP, All Mail too",
             "in Settings, Forwarding and POP/IMAP: do not limit the number of messages in folders",
         ],
-        evidence: "Google's help pages (bandwidth limits, IMAP extensions); imapsync FAQ.Gmail, #61; rgladwell/imap-upload#22",
+        evidence: "Google's pages (bandwidth limits, IMAP extensions); imapsync FAQ.Gmail, #61; rgladwell/imap-upload#22; \
+                   WildDuck's wiki; dlech/gmailbuttons#10; MailKit#51",
         tests: &[
             "what_may_pass_in_a_day_is_kept_to_and_waited_for_visibly",
             "the_limit_that_a_family_is_known_for_holds_where_none_is_announced",
             "where_deleted_removes_a_message_it_is_stored_without_and_said",
+            "every_message_of_gmail_arrives_where_the_person_sees_it_and_archived_mail_in_archive",
+            "where_an_equal_message_takes_the_place_of_the_first_the_first_is_merged_and_not_lost",
         ],
     },
     Family {

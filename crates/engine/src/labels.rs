@@ -1,0 +1,400 @@
+//! Mail under labels. At Gmail (X-GM-EXT-1) every message lies once in All Mail and is shown again by the mailbox of each
+//! label. Which mailbox brings a message is decided here, by its X-GM-MSGID, which is the same wherever it is shown.
+//!
+//! What no other mailbox brings comes from All Mail, whatever the reason: it was archived without a label, or IMAP hides the
+//! label. Only a message that was *seen* in another mailbox counts as brought by it (law 7): one without a number, or in a
+//! mailbox that was not listed, is copied rather than left.
+
+use crate::end::{Listed, MailboxInfo, Role, Space};
+use crate::journal::{Decision, Item, MailboxId, MailboxRecord, State};
+use crate::message::{Key, UidValidity};
+use crate::names;
+use crate::plan::Plan;
+use crate::survey::SideSurvey;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The rule that leaves out a message because another mailbox brings it.
+pub const ELSEWHERE: &str = "in-another-mailbox";
+/// Kind of the note about labels whose mailboxes IMAP does not show.
+pub const HIDDEN_LABEL: &str = "hidden_label";
+/// What a lineage begins with that is an X-GM-MSGID.
+pub const LINEAGE: &str = "gm-msgid:";
+
+/// What Gmail's own mailboxes lie below.
+pub const CONTAINERS: [&str; 2] = ["[Gmail]", "[Google Mail]"];
+
+/// The number of a message in its account (X-GM-MSGID), if that is its lineage.
+pub fn message_number(lineage: Option<&str>) -> Option<u64> {
+    lineage?.strip_prefix(LINEAGE)?.parse().ok()
+}
+
+/// All Mail, where IMAP shows it: the mailbox of every message that is neither spam nor trash.
+pub fn all_mail(side: &SideSurvey) -> Option<&MailboxInfo> {
+    let is_it = |info: &&MailboxInfo| {
+        side.abilities.gmail
+            && info.role == Some(Role::All)
+            && info.selectable
+            && info.space == Space::Personal
+    };
+    side.mailboxes.iter().map(|mailbox| &mailbox.info).find(is_it)
+}
+
+/// The role that a mailbox plays. What is in All Mail alone is what other servers keep in `\Archive`.
+pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
+    match info.role {
+        Some(Role::All) if side.abilities.gmail => Some(Role::Archive),
+        role => role,
+    }
+}
+
+/// The labels of the source, as far as the mailboxes say.
+#[derive(Debug)]
+pub struct Labelled {
+    /// All Mail, if it moves.
+    rest: Option<Rest>,
+    /// Mailboxes that move and that the survey could not open, by their names on the wire.
+    troubled: HashSet<bytes::Bytes>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    wire: bytes::Bytes,
+    /// Messages from this UID on came after the survey: this run does not know where else they lie.
+    before: Option<(UidValidity, Key)>,
+    /// Labels that a person's rule leaves out, and the rule.
+    left_out: HashMap<String, String>,
+    /// Labels whose mailboxes IMAP shows.
+    shown: HashSet<String>,
+    /// Names on the wire are UTF-8.
+    utf8: bool,
+}
+
+impl Labelled {
+    /// What the survey and the plan say; `None` where mail has no labels.
+    pub fn of(source: &SideSurvey, plan: &Plan) -> Option<Self> {
+        if !source.abilities.gmail {
+            return None;
+        }
+        let all = all_mail(source)
+            .filter(|all| plan.steps.iter().any(|step| step.is_rest && step.record.source.wire == all.wire));
+        let label_of =
+            |wire: &[u8]| source.mailboxes.iter().find(|m| m.info.wire == wire).and_then(|m| label(&m.info));
+        let left_out = plan.excluded.iter().filter(|left| left.rule.starts_with("exclude:"));
+        let rest = all.map(|all| Rest {
+            wire: all.wire.clone(),
+            before: all.counts.and_then(|counts| Some((counts.uid_validity?, counts.uid_next?))),
+            left_out: left_out
+                .filter_map(|left| Some((label_of(&left.record.source.wire)?, left.rule.clone())))
+                .collect(),
+            shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
+            utf8: source.abilities.utf8_names,
+        });
+        let troubled = plan.steps.iter().filter(|step| step.trouble.is_some());
+        let troubled = troubled.map(|step| step.record.source.wire.clone()).collect();
+        Some(Self { rest, troubled })
+    }
+
+    /// True for a mailbox whose messages must be known before All Mail's turn comes: not for one that was not to be opened before
+    /// anything was sent. It may never be, and its mail is in All Mail.
+    pub fn must_be_listed(&self, record: &MailboxRecord) -> bool {
+        !self.is_rest(record) && !self.troubled.contains(&record.source.wire)
+    }
+
+    /// True for All Mail, of which only what no other mailbox brings is copied.
+    pub fn is_rest(&self, record: &MailboxRecord) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.wire == record.source.wire)
+    }
+
+    /// What decides about the messages of a mailbox, where `bringers` says who brings what.
+    pub fn share(self: &Arc<Self>, mailbox: &MailboxRecord, bringers: &Arc<Bringers>) -> Arc<Share> {
+        Arc::new(Share {
+            mailbox: mailbox.id,
+            is_rest: self.is_rest(mailbox),
+            labelled: self.clone(),
+            bringers: bringers.clone(),
+            hidden: Mutex::default(),
+        })
+    }
+}
+
+/// The label that a mailbox shows, as X-GM-LABELS has it, decoded; system labels in lower case.
+fn label(info: &MailboxInfo) -> Option<String> {
+    if names::is_inbox(&info.wire) {
+        return Some("\\inbox".to_owned());
+    }
+    match info.role {
+        None => info.selectable.then(|| info.text.clone()),
+        Some(Role::Sent) => Some("\\sent".to_owned()),
+        Some(Role::Drafts) => Some("\\draft".to_owned()),
+        Some(_) => None,
+    }
+}
+
+/// Which mailbox brings which message.
+#[derive(Debug, Default)]
+pub struct Bringers(Mutex<HashMap<u64, MailboxId>>);
+
+/// The place of a mailbox in the order of labels: Inbox, Sent, Drafts, then by name, then Spam and Trash.
+pub fn rank(record: &MailboxRecord) -> (u8, &str) {
+    let class = match record.role.as_deref().and_then(Role::parse) {
+        _ if names::is_inbox(&record.source.wire) => 0,
+        Some(Role::Sent) => 1,
+        Some(Role::Drafts) => 2,
+        Some(Role::Junk | Role::Trash) => 4,
+        _ => 3,
+    };
+    (class, &record.source.text)
+}
+
+impl Bringers {
+    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own.
+    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item]) {
+        for item in items {
+            let Some(number) = message_number(item.lineage.as_deref()) else { continue };
+            let settled = match item.state {
+                // It is brought by nobody here.
+                State::Excluded | State::GoneAtSource => continue,
+                State::Listed | State::Fetched | State::Refused | State::Unreadable => false,
+                State::Committed
+                | State::InDoubt
+                | State::Stored
+                | State::Verified
+                | State::AlreadyThere
+                | State::Merged
+                | State::Exception
+                | State::GoneAtTarget
+                | State::MovedAtTarget
+                | State::Suspect => true,
+            };
+            let (by, is_settled) = known.entry(number).or_insert((item.id.mailbox, settled));
+            if settled && !*is_settled {
+                (*by, *is_settled) = (item.id.mailbox, true);
+            }
+        }
+    }
+
+    /// From what was taken in.
+    pub fn new(known: BTreeMap<u64, (MailboxId, bool)>) -> Self {
+        Self(Mutex::new(known.into_iter().map(|(number, (mailbox, _))| (number, mailbox)).collect()))
+    }
+
+    fn of(&self, number: u64) -> Option<MailboxId> {
+        locked(&self.0).get(&number).copied()
+    }
+
+    /// Who brings a message; from now on this mailbox, if nobody did.
+    fn or_else(&self, number: u64, mailbox: MailboxId) -> MailboxId {
+        *locked(&self.0).entry(number).or_insert(mailbox)
+    }
+}
+
+/// What decides about the messages of one mailbox.
+#[derive(Debug)]
+pub struct Share {
+    mailbox: MailboxId,
+    is_rest: bool,
+    labelled: Arc<Labelled>,
+    bringers: Arc<Bringers>,
+    /// Labels that IMAP does not show, with the messages of the present listing that are brought without them.
+    hidden: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Share {
+    fn rest(&self) -> Option<&Rest> {
+        self.labelled.rest.as_ref().filter(|_| self.is_rest)
+    }
+
+    /// Messages from this UID on are none of this run's, where the mailbox has this UIDVALIDITY.
+    pub fn before(&self, epoch: UidValidity) -> Option<Key> {
+        let (of, before) = self.rest()?.before?;
+        (of == epoch).then_some(before)
+    }
+
+    /// A listing begins anew.
+    pub fn begin(&self) {
+        locked(&self.hidden).clear();
+    }
+
+    /// The rule that leaves out a message of this mailbox.
+    pub fn leaves_out(&self, listed: &Listed) -> Option<String> {
+        let number = message_number(listed.lineage.as_deref());
+        let Some(rest) = self.rest() else {
+            let by = self.bringers.or_else(number?, self.mailbox);
+            return (by != self.mailbox).then(|| ELSEWHERE.to_owned());
+        };
+        if number.and_then(|number| self.bringers.of(number)).is_some_and(|by| by != self.mailbox) {
+            return Some(ELSEWHERE.to_owned());
+        }
+        let labels = listed.labels.iter().map(|label| match label.strip_prefix(b"\\") {
+            Some(_) => String::from_utf8_lossy(label).to_ascii_lowercase(),
+            None => names::decode(label, rest.utf8),
+        });
+        let labels: Vec<String> = labels.collect();
+        if let Some(rule) = labels.iter().find_map(|label| rest.left_out.get(label)) {
+            return Some(rule.clone());
+        }
+        let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
+        hidden.for_each(|label| *locked(&self.hidden).entry(label).or_default() += 1);
+        None
+    }
+
+    /// Labels of messages brought without them, with the number of messages: their mailboxes are not shown.
+    pub fn hidden(&self) -> Vec<(String, u64)> {
+        locked(&self.hidden).iter().map(|(label, messages)| (label.clone(), *messages)).collect()
+    }
+}
+
+/// The mailboxes that move, in the order in which a message is theirs: All Mail last.
+pub fn in_order<'a>(labelled: &Labelled, records: &'a [MailboxRecord]) -> Vec<&'a MailboxRecord> {
+    let moves = |record: &&MailboxRecord| matches!(record.decision, Decision::Move(_));
+    let mut records: Vec<_> = records.iter().filter(moves).collect();
+    records.sort_by_key(|record| (labelled.is_rest(record), rank(record)));
+    records
+}
+
+fn locked<V>(of: &Mutex<V>) -> MutexGuard<'_, V> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::journal::{EpochId, ItemId};
+    use crate::mapping::map;
+    use crate::message::Flags;
+    use crate::plan::{Known, plan};
+    use crate::survey_testing::{Side, survey};
+
+    fn gmail() -> Side {
+        let mut side = Side::new("", Some('/')).mailbox("Work").mailbox("Entwürfe/Alt");
+        side = side.mailbox("[Gmail]/Gesendet").role(Role::Sent);
+        side = side.mailbox("[Gmail]/Alle Nachrichten").role(Role::All).holds(9, 1);
+        side.abilities.gmail = true;
+        side
+    }
+
+    fn listed(number: u64, labels: &[&str]) -> Listed {
+        Listed {
+            key: Key(1),
+            octets: 1,
+            flags: Flags::default(),
+            internal_date: None,
+            mod_seq: None,
+            lineage: Some(format!("{LINEAGE}{number}")),
+            labels: labels.iter().map(|l| bytes::Bytes::copy_from_slice(l.as_bytes())).collect(),
+        }
+    }
+
+    fn item(mailbox: i64, number: u64, state: State) -> Item {
+        Item {
+            id: ItemId { mailbox: MailboxId(mailbox), epoch: EpochId(1), key: Key(1) },
+            state,
+            octets: 1,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: Some(format!("{LINEAGE}{number}")),
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: None,
+        }
+    }
+
+    fn bringers(items: &[Item]) -> Arc<Bringers> {
+        let mut known = BTreeMap::new();
+        Bringers::take_in(&mut known, items);
+        Arc::new(Bringers::new(known))
+    }
+
+    fn record(id: i64, name: &str, role: Option<Role>) -> MailboxRecord {
+        let source =
+            crate::journal::Name { wire: name.to_owned().into(), text: name.into(), delimiter: Some('/') };
+        MailboxRecord {
+            id: MailboxId(id),
+            decision: Decision::Move(source.clone()),
+            source,
+            role: role.map(|role| role.as_str().to_owned()),
+            subscribed: false,
+            messages: None,
+            octets: None,
+        }
+    }
+
+    #[test]
+    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_counts_hidden_labels() {
+        let mut settings = Settings::new("spool");
+        settings.selection.exclude = vec!["Entw*".into(), "INBOX".into()];
+        let both = survey(&gmail(), &Side::new("", Some('/')));
+        let mapping = map(&both, &settings.mapping, &settings.selection, &[]);
+        let plan = plan(&both, &mapping, &Known::default(), &settings);
+        let labelled = Arc::new(Labelled::of(&both.source, &plan).unwrap());
+        let step = plan.steps.iter().find(|step| step.is_rest).unwrap();
+        let mut all = step.record.clone();
+        all.id = MailboxId(9);
+        assert!(labelled.is_rest(&all) && !labelled.is_rest(&record(1, "Work", None)));
+        let share =
+            labelled.share(&all, &bringers(&[item(1, 7, State::Verified), item(9, 8, State::Verified)]));
+        let rule = |number, labels: &[&str]| share.leaves_out(&listed(number, labels));
+        assert_eq!(rule(7, &["Work"]).as_deref(), Some(ELSEWHERE));
+        assert_eq!(rule(8, &[]), None, "it brought that itself");
+        assert_eq!(rule(1, &["Work", "\\Important"]), None, "nobody saw it there");
+        assert_eq!(rule(2, &["Entw&APw-rfe/Alt"]).as_deref(), Some("exclude:Entw*"));
+        assert_eq!(rule(3, &["\\INBOX"]).as_deref(), Some("exclude:INBOX"));
+        assert_eq!(share.hidden(), []);
+        assert_eq!((rule(4, &["Geheim", "\\Muted"]), rule(5, &["Geheim"])), (None, None));
+        assert_eq!(share.hidden(), [("Geheim".to_owned(), 2)]);
+        share.begin();
+        assert_eq!(share.hidden(), []);
+        let without = Listed { lineage: None, ..listed(7, &[]) };
+        assert_eq!(share.leaves_out(&without), None, "without its number it is known nowhere");
+    }
+
+    #[test]
+    fn the_first_mailbox_keeps_a_message_unless_another_one_has_it_settled() {
+        use State::{Excluded, GoneAtSource, Listed as Seen, Stored, Verified};
+        for (first, second, by) in [
+            (Seen, Seen, Some(1)),
+            (Seen, Verified, Some(2)),
+            (Stored, Verified, Some(1)),
+            (Excluded, Seen, Some(2)),
+            (GoneAtSource, Verified, Some(2)),
+            (GoneAtSource, Excluded, None),
+        ] {
+            let known = bringers(&[item(1, 7, first), item(2, 7, second)]);
+            assert_eq!(known.of(7), by.map(MailboxId), "{first:?}, {second:?}");
+        }
+        let known = bringers(&[]);
+        assert_eq!(known.or_else(7, MailboxId(3)), MailboxId(3));
+        assert_eq!(known.or_else(7, MailboxId(4)), MailboxId(3), "who saw it first, where nobody knew of it");
+    }
+
+    #[test]
+    fn labels_have_the_order_inbox_sent_drafts_names_and_then_what_is_no_label() {
+        let mut records = [
+            record(1, "[Gmail]/Spam", Some(Role::Junk)),
+            record(2, "b", None),
+            record(3, "[Gmail]/Drafts", Some(Role::Drafts)),
+            record(4, "a/x", None),
+            record(5, "[Gmail]/Sent", Some(Role::Sent)),
+            record(6, "inbox", None),
+        ];
+        records.sort_by(|a, b| rank(a).cmp(&rank(b)));
+        assert_eq!(records.map(|r| r.id.0), [6, 5, 3, 4, 2, 1]);
+    }
+
+    #[test]
+    fn only_a_number_of_gmail_is_a_message_number() {
+        for (lineage, number) in [
+            (Some("gm-msgid:18446744073709551615"), Some(u64::MAX)),
+            (Some("gm-msgid:x"), None),
+            (Some("emailid:12"), None),
+            (None, None),
+        ] {
+            assert_eq!(message_number(lineage), number);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The transfer from an account with labels ([`labels`](crate::labels)): All Mail comes last, when every other mailbox has
+//! shown what it holds.
+
+use super::crew;
+use super::{Ctx, note_left};
+use crate::config::Labels;
+use crate::end::{Source, Target, TargetSession};
+use crate::error::Error;
+use crate::journal::{Journal, MailboxId, Side};
+use crate::labels::{Bringers, Labelled, in_order};
+use crate::transfer::copy::list_only;
+use crate::transfer::job::{Job, Pages, Sessions};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Copies as [`crew::transfer`] does. `moving` are the mailboxes of the plan, `to_copy` those of them that may hold
+/// something new.
+pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: Labelled,
+    moving: &[Job],
+    to_copy: Vec<Job>,
+    mut sessions: Sessions<S, T>,
+) -> Result<(crew::Left, Option<T::Session>), Error> {
+    let labelled = Arc::new(labelled);
+    let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
+        to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
+    if ctx.settings.labels == Labels::First {
+        // One that cannot be listed now says so when it is its turn.
+        for job in &others {
+            ctx.check_cancel()?;
+            let _ = list_only(ctx, &mut sessions, &job.record).await?;
+        }
+        let bringers = Arc::new(bringers(ctx, &labelled).await?);
+        others.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
+    }
+    if rest.is_empty() {
+        return crew::transfer(ctx, &others, sessions).await;
+    }
+    let mut left = crew::Left::new();
+    if !others.is_empty() {
+        let (of_others, reader) = crew::transfer(ctx, &others, std::mem::take(&mut sessions)).await?;
+        left = of_others;
+        if let Some(reader) = reader {
+            reader.close().await;
+        }
+    }
+    if let Some(unlisted) = unlisted(ctx, &labelled, moving).await? {
+        let held: Vec<(MailboxId, String)> =
+            rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
+        note_left(ctx, &held).await?;
+        left.extend(held);
+        sessions.close().await;
+        return Ok((left, None));
+    }
+    let bringers = Arc::new(bringers(ctx, &labelled).await?);
+    rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
+    let (more, reader) = crew::transfer(ctx, &rest, sessions).await?;
+    left.extend(more);
+    Ok((left, reader))
+}
+
+fn held_words(all_mail: &str, unlisted: &str) -> String {
+    format!(
+        "“{unlisted}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
+         never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
+    )
+}
+
+/// A mailbox of the plan whose messages this run did not see, by its name.
+async fn unlisted<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    moving: &[Job],
+) -> Result<Option<String>, Error> {
+    for job in moving.iter().filter(|job| labelled.must_be_listed(&job.record)) {
+        let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
+        if seen.is_none_or(|(run, _)| run != ctx.run) {
+            return Ok(Some(job.record.source.text.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Who brings what, by the journal. In memory, about 50 octets a message, while it runs.
+async fn bringers<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+) -> Result<Bringers, Error> {
+    let records = ctx.journal.mailboxes().await?;
+    let mut known = BTreeMap::new();
+    for record in in_order(labelled, &records) {
+        let mut pages = Pages::new(ctx, record.id, &[]);
+        while let Some(page) = pages.next().await? {
+            Bringers::take_in(&mut known, &page);
+        }
+    }
+    Ok(Bringers::new(known))
+}
