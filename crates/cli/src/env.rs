@@ -1,11 +1,20 @@
 //! The only place that reads the environment and knows where things are kept.
 
+use crate::error::Failure;
+use mailhaul_engine::net::Proxies;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// An environment variable, if it is set and not empty.
 pub fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+/// The proxies before web servers, in the usual variables, of which small letters come first as in other programs.
+pub fn proxies() -> Result<Proxies, Failure> {
+    let either = |small: &str| var(small).or_else(|| var(&small.to_ascii_uppercase()));
+    let proxy = either("https_proxy").or_else(|| either("all_proxy"));
+    Proxies::parse(proxy.as_deref(), either("no_proxy").as_deref()).map_err(Failure::usage)
 }
 
 /// The folder for what a program keeps between runs.

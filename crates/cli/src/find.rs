@@ -191,7 +191,9 @@ async fn find(typed: &Typed, args: &CommonArgs, pin: &Option<String>) -> Result<
         Typed::Address(address, user) => (address, user),
     };
     let Reach { dialer, dns } = reach(args)?;
-    let discoverer = Discoverer { dialer, dns, ..Discoverer::new(trust(args, pin)?, Limits::default()) };
+    let proxies = env::proxies()?;
+    let discoverer =
+        Discoverer { dialer, dns, proxies, ..Discoverer::new(trust(args, pin)?, Limits::default()) };
     Ok(Side::Found(Box::new(discoverer.discover(address).await), user.clone()))
 }
 

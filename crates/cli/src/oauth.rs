@@ -1,6 +1,7 @@
 //! OAuth on the command line: what was typed becomes a provider of tokens, and the browser is opened here.
 
 use crate::args::Login;
+use crate::env;
 use crate::error::Failure;
 use crate::output::say;
 use crate::token_file::{TokenFile, passphrase};
@@ -104,7 +105,8 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
         http: Http::new(
             Trust { ca_files: for_.trust.ca_files.clone(), ..Trust::default() },
             Limits::default(),
-        ),
+        )
+        .through(env::proxies()?),
         client: Client { id, proof },
         scope: scope.to_owned(),
         how,

@@ -16,6 +16,8 @@ pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
 
 /// Octets of one answer of an issuer of tokens.
 pub const HTTP_ANSWER_OCTETS_MAX: usize = 256 * 1024;
+/// Octets of a proxy's answer to CONNECT.
+pub const PROXY_ANSWER_OCTETS_MAX: usize = 8 * 1024;
 /// From the start of a connection to an issuer of tokens to the end of its answer.
 pub const HTTP_ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Octets of the request with which a browser comes back from a login.

@@ -169,6 +169,63 @@ impl Web {
     }
 }
 
+/// A proxy that gives tunnels (RFC 9110, 9.3.6) to the hosts in a table.
+#[derive(Debug)]
+pub struct Tunnels {
+    /// Where it is.
+    pub address: SocketAddr,
+    asked: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Tunnels {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Tunnels {
+    /// The heads of the requests so far.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        lock(&self.asked).clone()
+    }
+}
+
+/// Starts a proxy; `refuses` is its answer to everybody.
+///
+/// # Errors
+/// Those of binding a port.
+pub async fn tunnels(
+    table: BTreeMap<String, SocketAddr>,
+    refuses: Option<&'static str>,
+) -> io::Result<Tunnels> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let (address, asked) = (listener.local_addr()?, Arc::<Mutex<Vec<String>>>::default());
+    let log = asked.clone();
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (table, log) = (table.clone(), log.clone());
+            connections.spawn(async move {
+                let Some(request) = read(&mut client).await else { return };
+                let to = table.get(&request.target).filter(|_| request.text.starts_with("CONNECT "));
+                lock(&log).push(request.text);
+                let refused = refuses.or(to.is_none().then_some("HTTP/1.1 502 no such host"));
+                let answer = refused.unwrap_or("HTTP/1.1 200 go on");
+                // Whoever asked may be gone.
+                let _ = client.write_all(format!("{answer}\r\n\r\n").as_bytes()).await;
+                if let (None, Some(to)) = (refused, to)
+                    && let Ok(mut server) = tokio::net::TcpStream::connect(to).await
+                {
+                    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    Ok(Tunnels { address, asked, task })
+}
+
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }

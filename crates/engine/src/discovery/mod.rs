@@ -21,7 +21,7 @@ pub use provider::{Provider, providers};
 
 use crate::config::{Endpoint, Security, Trust as Believed};
 use crate::limits::{DISCOVERY_SOURCE_TIME_MAX, Limits};
-use crate::net::{Dialer, Http};
+use crate::net::{Dialer, Http, Proxies};
 use futures_util::future::BoxFuture;
 use std::time::Duration;
 
@@ -130,6 +130,8 @@ pub struct Discoverer {
     pub dns: Dns,
     /// How hosts are reached.
     pub dialer: Dialer,
+    /// The proxies before web servers.
+    pub proxies: Proxies,
     /// Whose certificates are believed. Web servers are judged by the system's roots and the CA files alone.
     pub trust: Believed,
     /// Limits of connections.
@@ -142,7 +144,8 @@ impl Discoverer {
     /// The name servers of this machine, and TCP.
     pub fn new(trust: Believed, limits: Limits) -> Self {
         let patience = DISCOVERY_SOURCE_TIME_MAX;
-        Self { dns: Dns::system(), dialer: Dialer::Tcp, trust, limits, patience }
+        let (dns, proxies) = (Dns::system(), Proxies::default());
+        Self { dns, dialer: Dialer::Tcp, proxies, trust, limits, patience }
     }
 
     /// Asks all sources at the same time. Where the shipped table knows the domain, nobody is asked: it is the surest source, and
@@ -166,7 +169,7 @@ impl Discoverer {
 
     async fn ask(&self, address: &Address) -> Vec<Answer> {
         let web = Believed { ca_files: self.trust.ca_files.clone(), ..Believed::default() };
-        let http = &Http::over(self.dialer.clone(), web, self.limits.clone());
+        let http = &Http::over(self.dialer.clone(), web, self.limits.clone()).through(self.proxies.clone());
         let mut asking: Vec<(Source, BoxFuture<'_, Answer>)> = Vec::new();
         for (source, url) in autoconfig::urls(address) {
             asking.push((source, Box::pin(web::autoconfig(http, address, source, url))));

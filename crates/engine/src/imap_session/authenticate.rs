@@ -152,9 +152,10 @@ impl Raw {
         let tag = self.client.submit(command);
         // Once the secret is out, a BAD may be about it: only a server that says so does not know the mechanism.
         let mut challenged = with_command.is_some() && mechanism.sends_secret();
+        let until = self.patience();
         loop {
             self.write(DOING).await?;
-            match self.event(DOING, self.limits.command).await? {
+            match self.next(DOING, until).await? {
                 Event::Tagged { tag: of, status, text, .. } if of == tag => {
                     let attempt = judged(mechanism, status, &text, (challenged, exchange.server_error()));
                     if matches!(attempt, Attempt::In) {

@@ -17,6 +17,10 @@ use mailhaul_imap::{
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// So many times the limit of one silence a question may take, though the server goes on saying something.
+const QUESTION_COMMANDS: u32 = 5;
 
 /// How connections to an account are made.
 #[derive(Clone, Debug)]
@@ -116,7 +120,7 @@ pub async fn look(
 impl Raw {
     /// The next event, within `limit`.
     pub(super) async fn event(&mut self, doing: &'static str, limit: Duration) -> Result<Event, EndError> {
-        let deadline = tokio::time::Instant::now() + limit;
+        let deadline = Instant::now() + limit;
         loop {
             let event = self.client.next_event().map_err(|e| self.protocol(doing, e.to_string()))?;
             if let Some(event) = event {
@@ -133,6 +137,21 @@ impl Raw {
                 Err(_) => return Err(EndError::TimedOut { server: self.server.clone(), doing, limit }),
             }
         }
+    }
+
+    /// When a question that is asked now has no answer any more, whatever the server says meanwhile.
+    pub(super) fn patience(&self) -> Instant {
+        Instant::now() + self.limits.command * QUESTION_COMMANDS
+    }
+
+    /// The next event on the way to an answer that must have come by `until`.
+    pub(super) async fn next(&mut self, doing: &'static str, until: Instant) -> Result<Event, EndError> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let limit = self.limits.command * QUESTION_COMMANDS;
+            return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
+        }
+        self.event(doing, self.limits.command.min(left)).await
     }
 
     pub(super) async fn write(&mut self, doing: &'static str) -> Result<(), EndError> {
@@ -156,9 +175,10 @@ impl Raw {
     /// Asks one question that has no challenges.
     pub(super) async fn ask(&mut self, command: Command, doing: &'static str) -> Result<Answer, EndError> {
         let tag = self.client.submit(command);
+        let until = self.patience();
         loop {
             self.write(doing).await?;
-            match self.event(doing, self.limits.command).await? {
+            match self.next(doing, until).await? {
                 Event::Tagged { tag: of, status, text, .. } if of == tag => {
                     return Ok(Answer { status, text });
                 }
@@ -375,9 +395,10 @@ impl Raw {
     ) -> Result<Vec<Untagged>, EndError> {
         let mut waiting: Vec<_> = commands.into_iter().map(|c| self.client.submit(c)).collect();
         let mut data = Vec::new();
+        let until = self.patience();
         while !waiting.is_empty() {
             self.write(doing).await?;
-            match self.event(doing, self.limits.command).await? {
+            match self.next(doing, until).await? {
                 Event::Tagged { tag, status, text, .. } => {
                     let refusal = (status != Status::Ok).then(|| quirks::refusal(status, &text));
                     if let Some(refusal) = refusal.filter(|r| r.class == RefusalClass::Login) {

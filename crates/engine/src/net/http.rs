@@ -1,7 +1,7 @@
 //! HTTPS to the issuers of tokens, and to those who may know where mail lies: one request a connection, answers bounded in size
 //! and time. Issuers may not redirect; pages may, to https alone. TLS is that of the IMAP connections.
 
-use super::{Dialer, Stream, dial, encrypt};
+use super::{Dialer, Proxies, Stream, dial, encrypt};
 use crate::config::{Endpoint, Identities, Security, Trust};
 use crate::limits::{DISCOVERY_REDIRECTS_MAX, HTTP_ANSWER_OCTETS_MAX, HTTP_ANSWER_TIME_MAX, Limits};
 use bytes::Bytes;
@@ -21,6 +21,7 @@ pub struct Http {
     dialer: Dialer,
     trust: Trust,
     limits: Limits,
+    proxies: Proxies,
     clear_on_loopback: bool,
 }
 
@@ -67,17 +68,22 @@ struct Url {
 impl Http {
     /// HTTPS and nothing else.
     pub fn new(trust: Trust, limits: Limits) -> Self {
-        Self { dialer: Dialer::Tcp, trust, limits, clear_on_loopback: false }
+        Self::over(Dialer::Tcp, trust, limits)
     }
 
     /// For tests: over `dialer`, and `http://` to this machine itself is allowed.
     pub fn clear_on_loopback(dialer: Dialer) -> Self {
-        Self { dialer, trust: Trust::default(), limits: Limits::default(), clear_on_loopback: true }
+        Self { clear_on_loopback: true, ..Self::over(dialer, Trust::default(), Limits::default()) }
     }
 
     /// HTTPS and nothing else, over `dialer`.
     pub fn over(dialer: Dialer, trust: Trust, limits: Limits) -> Self {
-        Self { dialer, trust, limits, clear_on_loopback: false }
+        Self { dialer, trust, limits, proxies: Proxies::default(), clear_on_loopback: false }
+    }
+
+    /// The same through proxies.
+    pub fn through(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// GET.
@@ -129,8 +135,13 @@ impl Http {
         let Url { endpoint, path } = self.url(url)?;
         let host = endpoint.authority();
         let talk = async {
+            let proxy = self.proxies.before(&endpoint.host);
+            let first = proxy.map_or(&endpoint, |proxy| &proxy.endpoint);
             let mut stream: Stream =
-                dial(&self.dialer, &endpoint, &self.limits).await.map_err(|e| e.to_string())?;
+                dial(&self.dialer, first, &self.limits).await.map_err(|e| e.to_string())?;
+            if let Some(proxy) = proxy {
+                proxy.tunnel(&mut stream, &endpoint).await?;
+            }
             if endpoint.security == Security::Tls {
                 let identities = Identities { trust: &self.trust, own: None };
                 stream =

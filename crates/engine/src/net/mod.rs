@@ -5,6 +5,7 @@ mod certificate;
 mod deflate;
 mod der;
 mod http;
+mod proxy;
 mod redirect;
 mod stream;
 mod tls;
@@ -12,6 +13,7 @@ mod tls;
 pub use certificate::Certificate;
 pub use deflate::{Corrupt, Deflate};
 pub use http::{Http, Page, Reply, encoded};
+pub use proxy::Proxies;
 pub use redirect::{Brought, Redirect};
 pub use stream::Stream;
 

@@ -45,7 +45,7 @@ pub async fn of_target<S: Source, T: Target, J: Journal>(
     let mut there = There::default();
     for message in messages.iter().filter(|m| m.fingerprint.octets <= octets_max) {
         match target_octets(ctx, sessions, job, message.id, octets_max).await? {
-            Given::Message(octets) => there.read.push(saying(*message, &octets)),
+            Given::Message(octets) => there.read.push(there_saying(*message, &octets)),
             Given::Nothing => there.unread += 1,
             Given::Renumbered => return Ok(None),
         }
@@ -102,12 +102,22 @@ pub async fn outgoing<S: Source, T: Target, J: Journal>(
     body.whole().await.map(Given::Message).map_err(Error::Source)
 }
 
-/// The candidate with what its octets say in place of the octets. It is said with its INTERNALDATE: of what another
-/// delivered it is the one thing that a rewriting server leaves as we set it.
-fn saying<I>(message: Candidate<I>, octets: &[u8]) -> Candidate<I> {
-    let mut digest = Sha256::new();
-    digest.update(provenance(octets).0);
-    digest.update(format!("{:?}", message.at));
-    let says = Digest(digest.finalize().into());
+/// What octets say, in the place of digests of the octets: with an INTERNALDATE, and without.
+fn says(octets: &[u8], at: Option<i64>) -> (Digest, Digest) {
+    let bare = provenance(octets);
+    let dated = Sha256::new().chain_update(bare.0).chain_update(format!("{at:?}"));
+    (Digest(dated.finalize().into()), bare)
+}
+
+/// A message that is there: it answers to one that went out with its date, or to one that went out without any.
+fn there_saying(message: Candidate<Key>, octets: &[u8]) -> Candidate<Key> {
+    let (exact, normal) = says(octets, message.at);
+    Candidate { fingerprint: Fingerprint { octets: 0, exact, normal }, ..message }
+}
+
+/// A message that went out. Of what another delivered, the date tells it: a rewriting server leaves it as we set it.
+fn saying(message: Candidate<ItemId>, octets: &[u8]) -> Candidate<ItemId> {
+    let (dated, bare) = says(octets, message.at);
+    let says = if message.at.is_some() { dated } else { bare };
     Candidate { fingerprint: Fingerprint { octets: 0, exact: says, normal: says }, ..message }
 }

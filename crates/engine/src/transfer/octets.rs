@@ -1,6 +1,7 @@
 //! The octets of single messages, asked for where their digests are not enough.
 
 use super::job::{Job, Losses, Sessions};
+use super::rekey::is_recognised;
 use super::spool::Body;
 use crate::context::Context;
 use crate::end::{FetchEvent, FetchRange, Source, SourceSession, Target, TargetSession, Wanted, Way};
@@ -64,7 +65,13 @@ pub async fn source_body<S: Source, T: Target, J: Journal>(
         let session = sessions.source(ctx).await?;
         let read = match session.open(&job.record.source.wire).await {
             Ok(opened) if opened.facts.uid_validity != epoch.facts.uid_validity => {
-                return Ok(Given::Renumbered);
+                // What is not among the messages of an epoch that was recognised is not there.
+                let now = epochs.last().filter(|e| e.facts.uid_validity == opened.facts.uid_validity);
+                let is_gone = match now {
+                    Some(now) => is_recognised(ctx, job, now).await?,
+                    None => false,
+                };
+                return Ok(if is_gone { Given::Nothing } else { Given::Renumbered });
             }
             Ok(_) => fetch_one(ctx, session, item).await,
             Err(error) => Err(error),

@@ -62,7 +62,7 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
         return Ok(Recognised::Done);
     }
     // Once this epoch was recognised, what is of a former one and has returned to `listed` (an undo) is not shown here.
-    let done = last_recognised(ctx, job).await? == Some(word(current));
+    let done = is_recognised(ctx, job, current).await?;
     if done {
         let gone = uncopied(ctx, job, current).await?;
         return conclude_gone(ctx, sessions, job, current, &gone).await;
@@ -111,6 +111,15 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
 /// an epoch it had before.
 fn word(epoch: &Epoch) -> String {
     format!("{RECOGNISED}{}", epoch.id.0)
+}
+
+/// True once the messages of former epochs were looked for among those of this one.
+pub async fn is_recognised<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    epoch: &Epoch,
+) -> Result<bool, Error> {
+    Ok(last_recognised(ctx, job).await? == Some(word(epoch)))
 }
 
 async fn last_recognised<S: Source, T: Target, J: Journal>(

@@ -5,10 +5,10 @@ use crate::context::Context;
 use crate::end::{Depth, Source, Target};
 use crate::error::Error;
 use crate::identity::{Candidate, Grade, pair_up};
-use crate::journal::{BatchId, ItemId, Journal, Note, Side, State};
+use crate::journal::{BatchId, Count, ItemId, Journal, Note, Side, State};
 use crate::message::{Fingerprint, Key};
 use crate::transfer::copy::highest;
-use crate::transfer::job::{Job, Losses, Pages, Sessions, find_item};
+use crate::transfer::job::{Job, Losses, Pages, Sessions};
 use crate::transfer::meaning;
 use crate::transfer::resolve::{claimed_from, open_and_read};
 use std::collections::BTreeSet;
@@ -22,6 +22,8 @@ struct Expected {
     /// The least UID that one of them can have.
     from: Option<Key>,
     sent: Vec<Candidate<ItemId>>,
+    /// Those of them that were confirmed and never seen.
+    absent: BTreeSet<ItemId>,
 }
 
 /// Compares what nobody claims among the UIDs `there`, a complete listing, with what was sent and concluded not to be
@@ -60,7 +62,7 @@ pub(super) async fn sweep<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
-/// Which of these messages say what a message says that the target rewrites, or has never shown.
+/// Which of these messages say what was sent: at a target that rewrote others, or has never shown that one.
 async fn rewritten<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -71,12 +73,10 @@ async fn rewritten<S: Source, T: Target, J: Journal>(
     if free.is_empty() {
         return Ok(Vec::new());
     }
-    let mut wanted = Vec::new();
-    for sent in &expected.sent {
-        let item = find_item(ctx, sent.id).await?;
-        if item.is_some_and(|i| i.place.is_none() || i.grade == Some(Grade::Semantic)) {
-            wanted.push(*sent);
-        }
+    let rewrites = |c: &Count| c.mailbox == job.record.id && c.items > 0 && c.grade == Some(Grade::Semantic);
+    let mut wanted = expected.sent.clone();
+    if !ctx.journal.counts().await?.iter().any(rewrites) {
+        wanted.retain(|sent| expected.absent.contains(&sent.id));
     }
     let wanted = meaning::of_items(ctx, sessions, job, &wanted).await?;
     let wanted: Vec<Candidate<ItemId>> = wanted.read.into_values().collect();
@@ -119,7 +119,10 @@ async fn expected<S: Source, T: Target, J: Journal>(
     while let Some(page) = pages.next().await? {
         let absent = page.iter().filter(|i| i.place.is_none());
         let absent = absent.filter(|i| i.reason.as_ref().is_some_and(|r| r.kind == "absent"));
-        expected.add(job.baseline_start(), absent.filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))));
+        let absent: Vec<(ItemId, Fingerprint)> =
+            absent.filter_map(|i| Some((i.id, i.sent.as_ref()?.sent))).collect();
+        expected.absent.extend(absent.iter().map(|(id, _)| *id));
+        expected.add(job.baseline_start(), absent.into_iter());
     }
     Ok(expected)
 }

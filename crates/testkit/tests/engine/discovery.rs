@@ -4,10 +4,10 @@
 use mailhaul_engine::config::Trust as Believed;
 use mailhaul_engine::discovery::{Address, Answer, Asks, Discoverer, Discovery, Dns, Outcome, Source, Trust};
 use mailhaul_engine::limits::{DISCOVERY_SOURCE_TIME_MAX, Limits};
-use mailhaul_engine::net::Dialer;
+use mailhaul_engine::net::{Dialer, Proxies};
 use mailhaul_sandbox::{Profile, Sandbox};
 use mailhaul_testkit::name_server::NameServer;
-use mailhaul_testkit::web::{Authority, ImapTls, PageSays, Valid, Web, imap_tls};
+use mailhaul_testkit::web::{Authority, ImapTls, PageSays, Valid, Web, imap_tls, tunnels};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ impl Net {
         Discoverer {
             dns: Dns::at(self.names.address),
             dialer,
+            proxies: Proxies::default(),
             trust,
             limits: Limits::default(),
             patience: DISCOVERY_SOURCE_TIME_MAX,
@@ -118,6 +119,42 @@ async fn autoconfig_of_the_domain_is_believed_and_tells_the_user_name() {
         let whole: Vec<_> = requests.iter().filter(|r| r.target.contains("ann")).map(|r| &r.host).collect();
         assert!(whole.iter().all(|h| *h != "old.example"), "the web site is not told whose mail it is");
     }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_web_servers_are_asked_through_it_and_none_that_is_excepted() {
+    let net = Net::new().await;
+    net.web.page("autoconfig.old.example", AUTOCONFIG, autoconfig("imap.hoster.example"));
+    let proxy = tunnels(net.table.clone(), None).await.unwrap();
+    // Nothing but the proxy can be reached from here.
+    let way = BTreeMap::from([("proxy.example:3128".to_owned(), proxy.address)]);
+    let through = |except| {
+        let proxies = Proxies::parse(Some("http://ann:plum@proxy.example:3128"), except).unwrap();
+        Discoverer { dialer: Dialer::Known(Arc::new(way.clone())), proxies, ..net.discoverer() }
+    };
+    let address = Address::parse("ann@old.example").unwrap();
+    let discovery = through(None).discover(&address).await;
+    let expected = ("imap.hoster.example", 993, Source::Autoconfig, Trust::Domain, None);
+    assert_eq!(proposed(&discovery), expected);
+    assert!(proxy.asked().iter().all(|head| head.contains("Proxy-Authorization: Basic YW5uOnBsdW0=")));
+    let excepted = through(Some("old.example")).discover(&address).await;
+    assert_eq!(excepted.proposal, None);
+    let asked = proxy.asked().len();
+    assert!(why(&excepted, Source::Autoconfig).contains("no server has this name"));
+    assert_eq!(proxy.asked().len(), asked);
+}
+
+#[tokio::test]
+async fn a_proxy_that_lets_nobody_pass_is_told_with_its_words() {
+    let net = Net::new().await;
+    let proxy = tunnels(net.table.clone(), Some("HTTP/1.1 403 not from here")).await.unwrap();
+    let way = BTreeMap::from([("proxy.example:80".to_owned(), proxy.address)]);
+    let proxies = Proxies::parse(Some("proxy.example"), None).unwrap();
+    let discoverer = Discoverer { dialer: Dialer::Known(Arc::new(way)), proxies, ..net.discoverer() };
+    let discovery = discoverer.discover(&Address::parse("ann@old.example").unwrap()).await;
+    let words =
+        "the proxy proxy.example:80 gives no way to autoconfig.old.example:443: HTTP/1.1 403 not from here";
+    assert_eq!(why(&discovery, Source::Autoconfig), words);
 }
 
 #[tokio::test]

@@ -8,9 +8,10 @@ use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::{Opener, open};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
-use mailhaul_sandbox::{Profile, Sandbox, ScramLie};
+use mailhaul_sandbox::{Fault, Planned, Profile, Sandbox, ScramLie, Trigger};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const ALL: &[&str] =
     &["PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"];
@@ -271,6 +272,19 @@ impl Credentials for BeforeDialling {
     fn secret(&self) -> SecretFuture<'_> {
         assert_eq!(self.0.load(Ordering::SeqCst), 0, "a connection is open already");
         Box::pin(async { Ok(Secret::Password(PASSWORD.to_owned().into())) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_says_that_it_is_still_there_is_not_waited_for_without_end() {
+    for verb in ["AUTHENTICATE", "NAMESPACE"] {
+        let server = server(&["PLAIN"]);
+        server.plan(Planned::once(Trigger::Verb(verb, 1), Fault::Working(Duration::from_secs(60), u32::MAX)));
+        let began = tokio::time::Instant::now();
+        let (error, _) = failure(&server, &opener(&server)).await;
+        assert!(matches!(&error, EndError::TimedOut { .. }), "{verb}: {error:?}");
+        let (waited, limit) = (began.elapsed(), Limits::default().command * 5);
+        assert!(waited >= limit && waited < limit + Duration::from_secs(60), "{verb}: {waited:?}");
     }
 }
 

@@ -164,7 +164,7 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
 }
 
 /// What the server rewrote can be recognised only while the source gives it.
-fn cannot_be_compared(case: &Case<'_>, source: &Instance) -> bool {
+pub(super) fn cannot_be_compared(case: &Case<'_>, source: &Instance) -> bool {
     let is_troubled = case.facts.source.struck.len() + case.facts.died.len() >= 3;
     case.world.tuning.rewrites && (source.removed.is_some() || is_troubled)
 }
