@@ -4,6 +4,8 @@ use super::Delta;
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
 use sha2::Sha256;
+use std::collections::HashMap;
+use std::hash::Hash;
 
 /// Fields that say which message it is, in lower case.
 const IDENTITY: [&str; 11] = [
@@ -111,43 +113,58 @@ pub(super) fn subject(fields: &[Field<'_>]) -> String {
 /// In what the second header differs from the first. Fields of one name are compared in their order; the order among
 /// different names means nothing.
 pub(super) fn compare(before: &[Field<'_>], after: &[Field<'_>]) -> Vec<Delta> {
-    let mut deltas = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
-    for field in before.iter().chain(after) {
-        if !names.contains(&field.name.as_str()) {
-            names.push(&field.name);
+    let mut groups: Vec<(&str, [Vec<&Field<'_>>; 2])> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (side, fields) in [before, after].into_iter().enumerate() {
+        for field in fields {
+            let at = *known.entry(&field.name).or_insert(groups.len());
+            if at == groups.len() {
+                groups.push((&field.name, [Vec::new(), Vec::new()]));
+            }
+            groups[at].1[side].push(field);
         }
     }
-    for name in names {
-        of_one_name(name, &named(before, name), &named(after, name), &mut deltas);
-    }
-    deltas
-}
-
-fn named<'a, 'b>(fields: &'b [Field<'a>], name: &str) -> Vec<&'b Field<'a>> {
-    fields.iter().filter(|field| field.name == name).collect()
+    groups.into_iter().flat_map(|(name, [before, after])| of_one_name(name, before, after)).collect()
 }
 
 /// Fields of one name: equal ones answer to each other, then those of one meaning; the rest is paired in order.
-fn of_one_name(name: &str, before: &[&Field<'_>], after: &[&Field<'_>], deltas: &mut Vec<Delta>) {
-    type Alike = fn(&Field<'_>, &Field<'_>) -> bool;
-    let levels: [Alike; 3] =
-        [|a, b| collapsed(a.value) == collapsed(b.value), |a, b| a.meaning() == b.meaning(), |_, _| true];
-    let (mut unanswered, mut open) = (before.to_vec(), after.to_vec());
-    for (level, alike) in levels.iter().enumerate() {
-        unanswered.retain(|field| {
-            let Some(at) = open.iter().position(|other| alike(field, other)) else { return true };
-            let other = open.remove(at);
-            match level {
-                0 => {}
-                1 => deltas.push(Delta::HeaderRewritten(name.to_owned())),
-                _ => deltas.push(of_values(name, field.value, other.value)),
-            }
-            false
-        });
-    }
-    deltas.extend(unanswered.iter().map(|field| Delta::HeaderRemoved(name.to_owned(), field.octets)));
-    deltas.extend(open.iter().map(|field| Delta::HeaderAdded(name.to_owned(), field.octets)));
+fn of_one_name(name: &str, mut before: Vec<&Field<'_>>, mut after: Vec<&Field<'_>>) -> Vec<Delta> {
+    take_equal(&mut before, &mut after, |field| collapsed(field.value));
+    let rewritten = take_equal(&mut before, &mut after, |field| field.meaning());
+    let mut deltas = vec![Delta::HeaderRewritten(name.to_owned()); rewritten];
+    let both = before.len().min(after.len());
+    deltas.extend(before.iter().zip(&after).map(|(a, b)| of_values(name, a.value, b.value)));
+    deltas.extend(before[both..].iter().map(|field| Delta::HeaderRemoved(name.to_owned(), field.octets)));
+    deltas.extend(after[both..].iter().map(|field| Delta::HeaderAdded(name.to_owned(), field.octets)));
+    deltas
+}
+
+/// Takes the fields of one key out of both lists, one for one. How many pairs.
+fn take_equal<K: Eq + Hash>(
+    before: &mut Vec<&Field<'_>>,
+    after: &mut Vec<&Field<'_>>,
+    key: impl Fn(&Field<'_>) -> K,
+) -> usize {
+    let mut open: HashMap<K, usize> = HashMap::new();
+    after.iter().for_each(|field| *open.entry(key(field)).or_default() += 1);
+    let (mut taken, had): (HashMap<K, usize>, usize) = (HashMap::new(), before.len());
+    let take = |from: &mut HashMap<K, usize>, key: &K| match from.get_mut(key) {
+        Some(left) if *left > 0 => {
+            *left -= 1;
+            true
+        }
+        _ => false,
+    };
+    before.retain(|field| {
+        let key = key(field);
+        let answered = take(&mut open, &key);
+        if answered {
+            *taken.entry(key).or_default() += 1;
+        }
+        !answered
+    });
+    after.retain(|field| !take(&mut taken, &key(field)));
+    had - before.len()
 }
 
 /// Of two values that say different things.

@@ -159,3 +159,18 @@ fn a_rewritten_copy_has_the_provenance_of_the_message_and_mail_that_came_another
         assert_ne!(provenance(other.as_bytes()), provenance(LETTER.as_bytes()), "{other}");
     }
 }
+
+/// Compared pair by pair these headers would take hours.
+#[test]
+fn a_header_of_very_many_fields_is_compared_field_by_field_and_not_each_with_each() {
+    let names: String = (0..30_000).map(|n| format!("x{n}: {n}\r\n")).collect();
+    let values: String = (0..30_000).map(|n| format!("received: {n}\r\n")).collect();
+    let turned: String = (0..30_000).rev().map(|n| format!("received: {n}\r\n")).collect();
+    let message = |fields: &str| format!("From: a@b.example\r\n{fields}\r\nbody\r\n");
+    let of = |a: &str, b: &str| compare(message(a).as_bytes(), message(b).as_bytes());
+    let added = of(&format!("{names}{values}"), &format!("x-new: 1\r\n{names}{turned}"));
+    assert!(added.same);
+    assert_eq!(added.deltas, [Delta::HeaderAdded("x-new".into(), 10)]);
+    let none = of(&values, "");
+    assert_eq!(none.deltas.len() + none.further, 30_000);
+}
