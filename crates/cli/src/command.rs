@@ -431,8 +431,7 @@ fn confirm(question: &str) -> Result<bool, Failure> {
 }
 
 async fn status(args: &JournalArgs) -> Result<u8, Failure> {
-    let place = find::known_place(args).await?;
-    let journal = SqliteJournal::open_read_only(&place.journal)?;
+    let (place, journal) = find::to_read(args).await?;
     let (runs, mailboxes, counts) =
         (journal.runs(10).await?, journal.mailboxes().await?, journal.counts().await?);
     if args.json {
@@ -462,8 +461,7 @@ async fn status(args: &JournalArgs) -> Result<u8, Failure> {
 }
 
 async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
-    let place = find::known_place(args).await?;
-    let journal = SqliteJournal::open_read_only(&place.journal)?;
+    let (place, journal) = find::to_read(args).await?;
     let side = |account: &Account| EndFacts { server: account.endpoint.authority(), ..EndFacts::default() };
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").into(),

@@ -46,7 +46,8 @@ pub fn pair_name(source: &str, target: &str) -> String {
 
 /// Where the journal of an account pair is kept.
 pub fn journal(source: &str, target: &str) -> PathBuf {
-    state_folder().join(pair_name(source, target)).with_extension("sqlite")
+    // Not `with_extension`: what follows the last dot is a part of the name.
+    state_folder().join(format!("{}.sqlite", pair_name(source, target)))
 }
 
 /// Where its report is written.
@@ -58,4 +59,21 @@ pub fn report(source: &str, target: &str) -> PathBuf {
 pub fn holder() -> String {
     let host = var("HOSTNAME").or_else(|| var("COMPUTERNAME")).unwrap_or_else(|| "this machine".into());
     format!("process {} on {host}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_that_differ_at_the_end_of_a_name_have_journals_of_their_own() {
+        let of = |target: &str| journal("ann@old.example", target);
+        let all =
+            ["bob@gmx.net", "bob@gmx.de", "imaps://bob@imap.new.net", "imaps://bob@imap.new.net:994"].map(of);
+        let names: std::collections::BTreeSet<_> = all.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(names.len(), all.len(), "{names:?}");
+        let name =
+            names.iter().map(|name| name.to_str().unwrap()).find(|name| name.contains("gmx.net")).unwrap();
+        assert!(name.starts_with("ann@old.example--bob@gmx.net--") && name.ends_with(".sqlite"), "{name}");
+    }
 }

@@ -138,6 +138,21 @@ pub(crate) async fn known_place(args: &JournalArgs) -> Result<Place, Failure> {
     asked.place(from, to, [None, None])
 }
 
+/// The journal of what was named, to be read. It must be about these accounts.
+pub(crate) async fn to_read(args: &JournalArgs) -> Result<(Place, SqliteJournal), Failure> {
+    let place = known_place(args).await?;
+    let journal = SqliteJournal::open_read_only(&place.journal)?;
+    if journal.pair() != place.pair {
+        return Err(about_another(&journal.pair()));
+    }
+    Ok((place, journal))
+}
+
+fn about_another(pair: &AccountPair) -> Failure {
+    let what = format!("it is about {} and {}", pair.source, pair.target);
+    JournalError::OtherSettings { what }.into()
+}
+
 /// What was named, what the journal keeps, or what can be found.
 pub(crate) async fn place(args: &CommonArgs) -> Result<Place, Failure> {
     let asked = Asked::of(&args.place)?;
@@ -158,9 +173,11 @@ async fn kept(asked: &Asked) -> Result<(Account, Account), Failure> {
     let journal = SqliteJournal::open_read_only(&asked.journal)?;
     let pair = journal.pair();
     let typed = asked.typed();
-    if journal.setting(TYPED_SETTING).await? != typed {
-        let what = format!("it is about {} and {}", pair.source, pair.target);
-        return Err(JournalError::OtherSettings { what }.into());
+    let setting = journal.setting(TYPED_SETTING).await?;
+    // A first run that was killed once it had made the journal: whoever works with it next says so again.
+    let is_new = setting.is_none() && journal.runs(1).await?.is_empty();
+    if setting != typed && !(is_new && fits(&asked.from, &pair.source) && fits(&asked.to, &pair.target)) {
+        return Err(about_another(&pair));
     }
     let place = || asked.journal.display().to_string();
     let read = |text: &str| {
@@ -168,6 +185,17 @@ async fn kept(asked: &Asked) -> Result<(Account, Account), Failure> {
         Account::parse(text).ok_or_else(damaged)
     };
     Ok((read(&pair.source)?, read(&pair.target)?))
+}
+
+/// True where what was typed may be this account.
+fn fits(typed: &Typed, account: &str) -> bool {
+    match typed {
+        Typed::Whole(whole) => whole.address() == account,
+        Typed::Address(address, _) => {
+            let user = Account::parse(account).map(|account| account.user);
+            user.is_some_and(|user| user == address.local() || user == address.to_string())
+        }
+    }
 }
 
 /// A folder that goes with what holds it, for a journal that nobody needs afterwards.

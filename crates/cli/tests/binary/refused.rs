@@ -88,3 +88,16 @@ async fn an_untrusted_certificate_is_exit_13_and_what_it_advises_works() {
     check_from(&from, &["--from-fingerprint", &other]).await.expect(13).says("another certificate");
     check_from(&from, &["--danger-accept-invalid-certs"]).await.expect(0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_of_another_pair_is_neither_shown_nor_reported_as_this_one() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    pair.run("migrate", &[]).await.expect(0);
+    let journal = pair.journal().display().to_string();
+    for verb in ["status", "report"] {
+        let other = ["--from", "imaps://ann@old.example", "--to", "imaps://bob@new.example"];
+        let arguments = [&[verb, "--journal", &journal], &other[..]].concat();
+        let said = ran(&mut program(&arguments)).await.expect(2);
+        said.says("this journal was made with other settings: it is about imap+insecure://ann@127.0.0.1");
+    }
+}
