@@ -187,3 +187,18 @@ async fn what_may_pass_in_a_day_makes_the_forecast() {
     let said = pair.run("check", &["--to-daily", "1K"]).await.expect(0);
     said.says("since 1024 bytes may pass in a day to the new server");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn room_is_needed_for_what_is_still_to_be_moved_and_no_more() {
+    let pair = Pair::filled(Profile::default(), 30).await;
+    pair.run("migrate", &[]).await.expect(0);
+    let used: u64 = pair.moved().iter().map(|(_, octets)| octets.len() as u64).sum();
+    pair.new.set(|p| p.quota_octets = Some(used + 5_000));
+    pair.deliver("INBOX", "From: a@b.example\r\n\r\none more\r\n");
+    pair.run("check", &[]).await.expect(0);
+    // Nothing moved yet, and what is old stays behind by choice.
+    let pair = Pair::filled(Profile::default(), 30).await;
+    pair.new.set(|p| p.quota_octets = Some(100));
+    pair.run("check", &[]).await.expect(14).says("at least");
+    pair.run("check", &["--since", "2099-01-01"]).await.expect(0);
+}

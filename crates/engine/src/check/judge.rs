@@ -71,7 +71,7 @@ fn connections(side: SideName, checks: &Checks) -> Option<Remark> {
 
 fn room(moving: &Moving) -> Option<Remark> {
     let room = moving.plan.room;
-    let needed = room.needed_octets.max(if room.needed_messages > 0 { moving.sizes.octets } else { 0 });
+    let needed = if room.needed_messages > 0 { moving.sizes.remaining } else { 0 };
     let what = match (room.free_octets, room.free_messages) {
         (Some(free), _) if free < needed => {
             format!("it has room for {} and at least {} are to be moved", size(free), size(needed))

@@ -70,6 +70,8 @@ pub struct Moving {
 pub struct Sizes {
     /// Octets of all messages: from the listing where there is one, else as told.
     pub octets: u64,
+    /// Of these, what no earlier run has moved.
+    pub remaining: u64,
     /// Messages whose size was listed.
     pub listed: u64,
     /// The largest of them, in octets.

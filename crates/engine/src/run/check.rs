@@ -7,8 +7,9 @@ use crate::check::{
 };
 use crate::end::{Listed, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::journal::{Journal, RunId};
+use crate::journal::{Journal, RunId, State};
 use crate::limits::{FORECAST_MESSAGES_PER_SECOND, FORECAST_OCTETS_PER_SECOND};
+use crate::message::InternalDate;
 use crate::names;
 use crate::plan::Plan;
 use crate::progress::{Progress, SideName, Stage};
@@ -82,14 +83,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (Some(source), Some(target)) = (&mut sessions.source, &mut sessions.target) else {
             return Err(Error::Interrupted);
         };
-        let sizes = sizes(source, &survey, &plan).await.map_err(Error::Source)?;
+        let since = ctx.settings.selection.since;
+        let mut sizes = sizes(source, &survey, &plan, since).await.map_err(Error::Source)?;
+        sizes.remaining = sizes.octets.saturating_sub(settled(ctx).await?);
+        // The plan knows what is told of whole mailboxes; where only a part of each moves, that was listed.
+        if since.is_none() {
+            sizes.remaining = sizes.remaining.max(plan.room.needed_octets);
+        }
         let rights = [
             source_rights(source, &plan).await.map_err(Error::Source)?,
             target_rights(target, &survey, &plan).await.map_err(Error::Target)?,
         ]
         .concat();
         days::remember(ctx).await?;
-        let needed = plan.room.needed_octets.max(sizes.octets.saturating_sub(settled(ctx).await?));
+        let needed = sizes.remaining;
         let days = [(SideName::Source, &ctx.pace.source), (SideName::Target, &ctx.pace.target)];
         let day = |(side, pacer): (SideName, &crate::pacer::Pacer)| {
             let (octets_per_day, time) = pacer.forecast(needed).filter(|(_, time)| !time.is_zero())?;
@@ -146,19 +153,27 @@ fn of_server(error: Error) -> Result<Remark, Error> {
     }
 }
 
-/// Octets that earlier runs settled.
+/// Octets of what earlier runs moved, or know that it does not move, and that is still at the source for all that is known.
 async fn settled<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<u64, Error> {
     let counts = ctx.journal.counts().await?;
-    Ok(counts.iter().filter(|c| !c.state.is_pending()).map(|c| c.octets).sum())
+    let left_out = |state| matches!(state, State::Excluded | State::GoneAtSource);
+    let settled = counts.iter().filter(|c| !c.state.is_pending() && !left_out(c.state));
+    Ok(settled.map(|c| c.octets).sum())
 }
 
-/// Lists the messages of mailboxes whose size is not told; all of them where the new server limits the size of a message.
-async fn sizes<S: SourceSession>(session: &mut S, survey: &Survey, plan: &Plan) -> Result<Sizes, EndError> {
+/// Lists the messages of mailboxes whose size is not told; all of them where the new server limits the size of a message, or
+/// only those from `since` on move. Of a mailbox that brings only what others do not, nothing is known before a run.
+async fn sizes<S: SourceSession>(
+    session: &mut S,
+    survey: &Survey,
+    plan: &Plan,
+    since: Option<i64>,
+) -> Result<Sizes, EndError> {
     let limit = survey.target.abilities.append_limit_octets;
     let mut sizes = Sizes::default();
-    for step in plan.steps.iter().filter(|step| step.trouble.is_none()) {
+    for step in plan.steps.iter().filter(|step| step.trouble.is_none() && !step.is_rest) {
         let record = &step.record;
-        let told = record.octets.filter(|_| limit.is_none());
+        let told = record.octets.filter(|_| limit.is_none() && since.is_none());
         if let (Some(octets), _) | (None, Some(octets)) = (told, record.messages.filter(|n| *n == 0)) {
             sizes.octets = sizes.octets.saturating_add(octets);
             continue;
@@ -168,6 +183,10 @@ async fn sizes<S: SourceSession>(session: &mut S, survey: &Survey, plan: &Plan) 
         let adding = async {
             while let Some(piece) = pieces.recv().await {
                 for message in piece {
+                    let at = message.internal_date.as_ref().and_then(InternalDate::instant);
+                    if since.is_some_and(|since| at.is_some_and(|at| at < since)) {
+                        continue;
+                    }
                     sizes.listed += 1;
                     sizes.octets = sizes.octets.saturating_add(message.octets);
                     sizes.largest = sizes.largest.max(Some(message.octets));
