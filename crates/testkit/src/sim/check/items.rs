@@ -166,7 +166,8 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
 /// What the server rewrote can be recognised only while the source gives it.
 pub(super) fn cannot_be_compared(case: &Case<'_>, source: &Instance) -> bool {
     let is_troubled = case.facts.source.struck.len() + case.facts.died.len() >= 3;
-    case.world.tuning.rewrites && (source.removed.is_some() || is_troubled)
+    let is_gone = source.removed.is_some() || was_replaced(case, &source.mailbox, &source.kept_class);
+    case.world.tuning.rewrites && (is_gone || is_troubled)
 }
 
 /// The server had named this place for a message that it did not store, and gave it to another one.
