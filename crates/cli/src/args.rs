@@ -45,7 +45,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Folder for the demo's journal and report
-    #[arg(long, default_value = "mailhaul-report/demo")]
+    #[arg(long, value_name = "FOLDER", default_value = "mailhaul-report/demo")]
     pub report: PathBuf,
 }
 

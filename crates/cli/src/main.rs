@@ -4,6 +4,8 @@ mod account;
 mod args;
 mod command;
 mod demo;
+#[cfg(test)]
+mod documents;
 mod env;
 mod error;
 mod find;

@@ -8,6 +8,8 @@ mod accounts;
 mod finding;
 #[path = "binary/gmail.rs"]
 mod gmail;
+#[path = "binary/guide.rs"]
+mod guide;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]

@@ -38,6 +38,9 @@ pub enum Childless {
     All,
 }
 
+/// What is kept of a message: from its UID and its octets as handed over.
+pub type Rewrite = fn(u32, &[u8]) -> Vec<u8>;
+
 /// How a server behaves. The default is a modern server that keeps what it gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -130,7 +133,7 @@ pub struct Profile {
     /// An equal message in the same mailbox is not stored again: APPENDUID names the one that is there, as Gmail does.
     pub merges: bool,
     /// What is kept of a message as it is handed over, with its UID, as servers that add headers do.
-    pub rewrites: Option<fn(u32, &[u8]) -> Vec<u8>>,
+    pub rewrites: Option<Rewrite>,
     /// An equal message in the same mailbox takes the place of the one that is there, under another UID, as Gmail was seen to do.
     pub replaces: bool,
     /// Every message is there once and mailboxes show labels, as with Gmail; the container of the system's mailboxes

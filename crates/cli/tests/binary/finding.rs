@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 
-const OLD: &str = "ann@old.example";
-const NEW: &str = "bob@new.example";
+pub const OLD: &str = "ann@old.example";
+pub const NEW: &str = "bob@new.example";
 const WELL_KNOWN: &str = "/.well-known/autoconfig/mail/config-v1.1.xml";
 
 /// Two domains, their web sites and their IMAP servers.
-struct World {
-    folder: tempfile::TempDir,
+pub struct World {
+    pub folder: tempfile::TempDir,
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
     hosts: Mutex<BTreeMap<String, SocketAddr>>,
     pages: Arc<Mutex<BTreeMap<String, String>>>,
@@ -121,7 +121,7 @@ impl World {
     }
 
     /// Both domains name their servers on their web sites.
-    async fn published() -> (Self, Sandbox, Sandbox) {
+    pub async fn published() -> (Self, Sandbox, Sandbox) {
         let world = Self::new().await;
         let old = world.imap("mail.hoster.example", OLD, FROM_PASSWORD).await;
         let new = world.imap("imap.provider.example", NEW, TO_PASSWORD).await;
@@ -142,15 +142,20 @@ impl World {
         ran(&mut command).await
     }
 
-    fn command(&self, verb: &str, options: &[&str]) -> tokio::process::Command {
+    /// The options by which the program knows this world.
+    pub fn options(&self) -> [PathBuf; 4] {
         let hosts: Vec<String> =
             self.hosts.lock().unwrap().iter().map(|(name, at)| format!("{name} {at}")).collect();
         let file = self.folder.path().join("hosts");
         std::fs::write(&file, hosts.join("\n")).unwrap();
+        ["--hosts".into(), file, "--ca-file".into(), self.folder.path().join("ca.pem")]
+    }
+
+    fn command(&self, verb: &str, options: &[&str]) -> tokio::process::Command {
         let mut command = program(&[verb, OLD, NEW]);
         command.arg("--journal").arg(self.journal()).arg("--report").arg(self.folder.path().join("report"));
         if verb != "status" {
-            command.arg("--hosts").arg(&file).arg("--ca-file").arg(self.folder.path().join("ca.pem"));
+            command.args(self.options());
         }
         command.args(options);
         command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);

@@ -177,7 +177,7 @@ fn read_back(row: &Row<'_>, sent: Option<&Sent>) -> JournalResult<Option<ReadBac
     let mod_seq: Option<i64> = row.get(20).map_err(failed)?;
     Ok(Some(ReadBack {
         fingerprint: match octets(row, 16)? {
-            Some(raw) if raw.is_empty() => {
+            Some([]) => {
                 Some(sent.ok_or_else(|| damaged("octets read back of a message never sent"))?.fetched)
             }
             raw => raw.map(fingerprint).transpose()?,

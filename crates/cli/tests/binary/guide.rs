@@ -1,0 +1,90 @@
+//! What the guide shows of the program's words is what the program says, and its scripts do what it says of them.
+
+use crate::accounts::{FROM_PASSWORD, Ran, TO_PASSWORD, program, ran};
+use crate::finding::{NEW, OLD, World};
+use std::path::Path;
+
+/// Pages whose blocks without a language are words of the demo, or of what is found for two addresses.
+const PAGES: [&str; 3] = ["start-here.md", "from-gmail.md", "what-the-proof-means.md"];
+
+/// Without the port, which is another one in each run.
+fn portless(line: &str) -> String {
+    let Some((before, port)) = line.trim().rsplit_once("127.0.0.1:") else { return line.trim().to_owned() };
+    format!("{before}127.0.0.1:{}", port.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+fn read(page: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide").join(page))
+        .unwrap()
+}
+
+fn shown(page: &str) -> Vec<String> {
+    let text = read(page);
+    let blocks = text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n'));
+    let lines = blocks.flat_map(str::lines).map(portless);
+    lines.filter(|line| !line.is_empty() && line != "…").collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_line_that_the_guide_shows_is_said_by_the_demo_or_for_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = ran(program(&["demo"]).current_dir(folder.path())).await.expect(0);
+    // Without a terminal it ends where a password would be asked for.
+    let mut check = program(&["check", "ann@gmail.com", "ann@outlook.com"]);
+    let found = ran(check.current_dir(folder.path())).await.expect(2);
+    let said = demo.said() + &found.said();
+    let said: Vec<String> = said.lines().map(portless).collect();
+    for page in PAGES {
+        let lines = shown(page);
+        assert!(!lines.is_empty(), "{page} shows nothing");
+        let invented: Vec<_> = lines.iter().filter(|line| !said.contains(line)).collect();
+        assert!(invented.is_empty(), "{page} shows what nobody said: {invented:#?}");
+    }
+}
+
+/// Runs a script where a person would, with the program on its path.
+#[cfg(unix)]
+async fn shell(world: &World, script: &str) -> Ran {
+    let folder = world.folder.path();
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script]).current_dir(folder).env_clear().stdin(std::process::Stdio::null());
+    command.env("PATH", format!("{}:/usr/bin:/bin", folder.join("bin").display())).env("HOME", folder);
+    ran(&mut command).await
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scripts_for_many_mailboxes_move_each_pair_of_the_list_and_keep_its_exit_code() {
+    let (world, _old, new) = World::published().await;
+    let folder = world.folder.path();
+    let options = world.options().map(|option| option.display().to_string()).join(" ");
+    let program = format!("#!/bin/sh\nexec {} \"$@\" {options}\n", env!("CARGO_BIN_EXE_mailhaul"));
+    for (name, text) in [
+        ("pairs.txt".to_owned(), format!("{OLD} {NEW}\n")),
+        ("program".to_owned(), program),
+        (format!("secrets/old/{OLD}"), FROM_PASSWORD.to_owned()),
+        (format!("secrets/new/{NEW}"), TO_PASSWORD.to_owned()),
+    ] {
+        std::fs::create_dir_all(folder.join(&name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let page = read("administrators.md");
+    let scripts: Vec<&str> =
+        page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [move_one, loops, not_done, verify] = scripts[..] else { panic!("other scripts: {scripts:#?}") };
+    std::fs::write(folder.join("script"), move_one).unwrap();
+    // Another process writes what is to be executed: here a child of another test could hold it open.
+    let install = "mkdir bin; cp program bin/mailhaul; cp script move-one; chmod 755 bin/mailhaul move-one";
+    shell(&world, install).await.expect(0);
+    shell(&world, loops).await.expect(0);
+    let state = || std::fs::read_to_string(folder.join("state").join(NEW)).unwrap();
+    let log = std::fs::read_to_string(folder.join("out").join(format!("{NEW}.log"))).unwrap();
+    assert_eq!(state(), "0\n", "{log}");
+    assert_eq!(new.counters().appended, 5, "the second loop finds nothing new");
+    assert_eq!(shell(&world, not_done).await.stdout, "", "all are done");
+    assert_eq!(shell(&world, verify).await.stdout.lines().last(), Some(format!("0 {NEW}").as_str()));
+    std::fs::write(folder.join(format!("secrets/new/{NEW}")), "another").unwrap();
+    shell(&world, &format!("./move-one {OLD} {NEW}")).await;
+    assert_eq!(state(), "12\n", "a refused login");
+    assert_eq!(shell(&world, not_done).await.stdout, format!("state/{NEW}:12\n"));
+}
