@@ -42,6 +42,7 @@ impl Report {
     pub(super) fn beside_the_sum(&self) -> Vec<String> {
         let outcome = &self.outcome;
         let deleted: u64 = self.mailboxes.iter().map(|m| m.deleted_at_source).sum();
+        let foreign: u64 = self.mailboxes.iter().filter_map(|m| m.foreign_at_target).sum();
         // Those without a listed message are named by `words::beside`.
         let refused = self.mailboxes.iter().filter(|m| m.is_refused_with_mail() && m.totals.listed() > 0);
         let said = [
@@ -83,6 +84,12 @@ impl Report {
                 "left by each label to another one, and came with none: run again",
             ),
             (deleted, "message was", "messages were", "deleted at the old server after the copy"),
+            (
+                foreign,
+                "message is",
+                "messages are",
+                "in these mailboxes of the new account beside what was moved: new mail, or what lay there before",
+            ),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
         let mut lines: Vec<String> = words::beside(self).into_iter().collect();

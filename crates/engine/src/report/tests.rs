@@ -191,6 +191,11 @@ async fn what_the_latest_listing_of_the_target_lacks_is_not_called_complete() {
     let report = report(plain).await;
     assert_eq!(report.outcome.missing_at_target, 112);
     assert_eq!(report.mailboxes[0].foreign_at_target, Some(2));
+    let beside = report.beside_the_sum().concat();
+    assert!(
+        beside.contains("2 messages are in these mailboxes of the new account beside what was moved"),
+        "{beside}"
+    );
     assert_eq!((report.verdict(), report.exit_code()), (Verdict::Incomplete, 4));
     assert_eq!(status(&report, "S3"), Status::NotMet);
 }
