@@ -113,9 +113,9 @@ async fn a_server_that_munges_eight_bit_headers_is_named_with_the_header() {
 #[tokio::test(start_paused = true)]
 async fn cr_cr_lf_arrives_as_it_is_and_graded_newline_where_the_server_makes_it_one() {
     let odd = b"From: a@b.example\r\n\r\none\r\r\ntwo\r\n".to_vec();
-    let world = world_of(Profile::default(), some(&[odd.clone()]));
+    let world = world_of(Profile::default(), some(std::slice::from_ref(&odd)));
     world.migrate().await;
-    assert_eq!(world.octets("INBOX"), [odd.clone()]);
+    assert_eq!(world.octets("INBOX"), std::slice::from_ref(&odd));
     let joining =
         |_: u32, octets: &[u8]| String::from_utf8_lossy(octets).replace("\r\r\n", "\r\n").into_bytes();
     let world = world_of(Profile { rewrites: Some(joining), ..Profile::default() }, some(&[odd]));
