@@ -185,6 +185,28 @@ async fn an_exchanger_leads_to_a_known_provider_with_a_yes() {
 }
 
 #[tokio::test]
+async fn where_a_known_provider_takes_the_mail_a_server_of_the_web_host_needs_a_yes() {
+    let mut net = Net::new().await;
+    net.imap("mail.old.example", "mail.old.example", Valid::Now).await;
+    net.names.mx("old.example", 10, "mx.filter.example");
+    let proven = ("mail.old.example", 993, Source::Probe, Trust::Certificate, None);
+    assert_eq!(
+        proposed(&net.discover().await),
+        proven,
+        "a filter that nobody knows says nothing of a server"
+    );
+    net.names.mx("old.example", 1, "aspmx.l.google.com");
+    let asked = ("mail.old.example", 993, Source::Probe, Trust::Certificate, Some(Asks::Contradiction));
+    assert_eq!(proposed(&net.discover().await), asked);
+    net.web.page("old.example", WELL_KNOWN, autoconfig("mail.hoster.example"));
+    let asked = ("mail.hoster.example", 993, Source::WellKnown, Trust::Domain, Some(Asks::Contradiction));
+    assert_eq!(proposed(&net.discover().await), asked);
+    net.web.page("old.example", WELL_KNOWN, autoconfig("imap.gmail.com"));
+    let agreed = ("imap.gmail.com", 993, Source::WellKnown, Trust::Domain, None);
+    assert_eq!(proposed(&net.discover().await), agreed);
+}
+
+#[tokio::test]
 async fn autodiscover_is_read_over_https_and_given_no_password() {
     let net = Net::new().await;
     let xml = "<Autodiscover><Response><Account><Protocol><Type>IMAP</Type><Server>mail.hoster.example</Server>\
