@@ -47,8 +47,9 @@ impl Asks {
 /// MX speaks of a server only where it leads to a provider of the table. Then it is asked, however well the best candidate is
 /// proven: mail that went to Google for years is not in the mailbox that the domain's web host still has.
 pub fn propose(answers: &[Answer], certificates: Certificates) -> Option<Proposal> {
+    // Each source has put its own in order: SRV by preference (RFC 2782), which no certificate changes.
     let firsts = answers.iter().filter_map(|answer| match &answer.outcome {
-        Outcome::Found(found) => found.iter().min_by_key(|c| c.trust),
+        Outcome::Found(found) => found.first(),
         _ => None,
     });
     let mut firsts: Vec<&Candidate> = firsts.collect();
@@ -129,4 +130,18 @@ mod tests {
             let (_, asks, _) = best(&[says, mx.clone()], Certificates::Checked);
             assert_eq!(asks, expected, "{host:?}");
         }
-    }}
+    }
+    #[test]
+    fn of_two_servers_of_one_source_the_preferred_one_is_proposed_also_where_the_other_one_is_better_proven()
+    {
+        let Outcome::Found(first) = says(Source::Srv, Trust::Dns, "imap.elsewhere.example").outcome else {
+            panic!()
+        };
+        let mut answer = says(Source::Srv, Trust::Certificate, "backup.old.example");
+        if let Outcome::Found(found) = &mut answer.outcome {
+            found.splice(..0, first);
+        }
+        let expected = ("imap.elsewhere.example".to_owned(), Some(Asks::NameService), 0);
+        assert_eq!(best(&[answer], Certificates::Checked), expected);
+    }
+}
