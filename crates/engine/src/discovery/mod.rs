@@ -179,6 +179,10 @@ impl Discoverer {
         asking.push((Source::Probe, Box::pin(probe::probe(self, address))));
         asking.push((Source::Mx, Box::pin(self.mx(address))));
         let limited = asking.into_iter().map(|(source, answer)| async move {
+            if source == Source::Probe {
+                // It limits each host itself: what the others answered is not lost over one that does not.
+                return answer.await;
+            }
             let late = |_| Answer {
                 source,
                 asked: address.domain().to_owned(),

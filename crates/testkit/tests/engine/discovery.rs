@@ -242,6 +242,27 @@ async fn usual_names_are_looked_at_and_nobody_logs_in() {
 }
 
 #[tokio::test]
+async fn a_host_that_never_answers_is_named_and_hides_no_other_one() {
+    let mut net = Net::new().await;
+    net.imap("imap.old.example", "imap.old.example", Valid::Now).await;
+    // Both take connections, by the kernel alone, and say nothing.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    net.table.insert("mail.old.example:993".into(), deaf.local_addr().unwrap());
+    net.table.insert("old.example:143".into(), deaf.local_addr().unwrap());
+    let patience = std::time::Duration::from_secs(4);
+    let discoverer = Discoverer { patience, ..net.discoverer() };
+    let discovery = discoverer.discover(&Address::parse("ann@old.example").unwrap()).await;
+    assert_eq!(proposed(&discovery), ("imap.old.example", 993, Source::Probe, Trust::Certificate, None));
+    net.assert_no_login();
+
+    let mut net = Net::new().await;
+    net.table.insert("mail.old.example:993".into(), deaf.local_addr().unwrap());
+    let discoverer = Discoverer { patience: patience / 8, ..net.discoverer() };
+    let discovery = discoverer.discover(&Address::parse("ann@old.example").unwrap()).await;
+    assert!(why(&discovery, Source::Probe).contains("port 993: no answer within"), "{discovery:#?}");
+}
+
+#[tokio::test]
 async fn a_host_whose_certificate_does_not_speak_for_it_is_not_proposed() {
     for (certified, valid) in [("mail.hoster.example", Valid::Now), ("imap.old.example", Valid::Until2020)] {
         let mut net = Net::new().await;
