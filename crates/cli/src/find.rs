@@ -7,7 +7,7 @@ use crate::env;
 use crate::error::Failure;
 use crate::output::note;
 use mailhaul_engine::auth::advice;
-use mailhaul_engine::config::Mechanism;
+use mailhaul_engine::config::{Endpoint, Mechanism};
 use mailhaul_engine::discovery::{Discoverer, Discovery, Dns};
 use mailhaul_engine::end::{Source, SourceSession};
 use mailhaul_engine::error::EndError;
@@ -228,11 +228,19 @@ fn told(
     if asks.is_some() || output.verbose > 0 || instead {
         lines.iter().for_each(|line| note(output, line));
     }
+    let url = server_url(&endpoint);
+    let Some(user) = users.first().cloned() else {
+        let what = format!("nobody but its owner knows the user name of {} there", discovery.address);
+        return Err(Failure::usage(what).hint(format!("name it: --{side}-server {url} --{side}-user NAME")));
+    };
     if let Some(asks) = asks {
-        agree(side, &format!("{}://{}", endpoint.scheme(), endpoint.authority()), asks.words())?;
+        agree(side, &url, asks.words())?;
     }
-    let user = users.first().cloned().unwrap_or_default();
     Ok((Account { endpoint, user }, Some(discovery)))
+}
+
+fn server_url(endpoint: &Endpoint) -> String {
+    format!("{}://{}", endpoint.scheme(), endpoint.authority())
 }
 
 /// No credential goes to a server that nobody proves before a person said yes.
@@ -285,4 +293,39 @@ fn may_be_the_name(error: &EndError) -> bool {
     let by_token = [Mechanism::OAuthBearer, Mechanism::XOAuth2, Mechanism::External];
     !mechanism.is_some_and(|m| by_token.contains(&m))
         && advice::after(server, *mechanism, refusal).page == WRONG_NAME_OR_PASSWORD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::error::USAGE;
+    use clap::Parser;
+    use mailhaul_engine::discovery::{self, Address, Asks, Candidate, Proposal, Provider, Trust};
+
+    #[test]
+    fn a_user_name_that_only_its_owner_knows_is_asked_for_by_the_options_that_name_it() {
+        let cli = Cli::try_parse_from(["mailhaul", "check", "ann@old.example", "bob@new.example"]).unwrap();
+        let Command::Check(args) = cli.command else { panic!() };
+        let provider = Provider::of_domain("icloud.com").unwrap();
+        let found = |user: Option<&str>| {
+            let candidate = Candidate {
+                endpoint: provider.endpoint.clone(),
+                users: Vec::new(),
+                source: discovery::Source::Mx,
+                trust: Trust::Dns,
+                provider: Some(provider),
+            };
+            let asks = user.is_none().then_some(Asks::NameService);
+            let proposal = Some(Proposal { candidate, instead: Vec::new(), asks });
+            let address = Address::parse("ann@old.example").unwrap();
+            let discovery = Discovery { address, answers: Vec::new(), proposal };
+            told("from", Side::Found(Box::new(discovery), user.map(str::to_owned)), &args)
+        };
+        let failure = found(None).unwrap_err();
+        assert_eq!(failure.code, USAGE);
+        let hint = failure.hint.unwrap();
+        assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
+        assert_eq!(found(Some("anns.apple")).unwrap().0.user, "anns.apple");
+    }
 }

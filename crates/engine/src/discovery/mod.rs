@@ -73,7 +73,8 @@ pub enum Certificates {
 pub struct Candidate {
     /// The server. Never one in clear text.
     pub endpoint: Endpoint,
-    /// The user names to try: one, where the source says which; else the address, then what is before its `@`.
+    /// The user names to try: one, where the source says which; else the address, then what is before its `@`. None where the
+    /// provider has names of its own, and nobody but a person knows which: see [`Provider::user`].
     pub users: Vec<String>,
     /// Who says so.
     pub source: Source,
