@@ -287,11 +287,13 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// A refused password whose user name may be written wrongly: not a token, nor a server that says what else is the matter.
+/// A refused password whose user name may be written wrongly: not a token, nor a server that says what else is the matter, by its
+/// words or by a code (RFC 5530, 3: `EXPIRED` and `CONTACTADMIN` know the user).
 fn may_be_the_name(error: &EndError) -> bool {
     let EndError::LoginRefused { server, mechanism, refusal, .. } = error else { return false };
     let by_token = [Mechanism::OAuthBearer, Mechanism::XOAuth2, Mechanism::External];
     !mechanism.is_some_and(|m| by_token.contains(&m))
+        && matches!(refusal.code.as_deref(), None | Some("AUTHENTICATIONFAILED"))
         && advice::after(server, *mechanism, refusal).page == WRONG_NAME_OR_PASSWORD
 }
 
@@ -302,6 +304,33 @@ mod tests {
     use crate::error::USAGE;
     use clap::Parser;
     use mailhaul_engine::discovery::{self, Address, Asks, Candidate, Proposal, Provider, Trust};
+    use mailhaul_engine::error::{Refusal, RefusalClass};
+
+    #[test]
+    fn a_second_name_is_tried_only_where_the_server_says_nothing_else() {
+        let refused = |mechanism, code: Option<&str>| EndError::LoginRefused {
+            server: "imap.old.example:993".into(),
+            user: "ann@old.example".into(),
+            mechanism: Some(mechanism),
+            refusal: Box::new(Refusal {
+                class: RefusalClass::Login,
+                bad: false,
+                code: code.map(str::to_owned),
+                text: "no".into(),
+            }),
+        };
+        for (code, second) in [
+            (None, true),
+            (Some("AUTHENTICATIONFAILED"), true),
+            (Some("EXPIRED"), false),
+            (Some("CONTACTADMIN"), false),
+            (Some("AUTHORIZATIONFAILED"), false),
+            (Some("PRIVACYREQUIRED"), false),
+        ] {
+            assert_eq!(may_be_the_name(&refused(Mechanism::Plain, code)), second, "{code:?}");
+            assert!(!may_be_the_name(&refused(Mechanism::XOAuth2, code)), "{code:?}");
+        }
+    }
 
     #[test]
     fn a_user_name_that_only_its_owner_knows_is_asked_for_by_the_options_that_name_it() {
