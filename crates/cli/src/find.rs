@@ -52,7 +52,7 @@ impl Place {
         (self.from.user, self.to.user) = (from.to_owned(), to.to_owned());
         let pair = AccountPair { source: self.from.address(), target: self.to.address() };
         if pair.source == pair.target {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(self.typed.is_some()));
         }
         // A certificate may be about another pair, and says so.
         if self.typed.is_some() {
@@ -60,6 +60,14 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// `found`: an address is among them. That of a move to another provider is often the same on both sides, and after the domain's
+/// mail has been pointed at the new one nobody names the old one any more.
+fn same_account(found: bool) -> Failure {
+    let failure = Failure::usage("--from and --to are the same account");
+    let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
+    if found { failure.hint(hint) } else { failure }
 }
 
 /// How the world is reached.
@@ -98,7 +106,7 @@ impl Asked {
         let to = account::typed("to", to, args.to_server.as_deref(), args.to_user.as_deref())?;
         let names = (from.name(), to.name());
         if names.0 == names.1 {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(matches!(from, Typed::Address(..))));
         }
         let journal = args.journal.clone().unwrap_or_else(|| env::journal(&names.0, &names.1));
         let report = args.report.clone().unwrap_or_else(|| env::report(&names.0, &names.1));
@@ -115,7 +123,7 @@ impl Asked {
     fn place(self, from: Account, to: Account, found: [Option<Discovery>; 2]) -> Result<Place, Failure> {
         let pair = AccountPair { source: from.address(), target: to.address() };
         if pair.source == pair.target {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(self.typed().is_some()));
         }
         let (tokens, typed) = (self.journal.clone(), self.typed());
         let (journal, report) = (self.journal, self.report);

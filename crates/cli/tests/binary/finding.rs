@@ -323,3 +323,16 @@ async fn an_address_that_nobody_knows_is_exit_2_with_the_option_and_what_was_ask
     assert_eq!(tries(&old), 0);
     world.run("status", &[]).await.expect(10);
 }
+
+#[tokio::test]
+async fn one_address_at_two_providers_is_told_which_server_to_name() {
+    let mut command = program(&["migrate", OLD, OLD]);
+    ran(&mut command)
+        .await
+        .expect(2)
+        .says("--from and --to are the same account")
+        .says("name at least the old server: --from-server imaps://host");
+    let url = "imaps://ann@mail.hoster.example";
+    let ran = ran(&mut program(&["migrate", url, url])).await.expect(2);
+    assert!(!ran.said().contains("--from-server"), "the servers are named: {ran:#?}");
+}
