@@ -60,6 +60,20 @@ impl Place {
         }
         Ok(())
     }
+
+    /// The options that name what was found just now, for each side that `let_in`: with them nobody is asked, and no other user
+    /// name is tried.
+    pub(crate) fn named(&self, let_in: [bool; 2]) -> Option<String> {
+        let sides = [("from", &self.from), ("to", &self.to)].into_iter().zip(&self.found).zip(let_in);
+        let named: Vec<String> = sides
+            .filter(|((_, found), let_in)| found.is_some() && *let_in)
+            .map(|(((side, account), _), _)| {
+                let (url, user) = (server_url(&account.endpoint), quoted(&account.user));
+                format!("--{side}-server {url} --{side}-user {user}")
+            })
+            .collect();
+        (!named.is_empty()).then(|| named.join(" "))
+    }
 }
 
 /// `found`: an address is among them. That of a move to another provider is often the same on both sides, and after the domain's
@@ -68,6 +82,12 @@ fn same_account(found: bool) -> Failure {
     let failure = Failure::usage("--from and --to are the same account");
     let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
     if found { failure.hint(hint) } else { failure }
+}
+
+/// One word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// How the world is reached.
@@ -364,5 +384,17 @@ mod tests {
         let hint = failure.hint.unwrap();
         assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
         assert_eq!(found(Some("anns.apple")).unwrap().0.user, "anns.apple");
+    }
+
+    #[test]
+    fn a_user_name_is_one_word_of_a_shell() {
+        for (user, word) in [
+            ("ann@old.example", "ann@old.example"),
+            ("ann b", "'ann b'"),
+            ("o'neill", r"'o'\''neill'"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(quoted(user), word);
+        }
     }
 }
