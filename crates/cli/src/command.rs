@@ -7,7 +7,7 @@ use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
 use crate::oauth;
-use crate::output::{Show, print, say, warn};
+use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
@@ -387,6 +387,12 @@ async fn check(args: &CommonArgs) -> Result<u8, Failure> {
         print(&serde_json::to_string_pretty(&document).unwrap_or_default());
     } else {
         checked.lines().iter().for_each(|line| print(line));
+    }
+    let let_in = ready.refused.each_ref().map(Option::is_none);
+    if let Some(named) = ready.place.named(let_in) {
+        let text =
+            format!("`check` keeps nothing of what was found; so that it is not looked for again: {named}");
+        note(&ready.output, &text);
     }
     Ok(checked.exit_code())
 }

@@ -7,7 +7,7 @@ use crate::env;
 use crate::error::Failure;
 use crate::output::note;
 use mailhaul_engine::auth::advice;
-use mailhaul_engine::config::Mechanism;
+use mailhaul_engine::config::{Endpoint, Mechanism};
 use mailhaul_engine::discovery::{Discoverer, Discovery, Dns};
 use mailhaul_engine::end::{Source, SourceSession};
 use mailhaul_engine::error::EndError;
@@ -52,7 +52,7 @@ impl Place {
         (self.from.user, self.to.user) = (from.to_owned(), to.to_owned());
         let pair = AccountPair { source: self.from.address(), target: self.to.address() };
         if pair.source == pair.target {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(self.typed.is_some()));
         }
         // A certificate may be about another pair, and says so.
         if self.typed.is_some() {
@@ -60,6 +60,34 @@ impl Place {
         }
         Ok(())
     }
+
+    /// The options that name what was found just now, for each side that `let_in`: with them nobody is asked, and no other user
+    /// name is tried.
+    pub(crate) fn named(&self, let_in: [bool; 2]) -> Option<String> {
+        let sides = [("from", &self.from), ("to", &self.to)].into_iter().zip(&self.found).zip(let_in);
+        let named: Vec<String> = sides
+            .filter(|((_, found), let_in)| found.is_some() && *let_in)
+            .map(|(((side, account), _), _)| {
+                let (url, user) = (server_url(&account.endpoint), quoted(&account.user));
+                format!("--{side}-server {url} --{side}-user {user}")
+            })
+            .collect();
+        (!named.is_empty()).then(|| named.join(" "))
+    }
+}
+
+/// `found`: an address is among them. That of a move to another provider is often the same on both sides, and after the domain's
+/// mail has been pointed at the new one nobody names the old one any more.
+fn same_account(found: bool) -> Failure {
+    let failure = Failure::usage("--from and --to are the same account");
+    let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
+    if found { failure.hint(hint) } else { failure }
+}
+
+/// One word of a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// How the world is reached.
@@ -98,7 +126,7 @@ impl Asked {
         let to = account::typed("to", to, args.to_server.as_deref(), args.to_user.as_deref())?;
         let names = (from.name(), to.name());
         if names.0 == names.1 {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(matches!(from, Typed::Address(..))));
         }
         let journal = args.journal.clone().unwrap_or_else(|| env::journal(&names.0, &names.1));
         let report = args.report.clone().unwrap_or_else(|| env::report(&names.0, &names.1));
@@ -115,7 +143,7 @@ impl Asked {
     fn place(self, from: Account, to: Account, found: [Option<Discovery>; 2]) -> Result<Place, Failure> {
         let pair = AccountPair { source: from.address(), target: to.address() };
         if pair.source == pair.target {
-            return Err(Failure::usage("--from and --to are the same account"));
+            return Err(same_account(self.typed().is_some()));
         }
         let (tokens, typed) = (self.journal.clone(), self.typed());
         let (journal, report) = (self.journal, self.report);
@@ -256,11 +284,19 @@ fn told(
     if asks.is_some() || output.verbose > 0 || instead {
         lines.iter().for_each(|line| note(output, line));
     }
+    let url = server_url(&endpoint);
+    let Some(user) = users.first().cloned() else {
+        let what = format!("nobody but its owner knows the user name of {} there", discovery.address);
+        return Err(Failure::usage(what).hint(format!("name it: --{side}-server {url} --{side}-user NAME")));
+    };
     if let Some(asks) = asks {
-        agree(side, &format!("{}://{}", endpoint.scheme(), endpoint.authority()), asks.words())?;
+        agree(side, &url, asks.words())?;
     }
-    let user = users.first().cloned().unwrap_or_default();
     Ok((Account { endpoint, user }, Some(discovery)))
+}
+
+fn server_url(endpoint: &Endpoint) -> String {
+    format!("{}://{}", endpoint.scheme(), endpoint.authority())
 }
 
 /// No credential goes to a server that nobody proves before a person said yes.
@@ -307,10 +343,86 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// A refused password whose user name may be written wrongly: not a token, nor a server that says what else is the matter.
+/// A refused password whose user name may be written wrongly: not a token, nor a server that says what else is the matter, by its
+/// words or by a code (RFC 5530, 3: `EXPIRED` and `CONTACTADMIN` know the user).
 fn may_be_the_name(error: &EndError) -> bool {
     let EndError::LoginRefused { server, mechanism, refusal, .. } = error else { return false };
     let by_token = [Mechanism::OAuthBearer, Mechanism::XOAuth2, Mechanism::External];
     !mechanism.is_some_and(|m| by_token.contains(&m))
+        && matches!(refusal.code.as_deref(), None | Some("AUTHENTICATIONFAILED"))
         && advice::after(server, *mechanism, refusal).page == WRONG_NAME_OR_PASSWORD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use crate::error::USAGE;
+    use clap::Parser;
+    use mailhaul_engine::discovery::{self, Address, Asks, Candidate, Proposal, Provider, Trust};
+    use mailhaul_engine::error::{Refusal, RefusalClass};
+
+    #[test]
+    fn a_second_name_is_tried_only_where_the_server_says_nothing_else() {
+        let refused = |mechanism, code: Option<&str>| EndError::LoginRefused {
+            server: "imap.old.example:993".into(),
+            user: "ann@old.example".into(),
+            mechanism: Some(mechanism),
+            refusal: Box::new(Refusal {
+                class: RefusalClass::Login,
+                bad: false,
+                code: code.map(str::to_owned),
+                text: "no".into(),
+            }),
+        };
+        for (code, second) in [
+            (None, true),
+            (Some("AUTHENTICATIONFAILED"), true),
+            (Some("EXPIRED"), false),
+            (Some("CONTACTADMIN"), false),
+            (Some("AUTHORIZATIONFAILED"), false),
+            (Some("PRIVACYREQUIRED"), false),
+        ] {
+            assert_eq!(may_be_the_name(&refused(Mechanism::Plain, code)), second, "{code:?}");
+            assert!(!may_be_the_name(&refused(Mechanism::XOAuth2, code)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_that_only_its_owner_knows_is_asked_for_by_the_options_that_name_it() {
+        let cli = Cli::try_parse_from(["mailhaul", "check", "ann@old.example", "bob@new.example"]).unwrap();
+        let Command::Check(args) = cli.command else { panic!() };
+        let provider = Provider::of_domain("icloud.com").unwrap();
+        let found = |user: Option<&str>| {
+            let candidate = Candidate {
+                endpoint: provider.endpoint.clone(),
+                users: Vec::new(),
+                source: discovery::Source::Mx,
+                trust: Trust::Dns,
+                provider: Some(provider),
+            };
+            let asks = user.is_none().then_some(Asks::NameService);
+            let proposal = Some(Proposal { candidate, instead: Vec::new(), asks });
+            let address = Address::parse("ann@old.example").unwrap();
+            let discovery = Discovery { address, answers: Vec::new(), proposal };
+            told("from", Side::Found(Box::new(discovery), user.map(str::to_owned)), &args)
+        };
+        let failure = found(None).unwrap_err();
+        assert_eq!(failure.code, USAGE);
+        let hint = failure.hint.unwrap();
+        assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
+        assert_eq!(found(Some("anns.apple")).unwrap().0.user, "anns.apple");
+    }
+
+    #[test]
+    fn a_user_name_is_one_word_of_a_shell() {
+        for (user, word) in [
+            ("ann@old.example", "ann@old.example"),
+            ("ann b", "'ann b'"),
+            ("o'neill", r"'o'\''neill'"),
+            ("$(x)", "'$(x)'"),
+        ] {
+            assert_eq!(quoted(user), word);
+        }
+    }
 }

@@ -47,6 +47,13 @@ pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(86_400);
 pub const DISCOVERY_DNS_TIME_MAX: Duration = Duration::from_secs(6);
 /// How long one source may take that is asked where the mail of an address lies.
 pub const DISCOVERY_SOURCE_TIME_MAX: Duration = Duration::from_secs(12);
+/// How long one port may take of a host where somebody looks whether an IMAP server answers: two ports and a goodbye stay within
+/// [`DISCOVERY_SOURCE_TIME_MAX`].
+pub const DISCOVERY_PORT_TIME_MAX: Duration = Duration::from_secs(5);
+/// To a TCP connection there, one address: where the first address of a name drops packets, the next one still has its turn.
+pub const DISCOVERY_CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
+/// How long the answer to the goodbye there is waited for.
+pub const DISCOVERY_GOODBYE_TIME_MAX: Duration = Duration::from_secs(2);
 /// Redirects that are followed to such an answer.
 pub const DISCOVERY_REDIRECTS_MAX: usize = 3;
 /// Octets of the XML of such an answer.

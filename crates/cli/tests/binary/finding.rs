@@ -328,3 +328,48 @@ async fn an_address_that_nobody_knows_is_exit_2_with_the_option_and_what_was_ask
     assert_eq!(tries(&old), 0);
     world.run("status", &[]).await.expect(10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_keeps_nothing_and_ends_with_the_options_that_ask_nobody_again() {
+    let world = World::new().await;
+    let old = world.imap("imap.old.example", "ann", FROM_PASSWORD).await;
+    world.imap("mail.new.example", NEW, TO_PASSWORD).await;
+    let named = [
+        "--from-server imaps://imap.old.example:993 --from-user ann",
+        "--to-server imaps://mail.new.example:993 --to-user bob@new.example",
+    ]
+    .join(" ");
+    for tries in [1, 2] {
+        world.run("check", &[]).await.expect(0).says(&named);
+        assert_eq!(old.counters().refused_logins, tries, "it was not kept which name is the right one");
+    }
+    assert!(!world.journal().exists());
+    let options: Vec<&str> = named.split(' ').collect();
+    let ran = world.run("check", &options).await.expect(0);
+    assert!(!ran.said().contains("Found for") && !ran.said().contains("--from-user"), "{ran:#?}");
+    assert_eq!(old.counters().refused_logins, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_did_not_let_us_in_is_not_among_the_options_of_check() {
+    let world = World::new().await;
+    world.imap("imap.old.example", "ann", "another").await;
+    world.imap("mail.new.example", NEW, TO_PASSWORD).await;
+    let ran = world.run("check", &["--from-user", "ann"]).await;
+    assert_ne!(ran.code, Some(0));
+    let ran = ran.says("again: --to-server imaps://mail.new.example:993 --to-user bob@new.example");
+    assert!(!ran.said().contains("--from-server"), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn one_address_at_two_providers_is_told_which_server_to_name() {
+    let mut command = program(&["migrate", OLD, OLD]);
+    ran(&mut command)
+        .await
+        .expect(2)
+        .says("--from and --to are the same account")
+        .says("name at least the old server: --from-server imaps://host");
+    let url = "imaps://ann@mail.hoster.example";
+    let ran = ran(&mut program(&["migrate", url, url])).await.expect(2);
+    assert!(!ran.said().contains("--from-server"), "the servers are named: {ran:#?}");
+}

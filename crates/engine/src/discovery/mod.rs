@@ -73,7 +73,8 @@ pub enum Certificates {
 pub struct Candidate {
     /// The server. Never one in clear text.
     pub endpoint: Endpoint,
-    /// The user names to try: one, where the source says which; else the address, then what is before its `@`.
+    /// The user names to try: one, where the source says which; else the address, then what is before its `@`. None where the
+    /// provider has names of its own, and nobody but a person knows which: see [`Provider::user`].
     pub users: Vec<String>,
     /// Who says so.
     pub source: Source,
@@ -179,6 +180,10 @@ impl Discoverer {
         asking.push((Source::Probe, Box::pin(probe::probe(self, address))));
         asking.push((Source::Mx, Box::pin(self.mx(address))));
         let limited = asking.into_iter().map(|(source, answer)| async move {
+            if source == Source::Probe {
+                // It limits each host itself: what the others answered is not lost over one that does not.
+                return answer.await;
+            }
             let late = |_| Answer {
                 source,
                 asked: address.domain().to_owned(),

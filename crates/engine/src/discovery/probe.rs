@@ -4,6 +4,9 @@ use super::address::Address;
 use super::{Answer, Candidate, Discoverer, Outcome, Source, Trust};
 use crate::config::{Endpoint, Security};
 use crate::imap_session::look;
+use crate::limits::{
+    DISCOVERY_CONNECT_TIME_MAX, DISCOVERY_GOODBYE_TIME_MAX, DISCOVERY_PORT_TIME_MAX, Limits,
+};
 
 /// The usual names, the likeliest first.
 fn hosts(address: &Address) -> [String; 3] {
@@ -12,7 +15,7 @@ fn hosts(address: &Address) -> [String; 3] {
 }
 
 /// Port 993 of each name, and where that is no IMAP server, port 143 with STARTTLS. Only who shows a good certificate for the name
-/// counts.
+/// counts. Each port has its own limit: a host that does not answer is silent for itself alone.
 pub(super) async fn probe(discoverer: &Discoverer, address: &Address) -> Answer {
     let names = hosts(address);
     let looking = names.iter().map(|host| one(discoverer, host));
@@ -35,15 +38,21 @@ pub(super) async fn probe(discoverer: &Discoverer, address: &Address) -> Answer 
 }
 
 async fn one(discoverer: &Discoverer, host: &str) -> Result<Endpoint, String> {
-    let Discoverer { dialer, trust, limits, .. } = discoverer;
+    let Discoverer { dialer, trust, limits, patience, .. } = discoverer;
+    let limits = Limits { connect: limits.connect.min(DISCOVERY_CONNECT_TIME_MAX), ..limits.clone() };
+    let limit = DISCOVERY_PORT_TIME_MAX.min(*patience / 2);
     let mut why = String::new();
     for (port, security) in [(993, Security::Tls), (143, Security::StartTls)] {
         let endpoint = Endpoint { host: host.to_owned(), port, security };
-        match look(&endpoint, trust, dialer, limits).await {
-            Ok(()) => return Ok(endpoint),
+        match tokio::time::timeout(limit, look(&endpoint, trust, dialer, &limits)).await {
+            Ok(Ok(looked)) => {
+                looked.goodbye(DISCOVERY_GOODBYE_TIME_MAX).await;
+                return Ok(endpoint);
+            }
             // The first port is the one that should answer: its reason is kept, unless only the second one was reached.
-            Err(error) if why.is_empty() || !error.is_connection() => why = error.to_string(),
-            Err(_) => {}
+            Ok(Err(error)) if why.is_empty() || !error.is_connection() => why = error.to_string(),
+            Err(_) if why.is_empty() => why = format!("port {port}: no answer within {limit:?}"),
+            _ => {}
         }
     }
     Err(why)

@@ -1,6 +1,6 @@
 //! Pure: from what the sources say to one proposal, and whether a person has to agree first.
 
-use super::{Answer, Candidate, Certificates, Outcome, Trust};
+use super::{Answer, Candidate, Certificates, Outcome, Source, Trust};
 
 /// What is proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Asks {
     NoCertificate,
     /// The domain's server sent us to another host, which said it.
     Elsewhere,
-    /// Another source that is believed as much names another server.
+    /// Another source names another server, and may be right: it is believed as much, or it is the domain's MX.
     Contradiction,
 }
 
@@ -37,15 +37,19 @@ impl Asks {
                 "only its name and its certificate speak for it, and certificates are not checked in this run"
             }
             Self::Elsewhere => "the domain's server sent us to another host, and that one says so",
-            Self::Contradiction => "another source that is believed as much names another server",
+            Self::Contradiction => "another source, which may be right, names another server",
         }
     }
 }
 
 /// The best candidate: by trust, then by source.
+///
+/// MX speaks of a server only where it leads to a provider of the table. Then it is asked, however well the best candidate is
+/// proven: mail that went to Google for years is not in the mailbox that the domain's web host still has.
 pub fn propose(answers: &[Answer], certificates: Certificates) -> Option<Proposal> {
+    // Each source has put its own in order: SRV by preference (RFC 2782), which no certificate changes.
     let firsts = answers.iter().filter_map(|answer| match &answer.outcome {
-        Outcome::Found(found) => found.iter().min_by_key(|c| c.trust),
+        Outcome::Found(found) => found.first(),
         _ => None,
     });
     let mut firsts: Vec<&Candidate> = firsts.collect();
@@ -57,7 +61,10 @@ pub fn propose(answers: &[Answer], certificates: Certificates) -> Option<Proposa
         (Trust::Dns, _) => Some(Asks::NameService),
         (Trust::Certificate, Certificates::Unchecked) => Some(Asks::NoCertificate),
         (Trust::Elsewhere, _) => Some(Asks::Elsewhere),
-        _ if instead.iter().any(|c| c.trust == best.trust) => Some(Asks::Contradiction),
+        (Trust::Shipped, _) => None,
+        _ if instead.iter().any(|c| c.trust == best.trust || c.source == Source::Mx) => {
+            Some(Asks::Contradiction)
+        }
         _ => None,
     };
     Some(Proposal { candidate: (*best).clone(), instead, asks })
@@ -65,7 +72,6 @@ pub fn propose(answers: &[Answer], certificates: Certificates) -> Option<Proposa
 
 #[cfg(test)]
 mod tests {
-    use super::super::Source;
     use super::*;
     use crate::config::{Endpoint, Security};
 
@@ -85,6 +91,7 @@ mod tests {
     fn the_more_trusted_source_is_proposed_and_the_others_are_kept() {
         use Certificates::{Checked, Unchecked};
         let dns = says(Source::Mx, Trust::Dns, "imap.gmail.com");
+        let weak = says(Source::Srv, Trust::Dns, "imap.elsewhere.example");
         let srv = says(Source::Srv, Trust::Certificate, "imap.old.example");
         let probe = says(Source::Probe, Trust::Certificate, "mail.old.example");
         let same = says(Source::Probe, Trust::Certificate, "imap.old.example");
@@ -92,11 +99,11 @@ mod tests {
         let moved = says(Source::Autoconfig, Trust::Elsewhere, "imap.other.example");
         for (answers, certificates, expected) in [
             (vec![&dns], Checked, ("imap.gmail.com", Some(Asks::NameService), 0)),
-            (vec![&dns, &srv], Checked, ("imap.old.example", None, 1)),
+            (vec![&weak, &srv], Checked, ("imap.old.example", None, 1)),
             (vec![&srv, &same], Checked, ("imap.old.example", None, 0)),
             (vec![&srv], Unchecked, ("imap.old.example", Some(Asks::NoCertificate), 0)),
             (vec![&srv, &probe], Checked, ("imap.old.example", Some(Asks::Contradiction), 1)),
-            (vec![&srv, &known, &dns], Checked, ("mail.hoster.example", None, 2)),
+            (vec![&srv, &known, &weak], Checked, ("mail.hoster.example", None, 2)),
             (vec![&known], Unchecked, ("mail.hoster.example", None, 0)),
             (vec![&moved], Checked, ("imap.other.example", Some(Asks::Elsewhere), 0)),
             (vec![&moved, &srv], Checked, ("imap.old.example", None, 1)),
@@ -109,5 +116,32 @@ mod tests {
         let nothing =
             Answer { source: Source::Mx, asked: "x".into(), outcome: Outcome::Nothing("none".into()) };
         assert_eq!(propose(&[nothing], Checked), None);
+    }
+    #[test]
+    fn a_provider_that_takes_the_mail_is_asked_about_where_another_server_would_get_the_password() {
+        let mx = says(Source::Mx, Trust::Dns, "imap.gmail.com");
+        for (says, expected) in [
+            (says(Source::Probe, Trust::Certificate, "mail.old.example"), Some(Asks::Contradiction)),
+            (says(Source::Autoconfig, Trust::Domain, "mail.hoster.example"), Some(Asks::Contradiction)),
+            (says(Source::Autoconfig, Trust::Domain, "imap.gmail.com"), None),
+            (says(Source::Table, Trust::Shipped, "imap.table.example"), None),
+        ] {
+            let host = says.clone();
+            let (_, asks, _) = best(&[says, mx.clone()], Certificates::Checked);
+            assert_eq!(asks, expected, "{host:?}");
+        }
+    }
+    #[test]
+    fn of_two_servers_of_one_source_the_preferred_one_is_proposed_also_where_the_other_one_is_better_proven()
+    {
+        let Outcome::Found(first) = says(Source::Srv, Trust::Dns, "imap.elsewhere.example").outcome else {
+            panic!()
+        };
+        let mut answer = says(Source::Srv, Trust::Certificate, "backup.old.example");
+        if let Outcome::Found(found) = &mut answer.outcome {
+            found.splice(..0, first);
+        }
+        let expected = ("imap.elsewhere.example".to_owned(), Some(Asks::NameService), 0);
+        assert_eq!(best(&[answer], Certificates::Checked), expected);
     }
 }

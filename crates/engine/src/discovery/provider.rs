@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 pub struct Provider {
     /// What people call it.
     pub name: &'static str,
-    /// Domains of its mail addresses.
+    /// Domains of its mail addresses; with a dot before it, what lies below one.
     pub domains: Vec<&'static str>,
     /// Hosts that take mail for it, and what lies below them.
     pub mx: Vec<&'static str>,
@@ -41,8 +41,7 @@ pub fn providers() -> &'static [Provider] {
 impl Provider {
     /// Whose addresses end in this domain.
     pub fn of_domain(domain: &str) -> Option<&'static Self> {
-        let domain = plain(domain);
-        providers().iter().find(|p| p.domains.contains(&domain.as_str()))
+        providers().iter().find(|p| p.is_of(domain))
     }
 
     /// Who takes mail at this host.
@@ -56,20 +55,31 @@ impl Provider {
         providers().iter().find(|p| p.endpoint.host == host)
     }
 
-    /// The user name of an address there.
-    pub fn user(&self, address: &Address) -> String {
-        if self.local_part { address.local().to_owned() } else { address.to_string() }
+    /// The user name of an address there. `None` for an address of one's own domain where the user name is what is before the `@`
+    /// of an address of the provider: `ann@old.example` at iCloud belongs to an account that may be called anything, and `ann`
+    /// there is somebody else.
+    pub fn user(&self, address: &Address) -> Option<String> {
+        let own = !self.is_of(address.domain());
+        match (self.local_part, own) {
+            (false, _) => Some(address.to_string()),
+            (true, false) => Some(address.local().to_owned()),
+            (true, true) => None,
+        }
+    }
+
+    /// Addresses of this domain are its own.
+    fn is_of(&self, domain: &str) -> bool {
+        let domain = plain(domain);
+        self.domains.iter().any(|known| match known.strip_prefix('.') {
+            Some(top) => is_below(&domain, top),
+            None => domain == *known,
+        })
     }
 
     /// What is proposed for an address that is taken to be there.
     pub(super) fn candidate(&'static self, address: &Address, source: Source, trust: Trust) -> Candidate {
-        Candidate {
-            endpoint: self.endpoint.clone(),
-            users: vec![self.user(address)],
-            source,
-            trust,
-            provider: Some(self),
-        }
+        let users = self.user(address).into_iter().collect();
+        Candidate { endpoint: self.endpoint.clone(), users, source, trust, provider: Some(self) }
     }
 }
 
@@ -120,7 +130,8 @@ mod tests {
                 assert!(["password", "app-password", "oauth"].contains(login), "{p:?}");
             }
             for name in p.domains.iter().map(|d| ('d', *d)).chain(p.mx.iter().map(|m| ('m', *m))) {
-                assert!(is_host(name.1) && plain(name.1) == name.1, "{name:?}");
+                let host = name.1.strip_prefix('.').filter(|_| name.0 == 'd').unwrap_or(name.1);
+                assert!(is_host(host) && plain(host) == host, "{name:?}");
                 assert!(seen.insert(name), "{name:?} twice");
             }
         }
@@ -148,6 +159,34 @@ mod tests {
         assert_eq!(name(Provider::of_host("imap.mail.me.com")), Some("iCloud"));
         assert_eq!(name(Provider::of_domain("old.example")), None);
         let address = Address::parse("ann@icloud.com").unwrap();
-        assert_eq!(Provider::of_domain("icloud.com").unwrap().user(&address), "ann");
+        assert_eq!(Provider::of_domain("icloud.com").unwrap().user(&address).as_deref(), Some("ann"));
+        assert_eq!(name(Provider::of_domain("old.onmicrosoft.com")), Some("Microsoft 365"));
+        assert_eq!(name(Provider::of_domain("evilonmicrosoft.com")), None);
+    }
+
+    #[test]
+    fn an_address_of_a_domain_of_its_own_is_never_cut_to_the_name_of_somebody_else() {
+        let address = Address::parse("ann@old.example").unwrap();
+        let mut without = Vec::new();
+        for p in providers() {
+            for mx in &p.mx {
+                let found = Provider::of_mx(mx).unwrap().candidate(&address, Source::Mx, Trust::Dns);
+                assert!(found.users.iter().all(|user| user == "ann@old.example"), "{}: {found:?}", p.name);
+                if found.users.is_empty() {
+                    without.push(p.name);
+                }
+            }
+        }
+        assert_eq!(without, ["iCloud"]);
+    }
+
+    #[test]
+    fn zoho_has_another_server_for_domains_of_ones_own() {
+        for top in ["com", "eu", "in", "com.au"] {
+            let own = Provider::of_mx(&format!("mx2.zoho.{top}")).unwrap();
+            assert_eq!(own.endpoint.host, format!("imappro.zoho.{top}"));
+            let personal = Provider::of_domain(&format!("zohomail.{top}")).unwrap();
+            assert_eq!(personal.endpoint.host, format!("imap.zoho.{top}"));
+        }
     }
 }

@@ -89,8 +89,18 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     raw.into_link(opener).await
 }
 
-/// Looks whether an IMAP server answers there: greeting, and TLS with a certificate that is believed. Then it says goodbye;
-/// nobody logs in, and no secret is at hand.
+/// A server that was looked at.
+pub struct Looked(Raw);
+
+impl Looked {
+    /// Says goodbye, and waits no longer than `limit` for the answer: a courtesy, since that the server is there is known.
+    pub async fn goodbye(mut self, limit: Duration) {
+        let _ = tokio::time::timeout(limit, self.0.ask(Command::logout(), "LOGOUT")).await;
+    }
+}
+
+/// Looks whether an IMAP server answers there: greeting, and TLS with a certificate that is believed. Nobody logs in, and no
+/// secret is at hand.
 ///
 /// # Errors
 /// Why there is none that could be used.
@@ -99,7 +109,7 @@ pub async fn look(
     trust: &Trust,
     dialer: &Dialer,
     limits: &Limits,
-) -> Result<(), EndError> {
+) -> Result<Looked, EndError> {
     let mut stream = net::dial(dialer, endpoint, limits).await?;
     let identities = Identities { trust, own: None };
     if endpoint.security == Security::Tls {
@@ -112,9 +122,7 @@ pub async fn look(
     if endpoint.security == Security::StartTls {
         raw = raw.start_tls(endpoint, identities, condition).await?;
     }
-    // A courtesy: that the server is there is known already.
-    let _ = raw.ask(Command::logout(), "LOGOUT").await;
-    Ok(())
+    Ok(Looked(raw))
 }
 
 impl Raw {

@@ -185,6 +185,28 @@ async fn an_exchanger_leads_to_a_known_provider_with_a_yes() {
 }
 
 #[tokio::test]
+async fn where_a_known_provider_takes_the_mail_a_server_of_the_web_host_needs_a_yes() {
+    let mut net = Net::new().await;
+    net.imap("mail.old.example", "mail.old.example", Valid::Now).await;
+    net.names.mx("old.example", 10, "mx.filter.example");
+    let proven = ("mail.old.example", 993, Source::Probe, Trust::Certificate, None);
+    assert_eq!(
+        proposed(&net.discover().await),
+        proven,
+        "a filter that nobody knows says nothing of a server"
+    );
+    net.names.mx("old.example", 1, "aspmx.l.google.com");
+    let asked = ("mail.old.example", 993, Source::Probe, Trust::Certificate, Some(Asks::Contradiction));
+    assert_eq!(proposed(&net.discover().await), asked);
+    net.web.page("old.example", WELL_KNOWN, autoconfig("mail.hoster.example"));
+    let asked = ("mail.hoster.example", 993, Source::WellKnown, Trust::Domain, Some(Asks::Contradiction));
+    assert_eq!(proposed(&net.discover().await), asked);
+    net.web.page("old.example", WELL_KNOWN, autoconfig("imap.gmail.com"));
+    let agreed = ("imap.gmail.com", 993, Source::WellKnown, Trust::Domain, None);
+    assert_eq!(proposed(&net.discover().await), agreed);
+}
+
+#[tokio::test]
 async fn autodiscover_is_read_over_https_and_given_no_password() {
     let net = Net::new().await;
     let xml = "<Autodiscover><Response><Account><Protocol><Type>IMAP</Type><Server>mail.hoster.example</Server>\
@@ -217,6 +239,27 @@ async fn usual_names_are_looked_at_and_nobody_logs_in() {
         server.counters()
     );
     net.assert_no_login();
+}
+
+#[tokio::test]
+async fn a_host_that_never_answers_is_named_and_hides_no_other_one() {
+    let mut net = Net::new().await;
+    net.imap("imap.old.example", "imap.old.example", Valid::Now).await;
+    // Both take connections, by the kernel alone, and say nothing.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    net.table.insert("mail.old.example:993".into(), deaf.local_addr().unwrap());
+    net.table.insert("old.example:143".into(), deaf.local_addr().unwrap());
+    let patience = std::time::Duration::from_secs(4);
+    let discoverer = Discoverer { patience, ..net.discoverer() };
+    let discovery = discoverer.discover(&Address::parse("ann@old.example").unwrap()).await;
+    assert_eq!(proposed(&discovery), ("imap.old.example", 993, Source::Probe, Trust::Certificate, None));
+    net.assert_no_login();
+
+    let mut net = Net::new().await;
+    net.table.insert("mail.old.example:993".into(), deaf.local_addr().unwrap());
+    let discoverer = Discoverer { patience: patience / 8, ..net.discoverer() };
+    let discovery = discoverer.discover(&Address::parse("ann@old.example").unwrap()).await;
+    assert!(why(&discovery, Source::Probe).contains("port 993: no answer within"), "{discovery:#?}");
 }
 
 #[tokio::test]
