@@ -219,9 +219,12 @@ async fn kept(asked: &Asked) -> Result<(Account, Account), Failure> {
 fn fits(typed: &Typed, account: &str) -> bool {
     match typed {
         Typed::Whole(whole) => whole.address() == account,
-        Typed::Address(address, _) => {
+        Typed::Address(address, named) => {
             let user = Account::parse(account).map(|account| account.user);
-            user.is_some_and(|user| user == address.local() || user == address.to_string())
+            user.is_some_and(|user| match named {
+                Some(named) => user == *named,
+                None => user == address.local() || user == address.to_string(),
+            })
         }
     }
 }
