@@ -131,6 +131,12 @@ fn label(info: &MailboxInfo) -> Option<String> {
     }
 }
 
+/// True for a label whose messages lie in a mailbox of it, where IMAP shows one; `\Important`, `\Starred`, and what Gmail may
+/// come to say beside them, only mark messages.
+fn may_be_a_mailbox(label: &str) -> bool {
+    !label.starts_with('\\') || ["\\inbox", "\\sent", "\\draft"].contains(&label)
+}
+
 /// Which mailbox brings which message.
 #[derive(Debug, Default)]
 pub struct Bringers(Mutex<HashMap<u64, MailboxId>>);
@@ -231,8 +237,11 @@ impl Share {
             None => names::decode(label, rest.utf8),
         });
         let labels: Vec<String> = labels.collect();
-        if let Some(rule) = labels.iter().find_map(|label| rest.left_out.get(label)) {
-            return Some(rule.clone());
+        // Only if the person left out every place where it could lie: what another label would bring is not theirs to lose.
+        let places = labels.iter().filter(|label| may_be_a_mailbox(label));
+        let rules: Option<Vec<&String>> = places.map(|label| rest.left_out.get(label)).collect();
+        if let Some(rule) = rules.iter().flatten().next() {
+            return Some((*rule).clone());
         }
         let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
         hidden.for_each(|label| *locked(&self.hidden).entry(label).or_default() += 1);
@@ -344,9 +353,13 @@ mod tests {
         assert_eq!(rule(1, &["Work", "\\Important"]), None, "nobody saw it there");
         assert_eq!(rule(2, &["Entw&APw-rfe/Alt"]).as_deref(), Some("exclude:Entw*"));
         assert_eq!(rule(3, &["\\INBOX"]).as_deref(), Some("exclude:INBOX"));
+        assert_eq!(rule(6, &["\\Inbox", "Entw&APw-rfe/Alt", "\\Starred"]).as_deref(), Some("exclude:INBOX"));
         assert_eq!(share.hidden(), []);
+        assert_eq!(rule(3, &["\\Inbox", "Work"]), None, "Work would have brought it");
         assert_eq!((rule(4, &["Geheim", "\\Muted"]), rule(5, &["Geheim"])), (None, None));
         assert_eq!(share.hidden(), [("Geheim".to_owned(), 2)]);
+        assert_eq!(rule(5, &["\\Inbox", "Geheim"]), None, "it is hidden, and not left out");
+        assert_eq!(share.hidden(), [("Geheim".to_owned(), 3)]);
         share.begin();
         assert_eq!(share.hidden(), []);
         let without = Listed { lineage: None, ..listed(7, &[]) };

@@ -1,6 +1,9 @@
 //! Gmail, as the sandbox has it (`Profile::gmail`): labels as mailboxes, what lies in All Mail alone, what is merged. What is
 //! shown here is what the engine does with what is public of Gmail; Gmail itself was not asked.
 
+#[path = "gmail/again.rs"]
+mod again;
+
 use crate::late::{DATE, message};
 use crate::wire::{PASSWORD, USER, World, octets};
 use bytes::Bytes;
