@@ -154,8 +154,9 @@ pub fn rank(record: &MailboxRecord) -> (u8, &str) {
 }
 
 impl Bringers {
-    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own.
-    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item]) {
+    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own. Of one that
+    /// this run did not list (`is_listed`) only what it has settled counts: it may never bring the rest.
+    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item], is_listed: bool) {
         for item in items {
             let Some(number) = message_number(item.lineage.as_deref()) else { continue };
             let settled = match item.state {
@@ -173,6 +174,9 @@ impl Bringers {
                 | State::MovedAtTarget
                 | State::Suspect => true,
             };
+            if !settled && !is_listed {
+                continue;
+            }
             let (by, is_settled) = known.entry(number).or_insert((item.id.mailbox, settled));
             if settled && !*is_settled {
                 (*by, *is_settled) = (item.id.mailbox, true);
@@ -315,7 +319,7 @@ mod tests {
 
     fn bringers(items: &[Item]) -> Arc<Bringers> {
         let mut known = BTreeMap::new();
-        Bringers::take_in(&mut known, items);
+        Bringers::take_in(&mut known, items, true);
         Arc::new(Bringers::new(known))
     }
 
@@ -379,6 +383,13 @@ mod tests {
         ] {
             let known = bringers(&[item(1, 7, first), item(2, 7, second)]);
             assert_eq!(known.of(7), by.map(MailboxId), "{first:?}, {second:?}");
+        }
+        for state in State::ALL {
+            let mut known = BTreeMap::new();
+            Bringers::take_in(&mut known, &[item(1, 7, state)], false);
+            let waits = matches!(state, Seen | State::Fetched | State::Refused | State::Unreadable);
+            let nobody = waits || matches!(state, Excluded | GoneAtSource);
+            assert_eq!(known.is_empty(), nobody, "{state:?} in a mailbox that was not listed");
         }
         let known = bringers(&[]);
         assert_eq!(known.or_else(7, MailboxId(3)), MailboxId(3));

@@ -6,11 +6,13 @@ use super::{Ctx, note_left};
 use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
-use crate::journal::{Journal, MailboxId, Side};
+use crate::journal::{Journal, MailboxId, Side, State};
 use crate::labels::{Bringers, Labelled, in_order};
 use crate::transfer::copy::list_only;
-use crate::transfer::job::{Job, Pages, Sessions};
-use std::collections::BTreeMap;
+use crate::transfer::epochs::refresh_target;
+use crate::transfer::job::{Job, Pages, Sessions, jobs};
+use crate::transfer::resolve::resolve;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Copies as [`crew::transfer`] does. `moving` are the mailboxes of the plan, `to_copy` those of them that may hold
@@ -23,6 +25,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     mut sessions: Sessions<S, T>,
 ) -> Result<(crew::Left, Option<T::Session>), Error> {
     let labelled = Arc::new(labelled);
+    settle_others(ctx, &mut sessions, moving).await?;
     let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
         to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
     if ctx.settings.labels == Labels::First {
@@ -67,6 +70,39 @@ fn held_words(all_mail: &str, unlisted: &str) -> String {
     )
 }
 
+/// What became of messages whose mailbox does not take part in this run is found out all the same: it may be the only one that
+/// they are known in, and what is not at the target comes from elsewhere.
+async fn settle_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    moving: &[Job],
+) -> Result<(), Error> {
+    let in_doubt = |state| matches!(state, State::Committed | State::InDoubt);
+    let counts = ctx.journal.counts().await?;
+    let doubtful: BTreeSet<MailboxId> =
+        counts.iter().filter(|c| c.items > 0 && in_doubt(c.state)).map(|c| c.mailbox).collect();
+    let takes_part = |job: &Job| moving.iter().any(|moving| moving.record.id == job.record.id);
+    for mut job in jobs(ctx).await? {
+        if !doubtful.contains(&job.record.id) || takes_part(&job) {
+            continue;
+        }
+        // One that cannot be opened stays in doubt, and says so in the report.
+        if refresh_target(ctx, sessions, &mut job).await?.is_ok() {
+            resolve(ctx, sessions, &mut job, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// True for a mailbox that this run has listed, or that is as it was listed.
+async fn is_listed<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    mailbox: MailboxId,
+) -> Result<bool, Error> {
+    let seen = ctx.journal.last_sighting(mailbox, Side::Source).await?;
+    Ok(seen.is_some_and(|(run, _)| run == ctx.run))
+}
+
 /// A mailbox of the plan whose messages this run did not see, by its name.
 async fn unlisted<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
@@ -74,8 +110,7 @@ async fn unlisted<S: Source, T: Target, J: Journal>(
     moving: &[Job],
 ) -> Result<Option<String>, Error> {
     for job in moving.iter().filter(|job| labelled.must_be_listed(&job.record)) {
-        let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
-        if seen.is_none_or(|(run, _)| run != ctx.run) {
+        if !is_listed(ctx, job.record.id).await? {
             return Ok(Some(job.record.source.text.clone()));
         }
     }
@@ -90,9 +125,10 @@ async fn bringers<S: Source, T: Target, J: Journal>(
     let records = ctx.journal.mailboxes().await?;
     let mut known = BTreeMap::new();
     for record in in_order(labelled, &records) {
+        let is_listed = is_listed(ctx, record.id).await?;
         let mut pages = Pages::new(ctx, record.id, &[]);
         while let Some(page) = pages.next().await? {
-            Bringers::take_in(&mut known, &page);
+            Bringers::take_in(&mut known, &page, is_listed);
         }
     }
     Ok(Bringers::new(known))

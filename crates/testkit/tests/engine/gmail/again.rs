@@ -1,8 +1,19 @@
 //! Labels over several runs: what a run could not know or not do, and what changed at Gmail before the next one.
 
-use super::{account, by_number, deliver, left_out, moved, shelves};
-use mailhaul_engine::config::Selection;
+use super::{ALL, account, by_number, deliver, expected, left_out, moved, shelves};
+use crate::wire::World;
+use mailhaul_engine::config::{Labels, Selection};
+use mailhaul_engine::error::Error;
 use mailhaul_sandbox::Profile;
+
+/// Runs until the target has no room for a single message: all that was listed stays so.
+async fn listed_only(world: &World) {
+    world.target.set(|p| p.quota_octets = Some(1));
+    let end = world.try_migrate().await;
+    assert!(matches!(end, Err(Error::Full { .. })), "{end:?}");
+    assert_eq!(world.target.counters().appended, 0);
+    world.target.set(|p| p.quota_octets = None);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_label_left_out_by_name_leaves_out_no_mail_that_another_label_would_have_brought() {
@@ -22,4 +33,37 @@ async fn a_label_left_out_by_name_leaves_out_no_mail_that_another_label_would_ha
     let mail = by_number(&world).await;
     assert_eq!((mail.there, mail.left_out), (11, 1), "10 has no label but those left out");
     assert_eq!(left_out(&world).await["exclude:Bills"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_label_had_shown_and_not_brought_when_it_was_hidden_comes_from_elsewhere() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = World::between(Profile::gmail(), Profile::default());
+        deliver(&world.source, "Alpha", &[1, 2, 3]);
+        deliver(&world.source, ALL, &[5]);
+        (world.labels, world.connections) = (labels, 1);
+        listed_only(&world).await;
+        deliver(&world.source, "Zeta", &[2]);
+        world.source.set(|p| p.hidden = vec!["Alpha".into()]);
+        world.migrate().await;
+        let there = expected(&[("Archive", &[1, 3, 5]), ("Zeta", &[2])]);
+        assert_eq!(shelves(&world.target), there, "{labels:?}");
+        assert_eq!(by_number(&world).await.there, 4);
+        world.migrate().await;
+        assert_eq!(shelves(&world.target), there, "{labels:?}, the next run");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_label_had_shown_and_not_brought_when_it_could_not_be_opened_comes_from_all_mail() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = World::between(Profile::gmail(), Profile::default());
+        deliver(&world.source, "Alpha", &[1, 2, 3]);
+        deliver(&world.source, ALL, &[5]);
+        (world.labels, world.connections) = (labels, 1);
+        listed_only(&world).await;
+        world.source.set(|p| p.unopened = vec!["Alpha".into()]);
+        assert_eq!(world.migrate().await.left.len(), 1, "Alpha, and not All Mail");
+        assert_eq!(shelves(&world.target), expected(&[("Archive", &[1, 2, 3, 5])]), "{labels:?}");
+    }
 }
