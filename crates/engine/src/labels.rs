@@ -6,12 +6,12 @@
 //! mailbox that was not listed, is copied rather than left.
 
 use crate::end::{Listed, MailboxInfo, Role, Space};
-use crate::journal::{Decision, Item, MailboxId, MailboxRecord, State};
+use crate::journal::{Decision, Item, MailboxId, MailboxRecord, Name, State};
 use crate::message::{Key, UidValidity};
 use crate::names;
-use crate::plan::Plan;
+use crate::plan::{MailboxStep, Plan};
 use crate::survey::SideSurvey;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The rule that leaves out a message because another mailbox brings it.
@@ -53,8 +53,8 @@ pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
 pub struct Labelled {
     /// All Mail, if it moves.
     rest: Option<Rest>,
-    /// Mailboxes that move and that the survey could not open, by their names on the wire.
-    troubled: HashSet<bytes::Bytes>,
+    /// The other mailboxes of the plan that All Mail waits for.
+    awaited: BTreeSet<Name>,
 }
 
 #[derive(Debug)]
@@ -90,15 +90,17 @@ impl Labelled {
             shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
             utf8: source.abilities.utf8_names,
         });
-        let troubled = plan.steps.iter().filter(|step| step.trouble.is_some());
-        let troubled = troubled.map(|step| step.record.source.wire.clone()).collect();
-        Some(Self { rest, troubled })
+        let opens = |step: &&MailboxStep| step.trouble.as_ref().is_none_or(|trouble| trouble.passes);
+        let awaited = plan.steps.iter().filter(|step| !step.is_rest).filter(opens);
+        let awaited = awaited.map(|step| step.record.source.clone()).collect();
+        Some(Self { rest, awaited })
     }
 
-    /// True for a mailbox whose messages must be known before All Mail's turn comes: not for one that was not to be opened before
-    /// anything was sent. It may never be, and its mail is in All Mail.
+    /// True for a mailbox whose messages must be known before All Mail's turn comes, also where the target has no mailbox for
+    /// it: not for one that the source refused for good before anything was sent. It may never be opened, and its mail is in
+    /// All Mail.
     pub fn must_be_listed(&self, record: &MailboxRecord) -> bool {
-        !self.is_rest(record) && !self.troubled.contains(&record.source.wire)
+        self.awaited.contains(&record.source)
     }
 
     /// True for All Mail, of which only what no other mailbox brings is copied.

@@ -18,7 +18,7 @@ use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Nam
 use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
-use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
+use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 
@@ -82,8 +82,8 @@ pub struct MailboxStep {
     pub holds: Option<Holdings>,
     /// The journal has no baseline of it yet (law 5).
     pub baseline_needed: bool,
-    /// Why the source would not open it, in its words. It is tried again.
-    pub trouble: Option<String>,
+    /// Why the source would not open it. It is tried again.
+    pub trouble: Option<Trouble>,
     /// Only what no other mailbox brings is copied of it ([`labels`](crate::labels)).
     pub is_rest: bool,
 }
@@ -393,11 +393,12 @@ fn answers(existing: Option<Existing>) -> bool {
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
-    for step in plan.steps.iter().filter(|step| step.trouble.is_some()) {
+    for step in &plan.steps {
+        let Some(trouble) = &step.trouble else { continue };
         remarks.push(format!(
             "“{}” could not be opened and is tried again: {}",
             names::printable(&step.record.source.text),
-            names::printable(step.trouble.as_deref().unwrap_or_default()),
+            names::printable(&trouble.words),
         ));
     }
     for step in plan.steps.iter().filter(|step| step.create && !step.baseline_needed) {

@@ -6,7 +6,7 @@ use super::{Ctx, note_left};
 use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
-use crate::journal::{Journal, MailboxId, Side, State};
+use crate::journal::{Decision, Journal, MailboxId, MailboxRecord, Side, State};
 use crate::labels::{Bringers, Labelled, in_order};
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
@@ -48,7 +48,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
             reader.close().await;
         }
     }
-    if let Some(unlisted) = unlisted(ctx, &labelled, moving).await? {
+    if let Some(unlisted) = unlisted(ctx, &labelled).await? {
         let held: Vec<(MailboxId, String)> =
             rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
         note_left(ctx, &held).await?;
@@ -63,11 +63,19 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     Ok((left, reader))
 }
 
-fn held_words(all_mail: &str, unlisted: &str) -> String {
-    format!(
-        "“{unlisted}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
-         never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
-    )
+fn held_words(all_mail: &str, unlisted: &MailboxRecord) -> String {
+    let name = &unlisted.source.text;
+    match &unlisted.decision {
+        Decision::Refuse(why) => format!(
+            "“{name}” has no mailbox on the new server ({why}), and what lies in “{all_mail}” alone is not known without it. Run \
+             again when it can be made; or give it another name by --map, or leave it out by --exclude; --mailbox \"{all_mail}\" \
+             moves what no mailbox has brought yet"
+        ),
+        Decision::Move(_) | Decision::Exclude(_) => format!(
+            "“{name}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
+             never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
+        ),
+    }
 }
 
 /// What became of messages whose mailbox does not take part in this run is found out all the same: it may be the only one that
@@ -103,15 +111,15 @@ async fn is_listed<S: Source, T: Target, J: Journal>(
     Ok(seen.is_some_and(|(run, _)| run == ctx.run))
 }
 
-/// A mailbox of the plan whose messages this run did not see, by its name.
+/// A mailbox of the plan whose messages this run did not see.
 async fn unlisted<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     labelled: &Labelled,
-    moving: &[Job],
-) -> Result<Option<String>, Error> {
-    for job in moving.iter().filter(|job| labelled.must_be_listed(&job.record)) {
-        if !is_listed(ctx, job.record.id).await? {
-            return Ok(Some(job.record.source.text.clone()));
+) -> Result<Option<MailboxRecord>, Error> {
+    let records = ctx.journal.mailboxes().await?;
+    for record in records.into_iter().filter(|record| labelled.must_be_listed(record)) {
+        if !is_listed(ctx, record.id).await? {
+            return Ok(Some(record));
         }
     }
     Ok(None)

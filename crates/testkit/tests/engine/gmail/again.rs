@@ -1,9 +1,10 @@
 //! Labels over several runs: what a run could not know or not do, and what changed at Gmail before the next one.
 
-use super::{ALL, account, by_number, deliver, expected, left_out, moved, shelves};
+use super::{ALL, account, by_number, deliver, expected, in_copies, left_out, moved, shelves};
 use crate::wire::World;
 use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::Error;
+use mailhaul_engine::report::LEFT;
 use mailhaul_sandbox::Profile;
 
 /// Runs until the target has no room for a single message: all that was listed stays so.
@@ -66,4 +67,38 @@ async fn what_a_label_had_shown_and_not_brought_when_it_could_not_be_opened_come
         assert_eq!(world.migrate().await.left.len(), 1, "Alpha, and not All Mail");
         assert_eq!(shelves(&world.target), expected(&[("Archive", &[1, 2, 3, 5])]), "{labels:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_mail_waits_for_a_mailbox_that_the_target_did_not_create() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = account(Profile::gmail(), Profile { refuse_in_names: "W", ..Profile::default() });
+        world.labels = labels;
+        let left = world.migrate().await.left;
+        assert!(left.len() == 1 && left[0].1.contains("“Work”"), "{labels:?}: {left:?}");
+        assert!(world.notes().await.iter().any(|n| n.kind == LEFT && n.text.contains("--exclude")));
+        assert_eq!(world.report().await.exit_code(), 5);
+        assert!(!shelves(&world.target).contains_key("Archive"), "{labels:?}");
+        world.target.set(|p| p.refuse_in_names = "");
+        moved(&world).await;
+        let mut there = in_copies();
+        if labels == Labels::First {
+            there.insert("Work".into(), vec![2]);
+            there.remove("Family/Old");
+        }
+        assert_eq!(shelves(&world.target), there, "{labels:?}: 2 came once, in Work");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_mail_waits_for_a_mailbox_that_the_source_may_open_later() {
+    let source =
+        Profile { unopened: vec!["Work".into()], unopened_says: "[INUSE] not now", ..Profile::gmail() };
+    let world = account(source, Profile::default());
+    let left = world.migrate().await.left;
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(!shelves(&world.target).contains_key("Archive"), "{left:?}");
+    world.source.set(|p| p.unopened.clear());
+    moved(&world).await;
+    assert_eq!(shelves(&world.target), in_copies());
 }
