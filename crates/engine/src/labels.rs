@@ -103,6 +103,13 @@ impl Labelled {
         self.awaited.contains(&record.source)
     }
 
+    /// True where the counts of the survey do not show which mailboxes are unchanged: a message that came in between the Inbox's
+    /// and All Mail's is below All Mail's UIDNEXT, and the Inbox of that moment did not have it. What is told after all of the
+    /// survey shows it.
+    pub fn must_ask_again(&self, plan: &Plan) -> bool {
+        self.rest.is_some() && plan.steps.iter().any(|step| !step.baseline_needed)
+    }
+
     /// True for All Mail, of which only what no other mailbox brings is copied.
     pub fn is_rest(&self, record: &MailboxRecord) -> bool {
         self.rest.as_ref().is_some_and(|rest| rest.wire == record.source.wire)

@@ -1,11 +1,11 @@
 //! Labels over several runs: what a run could not know or not do, and what changed at Gmail before the next one.
 
-use super::{ALL, account, by_number, deliver, expected, in_copies, left_out, moved, shelves};
+use super::{ALL, account, by_number, deliver, expected, in_copies, left_out, letter, moved, run, shelves};
 use crate::wire::World;
 use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::Error;
 use mailhaul_engine::report::LEFT;
-use mailhaul_sandbox::Profile;
+use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Trigger};
 
 /// Runs until the target has no room for a single message: all that was listed stays so.
 async fn listed_only(world: &World) {
@@ -101,4 +101,23 @@ async fn all_mail_waits_for_a_mailbox_that_the_source_may_open_later() {
     world.source.set(|p| p.unopened.clear());
     moved(&world).await;
     assert_eq!(shelves(&world.target), in_copies());
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_that_arrives_while_a_later_run_looks_at_the_mailboxes_comes_once() {
+    for (verb, list_status, commands) in [("STATUS", false, 10), ("LIST", true, 1)] {
+        for nth in 1..=commands {
+            let world = account(Profile { list_status, ..Profile::gmail() }, Profile::default());
+            moved(&world).await;
+            let before = world.source.counters().commands.get(verb).copied().unwrap_or(0);
+            let arrive = Deed::Deliver { mailbox: "INBOX".into(), octets: letter(10) };
+            world.source.plan(Planned::once(Trigger::Verb(verb, before + nth), Fault::Other(arrive)));
+            moved(&world).await;
+            assert!(shelves(&world.source)["INBOX"].contains(&10), "{verb} {nth} was never sent");
+            moved(&world).await;
+            let mut there = in_copies();
+            there.insert("INBOX".into(), vec![0, 1, 10]);
+            assert_eq!(shelves(&world.target), there, "{verb} {nth}");
+        }
+    }
 }
