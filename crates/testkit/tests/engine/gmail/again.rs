@@ -1,11 +1,19 @@
 //! Labels over several runs: what a run could not know or not do, and what changed at Gmail before the next one.
 
-use super::{ALL, account, by_number, deliver, expected, in_copies, left_out, letter, moved, run, shelves};
+use super::{
+    ALL, account, by_number, deliver, expected, in_copies, in_state, left_out, letter, moved, run, shelves,
+    uid,
+};
 use crate::wire::World;
 use mailhaul_engine::config::{Labels, Selection};
 use mailhaul_engine::error::Error;
+use mailhaul_engine::journal::State;
+use mailhaul_engine::probe::Probe;
 use mailhaul_engine::report::LEFT;
 use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Trigger};
+use mailhaul_testkit::stopper::{Death, Stopper};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Runs until the target has no room for a single message: all that was listed stays so.
 async fn listed_only(world: &World) {
@@ -120,4 +128,49 @@ async fn mail_that_arrives_while_a_later_run_looks_at_the_mailboxes_comes_once()
             assert_eq!(shelves(&world.target), there, "{verb} {nth}");
         }
     }
+}
+
+/// A run that is stopped at each of its steps, one after the other; `of` is what was there before it, `then` what is to hold
+/// after. The least number of steps that it must have keeps the test from ending early.
+async fn stopped_at_each_step<W: Future<Output = World>, T: Future<Output = ()>>(
+    least: u64,
+    of: impl Fn() -> W,
+    then: impl Fn(World, u64) -> T,
+) {
+    let (world, stopper) = (of().await, Stopper::never());
+    stopper.watch(&world.store);
+    run(&world, stopper.probe()).await;
+    let steps = stopper.steps();
+    assert!(steps >= least, "{steps} steps only");
+    for at in 1..=steps {
+        let (world, stopper) = (of().await, Stopper::at(at));
+        stopper.watch(&world.store);
+        stopper.run(run(&world, stopper.probe())).await;
+        Death::ALL[usize::from(at % 2 == 0)].strike(&world.store);
+        then(world, at).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_any_step_equal_messages_that_take_each_others_place_are_merged_and_not_lost() {
+    let of = || async {
+        let mut world = World::new(Profile { replaces: true, ..Profile::gmail() });
+        deliver(&world.source, "INBOX", &[0, 1, 1, 1]);
+        world.limits.settle_min = Duration::from_secs(2);
+        world.limits.settle_unmeasured = Duration::from_secs(2);
+        run(&world, Probe::default()).await;
+        // What was merged with the one that this replaces goes with it.
+        deliver(&world.source, "INBOX", &[1]);
+        world
+    };
+    stopped_at_each_step(20, of, |world, at| async move {
+        run(&world, Probe::default()).await;
+        let states = BTreeMap::from([(State::Verified, 2), (State::Merged, 3)]);
+        assert_eq!(world.states().await, states, "stopped at step {at}");
+        let kept = i64::from(uid(&world.target, "INBOX", 1));
+        for item in in_state(&world, State::Merged).await {
+            assert_eq!(item.place.unwrap().uid.0, kept, "stopped at step {at}");
+        }
+    })
+    .await;
 }
