@@ -215,8 +215,8 @@ pub struct Share {
     is_rest: bool,
     labelled: Arc<Labelled>,
     bringers: Arc<Bringers>,
-    /// Labels that IMAP does not show, with the messages of the present listing that are brought without them.
-    hidden: Mutex<BTreeMap<String, u64>>,
+    /// Labels that IMAP does not show, of messages of the present listing that are brought without them.
+    hidden: Mutex<BTreeSet<String>>,
 }
 
 impl Share {
@@ -257,13 +257,13 @@ impl Share {
             return Some((*rule).clone());
         }
         let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
-        hidden.for_each(|label| *locked(&self.hidden).entry(label).or_default() += 1);
+        hidden.for_each(|label| _ = locked(&self.hidden).insert(label));
         None
     }
 
-    /// Labels of messages brought without them, with the number of messages: their mailboxes are not shown.
-    pub fn hidden(&self) -> Vec<(String, u64)> {
-        locked(&self.hidden).iter().map(|(label, messages)| (label.clone(), *messages)).collect()
+    /// Labels of messages brought without them: their mailboxes are not shown.
+    pub fn hidden(&self) -> Vec<String> {
+        locked(&self.hidden).iter().cloned().collect()
     }
 }
 
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_counts_hidden_labels() {
+    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_names_hidden_labels() {
         let mut settings = Settings::new("spool");
         settings.selection.exclude = vec!["Entw*".into(), "INBOX".into()];
         let both = survey(&gmail(), &Side::new("", Some('/')));
@@ -367,14 +367,14 @@ mod tests {
         assert_eq!(rule(2, &["Entw&APw-rfe/Alt"]).as_deref(), Some("exclude:Entw*"));
         assert_eq!(rule(3, &["\\INBOX"]).as_deref(), Some("exclude:INBOX"));
         assert_eq!(rule(6, &["\\Inbox", "Entw&APw-rfe/Alt", "\\Starred"]).as_deref(), Some("exclude:INBOX"));
-        assert_eq!(share.hidden(), []);
+        assert_eq!(share.hidden(), [""; 0]);
         assert_eq!(rule(3, &["\\Inbox", "Work"]), None, "Work would have brought it");
         assert_eq!((rule(4, &["Geheim", "\\Muted"]), rule(5, &["Geheim"])), (None, None));
-        assert_eq!(share.hidden(), [("Geheim".to_owned(), 2)]);
-        assert_eq!(rule(5, &["\\Inbox", "Geheim"]), None, "it is hidden, and not left out");
-        assert_eq!(share.hidden(), [("Geheim".to_owned(), 3)]);
+        assert_eq!(share.hidden(), ["Geheim"]);
+        assert_eq!(rule(5, &["\\Inbox", "Privat"]), None, "it is hidden, and not left out");
+        assert_eq!(share.hidden(), ["Geheim", "Privat"]);
         share.begin();
-        assert_eq!(share.hidden(), []);
+        assert_eq!(share.hidden(), [""; 0]);
         let without = Listed { lineage: None, ..listed(7, &[]) };
         assert_eq!(share.leaves_out(&without), None, "without its number it is known nowhere");
     }

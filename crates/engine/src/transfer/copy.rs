@@ -279,16 +279,17 @@ async fn note_hidden<S: Source, T: Target, J: Journal>(
     record: &MailboxRecord,
     share: Option<&Share>,
 ) -> Result<(), Error> {
-    for (label, messages) in share.map(Share::hidden).unwrap_or_default() {
+    let of_label = |label| {
+        // Without a number: in the next run, which has more of them, it is the same remark.
         let text = format!(
-            "Gmail does not show the label “{label}” over IMAP: its messages ({messages}) that have no other place come from \
-             “{}”, without it. To carry it, tick “Show in IMAP” in Gmail’s settings, under Labels, before the first run",
+            "Gmail does not show the label “{label}” over IMAP: those of its messages that have no other place come from “{}”, \
+             without it. To carry it, tick “Show in IMAP” in Gmail’s settings, under Labels, before the first run",
             record.source.text
         );
-        let (kind, mailbox) = (HIDDEN_LABEL.to_owned(), Some(record.id));
-        ctx.note_once(Note { kind, mailbox, key: None, text }).await?;
-    }
-    Ok(())
+        Note { kind: HIDDEN_LABEL.to_owned(), mailbox: Some(record.id), key: None, text }
+    };
+    let notes = share.map(Share::hidden).unwrap_or_default().into_iter().map(of_label).collect();
+    ctx.note_new(HIDDEN_LABEL, notes).await
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, share: Option<&Share>, listed: Listed) -> ListedItem {
