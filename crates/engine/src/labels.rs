@@ -163,15 +163,21 @@ pub fn rank(record: &MailboxRecord) -> (u8, &str) {
 }
 
 impl Bringers {
-    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own. Of one that
-    /// this run did not list (`is_listed`) only what it has settled counts: it may never bring the rest.
-    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item], is_listed: bool) {
+    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own. Of what
+    /// it has not settled only that counts which it `may_bring` in this run.
+    pub fn take_in(
+        known: &mut BTreeMap<u64, (MailboxId, bool)>,
+        items: &[Item],
+        may_bring: impl Fn(&Item) -> bool,
+    ) {
         for item in items {
             let Some(number) = message_number(item.lineage.as_deref()) else { continue };
             let settled = match item.state {
                 // It is brought by nobody here.
-                State::Excluded | State::GoneAtSource => continue,
-                State::Listed | State::Fetched | State::Refused | State::Unreadable => false,
+                State::GoneAtSource => continue,
+                State::Excluded | State::Listed | State::Fetched | State::Refused | State::Unreadable => {
+                    false
+                }
                 State::Committed
                 | State::InDoubt
                 | State::Stored
@@ -183,7 +189,7 @@ impl Bringers {
                 | State::MovedAtTarget
                 | State::Suspect => true,
             };
-            if !settled && !is_listed {
+            if !settled && !may_bring(item) {
                 continue;
             }
             let (by, is_settled) = known.entry(number).or_insert((item.id.mailbox, settled));
@@ -198,7 +204,8 @@ impl Bringers {
         Self(Mutex::new(known.into_iter().map(|(number, (mailbox, _))| (number, mailbox)).collect()))
     }
 
-    fn of(&self, number: u64) -> Option<MailboxId> {
+    /// Who brings a message, if anybody does.
+    pub fn of(&self, number: u64) -> Option<MailboxId> {
         locked(&self.0).get(&number).copied()
     }
 
@@ -328,7 +335,7 @@ mod tests {
 
     fn bringers(items: &[Item]) -> Arc<Bringers> {
         let mut known = BTreeMap::new();
-        Bringers::take_in(&mut known, items, true);
+        Bringers::take_in(&mut known, items, |item| item.state != State::Excluded);
         Arc::new(Bringers::new(known))
     }
 
@@ -395,7 +402,7 @@ mod tests {
         }
         for state in State::ALL {
             let mut known = BTreeMap::new();
-            Bringers::take_in(&mut known, &[item(1, 7, state)], false);
+            Bringers::take_in(&mut known, &[item(1, 7, state)], |_| false);
             let waits = matches!(state, Seen | State::Fetched | State::Refused | State::Unreadable);
             let nobody = waits || matches!(state, Excluded | GoneAtSource);
             assert_eq!(known.is_empty(), nobody, "{state:?} in a mailbox that was not listed");

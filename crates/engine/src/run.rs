@@ -240,7 +240,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
         let copying = to_copy.len();
         let (left, reader) = match labels {
-            Some(labels) => labelled::transfer(ctx, labels, &moving, to_copy, sessions).await?,
+            Some(labels) => {
+                let labels = Arc::new(labels);
+                let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions).await?;
+                labelled::leave_to_others(ctx, &labels, &plan.vanished).await?;
+                end
+            }
             None => crew::transfer(ctx, &to_copy, sessions).await?,
         };
         // What was told before something was sent says nothing of the time after.

@@ -6,8 +6,11 @@ use super::{Ctx, note_left};
 use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
-use crate::journal::{Decision, Journal, MailboxId, MailboxRecord, Side, State};
-use crate::labels::{Bringers, Labelled, in_order};
+use crate::journal::{
+    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
+};
+use crate::labels::{Bringers, ELSEWHERE, Labelled, in_order, message_number};
+use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Pages, Sessions, jobs};
@@ -19,12 +22,11 @@ use std::sync::Arc;
 /// something new.
 pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
-    labelled: Labelled,
+    labelled: &Arc<Labelled>,
     moving: &[Job],
     to_copy: Vec<Job>,
     mut sessions: Sessions<S, T>,
 ) -> Result<(crew::Left, Option<T::Session>), Error> {
-    let labelled = Arc::new(labelled);
     settle_others(ctx, &mut sessions, moving).await?;
     let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
         to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
@@ -34,7 +36,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
             ctx.check_cancel()?;
             let _ = list_only(ctx, &mut sessions, &job.record).await?;
         }
-        let bringers = Arc::new(bringers(ctx, &labelled).await?);
+        let bringers = Arc::new(bringers(ctx, labelled, true).await?);
         others.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     }
     if rest.is_empty() {
@@ -48,7 +50,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
             reader.close().await;
         }
     }
-    if let Some(unlisted) = unlisted(ctx, &labelled).await? {
+    if let Some(unlisted) = unlisted(ctx, labelled).await? {
         let held: Vec<(MailboxId, String)> =
             rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
         note_left(ctx, &held).await?;
@@ -56,7 +58,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         sessions.close().await;
         return Ok((left, None));
     }
-    let bringers = Arc::new(bringers(ctx, &labelled).await?);
+    let bringers = Arc::new(bringers(ctx, labelled, false).await?);
     rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     let (more, reader) = crew::transfer(ctx, &rest, sessions).await?;
     left.extend(more);
@@ -125,18 +127,61 @@ async fn unlisted<S: Source, T: Target, J: Journal>(
     Ok(None)
 }
 
-/// Who brings what, by the journal. In memory, about 50 octets a message, while it runs.
+/// What a mailbox that the old server no longer lists had not brought is left to the mailbox that brings it.
+pub(super) async fn leave_to_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    vanished: &[MailboxRecord],
+) -> Result<(), Error> {
+    let counts = ctx.journal.counts().await?;
+    let waits = |record: &&MailboxRecord| {
+        counts.iter().any(|c| c.mailbox == record.id && c.state == State::Listed && c.items > 0)
+    };
+    let waiting: Vec<&MailboxRecord> = vanished.iter().filter(waits).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let bringers = bringers(ctx, labelled, false).await?;
+    for record in waiting {
+        let mut pages = Pages::new(ctx, record.id, &[State::Listed]);
+        while let Some(page) = pages.next().await? {
+            let brought = |i: &&Item| {
+                let number = message_number(i.lineage.as_deref());
+                number.and_then(|number| bringers.of(number)).is_some()
+            };
+            let reason = Reason::new(ELSEWHERE, "its mailbox is no longer listed, and another one brings it");
+            let left = |i: &Item| Change::to(i.id, State::Excluded).because(reason.clone());
+            let changes: Vec<Change> = page.iter().filter(brought).map(left).collect();
+            ctx.journal.change(&changes).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Who brings what, by the journal. What is left to another mailbox is brought by nobody, unless `anew`: then the first mailbox
+/// that shows it has it again. In memory, about 50 octets a message, while it runs.
 async fn bringers<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     labelled: &Labelled,
+    anew: bool,
 ) -> Result<Bringers, Error> {
     let records = ctx.journal.mailboxes().await?;
     let mut known = BTreeMap::new();
     for record in in_order(labelled, &records) {
-        let is_listed = is_listed(ctx, record.id).await?;
+        let seen = ctx.journal.last_sighting(record.id, Side::Source).await?;
+        let seen = seen.filter(|(run, _)| *run == ctx.run).map(|(_, sighting)| sighting);
+        let shown = seen.as_ref().filter(|_| anew).and_then(|seen| Ranges::parse(&seen.uids));
+        let is_shown = |id: ItemId| {
+            seen.as_ref().is_some_and(|seen| seen.epoch == id.epoch)
+                && shown.as_ref().is_some_and(|shown| shown.contains(id.key))
+        };
+        let may_bring = |item: &Item| match item.state {
+            State::Excluded => item.reason.as_ref().is_some_and(|r| r.kind == ELSEWHERE) && is_shown(item.id),
+            _ => seen.is_some(),
+        };
         let mut pages = Pages::new(ctx, record.id, &[]);
         while let Some(page) = pages.next().await? {
-            Bringers::take_in(&mut known, &page, is_listed);
+            Bringers::take_in(&mut known, &page, may_bring);
         }
     }
     Ok(Bringers::new(known))

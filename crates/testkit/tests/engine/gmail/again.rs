@@ -2,7 +2,7 @@
 
 use super::{
     ALL, account, by_number, deliver, expected, in_copies, in_state, left_out, letter, moved, run, shelves,
-    uid,
+    small, uid,
 };
 use crate::wire::World;
 use mailhaul_engine::config::{Labels, Selection};
@@ -54,12 +54,17 @@ async fn what_a_label_had_shown_and_not_brought_when_it_was_hidden_comes_from_el
         listed_only(&world).await;
         deliver(&world.source, "Zeta", &[2]);
         world.source.set(|p| p.hidden = vec!["Alpha".into()]);
-        world.migrate().await;
         let there = expected(&[("Archive", &[1, 3, 5]), ("Zeta", &[2])]);
-        assert_eq!(shelves(&world.target), there, "{labels:?}");
-        assert_eq!(by_number(&world).await.there, 4);
-        world.migrate().await;
-        assert_eq!(shelves(&world.target), there, "{labels:?}, the next run");
+        for run in 1..=2 {
+            assert_eq!(world.migrate().await.left, []);
+            assert_eq!(shelves(&world.target), there, "{labels:?}, run {run}");
+            assert_eq!(world.states().await.get(&State::Listed), None, "{labels:?}, run {run}");
+            assert_eq!(by_number(&world).await.there, 4);
+        }
+        world.source.set(|p| p.hidden.clear());
+        moved(&world).await;
+        let alpha = shelves(&world.target).remove("Alpha").unwrap_or_default();
+        assert_eq!(alpha, if labels == Labels::Copies { vec![1, 2, 3] } else { vec![] }, "shown again");
     }
 }
 
@@ -149,6 +154,38 @@ async fn stopped_at_each_step<W: Future<Output = World>, T: Future<Output = ()>>
         Death::ALL[usize::from(at % 2 == 0)].strike(&world.store);
         then(world, at).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_at_any_step_and_a_label_hidden_then_each_message_comes_once() {
+    for labels in [Labels::Copies, Labels::First] {
+        let of = || async { small(Profile::gmail(), Profile::default(), labels) };
+        stopped_at_each_step(40, of, |world, at| async move {
+            world.source.set(|p| p.hidden = vec!["Work".into()]);
+            world.migrate().await;
+            let there = shelves(&world.target);
+            let said = format!("{labels:?}, stopped at step {at}: {there:?}");
+            assert_eq!(there["INBOX"], [0, 1], "{said}");
+            assert!(there["Archive"].contains(&5), "{said}");
+            let places = ["Work", "Archive"].map(|name| there.get(name).is_some_and(|l| l.contains(&2)));
+            assert!(places[0] != places[1], "{said}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_nothing_to_do_and_is_stopped_leaves_nothing_to_do() {
+    let of = || async {
+        let world = small(Profile::gmail(), Profile::default(), Labels::First);
+        run(&world, Probe::default()).await;
+        world
+    };
+    stopped_at_each_step(5, of, |world, at| async move {
+        let states = world.states().await;
+        assert!(!states.contains_key(&State::Listed), "stopped at step {at}: {states:?}");
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
