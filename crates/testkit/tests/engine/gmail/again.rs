@@ -211,3 +211,23 @@ async fn stopped_at_any_step_equal_messages_that_take_each_others_place_are_merg
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn all_mail_under_another_uidvalidity_is_recognised_by_its_numbers_and_not_read_again() {
+    for labels in [Labels::Copies, Labels::First] {
+        let mut world = account(Profile::gmail(), Profile::default());
+        world.labels = labels;
+        moved(&world).await;
+        let done = |world: &World| {
+            (world.source.counters().octets_given, world.target.counters().appended, shelves(&world.target))
+        };
+        let before = done(&world);
+        let other = Deed::NewEpoch { mailbox: ALL.into() };
+        world.source.plan(Planned::once(Trigger::Next, Fault::Other(other)));
+        for run in 1..=2 {
+            moved(&world).await;
+            assert_eq!(done(&world), before, "{labels:?}, run {run}");
+        }
+        assert!(world.notes().await.iter().any(|n| n.text.contains("7 were recognised, 0 are not there")));
+    }
+}
