@@ -101,16 +101,22 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
     /// Writes a remark that the journal does not hold yet.
     pub async fn note_once(&self, note: Note) -> Result<(), Error> {
+        self.note_new(&note.kind.clone(), vec![note]).await
+    }
+
+    /// Writes those remarks of one kind that the journal does not hold yet. It is read once, however many they are.
+    pub async fn note_new(&self, kind: &str, mut notes: Vec<Note>) -> Result<(), Error> {
         let mut after = i64::MIN;
-        loop {
-            let page = self.journal.notes(&note.kind, after, self.settings.limits.journal_page_rows).await?;
+        while !notes.is_empty() {
+            let page = self.journal.notes(kind, after, self.settings.limits.journal_page_rows).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
-            if page.iter().any(|known| known.note == note) {
-                return Ok(());
-            }
+            notes.retain(|note| page.iter().all(|known| known.note != *note));
         }
-        Ok(self.journal.note(note).await?)
+        for note in notes {
+            self.journal.note(note).await?;
+        }
+        Ok(())
     }
 
     /// Sleeps, or is interrupted.

@@ -6,12 +6,12 @@
 //! mailbox that was not listed, is copied rather than left.
 
 use crate::end::{Listed, MailboxInfo, Role, Space};
-use crate::journal::{Decision, Item, MailboxId, MailboxRecord, State};
+use crate::journal::{Decision, Item, MailboxId, MailboxRecord, Name, State};
 use crate::message::{Key, UidValidity};
 use crate::names;
-use crate::plan::Plan;
+use crate::plan::{MailboxStep, Plan};
 use crate::survey::SideSurvey;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The rule that leaves out a message because another mailbox brings it.
@@ -53,8 +53,8 @@ pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
 pub struct Labelled {
     /// All Mail, if it moves.
     rest: Option<Rest>,
-    /// Mailboxes that move and that the survey could not open, by their names on the wire.
-    troubled: HashSet<bytes::Bytes>,
+    /// The other mailboxes of the plan that All Mail waits for.
+    awaited: BTreeSet<Name>,
 }
 
 #[derive(Debug)]
@@ -90,15 +90,24 @@ impl Labelled {
             shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
             utf8: source.abilities.utf8_names,
         });
-        let troubled = plan.steps.iter().filter(|step| step.trouble.is_some());
-        let troubled = troubled.map(|step| step.record.source.wire.clone()).collect();
-        Some(Self { rest, troubled })
+        let opens = |step: &&MailboxStep| step.trouble.as_ref().is_none_or(|trouble| trouble.passes);
+        let awaited = plan.steps.iter().filter(|step| !step.is_rest).filter(opens);
+        let awaited = awaited.map(|step| step.record.source.clone()).collect();
+        Some(Self { rest, awaited })
     }
 
-    /// True for a mailbox whose messages must be known before All Mail's turn comes: not for one that was not to be opened before
-    /// anything was sent. It may never be, and its mail is in All Mail.
+    /// True for a mailbox whose messages must be known before All Mail's turn comes, also where the target has no mailbox for
+    /// it: not for one that the source refused for good before anything was sent. It may never be opened, and its mail is in
+    /// All Mail.
     pub fn must_be_listed(&self, record: &MailboxRecord) -> bool {
-        !self.is_rest(record) && !self.troubled.contains(&record.source.wire)
+        self.awaited.contains(&record.source)
+    }
+
+    /// True where the counts of the survey do not show which mailboxes are unchanged: a message that came in between the Inbox's
+    /// and All Mail's is below All Mail's UIDNEXT, and the Inbox of that moment did not have it. What is told after all of the
+    /// survey shows it.
+    pub fn must_ask_again(&self, plan: &Plan) -> bool {
+        self.rest.is_some() && plan.steps.iter().any(|step| !step.baseline_needed)
     }
 
     /// True for All Mail, of which only what no other mailbox brings is copied.
@@ -131,6 +140,12 @@ fn label(info: &MailboxInfo) -> Option<String> {
     }
 }
 
+/// True for a label whose messages lie in a mailbox of it, where IMAP shows one; `\Important`, `\Starred`, and what Gmail may
+/// come to say beside them, only mark messages.
+fn may_be_a_mailbox(label: &str) -> bool {
+    !label.starts_with('\\') || ["\\inbox", "\\sent", "\\draft"].contains(&label)
+}
+
 /// Which mailbox brings which message.
 #[derive(Debug, Default)]
 pub struct Bringers(Mutex<HashMap<u64, MailboxId>>);
@@ -148,14 +163,21 @@ pub fn rank(record: &MailboxRecord) -> (u8, &str) {
 }
 
 impl Bringers {
-    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own.
-    pub fn take_in(known: &mut BTreeMap<u64, (MailboxId, bool)>, items: &[Item]) {
+    /// Takes in the messages of a mailbox. Those taken in first keep them, unless only this one has settled its own. Of what
+    /// it has not settled only that counts which it `may_bring` in this run.
+    pub fn take_in(
+        known: &mut BTreeMap<u64, (MailboxId, bool)>,
+        items: &[Item],
+        may_bring: impl Fn(&Item) -> bool,
+    ) {
         for item in items {
             let Some(number) = message_number(item.lineage.as_deref()) else { continue };
             let settled = match item.state {
                 // It is brought by nobody here.
-                State::Excluded | State::GoneAtSource => continue,
-                State::Listed | State::Fetched | State::Refused | State::Unreadable => false,
+                State::GoneAtSource => continue,
+                State::Excluded | State::Listed | State::Fetched | State::Refused | State::Unreadable => {
+                    false
+                }
                 State::Committed
                 | State::InDoubt
                 | State::Stored
@@ -167,6 +189,9 @@ impl Bringers {
                 | State::MovedAtTarget
                 | State::Suspect => true,
             };
+            if !settled && !may_bring(item) {
+                continue;
+            }
             let (by, is_settled) = known.entry(number).or_insert((item.id.mailbox, settled));
             if settled && !*is_settled {
                 (*by, *is_settled) = (item.id.mailbox, true);
@@ -179,7 +204,8 @@ impl Bringers {
         Self(Mutex::new(known.into_iter().map(|(number, (mailbox, _))| (number, mailbox)).collect()))
     }
 
-    fn of(&self, number: u64) -> Option<MailboxId> {
+    /// Who brings a message, if anybody does.
+    pub fn of(&self, number: u64) -> Option<MailboxId> {
         locked(&self.0).get(&number).copied()
     }
 
@@ -196,8 +222,8 @@ pub struct Share {
     is_rest: bool,
     labelled: Arc<Labelled>,
     bringers: Arc<Bringers>,
-    /// Labels that IMAP does not show, with the messages of the present listing that are brought without them.
-    hidden: Mutex<BTreeMap<String, u64>>,
+    /// Labels that IMAP does not show, of messages of the present listing that are brought without them.
+    hidden: Mutex<BTreeSet<String>>,
 }
 
 impl Share {
@@ -231,17 +257,20 @@ impl Share {
             None => names::decode(label, rest.utf8),
         });
         let labels: Vec<String> = labels.collect();
-        if let Some(rule) = labels.iter().find_map(|label| rest.left_out.get(label)) {
-            return Some(rule.clone());
+        // Only if the person left out every place where it could lie: what another label would bring is not theirs to lose.
+        let places = labels.iter().filter(|label| may_be_a_mailbox(label));
+        let rules: Option<Vec<&String>> = places.map(|label| rest.left_out.get(label)).collect();
+        if let Some(rule) = rules.iter().flatten().next() {
+            return Some((*rule).clone());
         }
         let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
-        hidden.for_each(|label| *locked(&self.hidden).entry(label).or_default() += 1);
+        hidden.for_each(|label| _ = locked(&self.hidden).insert(label));
         None
     }
 
-    /// Labels of messages brought without them, with the number of messages: their mailboxes are not shown.
-    pub fn hidden(&self) -> Vec<(String, u64)> {
-        locked(&self.hidden).iter().map(|(label, messages)| (label.clone(), *messages)).collect()
+    /// Labels of messages brought without them: their mailboxes are not shown.
+    pub fn hidden(&self) -> Vec<String> {
+        locked(&self.hidden).iter().cloned().collect()
     }
 }
 
@@ -306,7 +335,7 @@ mod tests {
 
     fn bringers(items: &[Item]) -> Arc<Bringers> {
         let mut known = BTreeMap::new();
-        Bringers::take_in(&mut known, items);
+        Bringers::take_in(&mut known, items, |item| item.state != State::Excluded);
         Arc::new(Bringers::new(known))
     }
 
@@ -325,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_counts_hidden_labels() {
+    fn all_mail_leaves_out_what_was_seen_elsewhere_and_what_a_person_leaves_out_and_names_hidden_labels() {
         let mut settings = Settings::new("spool");
         settings.selection.exclude = vec!["Entw*".into(), "INBOX".into()];
         let both = survey(&gmail(), &Side::new("", Some('/')));
@@ -344,11 +373,15 @@ mod tests {
         assert_eq!(rule(1, &["Work", "\\Important"]), None, "nobody saw it there");
         assert_eq!(rule(2, &["Entw&APw-rfe/Alt"]).as_deref(), Some("exclude:Entw*"));
         assert_eq!(rule(3, &["\\INBOX"]).as_deref(), Some("exclude:INBOX"));
-        assert_eq!(share.hidden(), []);
+        assert_eq!(rule(6, &["\\Inbox", "Entw&APw-rfe/Alt", "\\Starred"]).as_deref(), Some("exclude:INBOX"));
+        assert_eq!(share.hidden(), [""; 0]);
+        assert_eq!(rule(3, &["\\Inbox", "Work"]), None, "Work would have brought it");
         assert_eq!((rule(4, &["Geheim", "\\Muted"]), rule(5, &["Geheim"])), (None, None));
-        assert_eq!(share.hidden(), [("Geheim".to_owned(), 2)]);
+        assert_eq!(share.hidden(), ["Geheim"]);
+        assert_eq!(rule(5, &["\\Inbox", "Privat"]), None, "it is hidden, and not left out");
+        assert_eq!(share.hidden(), ["Geheim", "Privat"]);
         share.begin();
-        assert_eq!(share.hidden(), []);
+        assert_eq!(share.hidden(), [""; 0]);
         let without = Listed { lineage: None, ..listed(7, &[]) };
         assert_eq!(share.leaves_out(&without), None, "without its number it is known nowhere");
     }
@@ -366,6 +399,13 @@ mod tests {
         ] {
             let known = bringers(&[item(1, 7, first), item(2, 7, second)]);
             assert_eq!(known.of(7), by.map(MailboxId), "{first:?}, {second:?}");
+        }
+        for state in State::ALL {
+            let mut known = BTreeMap::new();
+            Bringers::take_in(&mut known, &[item(1, 7, state)], |_| false);
+            let waits = matches!(state, Seen | State::Fetched | State::Refused | State::Unreadable);
+            let nobody = waits || matches!(state, Excluded | GoneAtSource);
+            assert_eq!(known.is_empty(), nobody, "{state:?} in a mailbox that was not listed");
         }
         let known = bringers(&[]);
         assert_eq!(known.or_else(7, MailboxId(3)), MailboxId(3));

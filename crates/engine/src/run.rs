@@ -227,13 +227,25 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         days::forecast(ctx, octets).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let (old, new) = (Told::surveyed(&survey.source.mailboxes), Told::surveyed(&survey.target.mailboxes));
+        let labels = Labelled::of(&survey.source, &plan);
+        let old = match &labels {
+            Some(labels) if labels.must_ask_again(&plan) => {
+                unchanged::told_by_source(ctx, &mut sessions).await?
+            }
+            _ => Told::surveyed(&survey.source.mailboxes),
+        };
+        let new = Told::surveyed(&survey.target.mailboxes);
         let moving = in_plan(&jobs(ctx).await?, &plan);
         let all = moving.len();
         let to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
         let copying = to_copy.len();
-        let (left, reader) = match Labelled::of(&survey.source, &plan) {
-            Some(labels) => labelled::transfer(ctx, labels, &moving, to_copy, sessions).await?,
+        let (left, reader) = match labels {
+            Some(labels) => {
+                let labels = Arc::new(labels);
+                let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions).await?;
+                labelled::leave_to_others(ctx, &labels, &plan.vanished).await?;
+                end
+            }
             None => crew::transfer(ctx, &to_copy, sessions).await?,
         };
         // What was told before something was sent says nothing of the time after.

@@ -41,10 +41,19 @@ pub struct SideSurvey {
 pub struct SurveyedMailbox {
     /// As listed; counts are filled in where it could be opened.
     pub info: MailboxInfo,
-    /// Why it could not be opened, in the server's words.
-    pub trouble: Option<String>,
+    /// Why it could not be opened.
+    pub trouble: Option<Trouble>,
     /// The place in the survey of the mailbox that this one is, under another name.
     pub same_as: Option<usize>,
+}
+
+/// A refusal that takes one mailbox with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The server's words.
+    pub words: String,
+    /// Time alone may cure it.
+    pub passes: bool,
 }
 
 impl SideSurvey {
@@ -120,7 +129,7 @@ async fn survey_source<S: SourceSession>(session: &mut S, passing: Passing) -> R
         if mailbox.info.selectable && mailbox.info.counts.is_none() {
             match or_trouble(session.open(&mailbox.info.wire).await, passing)? {
                 Ok(opened) => mailbox.info.counts = Some(counts_of(&opened)),
-                Err(words) => mailbox.trouble = Some(words),
+                Err(trouble) => mailbox.trouble = Some(trouble),
             }
         }
     }
@@ -189,19 +198,20 @@ fn counts_of(opened: &Opened) -> MailboxCounts {
     }
 }
 
-/// Separates a refusal that concerns one mailbox, kept as text, from failures that end the survey.
+/// Separates a refusal that concerns one mailbox, which is kept, from failures that end the survey.
 pub(crate) fn or_trouble<V>(
     outcome: Result<V, EndError>,
     passing: Passing,
-) -> Result<Result<V, String>, EndError> {
+) -> Result<Result<V, Trouble>, EndError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
         Err(EndError::Refused { server, doing, refusal }) => {
             let words = refusal.to_string();
             let error = EndError::Refused { server, doing, refusal };
             let of_mailbox = error.reach().scope <= Scope::Mailbox;
-            if of_mailbox && !(error.is_passing() && passing == Passing::Fails) {
-                Ok(Err(words))
+            let passes = error.is_passing();
+            if of_mailbox && !(passes && passing == Passing::Fails) {
+                Ok(Err(Trouble { words, passes }))
             } else {
                 Err(error)
             }

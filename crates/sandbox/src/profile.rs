@@ -143,6 +143,8 @@ pub struct Profile {
     pub hidden: Vec<String>,
     /// Mailboxes that are listed and not opened, as Gmail was seen to do until they are created once more.
     pub unopened: Vec<String>,
+    /// What is said when one of them is to be opened.
+    pub unopened_says: &'static str,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
     /// Every login is refused with these words.
@@ -204,6 +206,7 @@ impl Default for Profile {
             gmail: None,
             hidden: Vec::new(),
             unopened: Vec::new(),
+            unopened_says: "[NONEXISTENT] no such mailbox",
             size_adds: 0,
             refuse_logins: None,
             connections_max: None,

@@ -206,7 +206,7 @@ impl<'a> Mapper<'a> {
 
     pub(super) fn finish(mut self, problems: Vec<String>) -> Mapping {
         self.tell_rivals();
-        let problems = [problems, self.impossible_rules()].concat();
+        let problems = [problems, self.impossible_rules(), self.renamed_by_gmail()].concat();
         let entries: Vec<Entry> = self
             .entries
             .into_iter()
@@ -221,6 +221,38 @@ impl<'a> Mapper<'a> {
             .collect();
         vanished.sort_by_key(|record| record.id);
         Mapping { entries, vanished, conflicts: self.conflicts, problems, remarks: self.remarks }
+    }
+
+    /// QUIRK: Gmail's own mailboxes have names in the language of the person's settings ([Gmail]/Sent Mail, [Gmail]/Gesendet;
+    /// docs/gmail.md). When it was changed after a run, each would be taken for a new mailbox and its mail be copied once more:
+    /// the person decides. Not so for All Mail, of which what others brought is left out.
+    fn renamed_by_gmail(&self) -> Vec<String> {
+        let listed: HashSet<Bytes> =
+            self.survey.source.mailboxes.iter().map(|mailbox| key(&source_name(&mailbox.info))).collect();
+        let gone = |role: Role| {
+            let of_role =
+                self.earlier.iter().filter(|(_, (record, _))| record.role.as_deref() == Some(role.as_str()));
+            let gone =
+                of_role.filter(|(source, _)| !listed.contains(*source)).map(|(_, (record, _))| *record);
+            gone.min_by_key(|record| record.id)
+        };
+        let renamed = |entry: &Entry, info: &MailboxInfo| {
+            let role = info.role.filter(|role| *role != Role::All)?;
+            let moves = matches!(entry.decision, Decision::Move(_)) && entry.left_out.is_none();
+            let is_new = !self.earlier.contains_key(&key(&entry.source));
+            let before = gone(role).filter(|_| moves && is_new && entry.how != How::Rule)?;
+            let (now, before) = (names::printable(&info.text), names::printable(&before.source.text));
+            Some(format!(
+                "“{before}”, which was moved before, is called “{now}” now, as when Gmail’s language is changed: all of it would be \
+                 copied once more. Set the language back in Gmail’s settings; or leave it out by --exclude \"{now}\", or let it be \
+                 copied to another place by --map \"{now}=…\""
+            ))
+        };
+        if !self.survey.source.abilities.gmail {
+            return Vec::new();
+        }
+        let entries = self.entries.iter().zip(&self.survey.source.mailboxes);
+        entries.filter_map(|(entry, mailbox)| renamed(entry.as_ref()?, &mailbox.info)).collect()
     }
 
     /// Two mailboxes for one role are never merged, and the plan says which is which.

@@ -614,6 +614,38 @@ fn a_mailbox_that_the_source_no_longer_lists_is_kept_in_mind_and_its_target_stay
 }
 
 #[test]
+fn a_mailbox_of_gmails_that_was_moved_under_another_name_is_not_copied_once_more_without_a_word() {
+    let gmail = |sent: &str, all: &str| {
+        let mut side = Side::new("", Some('/')).mailbox(sent).role(Role::Sent).mailbox(all).role(Role::All);
+        side.abilities.gmail = true;
+        side
+    };
+    let english = gmail("[Gmail]/Sent Mail", "[Gmail]/All Mail");
+    let german = gmail("[Gmail]/Gesendet", "[Gmail]/Alle Nachrichten");
+    let target = Side::new("", Some('/'));
+    let mut earlier = records(&plain(&english, &target));
+    for record in &mut earlier {
+        let is_of = |m: &&crate::end::MailboxInfo| m.text == record.source.text;
+        record.role =
+            english.listed.iter().find(is_of).and_then(|m| m.role).map(|role| role.as_str().to_owned());
+    }
+    let again = |source: &Side, rules: &MappingRules, exclude: &[&str]| {
+        let exclude = exclude.iter().map(|e| (*e).to_owned()).collect();
+        map(&survey(source, &target), rules, &Selection { exclude, ..Selection::default() }, &earlier)
+            .problems
+    };
+    let none = MappingRules::default();
+    assert_eq!(again(&english, &none, &[]), [""; 0]);
+    let problems = again(&german, &none, &[]);
+    assert!(problems.len() == 1 && problems[0].contains("“[Gmail]/Sent Mail”"), "{problems:?}");
+    assert_eq!(again(&german, &none, &["*Gesendet"]), [""; 0]);
+    assert_eq!(again(&german, &rules(&[("[Gmail]/Gesendet", "Anew")]), &[]), [""; 0]);
+    let mut other = german.clone();
+    other.abilities.gmail = false;
+    assert_eq!(again(&other, &none, &[]), [""; 0], "elsewhere a mailbox is what its name says");
+}
+
+#[test]
 fn an_equal_name_does_not_hand_mail_to_other_people() {
     let source = Side::new("", Some('/')).mailbox("Team").mailbox("Team/2019");
     let target = Side::new("", Some('/')).mailbox("Team").with(|info| info.space = Space::Shared);

@@ -158,7 +158,7 @@ fn note(step: &MailboxStep) -> String {
     if let Some(holds) = step.holds.filter(|_| step.holds_unknown_mail()) {
         words.push(format!("holds {}", grouped(holds.messages)));
     }
-    if step.is_rest {
+    if step.is_rest && !step.counts {
         words.push("the rest".to_owned());
     }
     if step.trouble.is_some() {

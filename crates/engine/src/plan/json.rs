@@ -114,7 +114,7 @@ impl<'a> StepView<'a> {
             target_messages: step.holds.map(|holds| holds.messages),
             target_octets: step.holds.and_then(|holds| holds.octets),
             baseline_needed: step.baseline_needed,
-            trouble: step.trouble.as_deref(),
+            trouble: step.trouble.as_ref().map(|trouble| trouble.words.as_str()),
             only_the_rest: step.is_rest,
         }
     }

@@ -138,7 +138,7 @@ async fn count_targets<T: TargetSession>(
         if asked && info.selectable && info.counts.is_none() {
             match or_trouble(target.counts(&info.wire).await, passing).map_err(Error::Target)? {
                 Ok(counts) => info.counts = Some(counts),
-                Err(words) => mailbox.trouble = Some(words),
+                Err(trouble) => mailbox.trouble = Some(trouble),
             }
         }
     }

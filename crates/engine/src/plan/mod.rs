@@ -18,7 +18,7 @@ use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Nam
 use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
-use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
+use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 
@@ -82,10 +82,12 @@ pub struct MailboxStep {
     pub holds: Option<Holdings>,
     /// The journal has no baseline of it yet (law 5).
     pub baseline_needed: bool,
-    /// Why the source would not open it, in its words. It is tried again.
-    pub trouble: Option<String>,
+    /// Why the source would not open it. It is tried again.
+    pub trouble: Option<Trouble>,
     /// Only what no other mailbox brings is copied of it ([`labels`](crate::labels)).
     pub is_rest: bool,
+    /// It is part of the sums. What shows once more the mail of other steps is not.
+    pub counts: bool,
 }
 
 /// What a target mailbox holds, as STATUS or LIST tells.
@@ -212,6 +214,8 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
                 ));
                 if let Some(step) = plan.steps.last_mut() {
                     step.is_rest = all_mail(&survey.source).is_some_and(|all| all.wire == mailbox.info.wire);
+                    // Where mailboxes are named, perhaps no other one brings anything of it.
+                    step.counts = !step.is_rest || !settings.selection.only.is_empty();
                 }
             }
         }
@@ -274,6 +278,7 @@ fn step(
         baseline_needed,
         trouble: mailbox.trouble.clone(),
         is_rest: false,
+        counts: true,
         record,
     }
 }
@@ -281,9 +286,9 @@ fn step(
 /// The sums that [`Plan::totals`] must show.
 fn totals(steps: &[MailboxStep]) -> Totals {
     let mut totals = Totals::default();
-    for MailboxStep { record, is_rest, .. } in steps {
+    for MailboxStep { record, counts, .. } in steps {
         totals.mailboxes += 1;
-        if *is_rest {
+        if !counts {
             totals.uncounted_mailboxes += 1;
             continue;
         }
@@ -302,7 +307,7 @@ fn totals(steps: &[MailboxStep]) -> Totals {
 fn room(steps: &[MailboxStep], target: &SideSurvey, known: &Known) -> RoomCheck {
     let (free_octets, free_messages) = target.free();
     let mut room = RoomCheck { free_octets, free_messages, ..RoomCheck::default() };
-    for MailboxStep { record, .. } in steps.iter().filter(|step| !step.is_rest) {
+    for MailboxStep { record, .. } in steps.iter().filter(|step| step.counts) {
         let (messages, octets) = known.copied.get(&record.id).copied().unwrap_or_default();
         let left = |there: Option<u64>, copied: u64| there.unwrap_or(0).saturating_sub(copied);
         room.needed_messages = room.needed_messages.saturating_add(left(record.messages, messages));
@@ -393,11 +398,12 @@ fn answers(existing: Option<Existing>) -> bool {
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
-    for step in plan.steps.iter().filter(|step| step.trouble.is_some()) {
+    for step in &plan.steps {
+        let Some(trouble) = &step.trouble else { continue };
         remarks.push(format!(
             "“{}” could not be opened and is tried again: {}",
             names::printable(&step.record.source.text),
-            names::printable(step.trouble.as_deref().unwrap_or_default()),
+            names::printable(&trouble.words),
         ));
     }
     for step in plan.steps.iter().filter(|step| step.create && !step.baseline_needed) {
@@ -408,7 +414,18 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     for step in &plan.steps {
         let role = step.record.role.as_deref().and_then(Role::parse);
-        if step.is_rest {
+        if step.is_rest && step.counts {
+            remarks.push(format!(
+                "of “{}” what no mailbox has brought yet is copied, to “{}” ({} at most). A later run of a mailbox that is not among \
+                 those named copies its messages once more",
+                names::printable(&step.record.source.text),
+                names::printable(&step.target.text),
+                step.record.messages.map_or_else(
+                    || "not counted".to_owned(),
+                    |messages| display::amount(messages, "message", "messages")
+                ),
+            ));
+        } else if step.is_rest {
             remarks.push(format!(
                 "of “{}” only what lies in no other mailbox is copied, to “{}”: how much that is shows when all are listed",
                 names::printable(&step.record.source.text),

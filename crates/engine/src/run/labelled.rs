@@ -6,23 +6,28 @@ use super::{Ctx, note_left};
 use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
-use crate::journal::{Journal, MailboxId, Side};
-use crate::labels::{Bringers, Labelled, in_order};
+use crate::journal::{
+    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
+};
+use crate::labels::{Bringers, ELSEWHERE, Labelled, in_order, message_number};
+use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
-use crate::transfer::job::{Job, Pages, Sessions};
-use std::collections::BTreeMap;
+use crate::transfer::epochs::refresh_target;
+use crate::transfer::job::{Job, Pages, Sessions, jobs};
+use crate::transfer::resolve::resolve;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Copies as [`crew::transfer`] does. `moving` are the mailboxes of the plan, `to_copy` those of them that may hold
 /// something new.
 pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
-    labelled: Labelled,
+    labelled: &Arc<Labelled>,
     moving: &[Job],
     to_copy: Vec<Job>,
     mut sessions: Sessions<S, T>,
 ) -> Result<(crew::Left, Option<T::Session>), Error> {
-    let labelled = Arc::new(labelled);
+    settle_others(ctx, &mut sessions, moving).await?;
     let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
         to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
     if ctx.settings.labels == Labels::First {
@@ -31,7 +36,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
             ctx.check_cancel()?;
             let _ = list_only(ctx, &mut sessions, &job.record).await?;
         }
-        let bringers = Arc::new(bringers(ctx, &labelled).await?);
+        let bringers = Arc::new(bringers(ctx, labelled, true).await?);
         others.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     }
     if rest.is_empty() {
@@ -45,7 +50,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
             reader.close().await;
         }
     }
-    if let Some(unlisted) = unlisted(ctx, &labelled, moving).await? {
+    if let Some(unlisted) = unlisted(ctx, labelled).await? {
         let held: Vec<(MailboxId, String)> =
             rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
         note_left(ctx, &held).await?;
@@ -53,46 +58,130 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         sessions.close().await;
         return Ok((left, None));
     }
-    let bringers = Arc::new(bringers(ctx, &labelled).await?);
+    let bringers = Arc::new(bringers(ctx, labelled, false).await?);
     rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     let (more, reader) = crew::transfer(ctx, &rest, sessions).await?;
     left.extend(more);
     Ok((left, reader))
 }
 
-fn held_words(all_mail: &str, unlisted: &str) -> String {
-    format!(
-        "“{unlisted}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
-         never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
-    )
+fn held_words(all_mail: &str, unlisted: &MailboxRecord) -> String {
+    let name = &unlisted.source.text;
+    match &unlisted.decision {
+        Decision::Refuse(why) => format!(
+            "“{name}” has no mailbox on the new server ({why}), and what lies in “{all_mail}” alone is not known without it. Run \
+             again when it can be made; or give it another name by --map, or leave it out by --exclude; --mailbox \"{all_mail}\" \
+             moves what no mailbox has brought yet"
+        ),
+        Decision::Move(_) | Decision::Exclude(_) => format!(
+            "“{name}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
+             never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
+        ),
+    }
 }
 
-/// A mailbox of the plan whose messages this run did not see, by its name.
+/// What became of messages whose mailbox does not take part in this run is found out all the same: it may be the only one that
+/// they are known in, and what is not at the target comes from elsewhere.
+async fn settle_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    moving: &[Job],
+) -> Result<(), Error> {
+    let in_doubt = |state| matches!(state, State::Committed | State::InDoubt);
+    let counts = ctx.journal.counts().await?;
+    let doubtful: BTreeSet<MailboxId> =
+        counts.iter().filter(|c| c.items > 0 && in_doubt(c.state)).map(|c| c.mailbox).collect();
+    let takes_part = |job: &Job| moving.iter().any(|moving| moving.record.id == job.record.id);
+    for mut job in jobs(ctx).await? {
+        if !doubtful.contains(&job.record.id) || takes_part(&job) {
+            continue;
+        }
+        // One that cannot be opened stays in doubt, and says so in the report.
+        if refresh_target(ctx, sessions, &mut job).await?.is_ok() {
+            resolve(ctx, sessions, &mut job, None).await?;
+        }
+    }
+    Ok(())
+}
+
+/// True for a mailbox that this run has listed, or that is as it was listed.
+async fn is_listed<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    mailbox: MailboxId,
+) -> Result<bool, Error> {
+    let seen = ctx.journal.last_sighting(mailbox, Side::Source).await?;
+    Ok(seen.is_some_and(|(run, _)| run == ctx.run))
+}
+
+/// A mailbox of the plan whose messages this run did not see.
 async fn unlisted<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     labelled: &Labelled,
-    moving: &[Job],
-) -> Result<Option<String>, Error> {
-    for job in moving.iter().filter(|job| labelled.must_be_listed(&job.record)) {
-        let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
-        if seen.is_none_or(|(run, _)| run != ctx.run) {
-            return Ok(Some(job.record.source.text.clone()));
+) -> Result<Option<MailboxRecord>, Error> {
+    let records = ctx.journal.mailboxes().await?;
+    for record in records.into_iter().filter(|record| labelled.must_be_listed(record)) {
+        if !is_listed(ctx, record.id).await? {
+            return Ok(Some(record));
         }
     }
     Ok(None)
 }
 
-/// Who brings what, by the journal. In memory, about 50 octets a message, while it runs.
+/// What a mailbox that the old server no longer lists had not brought is left to the mailbox that brings it.
+pub(super) async fn leave_to_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    vanished: &[MailboxRecord],
+) -> Result<(), Error> {
+    let counts = ctx.journal.counts().await?;
+    let waits = |record: &&MailboxRecord| {
+        counts.iter().any(|c| c.mailbox == record.id && c.state == State::Listed && c.items > 0)
+    };
+    let waiting: Vec<&MailboxRecord> = vanished.iter().filter(waits).collect();
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let bringers = bringers(ctx, labelled, false).await?;
+    for record in waiting {
+        let mut pages = Pages::new(ctx, record.id, &[State::Listed]);
+        while let Some(page) = pages.next().await? {
+            let brought = |i: &&Item| {
+                let number = message_number(i.lineage.as_deref());
+                number.and_then(|number| bringers.of(number)).is_some()
+            };
+            let reason = Reason::new(ELSEWHERE, "its mailbox is no longer listed, and another one brings it");
+            let left = |i: &Item| Change::to(i.id, State::Excluded).because(reason.clone());
+            let changes: Vec<Change> = page.iter().filter(brought).map(left).collect();
+            ctx.journal.change(&changes).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Who brings what, by the journal. What is left to another mailbox is brought by nobody, unless `anew`: then the first mailbox
+/// that shows it has it again. In memory, about 50 octets a message, while it runs.
 async fn bringers<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     labelled: &Labelled,
+    anew: bool,
 ) -> Result<Bringers, Error> {
     let records = ctx.journal.mailboxes().await?;
     let mut known = BTreeMap::new();
     for record in in_order(labelled, &records) {
+        let seen = ctx.journal.last_sighting(record.id, Side::Source).await?;
+        let seen = seen.filter(|(run, _)| *run == ctx.run).map(|(_, sighting)| sighting);
+        let shown = seen.as_ref().filter(|_| anew).and_then(|seen| Ranges::parse(&seen.uids));
+        let is_shown = |id: ItemId| {
+            seen.as_ref().is_some_and(|seen| seen.epoch == id.epoch)
+                && shown.as_ref().is_some_and(|shown| shown.contains(id.key))
+        };
+        let may_bring = |item: &Item| match item.state {
+            State::Excluded => item.reason.as_ref().is_some_and(|r| r.kind == ELSEWHERE) && is_shown(item.id),
+            _ => seen.is_some(),
+        };
         let mut pages = Pages::new(ctx, record.id, &[]);
         while let Some(page) = pages.next().await? {
-            Bringers::take_in(&mut known, &page);
+            Bringers::take_in(&mut known, &page, may_bring);
         }
     }
     Ok(Bringers::new(known))

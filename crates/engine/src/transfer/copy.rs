@@ -17,12 +17,12 @@ use crate::journal::{
     Change, Epoch, EpochFacts, EpochId, Existing, Item, ItemId, Journal, ListedItem, MailboxId,
     MailboxRecord, Note, Origin, Query, Side, Sighting, State,
 };
-use crate::labels::{HIDDEN_LABEL, Share};
+use crate::labels::{ELSEWHERE, HIDDEN_LABEL, Share};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks;
 use crate::undo;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -60,7 +60,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     for _ in 0..SOURCE_EPOCHS_MAX {
         let listed = match listed.take() {
             Some(listed) => listed,
-            None => list_source(ctx, sessions, &job.record, job.share.as_deref()).await?,
+            None => list_source(ctx, sessions, &job.record, Leaves::ByShare(job.share.as_deref())).await?,
         };
         let listing = match listed {
             Ok(listing) => listing,
@@ -161,7 +161,7 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     let mut new = Sessions { source: None, target: sessions.target.take() };
     let (refreshed, listed) = tokio::join!(
         refresh_target(ctx, &mut new, job),
-        list_source(ctx, &mut old, &record, share.as_deref())
+        list_source(ctx, &mut old, &record, Leaves::ByShare(share.as_deref()))
     );
     *sessions = Sessions { source: old.source, target: new.target };
     if let Err(refusal) = refreshed? {
@@ -170,13 +170,32 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     Ok(Ok(listed?))
 }
 
-/// Lists the source into the journal and copies nothing. `Err` inside: the mailbox cannot be listed, and why.
+/// What leaves out messages of a listing, beside the rules that hold for every mailbox.
+#[derive(Clone, Copy)]
+enum Leaves<'a> {
+    /// Who brings them, decided as they are listed; without a share nothing does.
+    ByShare(Option<&'a Share>),
+    /// What left them to another mailbox before: it is decided later.
+    AsBefore,
+}
+
+impl<'a> Leaves<'a> {
+    fn share(self) -> Option<&'a Share> {
+        match self {
+            Self::ByShare(share) => share,
+            Self::AsBefore => None,
+        }
+    }
+}
+
+/// Lists the source into the journal and copies nothing. What was left to another mailbox stays so: a run that is stopped now
+/// leaves nothing more to do than there was. `Err` inside: the mailbox cannot be listed, and why.
 pub async fn list_only<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     record: &MailboxRecord,
 ) -> Result<Result<(), String>, Error> {
-    Ok(list_source(ctx, sessions, record, None).await?.map(|_| ()))
+    Ok(list_source(ctx, sessions, record, Leaves::AsBefore).await?.map(|_| ()))
 }
 
 /// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
@@ -184,16 +203,16 @@ async fn list_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     record: &MailboxRecord,
-    share: Option<&Share>,
+    leaves: Leaves<'_>,
 ) -> Result<Result<Listing, String>, Error> {
     let mut losses = Losses::new(ctx);
     let mut short = 0;
     loop {
         ctx.probe.pass("list the source").await;
         let session = sessions.source(ctx).await?;
-        match list_once(ctx, session, record, share).await? {
+        match list_once(ctx, session, record, leaves).await? {
             Ok((listing, exists)) if listing.messages == exists => {
-                note_hidden(ctx, record, share).await?;
+                note_hidden(ctx, record, leaves.share()).await?;
                 return Ok(Ok(listing));
             }
             Ok((listing, exists)) => {
@@ -226,8 +245,9 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
     record: &MailboxRecord,
-    share: Option<&Share>,
+    leaves: Leaves<'_>,
 ) -> Result<Result<(Listing, u64), EndError>, Error> {
+    let share = leaves.share();
     let (opened_tx, opened) = oneshot::channel();
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
     let take_in = async {
@@ -237,11 +257,21 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         let (mut octets, mut uids, mut others) = (0, Vec::new(), 0);
         let before = share.and_then(|share| share.before(facts.uid_validity));
         share.inspect(|share| share.begin());
+        let kept = match leaves {
+            Leaves::AsBefore => left_to_others(ctx, record.id, epoch.id).await?,
+            Leaves::ByShare(_) => HashSet::new(),
+        };
         while let Some(mut piece) = rx.recv().await {
             piece.retain(|l| before.is_none_or(|before| l.key < before));
             octets += piece.iter().map(|l| l.octets).sum::<u64>();
             uids.extend(piece.iter().map(|l| l.key));
-            let listed: Vec<ListedItem> = piece.into_iter().map(|l| listed_item(ctx, share, l)).collect();
+            let listed = |l: Listed| {
+                let kept = kept.contains(&l.key).then(|| ELSEWHERE.to_owned());
+                let mut item = listed_item(ctx, share, l);
+                item.excluded = item.excluded.or(kept);
+                item
+            };
+            let listed: Vec<ListedItem> = piece.into_iter().map(listed).collect();
             others += ctx.journal.record_listing(record.id, epoch.id, &listed).await?.others;
         }
         Ok::<_, Error>(Some((facts, epoch, uids, octets, others)))
@@ -273,22 +303,39 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     Ok(Ok((Listing { epoch, messages, octets, others }, exists)))
 }
 
+/// The messages of an epoch that are left to another mailbox, by the journal.
+async fn left_to_others<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    mailbox: MailboxId,
+    epoch: EpochId,
+) -> Result<HashSet<Key>, Error> {
+    let mut keys = HashSet::new();
+    let mut pages = Pages::new(ctx, mailbox, &[State::Excluded]);
+    while let Some(page) = pages.next().await? {
+        let elsewhere = |i: &&Item| i.reason.as_ref().is_some_and(|reason| reason.kind == ELSEWHERE);
+        let items = page.iter().filter(|i| i.id.epoch == epoch).filter(elsewhere);
+        keys.extend(items.map(|i| i.id.key));
+    }
+    Ok(keys)
+}
+
 /// Says which labels do not come with their messages.
 async fn note_hidden<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     record: &MailboxRecord,
     share: Option<&Share>,
 ) -> Result<(), Error> {
-    for (label, messages) in share.map(Share::hidden).unwrap_or_default() {
+    let of_label = |label| {
+        // Without a number: in the next run, which has more of them, it is the same remark.
         let text = format!(
-            "Gmail does not show the label “{label}” over IMAP: its messages ({messages}) that have no other place come from \
-             “{}”, without it. To carry it, tick “Show in IMAP” in Gmail’s settings, under Labels, before the first run",
+            "Gmail does not show the label “{label}” over IMAP: those of its messages that have no other place come from “{}”, \
+             without it. To carry it, tick “Show in IMAP” in Gmail’s settings, under Labels, before the first run",
             record.source.text
         );
-        let (kind, mailbox) = (HIDDEN_LABEL.to_owned(), Some(record.id));
-        ctx.note_once(Note { kind, mailbox, key: None, text }).await?;
-    }
-    Ok(())
+        Note { kind: HIDDEN_LABEL.to_owned(), mailbox: Some(record.id), key: None, text }
+    };
+    let notes = share.map(Share::hidden).unwrap_or_default().into_iter().map(of_label).collect();
+    ctx.note_new(HIDDEN_LABEL, notes).await
 }
 
 fn listed_item<S, T, J>(ctx: &Context<S, T, J>, share: Option<&Share>, listed: Listed) -> ListedItem {

@@ -1,5 +1,6 @@
 //! Another UIDVALIDITY at the source: numbers mean nothing across it (law 6, integrity.md 6.7). What is known is
-//! recognised by content among what the new epoch lists, and takes the new numbers; nothing is copied twice, and
+//! recognised by content among what the new epoch lists, or by a number that each message has in its account, and takes the new
+//! numbers; nothing is copied twice, and
 //! nothing that somebody removed at the target comes back.
 
 use super::epochs::is_renumbered;
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};
 use crate::journal::{Change, Epoch, EpochId, Item, ItemId, Journal, Note, Reason, Side, State};
+use crate::labels::message_number;
 use crate::message::{Digest, Fingerprint};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,6 +33,8 @@ struct Known {
     fingerprint: Option<Fingerprint>,
     /// It was given up, and no copy of it is known.
     given_up: bool,
+    /// The number that it has in its account, whatever the mailbox (X-GM-MSGID).
+    number: Option<u64>,
     /// Size and date.
     looks: u64,
     flags: u64,
@@ -71,15 +75,14 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
     resolve(ctx, sessions, job, None).await?;
     let mut former = join_former(ctx, job, current).await?;
     let mut listed = listed(ctx, job, current).await?;
+    let (known, shown) = (former.len(), listed.len());
+    let numbered = pair_by_number(&former, &listed);
+    take_numbers(ctx, &mut former, &mut listed, &numbered).await?;
     if former.iter().any(|f| f.fingerprint.is_some()) {
         read(ctx, sessions, job, memory, &mut listed).await?;
     }
     let pairs = pair(&former, &listed);
-    rekey(ctx, &former, &listed, &pairs).await?;
-    let paired: HashSet<ItemId> = pairs.iter().flat_map(|(from, to)| [*from, *to]).collect();
-    let (all, new) = (former.len(), listed.len() - pairs.len());
-    former.retain(|f| !paired.contains(&f.id));
-    listed.retain(|l| !paired.contains(&l.id));
+    take_numbers(ctx, &mut former, &mut listed, &pairs).await?;
     let unread = perhaps_copied(&former, &listed);
     if !unread.is_empty() {
         if is_renumbered(ctx, sessions, job, current.id).await? {
@@ -95,12 +98,13 @@ pub async fn recognise<S: Source, T: Target, J: Journal>(
         return Ok(end);
     }
     let text = format!(
-        "the old server gave {} another UIDVALIDITY ({}): of {all} known messages {} were recognised by their content, \
-         {} are not there any more; {new} are new",
+        "the old server gave {} another UIDVALIDITY ({}): of {known} known messages {} were recognised, {} are not there \
+         any more; {} are new",
         job.record.source.text,
         current.facts.uid_validity,
-        pairs.len(),
-        former.len()
+        known - former.len(),
+        former.len(),
+        shown - numbered.len() - pairs.len()
     );
     let note = Note { kind: word(current), mailbox: Some(job.record.id), key: None, text };
     ctx.journal.note(note).await?;
@@ -210,6 +214,7 @@ fn known(item: &Item) -> Known {
         rule: item.reason.clone().filter(|_| item.state == State::Excluded),
         fingerprint: item.sent.as_ref().map(|s| s.fetched),
         given_up: item.state == State::Exception && item.place.is_none(),
+        number: message_number(item.lineage.as_deref()),
         looks: hash(&|h| {
             (item.octets, date.and_then(|d| d.instant()), date.map(|d| d.as_octets())).hash(h);
         }),
@@ -311,6 +316,30 @@ fn perhaps_copied(former: &[Known], listed: &[Known]) -> Vec<ItemId> {
     listed.iter().filter(unread).map(|l| l.id).collect()
 }
 
+/// Pairs messages of one number, size and date, of which none need be read. Of two former ones the one whose octets are known
+/// has it.
+fn pair_by_number(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
+    let likeness = |k: &Known| Some((k.number?, k.looks));
+    let mut shown: HashMap<_, ItemId> = listed.iter().filter_map(|k| Some((likeness(k)?, k.id))).collect();
+    let (read, unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| k.fingerprint.is_some());
+    let all = read.into_iter().chain(unread);
+    all.filter_map(|k| Some((k.id, shown.remove(&likeness(k)?)?))).collect()
+}
+
+/// Gives what is known its new numbers, and takes it out of both lists.
+async fn take_numbers<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    former: &mut Vec<Known>,
+    listed: &mut Vec<Known>,
+    pairs: &[(ItemId, ItemId)],
+) -> Result<(), Error> {
+    rekey(ctx, former, listed, pairs).await?;
+    let paired: HashSet<ItemId> = pairs.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    former.retain(|f| !paired.contains(&f.id));
+    listed.retain(|l| !paired.contains(&l.id));
+    Ok(())
+}
+
 async fn rekey<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     former: &[Known],
@@ -398,13 +427,28 @@ mod tests {
     fn of(epoch: i64, key: i64, content: Option<u8>, looks: u64, flags: u64) -> Known {
         let id = ItemId { mailbox: MailboxId(1), epoch: EpochId(epoch), key: Key(key) };
         let (state, rule, given_up) = (State::Listed, None, false);
-        Known { id, state, rule, fingerprint: content.map(print), given_up, looks, flags }
+        Known { id, state, rule, fingerprint: content.map(print), given_up, number: None, looks, flags }
     }
 
     fn pairs(former: &[Known], listed: &[Known]) -> Vec<(i64, i64)> {
         let mut pairs: Vec<_> = pair(former, listed).into_iter().map(|(a, b)| (a.key.0, b.key.0)).collect();
         pairs.sort_unstable();
         pairs
+    }
+
+    #[test]
+    fn a_number_of_the_account_pairs_messages_of_one_size_and_date_unread_and_each_once() {
+        let numbered = |known: Known, number| Known { number: Some(number), ..known };
+        let former = [
+            numbered(of(1, 1, None, 7, 1), 5),
+            numbered(of(2, 1, Some(11), 7, 1), 5),
+            of(2, 2, Some(11), 7, 1),
+        ];
+        let listed =
+            [of(3, 1, None, 7, 1), numbered(of(3, 2, None, 7, 0), 5), numbered(of(3, 3, None, 7, 1), 6)];
+        assert_eq!(pair_by_number(&former, &listed), [(former[1].id, listed[1].id)]);
+        let grown = [numbered(of(3, 2, None, 8, 1), 5)];
+        assert_eq!(pair_by_number(&former, &grown), [], "it is read before it is believed to be the same");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::job::{Job, Losses, Sessions};
 use crate::context::Context;
-use crate::end::{MailboxCounts, MailboxInfo, Source, Target, TargetSession};
+use crate::end::{MailboxCounts, MailboxInfo, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::journal::{EpochId, Existing, Journal, MailboxId, RunId, Side, Sighting, State};
 use crate::names;
@@ -131,6 +131,21 @@ pub async fn told_by_target<S: Source, T: Target, J: Journal>(ctx: &Context<S, T
     };
     sessions.close().await;
     Ok(told)
+}
+
+/// What the source says now, as [`told_by_target`].
+pub async fn told_by_source<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+) -> Result<Told, Error> {
+    let mut losses = Losses::new(ctx);
+    loop {
+        match sessions.source(ctx).await?.mailboxes().await {
+            Ok(listed) => return Ok(Told::listed(&listed)),
+            Err(EndError::Refused { .. }) => return Ok(Told::default()),
+            Err(error) => losses.at_source(ctx, sessions, error).await?,
+        }
+    }
 }
 
 /// The last listing of a side, if it is of this epoch, complete, and what STATUS says `now`.

@@ -53,18 +53,20 @@ pub(super) async fn settle<S: Source, T: Target, J: Journal>(
         changes.push(Change::to(*id, State::Merged).at(*place, Origin::Shared));
         missing.remove(id);
     }
-    ctx.journal.change(&changes).await?;
-    follow(ctx, job, &moved).await
+    changes.extend(followers(ctx, job, &moved).await?);
+    // In one transaction: the old place, by which a follower is known, is no message's any more after it.
+    Ok(ctx.journal.change(&changes).await?)
 }
 
 /// What was merged with a message goes where that one went.
-async fn follow<S: Source, T: Target, J: Journal>(
+async fn followers<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     moved: &BTreeMap<Key, Place>,
-) -> Result<(), Error> {
+) -> Result<Vec<Change>, Error> {
+    let mut changes = Vec::new();
     if moved.is_empty() {
-        return Ok(());
+        return Ok(changes);
     }
     let mut pages = Pages::new(ctx, job.record.id, &[State::Merged]);
     while let Some(page) = pages.next().await? {
@@ -72,10 +74,9 @@ async fn follow<S: Source, T: Target, J: Journal>(
             let place = i.place.filter(|p| p.epoch == job.target_epoch.id)?;
             Some(Change::to(i.id, State::Merged).at(*moved.get(&place.uid)?, Origin::Shared))
         };
-        let changes: Vec<Change> = page.iter().filter_map(change).collect();
-        ctx.journal.change(&changes).await?;
+        changes.extend(page.iter().filter_map(change));
     }
-    Ok(())
+    Ok(changes)
 }
 
 /// The octets that were sent, but for line ends.

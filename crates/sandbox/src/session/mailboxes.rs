@@ -131,7 +131,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(super) async fn select(&mut self, user: &str, name: &str, read_only: bool) -> Option<Done> {
         self.selected = None;
         let Some(m) = self.looked_at(user, name) else {
-            return Some(no("[NONEXISTENT] no such mailbox"));
+            let profile = self.profile();
+            let is_there = profile.unopened.iter().any(|unopened| unopened == name);
+            return Some(no(if is_there { profile.unopened_says } else { "[NONEXISTENT] no such mailbox" }));
         };
         let lines = format!(
             "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\

@@ -1,6 +1,9 @@
 //! Gmail, as the sandbox has it (`Profile::gmail`): labels as mailboxes, what lies in All Mail alone, what is merged. What is
 //! shown here is what the engine does with what is public of Gmail; Gmail itself was not asked.
 
+#[path = "gmail/again.rs"]
+mod again;
+
 use crate::late::{DATE, message};
 use crate::wire::{PASSWORD, USER, World, octets};
 use bytes::Bytes;
@@ -166,7 +169,7 @@ async fn mail_under_a_label_that_imap_hides_comes_from_all_mail_and_the_label_is
     let notes = world.notes().await;
     let named: Vec<&str> =
         notes.iter().filter(|n| n.kind == "hidden_label").map(|n| n.text.as_str()).collect();
-    assert!(named.len() == 1 && named[0].contains("“Work”") && named[0].contains("(1)"), "{named:?}");
+    assert!(named.len() == 1 && named[0].contains("“Work”"), "{named:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -207,6 +207,30 @@ fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about()
 }
 
 #[test]
+fn where_all_mail_is_named_all_of_it_counts_since_no_other_mailbox_brings_it() {
+    let mut source = Side::new("", Some('/')).holds(7, 70);
+    source = source.mailbox("[Gmail]/All Mail").role(Role::All).holds(5000, 50);
+    source.abilities.gmail = true;
+    let mut only = settings();
+    only.selection.only = vec!["[Gmail]/All Mail".into()];
+    let target = Side::new("", Some('/'));
+    let made = planned(&source, &target, &Known::default(), &only);
+    assert_eq!(made.totals.to_string(), "1 mailbox, 5,000 messages, 50 B");
+    assert_eq!((made.room.needed_messages, made.room.needed_octets), (5000, 50));
+    let said = "what no mailbox has brought yet is copied, to “Archive” (5,000 messages at most)";
+    assert!(made.remarks.iter().any(|r| r.contains(said)), "{:?}", made.remarks);
+    // What others have brought by then is no longer in the way.
+    let (inbox, all) = (MailboxId(1), MailboxId(2));
+    let everything = planned(&source, &target, &Known::default(), &settings());
+    let mut known =
+        Known { mailboxes: everything.steps.iter().map(|s| s.record.clone()).collect(), ..Known::default() };
+    (known.mailboxes[0].id, known.mailboxes[1].id) = (inbox, all);
+    known.copied = [(inbox, (7, 70)), (all, (1000, 10))].into();
+    let made = planned(&source, &target, &known, &only);
+    assert_eq!(made.room.needed_messages, 4000, "at most: what the others brought lies in it, or not");
+}
+
+#[test]
 fn a_target_without_room_is_told_so_in_words() {
     let plan = planned(&german(), &new_account(), &Known::default(), &settings());
     assert!(plan.room.is_short());

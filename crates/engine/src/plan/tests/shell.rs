@@ -77,7 +77,7 @@ async fn a_mailbox_that_does_not_open_is_kept_with_the_servers_words() {
     let mut source = FakeEnd::new(slash().mailbox("Geheim")).behave("Geheim", |b| b.refuse_open = true);
     let both = survey(&mut source, &mut FakeEnd::new(slash()), Passing::Fails).await.unwrap();
     let secret = &both.source.mailboxes[1];
-    assert_eq!(secret.trouble.as_deref(), Some("NO Permission denied"));
+    assert_eq!(secret.trouble.as_ref().map(|t| (&*t.words, t.passes)), Some(("NO Permission denied", false)));
     assert_eq!(secret.info.counts, None);
     let json = serde_json::to_value(&both).unwrap();
     assert_eq!((&json["source"]["mailboxes"], &json["source"]["not_opened"]), (&2.into(), &1.into()));
