@@ -160,7 +160,7 @@ async fn unsettled<S: Source, T: Target, J: Journal>(
 
 /// Claims by content the stored messages of unknown UID, when no writer is at work any more. Returns those that were
 /// not found. Of a mailbox in doubt, or of another epoch, nothing is claimed and nothing told: its next writer
-/// resolves all of it together. `by_meaning`: see [`scan`].
+/// resolves all of it together. `by_meaning`: what is left is also paired by what it says.
 pub async fn place_stored<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
