@@ -19,9 +19,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// So many times the limit of one silence a question may take, though the server goes on saying something.
-const QUESTION_COMMANDS: u32 = 5;
-
 /// How connections to an account are made.
 #[derive(Clone, Debug)]
 pub struct Opener {
@@ -149,14 +146,14 @@ impl Raw {
 
     /// When a question that is asked now has no answer any more, whatever the server says meanwhile.
     pub(super) fn patience(&self) -> Instant {
-        Instant::now() + self.limits.command * QUESTION_COMMANDS
+        Instant::now() + self.limits.give_up
     }
 
     /// The next event on the way to an answer that must have come by `until`.
     pub(super) async fn next(&mut self, doing: &'static str, until: Instant) -> Result<Event, EndError> {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            let limit = self.limits.command * QUESTION_COMMANDS;
+            let limit = self.limits.give_up;
             return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
         }
         self.event(doing, self.limits.command.min(left)).await
