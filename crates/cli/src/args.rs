@@ -17,12 +17,14 @@ use std::path::PathBuf;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Ask for what is needed, in five steps, and move the mail (as without any verb)
+    Guide(StepsArgs),
     /// Move a sample account between two embedded servers, to see how it works
     Demo(DemoArgs),
     /// Look at both accounts: reached, logged in, what they can do, what will not move
@@ -47,6 +49,26 @@ pub struct DemoArgs {
     /// Folder for the demo's journal and report
     #[arg(long, value_name = "FOLDER", default_value = "mailhaul-report/demo")]
     pub report: PathBuf,
+}
+
+/// Options of the five steps.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StepsArgs {
+    /// A CA certificate (PEM) to believe, beside the system's; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+    /// The folder for the report (default: a folder in ./mailhaul-report, named by the two accounts)
+    #[arg(long, value_name = "FOLDER")]
+    pub report: Option<PathBuf>,
+    /// No bars that are drawn again and again: plain lines, as a screen reader wants them
+    #[arg(long)]
+    pub plain: bool,
+    /// As with `migrate` (for tests)
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub hosts: Option<PathBuf>,
+    /// As with `migrate` (for tests)
+    #[arg(long, hide = true, value_name = "SECONDS")]
+    pub settle: Option<u64>,
 }
 
 /// Where a migration is kept.
@@ -249,6 +271,19 @@ pub enum LevelArg {
     Facts,
     /// And every octet
     Octets,
+}
+
+impl StepsArgs {
+    /// The options of `migrate` that say the same.
+    pub fn options(&self) -> Vec<String> {
+        let file = |name: &str, path: &PathBuf| format!("--{name}={}", path.display());
+        let mut options: Vec<String> = self.ca_file.iter().map(|path| file("ca-file", path)).collect();
+        options.extend(self.report.iter().map(|path| file("report", path)));
+        options.extend(self.plain.then(|| "--progress=plain".to_owned()));
+        options.extend(self.hosts.iter().map(|path| file("hosts", path)));
+        options.extend(self.settle.map(|seconds| format!("--settle={seconds}")));
+        options
+    }
 }
 
 impl JournalArgs {

@@ -6,6 +6,7 @@ use crate::demo;
 use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
+use crate::guided;
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
@@ -33,6 +34,7 @@ pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
 pub async fn run(command: Command) -> u8 {
     let json = wants_json(&command);
     let done = match command {
+        Command::Guide(args) => guided::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Check(args) => check(&args).await,
         Command::Plan(args) => plan(&args).await,
@@ -59,7 +61,7 @@ pub async fn run(command: Command) -> u8 {
 
 fn wants_json(command: &Command) -> bool {
     match command {
-        Command::Demo(_) => false,
+        Command::Guide(_) | Command::Demo(_) => false,
         Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,
@@ -121,6 +123,21 @@ pub(crate) fn trust(args: &CommonArgs, pin: &Option<String>) -> Result<Trust, Fa
     })
 }
 
+/// How one side of these options is reached and logged in to. `tokens`: beside which file refresh tokens lie.
+pub(crate) fn opener(
+    args: &CommonArgs,
+    side: account::Side,
+    account: &Account,
+    tokens: &Path,
+    ask: Ask,
+) -> Result<Opener, Failure> {
+    let settings = settings(args, PathBuf::new())?;
+    let pin = if side == "from" { &args.from_fingerprint } else { &args.to_fingerprint };
+    let dialer = find::reach(args)?.dialer;
+    let ways = Ways { args, settings: &settings, dialer: &dialer, tokens };
+    ways.opener(side, account, trust(args, pin)?, ask)
+}
+
 /// How one side is reached and logged in to.
 struct Ways<'a> {
     args: &'a CommonArgs,
@@ -146,6 +163,7 @@ impl Ways<'_> {
                 let tokens = oauth::For { side, user: &account.user, trust: &trust, file };
                 secrets::find(side, &login, &who, tokens)?
             }
+            Ask::Given(credentials) => credentials,
             Ask::Never => secrets::none(),
         };
         if account.endpoint.security == mailhaul_engine::config::Security::Clear {
@@ -188,7 +206,7 @@ async fn ready(args: &CommonArgs) -> Result<Ready, Failure> {
 }
 
 async fn ready_at(args: &CommonArgs, place: Place) -> Result<Ready, Failure> {
-    let ready = ready_in(args, place, Ask::Now, Keep::Journal).await?;
+    let ready = ready_in(args, place, ASK_BOTH, Keep::Journal).await?;
     match ready.refused() {
         Some(error) => Err(error.into()),
         None => Ok(ready),
@@ -204,11 +222,14 @@ pub(crate) enum Keep {
     Nothing,
 }
 
-/// Gets both ends ready, and opens the journal. `ask`: whether a secret of the old account is needed.
+/// Both secrets, as whoever runs a verb gives them.
+const ASK_BOTH: [Ask; 2] = [Ask::Now, Ask::Now];
+
+/// Gets both ends ready, and opens the journal. `asks`: where the secrets of the old and of the new account come from.
 pub(crate) async fn ready_in(
     args: &CommonArgs,
     mut place: Place,
-    ask: Ask,
+    asks: [Ask; 2],
     keep: Keep,
 ) -> Result<Ready, Failure> {
     let spool = place.journal.parent().map_or_else(|| PathBuf::from("."), |p| p.to_owned());
@@ -219,11 +240,13 @@ pub(crate) async fn ready_in(
     let dialer = find::reach(args)?.dialer;
     let tokens = place.tokens.clone();
     let ways = Ways { args, settings: &settings, dialer: &dialer, tokens: &tokens };
-    let mut from = ways.opener("from", &place.from, from, ask)?;
-    let mut to = ways.opener("to", &place.to, to, Ask::Now)?;
-    let [old, new] = &place.found;
+    let [ask_old, ask_new] = asks;
     // Nobody logs in to an account that is left alone.
-    let old = old.as_ref().filter(|_| ask == Ask::Now);
+    let old_is_left_alone = matches!(ask_old, Ask::Never);
+    let mut from = ways.opener("from", &place.from, from, ask_old)?;
+    let mut to = ways.opener("to", &place.to, to, ask_new)?;
+    let [old, new] = &place.found;
+    let old = old.as_ref().filter(|_| !old_is_left_alone);
     let refused = [
         find::settle(old, &mut from, &args.place.output).await.err(),
         find::settle(new.as_ref(), &mut to, &args.place.output).await.err(),
@@ -257,17 +280,26 @@ impl Ready {
         &self,
         work: impl Future<Output = Result<R, Error>>,
     ) -> Result<R, Failure> {
+        self.shown(work).await.map_err(Failure::from)
+    }
+
+    /// The same, for whoever makes more of an error than words.
+    pub(crate) async fn shown<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
         let show = Show::start(&self.migration.bus, self.output.progress, self.json);
         let watch = tokio::spawn(stop_on_signal(self.migration.cancel.clone()));
         let done = work.await;
         watch.abort();
         show.finish().await;
-        let done = done.map_err(Failure::from);
         if done.is_err() {
             // The journal is given back also when the run failed.
             let _ = self.migration.journal.release().await;
         }
         done
+    }
+
+    /// Gives the journal back.
+    pub(crate) async fn give_back(&self) -> Result<(), Failure> {
+        Ok(self.migration.journal.release().await?)
     }
 
     fn facts(&self, end: &RunEnd) -> Facts {
@@ -309,7 +341,7 @@ impl Ready {
 /// Octets at the target differ or are absent, or too much is missing at once (docs/cli.md).
 const DIFFERENT: u8 = 4;
 /// Interrupted.
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 fn tell(written: &Written, json: bool) -> Result<(), Failure> {
     if json {
@@ -378,7 +410,7 @@ async fn check(args: &CommonArgs) -> Result<u8, Failure> {
     start_log(&args.place.output)?;
     let place = find::place(args).await?;
     let discovery: Vec<Discovery> = place.found.iter().flatten().cloned().collect();
-    let ready = ready_in(args, place, Ask::Now, Keep::Nothing).await?;
+    let ready = ready_in(args, place, ASK_BOTH, Keep::Nothing).await?;
     let checked = ready.with_progress(ready.migration.check(ready.refused.clone())).await?;
     ready.migration.journal.release().await?;
     if ready.json {

@@ -50,6 +50,11 @@ pub fn journal(source: &str, target: &str) -> PathBuf {
     state_folder().join(format!("{}.sqlite", pair_name(source, target)))
 }
 
+/// Where the answers of the five steps are written down.
+pub fn answers() -> PathBuf {
+    state_folder().join("answers.json")
+}
+
 /// Where its report is written.
 pub fn report(source: &str, target: &str) -> PathBuf {
     PathBuf::from("mailhaul-report").join(pair_name(source, target))

@@ -8,7 +8,7 @@ use crate::error::Failure;
 use crate::output::note;
 use mailhaul_engine::auth::advice;
 use mailhaul_engine::config::{Endpoint, Mechanism};
-use mailhaul_engine::discovery::{Discoverer, Discovery, Dns};
+use mailhaul_engine::discovery::{Asks, Discoverer, Discovery, Dns};
 use mailhaul_engine::end::{Source, SourceSession};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::Opener;
@@ -85,7 +85,7 @@ fn same_account(found: bool) -> Failure {
 }
 
 /// One word of a shell.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
@@ -112,15 +112,15 @@ pub(crate) fn reach(args: &CommonArgs) -> Result<Reach, Failure> {
 }
 
 /// What was typed for both sides, and where the migration of the two is kept.
-struct Asked {
-    from: Typed,
-    to: Typed,
-    journal: PathBuf,
+pub(crate) struct Asked {
+    pub(crate) from: Typed,
+    pub(crate) to: Typed,
+    pub(crate) journal: PathBuf,
     report: PathBuf,
 }
 
 impl Asked {
-    fn of(args: &JournalArgs) -> Result<Self, Failure> {
+    pub(crate) fn of(args: &JournalArgs) -> Result<Self, Failure> {
         let (from, to) = args.written();
         let from = account::typed("from", from, args.from_server.as_deref(), args.from_user.as_deref())?;
         let to = account::typed("to", to, args.to_server.as_deref(), args.to_user.as_deref())?;
@@ -140,7 +140,12 @@ impl Asked {
         any.then(|| format!("{} {}", self.from.name(), self.to.name()))
     }
 
-    fn place(self, from: Account, to: Account, found: [Option<Discovery>; 2]) -> Result<Place, Failure> {
+    pub(crate) fn place(
+        self,
+        from: Account,
+        to: Account,
+        found: [Option<Discovery>; 2],
+    ) -> Result<Place, Failure> {
         let pair = AccountPair { source: from.address(), target: to.address() };
         if pair.source == pair.target {
             return Err(same_account(self.typed().is_some()));
@@ -189,11 +194,11 @@ pub(crate) async fn place(args: &CommonArgs) -> Result<Place, Failure> {
         return known_place(&args.place).await;
     }
     let (from, to) = tokio::join!(
-        find(&asked.from, args, &args.from_fingerprint),
-        find(&asked.to, args, &args.to_fingerprint)
+        propose("from", &asked.from, args, &args.from_fingerprint),
+        propose("to", &asked.to, args, &args.to_fingerprint)
     );
-    let (from, to) = (told("from", from?, args)?, told("to", to?, args)?);
-    asked.place(from.0, to.0, [from.1, to.1])
+    let (from, to) = (agreed("from", from?, args)?, agreed("to", to?, args)?);
+    asked.place(from.account, to.account, [from.found, to.found])
 }
 
 /// The accounts that an earlier run found by these addresses.
@@ -238,35 +243,45 @@ pub(crate) fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
     })
 }
 
-/// A side that is named, or what was found out about it.
-enum Side {
-    Named(Account),
-    Found(Box<Discovery>, Option<String>),
+/// What one side is about to be logged in to.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposed {
+    pub(crate) account: Account,
+    /// What was found out about it; none where it was named.
+    pub(crate) found: Option<Discovery>,
 }
 
-async fn find(typed: &Typed, args: &CommonArgs, pin: &Option<String>) -> Result<Side, Failure> {
+impl Proposed {
+    /// Why a person has to agree before a credential goes there.
+    pub(crate) fn asks(&self) -> Option<Asks> {
+        self.found.as_ref()?.proposal.as_ref()?.asks
+    }
+}
+
+/// The account that was named, or the one that is found for the address.
+pub(crate) async fn propose(
+    side: account::Side,
+    typed: &Typed,
+    args: &CommonArgs,
+    pin: &Option<String>,
+) -> Result<Proposed, Failure> {
     let (address, user) = match typed {
-        Typed::Whole(account) => return Ok(Side::Named(account.clone())),
+        Typed::Whole(account) => return Ok(Proposed { account: account.clone(), found: None }),
         Typed::Address(address, user) => (address, user),
     };
     let Reach { dialer, dns } = reach(args)?;
     let proxies = env::proxies()?;
     let discoverer =
         Discoverer { dialer, dns, proxies, ..Discoverer::new(trust(args, pin)?, Limits::default()) };
-    Ok(Side::Found(Box::new(discoverer.discover(address).await), user.clone()))
+    proposed(side, discoverer.discover(address).await, user.clone())
 }
 
-/// Says what was found, and asks where a person has to agree.
-fn told(
+/// What was found out, where it leads to a server and a user name.
+fn proposed(
     side: account::Side,
-    found: Side,
-    args: &CommonArgs,
-) -> Result<(Account, Option<Discovery>), Failure> {
-    let (mut discovery, user) = match found {
-        Side::Named(account) => return Ok((account, None)),
-        Side::Found(discovery, user) => (*discovery, user),
-    };
-    let output = &args.place.output;
+    mut discovery: Discovery,
+    user: Option<String>,
+) -> Result<Proposed, Failure> {
     let lines = discovery.lines();
     let Some(proposal) = &mut discovery.proposal else {
         let why = if discovery.is_offline() { "nobody could be asked" } else { "nobody knows it" };
@@ -277,28 +292,34 @@ fn told(
         proposal.candidate.users = vec![user];
     }
     let endpoint = proposal.candidate.endpoint.clone();
-    let (asks, users) = (proposal.asks, proposal.candidate.users.clone());
-    let instead = !proposal.instead.is_empty();
-    let headline = discovery.headline().unwrap_or_default();
-    note(output, &format!("Found for {headline}"));
-    if let Some(instead) = discovery.takes_instead() {
-        note(output, &format!("  {instead}"));
-    }
-    if asks.is_some() || output.verbose > 0 || instead {
-        lines.iter().for_each(|line| note(output, line));
-    }
-    let url = server_url(&endpoint);
-    let Some(user) = users.first().cloned() else {
+    let Some(user) = proposal.candidate.users.first().cloned() else {
+        let url = server_url(&endpoint);
         let what = format!("nobody but its owner knows the user name of {} there", discovery.address);
         return Err(Failure::usage(what).hint(format!("name it: --{side}-server {url} --{side}-user NAME")));
     };
-    if let Some(asks) = asks {
-        agree(side, &url, asks.words())?;
-    }
-    Ok((Account { endpoint, user }, Some(discovery)))
+    Ok(Proposed { account: Account { endpoint, user }, found: Some(discovery) })
 }
 
-fn server_url(endpoint: &Endpoint) -> String {
+/// Says what was found, and asks where a person has to agree.
+fn agreed(side: account::Side, proposed: Proposed, args: &CommonArgs) -> Result<Proposed, Failure> {
+    let Some(discovery) = &proposed.found else { return Ok(proposed) };
+    let output = &args.place.output;
+    let asks = proposed.asks();
+    note(output, &format!("Found for {}", discovery.headline().unwrap_or_default()));
+    if let Some(instead) = discovery.takes_instead() {
+        note(output, &format!("  {instead}"));
+    }
+    let instead = discovery.proposal.as_ref().is_some_and(|p| !p.instead.is_empty());
+    if asks.is_some() || output.verbose > 0 || instead {
+        discovery.lines().iter().for_each(|line| note(output, line));
+    }
+    if let Some(asks) = asks {
+        agree(side, &server_url(&proposed.account.endpoint), asks.words())?;
+    }
+    Ok(proposed)
+}
+
+pub(crate) fn server_url(endpoint: &Endpoint) -> String {
     format!("{}://{}", endpoint.scheme(), endpoint.authority())
 }
 
@@ -318,15 +339,23 @@ fn agree(side: account::Side, url: &str, why: &str) -> Result<(), Failure> {
     }
 }
 
-/// Logs in to a server that was found just now: only one that lets us in is kept. Where the user name is not known, the second
-/// form is tried after the first was refused, and no third: each may count for a lock-out.
+/// Logs in to a server that was found just now: only one that lets us in is kept.
 pub(crate) async fn settle(
     found: Option<&Discovery>,
     opener: &mut Opener,
     output: &OutputArgs,
 ) -> Result<(), EndError> {
     let Some(proposal) = found.and_then(|d| d.proposal.as_ref()) else { return Ok(()) };
-    let users = &proposal.candidate.users;
+    log_in(&proposal.candidate.users, opener, &|line| note(output, line)).await
+}
+
+/// Logs in as one of these users, whose name is then the opener's. Where the user name is not known, the second form is tried
+/// after the first was refused, and no third: each may count for a lock-out.
+pub(crate) async fn log_in(
+    users: &[String],
+    opener: &mut Opener,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<(), EndError> {
     for (at, user) in users.iter().enumerate() {
         opener.account.user.clone_from(user);
         match ImapSource(opener.clone()).connect().await {
@@ -337,7 +366,7 @@ pub(crate) async fn settle(
             Err(error) => match users.get(at + 1).filter(|_| may_be_the_name(&error)) {
                 Some(next) => {
                     let server = opener.account.endpoint.authority();
-                    note(output, &format!("{server} refused “{user}”; trying “{next}”, once"));
+                    tell(&format!("{server} refused “{user}”; trying “{next}”, once"));
                 }
                 None => return Err(error),
             },
@@ -362,7 +391,7 @@ mod tests {
     use crate::args::{Cli, Command};
     use crate::error::USAGE;
     use clap::Parser;
-    use mailhaul_engine::discovery::{self, Address, Asks, Candidate, Proposal, Provider, Trust};
+    use mailhaul_engine::discovery::{self, Address, Candidate, Proposal, Provider, Trust};
     use mailhaul_engine::error::{Refusal, RefusalClass};
 
     #[test]
@@ -394,7 +423,7 @@ mod tests {
     #[test]
     fn a_user_name_that_only_its_owner_knows_is_asked_for_by_the_options_that_name_it() {
         let cli = Cli::try_parse_from(["mailhaul", "check", "ann@old.example", "bob@new.example"]).unwrap();
-        let Command::Check(args) = cli.command else { panic!() };
+        let Some(Command::Check(args)) = cli.command else { panic!() };
         let provider = Provider::of_domain("icloud.com").unwrap();
         let found = |user: Option<&str>| {
             let candidate = Candidate {
@@ -408,13 +437,14 @@ mod tests {
             let proposal = Some(Proposal { candidate, instead: Vec::new(), asks });
             let address = Address::parse("ann@old.example").unwrap();
             let discovery = Discovery { address, answers: Vec::new(), proposal };
-            told("from", Side::Found(Box::new(discovery), user.map(str::to_owned)), &args)
+            let named = proposed("from", discovery, user.map(str::to_owned))?;
+            agreed("from", named, &args)
         };
         let failure = found(None).unwrap_err();
         assert_eq!(failure.code, USAGE);
         let hint = failure.hint.unwrap();
         assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
-        assert_eq!(found(Some("anns.apple")).unwrap().0.user, "anns.apple");
+        assert_eq!(found(Some("anns.apple")).unwrap().account.user, "anns.apple");
     }
 
     #[test]

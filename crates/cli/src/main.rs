@@ -9,17 +9,24 @@ mod documents;
 mod env;
 mod error;
 mod find;
+mod guided;
+mod hidden;
 mod oauth;
 mod output;
 mod secrets;
+mod steps;
 mod token_file;
 mod verify;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let Some(command) = args::Cli::parse().command.or_else(guide) else {
+        let _ = args::Cli::command().print_help();
+        return ExitCode::from(error::USAGE);
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -27,8 +34,14 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = runtime.block_on(command::run(cli.command));
+    let code = runtime.block_on(command::run(command));
     // Threads that still wait for a disk or a name server do not hold the process.
     runtime.shutdown_background();
     ExitCode::from(code)
+}
+
+/// Without a verb, whoever sits at the terminal is asked.
+fn guide() -> Option<args::Command> {
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    terminal.then(|| args::Command::Guide(args::StepsArgs::default()))
 }

@@ -4,6 +4,7 @@
 use crate::args::Login;
 use crate::env;
 use crate::error::Failure;
+use crate::hidden;
 use crate::oauth;
 use mailhaul_engine::config::{
     ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
@@ -13,11 +14,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Whether a password is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where the secret of one side comes from.
+#[derive(Clone)]
 pub enum Ask {
-    /// It is, and whoever has it is asked at once.
+    /// From the options, the environment, or the person who has it, who is asked at once.
     Now,
+    /// It was given already.
+    Given(Arc<dyn Credentials>),
     /// Nobody logs in.
     Never,
 }
@@ -65,9 +68,9 @@ pub fn find(
             Failure::usage(format!("no password for {who}, and no terminal to ask for it")).hint(hint)
         );
     }
-    let asked = rpassword::prompt_password(format!("Password of {who}: "));
+    let asked = hidden::ask(&format!("Password of {who}: "));
     let password = asked.map_err(|e| Failure::usage(format!("the password could not be read: {e}")))?;
-    Ok(Arc::new(FixedPassword::new(password)))
+    Ok(Arc::new(FixedPassword::new(password.as_str())))
 }
 
 struct NotAsked;

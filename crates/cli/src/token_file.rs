@@ -2,10 +2,9 @@
 //! passphrase is given.
 
 use crate::env;
-use mailhaul_engine::files::private_folder;
+use mailhaul_engine::files::replace_private;
 use mailhaul_engine::oauth::{Store, is_sealed, seal, unseal};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// Names the passphrase.
@@ -79,25 +78,14 @@ impl Store for TokenFile {
             None => Zeroizing::new(token.to_owned()),
         };
         let text = Zeroizing::new(format!("{}\n{}\n", self.about, *token));
-        replace(&self.file, &text).map_err(|error| self.failed(error))
+        replace_private(&self.file, text.as_bytes()).map_err(|error| self.failed(error))
     }
-}
-
-/// Whole or not at all; `tempfile` makes files that only their owner can read.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A check that keeps no journal may be the first to come here.
-    private_folder(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(text.as_bytes())?;
-    new.as_file().sync_all()?;
-    new.persist(file).map_err(|e| e.error)?;
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn of(file: &Path, about: &str, passphrase: Option<&str>) -> TokenFile {
         let passphrase = passphrase.map(|p| Zeroizing::new(p.to_owned()));

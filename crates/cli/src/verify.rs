@@ -24,7 +24,7 @@ pub async fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
 }
 
 async fn ready(args: &VerifyArgs, place: find::Place) -> Result<Ready, Failure> {
-    let ready = ready_in(&args.common, place, ask(args), Keep::Journal).await?;
+    let ready = ready_in(&args.common, place, [ask(args), Ask::Now], Keep::Journal).await?;
     ready.refused().map_or(Ok(ready), |error| Err(error.into()))
 }
 

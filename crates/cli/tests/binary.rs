@@ -10,6 +10,8 @@ mod finding;
 mod gmail;
 #[path = "binary/guide.rs"]
 mod guide;
+#[path = "binary/guided.rs"]
+mod guided;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]
@@ -18,6 +20,8 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/pty.rs"]
+mod pty;
 #[path = "binary/refused.rs"]
 mod refused;
 #[path = "binary/requirements.rs"]

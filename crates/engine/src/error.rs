@@ -131,6 +131,9 @@ pub enum EndError {
         what: String,
         /// What a person can do next.
         hint: String,
+        /// The SHA-256 of the certificate that it shows, where nothing else is the matter: it may be pinned
+        /// ([`Trust::fingerprint`](crate::config::Trust)).
+        shown: Option<[u8; 32]>,
     },
     /// User name, password or mechanism refused. Never retried by itself.
     #[error("{server} refused the login of {user}: {refusal}")]

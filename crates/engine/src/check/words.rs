@@ -30,9 +30,9 @@ impl Checked {
         let mut lines = side(SideName::Source, &self.source, self.moving.as_ref());
         lines.extend(side(SideName::Target, &self.target, self.moving.as_ref()));
         if let Some(moving) = &self.moving {
-            lines.extend(moving_lines(moving));
+            lines.extend(moving.lines());
         }
-        lines.extend(self.remarks.iter().flat_map(remark));
+        lines.extend(self.remarks.iter().flat_map(Remark::lines));
         lines.push(
             match self.verdict() {
                 Verdict::Ready => "Ready.",
@@ -41,6 +41,64 @@ impl Checked {
             }
             .into(),
         );
+        lines
+    }
+}
+
+impl Moving {
+    /// How much, how long it may take, and what will not move.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = self.forecast_lines();
+        if self.plan.will_not_move.is_empty() {
+            lines.push("Nothing is known that will not move.".into());
+        } else {
+            lines.push("Will not move:".into());
+            lines.extend(self.plan.will_not_move.iter().map(|one| format!("  {one}")));
+        }
+        lines
+    }
+
+    fn forecast_lines(&self) -> Vec<String> {
+        let totals = self.plan.totals;
+        let what = amount(totals.messages, "message", "messages");
+        let mut lines = vec![format!("Moving: {what}, {}", size(self.sizes.octets))];
+        lines.push(format!(
+            "  takes some {}, if {} and {} messages pass in a second: a guess",
+            spelled(Duration::from_secs(self.forecast.seconds)),
+            size(FORECAST_OCTETS_PER_SECOND),
+            FORECAST_MESSAGES_PER_SECOND
+        ));
+        for day in &self.forecast.days {
+            let way = if day.side == SideName::Source { "from the old server" } else { "to the new server" };
+            lines.push(format!(
+                "  takes at least {}, since {} may pass in a day {way}",
+                spelled(Duration::from_secs(day.seconds)),
+                budget::amount(day.octets_per_day)
+            ));
+        }
+        lines
+    }
+}
+
+impl Remark {
+    /// What it is, how much it weighs and whose it is; below it what to do.
+    pub fn lines(&self) -> Vec<String> {
+        let word = match self.weight {
+            Weight::Blocks(_) => "In the way",
+            Weight::Decide => "To be decided first",
+            Weight::Worth => "Remark",
+        };
+        let whose = match self.side {
+            // The failures of a server name it already.
+            Some(side) if !matches!(self.weight, Weight::Blocks(_)) || !names_server(&self.what) => {
+                format!("{}: ", title(side).to_lowercase())
+            }
+            _ => String::new(),
+        };
+        let mut lines = vec![format!("{word}: {whose}{}", printable(&self.what))];
+        if !self.next.is_empty() {
+            lines.push(format!("  {}", self.next));
+        }
         lines
     }
 }
@@ -131,53 +189,6 @@ fn can(which: SideName, abilities: &Abilities) -> Vec<&'static str> {
         }
     }
     can
-}
-
-fn moving_lines(moving: &Moving) -> Vec<String> {
-    let totals = moving.plan.totals;
-    let what = amount(totals.messages, "message", "messages");
-    let mut lines = vec![format!("Moving: {what}, {}", size(moving.sizes.octets))];
-    lines.push(format!(
-        "  takes some {}, if {} and {} messages pass in a second: a guess",
-        spelled(Duration::from_secs(moving.forecast.seconds)),
-        size(FORECAST_OCTETS_PER_SECOND),
-        FORECAST_MESSAGES_PER_SECOND
-    ));
-    for day in &moving.forecast.days {
-        let way = if day.side == SideName::Source { "from the old server" } else { "to the new server" };
-        lines.push(format!(
-            "  takes at least {}, since {} may pass in a day {way}",
-            spelled(Duration::from_secs(day.seconds)),
-            budget::amount(day.octets_per_day)
-        ));
-    }
-    if moving.plan.will_not_move.is_empty() {
-        lines.push("Nothing is known that will not move.".into());
-    } else {
-        lines.push("Will not move:".into());
-        lines.extend(moving.plan.will_not_move.iter().map(|one| format!("  {one}")));
-    }
-    lines
-}
-
-fn remark(remark: &Remark) -> Vec<String> {
-    let word = match remark.weight {
-        Weight::Blocks(_) => "In the way",
-        Weight::Decide => "To be decided first",
-        Weight::Worth => "Remark",
-    };
-    let whose = match remark.side {
-        // The failures of a server name it already.
-        Some(side) if !matches!(remark.weight, Weight::Blocks(_)) || !names_server(&remark.what) => {
-            format!("{}: ", title(side).to_lowercase())
-        }
-        _ => String::new(),
-    };
-    let mut lines = vec![format!("{word}: {whose}{}", printable(&remark.what))];
-    if !remark.next.is_empty() {
-        lines.push(format!("  {}", remark.next));
-    }
-    lines
 }
 
 fn names_server(what: &str) -> bool {

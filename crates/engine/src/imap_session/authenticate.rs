@@ -223,14 +223,14 @@ impl Raw {
             ExchangeError::Characters(_) | ExchangeError::NoRandomness => {
                 EndError::Unsupported { server, what, hint }
             }
-            _ => EndError::Untrusted { server, what, hint },
+            _ => EndError::Untrusted { server, what, hint, shown: None },
         }
     }
 
     fn no_mechanism(&self, none: &auth::NoMechanism) -> EndError {
         let (server, what, hint) = (self.server.clone(), none.to_string(), none.hint().to_owned());
         match none {
-            auth::NoMechanism::NeedsTls => EndError::Untrusted { server, what, hint },
+            auth::NoMechanism::NeedsTls => EndError::Untrusted { server, what, hint, shown: None },
             _ => EndError::Unsupported { server, what, hint },
         }
     }
@@ -246,7 +246,12 @@ impl Raw {
         if refusal.code.as_deref() == Some("PRIVACYREQUIRED") {
             // RFC 5530, 3: it is the missing encryption that is refused, not the password.
             let what = format!("it takes no password over this connection: {refusal}");
-            return EndError::Untrusted { server, what, hint: "use imaps:// or imap:// (STARTTLS)".into() };
+            return EndError::Untrusted {
+                server,
+                what,
+                hint: "use imaps:// or imap:// (STARTTLS)".into(),
+                shown: None,
+            };
         }
         match refusal.class {
             class if quirks::is_passing(class) => EndError::Refused { server, doing: DOING, refusal },

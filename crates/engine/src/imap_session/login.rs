@@ -224,6 +224,7 @@ impl Raw {
             server: endpoint.authority(),
             what: what.into(),
             hint: hint.into(),
+            shown: None,
         };
         let try_tls = "try imaps:// (port 993); imap+insecure:// would send the password in clear text";
         if condition == Condition::PreAuth {

@@ -20,8 +20,12 @@ pub(super) async fn encrypt(
     limits: &Limits,
 ) -> Result<Stream, EndError> {
     let server = endpoint.authority();
-    let untrusted =
-        |what: String, hint: &str| EndError::Untrusted { server: server.clone(), what, hint: hint.into() };
+    let untrusted = |what: String, hint: &str| EndError::Untrusted {
+        server: server.clone(),
+        what,
+        hint: hint.into(),
+        shown: None,
+    };
     let Stream::Plain(tcp) = stream else {
         return Err(untrusted("only a TCP connection can be encrypted".into(), "use imap+insecure://"));
     };
@@ -37,7 +41,12 @@ pub(super) async fn encrypt(
         Ok(Err(error)) => {
             let fingerprint = *seen.lock().unwrap_or_else(PoisonError::into_inner);
             let (what, hint) = explain(&error, fingerprint);
-            Err(EndError::Untrusted { server, what, hint })
+            Err(EndError::Untrusted {
+                server,
+                what,
+                hint,
+                shown: fingerprint.filter(|_| may_be_pinned(&error)),
+            })
         }
         Err(_) => Err(EndError::Unreachable {
             server,
@@ -160,10 +169,21 @@ impl ServerCertVerifier for Judging {
     }
 }
 
+/// The certificate is all that is the matter, and it is not another one than a person pinned.
+fn may_be_pinned(error: &std::io::Error) -> bool {
+    let pinned = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+    let tls = of_tls(error);
+    tls != Some(&pinned) && matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+fn of_tls(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// What went wrong and what to do, in words.
 fn explain(error: &std::io::Error, fingerprint: Option<[u8; 32]>) -> (String, String) {
     use CertificateError as C;
-    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let tls = of_tls(error);
     let shown = fingerprint.map(hex).unwrap_or_default();
     let pin = format!(
         "if you know this server and expected this, pin its certificate: --from-fingerprint or --to-fingerprint \

@@ -255,7 +255,7 @@ mod tests {
             refusal: Box::new(refusal(RefusalClass::Login)),
         };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
-        let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text() };
+        let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text(), shown: None };
         let place = text;
         let table = [
             (Error::Interrupted, 130),

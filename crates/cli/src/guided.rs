@@ -1,0 +1,126 @@
+//! The five steps at a terminal: plain lines from top to bottom. Enter goes on, `b` goes back, `q` and Ctrl-C leave; whoever
+//! comes again is asked for the passwords alone.
+
+mod account;
+mod choose;
+mod talk;
+
+use crate::args::StepsArgs;
+use crate::command::{INTERRUPTED, Keep};
+use crate::error::Failure;
+use crate::output::say;
+use crate::steps::{Step, Steps, words};
+use mailhaul_engine::error::{Error, Question};
+use talk::{Reply, ask, tell};
+
+/// Where a step leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// To the first step that is not done.
+    On,
+    /// To this one, also if it is done.
+    To(Step),
+    /// To the one before.
+    Back,
+    /// Out; all answers are kept.
+    Leave,
+}
+
+/// Runs the five steps to an exit code.
+pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
+    let mut steps = Steps::open(args)?;
+    tell(
+        "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
+    );
+    if !steps.answers().from.written.is_empty() && !goes_on(&mut steps).await? {
+        return Ok(left());
+    }
+    let mut at = steps.step();
+    loop {
+        tell(&format!("Step {} of {}: {}", at.number(), Step::ALL.len(), at.title()));
+        let way = match at {
+            Step::Requirements => account::requirements(&mut steps).await?,
+            Step::Old => account::connect(&mut steps, "from").await?,
+            Step::New => account::connect(&mut steps, "to").await?,
+            Step::Choose => choose::choose(&mut steps).await?,
+            Step::Move => match moving(&mut steps).await? {
+                Moved::Done(code) => return Ok(code),
+                Moved::Way(way) => way,
+            },
+        };
+        say("");
+        at = match way {
+            Way::On => steps.step(),
+            Way::To(step) => step,
+            Way::Back => at.before().unwrap_or(at),
+            Way::Leave => return Ok(left()),
+        };
+    }
+}
+
+/// False where the person leaves.
+async fn goes_on(steps: &mut Steps) -> Result<bool, Failure> {
+    let answers = steps.answers();
+    tell(&format!("You began to move {} to {}.", answers.from.written, answers.to.written));
+    match ask("Enter goes on with it; n begins with other mailboxes: ").await? {
+        Reply::Leave => return Ok(false),
+        Reply::Line(line) if line == "n" || line == "N" => steps.begin_anew()?,
+        Reply::Line(_) | Reply::Back => {}
+    }
+    say("");
+    Ok(true)
+}
+
+fn left() -> u8 {
+    tell("Your answers are kept. To go on: the same command again.");
+    INTERRUPTED
+}
+
+enum Moved {
+    Done(u8),
+    Way(Way),
+}
+
+async fn moving(steps: &mut Steps) -> Result<Moved, Failure> {
+    let answers = steps.answers();
+    tell(&format!("{} -> {}", answers.from.written, answers.to.written));
+    tell(
+        "Closing this window costs nothing: what was moved stays moved, and the next run goes on from there. Ctrl-C stops at a safe point.\n\n",
+    );
+    match ask("Enter begins; b goes back to what moves: ").await? {
+        Reply::Line(_) => {}
+        Reply::Back => return Ok(Moved::Way(Way::Back)),
+        Reply::Leave => return Ok(Moved::Way(Way::Leave)),
+    }
+    let ready = steps.ready(Keep::Journal).await?;
+    if !steps.answers().choice.accepted.is_empty() {
+        let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
+        if !steps.still_agrees_to(&plan)? {
+            ready.give_back().await?;
+            tell("More than you agreed to will not move as it is:");
+            return Ok(Moved::Way(Way::To(Step::Choose)));
+        }
+    }
+    let end = match ready.shown(ready.migration.migrate()).await {
+        Ok(end) => end,
+        Err(Error::Question(question)) => return ask_again(steps, &question),
+        Err(error) => return Err(error.into()),
+    };
+    say("");
+    let code = ready.report(&end).await?;
+    say("");
+    tell(&format!(
+        "The same by one command, also for mail that arrives later:\n  {}",
+        words::command_line(steps)
+    ));
+    Ok(Moved::Done(code))
+}
+
+/// Something is to be decided first: what was there when it was chosen has changed.
+fn ask_again(steps: &mut Steps, question: &Question) -> Result<Moved, Failure> {
+    let mut choice = steps.answers().choice.clone();
+    choice.made = false;
+    steps.choose(choice)?;
+    tell(&format!("It has not begun: {}", choose::question(question)));
+    Ok(Moved::Way(Way::To(Step::Choose)))
+}

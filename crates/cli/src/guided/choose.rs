@@ -1,0 +1,202 @@
+//! Step 4: what moves.
+
+use super::Way;
+use super::account::show;
+use super::talk::{Reply, agrees, ask, tell};
+use crate::command::Keep;
+use crate::error::Failure;
+use crate::steps::answers::{AlreadyThere, Choice};
+use crate::steps::{Steps, words};
+use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
+use mailhaul_engine::error::Question;
+use mailhaul_engine::names::printable;
+use mailhaul_engine::plan::Plan;
+
+/// Looks at both accounts, shows what moves and what does not, and asks until a person is content.
+pub async fn choose(steps: &mut Steps) -> Result<Way, Failure> {
+    loop {
+        let checked = match look(steps).await {
+            Ok(checked) => checked,
+            Err(failure) => {
+                show(&words::plainly(&failure));
+                match ask("Enter looks again; b goes back: ").await? {
+                    Reply::Line(_) => continue,
+                    Reply::Back => return Ok(Way::Back),
+                    Reply::Leave => return Ok(Way::Leave),
+                }
+            }
+        };
+        let way = match &checked.moving {
+            Some(moving) if !blocked(&checked) => decide(steps, &checked, moving).await?,
+            _ => in_the_way(&checked).await?,
+        };
+        if let Some(way) = way {
+            return Ok(way);
+        }
+    }
+}
+
+/// What the question is about, without the options that answer it.
+pub fn question(question: &Question) -> String {
+    match question {
+        Question::TargetHoldsMail { mailboxes } => {
+            let messages: u64 = mailboxes.iter().map(|(_, messages)| messages).sum();
+            let what = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
+            format!("your new mailbox holds {what} already, and it is not known where they come from.")
+        }
+        Question::WillNotMove { what } => format!("{} things will not move as they are.", what.len()),
+        other => other.to_string(),
+    }
+}
+
+async fn look(steps: &Steps) -> Result<Checked, Failure> {
+    let ready = steps.ready(Keep::Nothing).await?;
+    let checked = ready.with_progress(ready.migration.check([None, None])).await?;
+    ready.give_back().await?;
+    Ok(checked)
+}
+
+fn blocked(checked: &Checked) -> bool {
+    checked.remarks.iter().any(|remark| matches!(remark.weight, Weight::Blocks(_)))
+}
+
+async fn in_the_way(checked: &Checked) -> Result<Option<Way>, Failure> {
+    checked.remarks.iter().filter(|remark| matches!(remark.weight, Weight::Blocks(_))).for_each(remarked);
+    Ok(match ask("Enter looks again; b goes back: ").await? {
+        Reply::Line(_) => None,
+        Reply::Back => Some(Way::Back),
+        Reply::Leave => Some(Way::Leave),
+    })
+}
+
+fn remarked(remark: &Remark) {
+    let lines = remark.lines();
+    lines
+        .iter()
+        .map(|line| words::without_options(line))
+        .filter(|line| !line.is_empty())
+        .for_each(|line| tell(&line));
+}
+
+/// `None`: something else moves now, and it is to be looked at again.
+async fn decide(steps: &mut Steps, checked: &Checked, moving: &Moving) -> Result<Option<Way>, Failure> {
+    let mut choice = steps.answers().choice.clone();
+    let plan = &moving.plan;
+    let names = list(plan, &choice);
+    moving.lines().iter().for_each(|line| tell(line));
+    checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).for_each(remarked);
+    tell("Enter: so be it. Numbers, as in “2 5”, leave mailboxes out, or take them in again.");
+    loop {
+        match ask("Enter, numbers, or b to go back: ").await? {
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+            Reply::Line(line) if line.is_empty() => break,
+            Reply::Line(line) => match turned(&line, &names, &choice.leave_out) {
+                Ok(leave_out) => {
+                    choice.leave_out = leave_out;
+                    steps.choose(choice)?;
+                    return Ok(None);
+                }
+                Err(what) => tell(&what),
+            },
+        }
+    }
+    if let Some(way) = already_there(plan, &mut choice).await? {
+        return Ok(Some(way));
+    }
+    let lines = words::will_not_move(plan);
+    if !lines.is_empty() {
+        match agrees("Some things will not move as they are, as listed above. Is that all right?").await? {
+            None => return Ok(Some(Way::Leave)),
+            Some(false) => return Ok(Some(Way::Back)),
+            Some(true) => choice.accepted = lines,
+        }
+    }
+    choice.made = true;
+    steps.choose(choice)?;
+    Ok(Some(Way::On))
+}
+
+/// Shows all mailboxes with a number each. Returns the names that can be turned, in the order of the numbers.
+fn list(plan: &Plan, choice: &Choice) -> Vec<String> {
+    let width = plan.steps.len().to_string().len().max(2);
+    let mut names = Vec::new();
+    tell(&format!("  {:>width$}  {:>7}  old mailbox -> new mailbox", "", "mails"));
+    for step in &plan.steps {
+        names.push(step.record.source.text.clone());
+        let messages = step.record.messages.map_or("?".to_owned(), |messages| messages.to_string());
+        let (number, source, target) =
+            (names.len(), printable(&step.record.source.text), printable(&step.target.text));
+        tell(&format!("  {number:>width$}  {messages:>7}  {source} -> {target}"));
+    }
+    for left in &plan.excluded {
+        let name = &left.record.source.text;
+        let shown = printable(name);
+        if choice.leave_out.contains(name) {
+            names.push(name.clone());
+            tell(&format!("  {:>width$}    stays  {shown}: left out by you", names.len()));
+        } else {
+            tell(&format!("  {:>width$}    stays  {shown}: {}", "-", left.rule));
+        }
+    }
+    names
+}
+
+/// Pure: who is left out, after the mailboxes of these numbers are turned.
+fn turned(line: &str, names: &[String], left_out: &[String]) -> Result<Vec<String>, String> {
+    let mut left_out = left_out.to_vec();
+    for word in line.split([' ', ',']).filter(|word| !word.is_empty()) {
+        let number = word.parse::<usize>().ok().filter(|number| *number > 0);
+        let Some(name) = number.and_then(|number| names.get(number - 1)) else {
+            return Err(format!("“{word}” is no number of this list (1 to {}).", names.len()));
+        };
+        match left_out.iter().position(|left| left == name) {
+            Some(at) => drop(left_out.remove(at)),
+            None => left_out.push(name.clone()),
+        }
+    }
+    Ok(left_out)
+}
+
+/// What becomes of mail that is there already.
+async fn already_there(plan: &Plan, choice: &mut Choice) -> Result<Option<Way>, Failure> {
+    let asked = plan.questions.iter().find(|question| matches!(question, Question::TargetHoldsMail { .. }));
+    let Some(asked) = asked else { return Ok(None) };
+    tell(&format!("To be decided: {}", question(asked)));
+    tell("  1  What was copied before is recognised by its content; only the rest is copied.");
+    tell("  2  Everything is copied beside it: what is there twice stays there twice.");
+    loop {
+        match ask("1 (Enter) or 2: ").await? {
+            Reply::Line(line) if line.is_empty() || line == "1" => {
+                choice.already_there = Some(AlreadyThere::Recognise);
+                return Ok(None);
+            }
+            Reply::Line(line) if line == "2" => {
+                choice.already_there = Some(AlreadyThere::CopyAnyway);
+                return Ok(None);
+            }
+            Reply::Line(_) => {}
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_turn_mailboxes_and_nothing_else_does() {
+        let names = ["Inbox", "Sent", "Spam"].map(str::to_owned);
+        let of = |line: &str, left: &[&str]| {
+            turned(line, &names, &left.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(of("3", &[]).unwrap(), ["Spam"]);
+        assert_eq!(of("3, 1", &["Spam"]).unwrap(), ["Inbox"]);
+        assert!(of("2 2", &[]).unwrap().is_empty());
+        for wrong in ["0", "4", "x", "1 x", "-1"] {
+            assert!(of(wrong, &[]).is_err(), "{wrong}");
+        }
+    }
+}

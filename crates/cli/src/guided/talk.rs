@@ -1,0 +1,83 @@
+//! Questions and answers, a line each. Nothing is drawn again, so that a screen reader and a slow line can follow; a prompt is
+//! the last line there is.
+
+use crate::error::Failure;
+use crate::hidden::Hidden;
+use crate::output::say;
+use std::io::Write;
+use zeroize::Zeroizing;
+
+/// Columns of a text at most: longer lines are hard to read.
+const WIDTH_MAX: usize = 100;
+
+/// What a person answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A line, without spaces at its ends; empty where Enter alone was pressed.
+    Line(String),
+    /// Back to the step before.
+    Back,
+    /// Leave; all answers are kept.
+    Leave,
+}
+
+/// Asks for a line. `b` goes back and `q` leaves.
+pub async fn ask(prompt: &str) -> Result<Reply, Failure> {
+    let Some(line) = read(prompt, read_line).await? else { return Ok(Reply::Leave) };
+    Ok(match line.trim() {
+        "b" | "B" | "back" => Reply::Back,
+        "q" | "Q" | "quit" => Reply::Leave,
+        line => Reply::Line(line.to_owned()),
+    })
+}
+
+/// Asks for a yes; anything else is a no.
+pub async fn agrees(question: &str) -> Result<Option<bool>, Failure> {
+    Ok(match ask(&format!("{question} [y/N] ")).await? {
+        Reply::Line(line) => Some(matches!(line.as_str(), "y" | "Y" | "yes")),
+        Reply::Back => Some(false),
+        Reply::Leave => None,
+    })
+}
+
+/// Asks for a password without showing it. Any text may be one, so that Enter alone is the way back.
+pub async fn password(prompt: &str) -> Result<Option<Option<Zeroizing<String>>>, Failure> {
+    let _hidden = Hidden::begin();
+    let read = read(prompt, Hidden::read).await?;
+    Ok(read.map(|line| Some(line).filter(|line| !line.is_empty())))
+}
+
+/// Shows a text, broken between words where the terminal ends; what goes on below is indented as its first line is.
+pub fn tell(text: &str) {
+    let width = textwrap::termwidth().min(WIDTH_MAX);
+    for line in text.lines() {
+        let indent = " ".repeat(line.len() - line.trim_start().len());
+        let options = textwrap::Options::new(width).break_words(false).subsequent_indent(&indent);
+        textwrap::wrap(line, options).iter().for_each(|line| say(line));
+    }
+}
+
+/// `None`: Ctrl-C was pressed, or nothing more can be typed.
+async fn read<T: Send + 'static>(
+    prompt: &str,
+    work: impl FnOnce() -> std::io::Result<Option<T>> + Send + 'static,
+) -> Result<Option<T>, Failure> {
+    let _ = write!(std::io::stderr(), "{prompt}");
+    let _ = std::io::stderr().flush();
+    let work = tokio::task::spawn_blocking(work);
+    let line = tokio::select! {
+        line = work => line,
+        _ = tokio::signal::ctrl_c() => {
+            say("");
+            return Ok(None);
+        }
+    };
+    let failed = |e: &dyn std::fmt::Display| Failure::usage(format!("the answer could not be read: {e}"));
+    line.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+}
+
+fn read_line() -> std::io::Result<Option<String>> {
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line)?;
+    Ok((read > 0).then_some(line))
+}

@@ -1,0 +1,289 @@
+//! The five steps, without a face: what is asked is the business of the guided terminal and of the local page; here it is
+//! remembered, looked at, logged in with and carried out. Every answer is written down, but no secret is: those are in memory.
+
+pub mod answers;
+pub mod words;
+
+use crate::account::Account;
+use crate::args::{CommonArgs, StepsArgs};
+use crate::command::{Keep, Ready, opener, ready_in};
+use crate::env;
+use crate::error::Failure;
+use crate::find::{self, Asked, Place, Proposed};
+use crate::secrets::Ask;
+use answers::{Answer, Answers, Choice, SignIn};
+use mailhaul_engine::config::{Credentials, FixedPassword};
+use mailhaul_engine::error::EndError;
+use mailhaul_engine::files::replace_private;
+use mailhaul_engine::plan::Plan;
+use std::path::PathBuf;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// The old account, and the new one: `from` and `to`, as the options call them.
+pub const SIDES: [&str; 2] = ["from", "to"];
+
+/// The way to a moved mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Both addresses are given, and both servers are known.
+    Requirements,
+    /// The old account lets us in.
+    Old,
+    /// So does the new one.
+    New,
+    /// It is decided what moves.
+    Choose,
+    /// It moves, and is compared.
+    Move,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Requirements, Self::Old, Self::New, Self::Choose, Self::Move];
+
+    /// 1 to 5.
+    pub fn number(self) -> usize {
+        Self::ALL.iter().position(|step| *step == self).map_or(0, |at| at + 1)
+    }
+
+    /// The one before it; the first one has none.
+    pub fn before(self) -> Option<Self> {
+        Self::ALL.into_iter().rev().find(|step| *step < self)
+    }
+}
+
+/// One move being prepared.
+pub struct Steps {
+    /// What was said beside the answers.
+    further: Vec<String>,
+    file: PathBuf,
+    answers: Answers,
+    /// Where an account let us in, by what.
+    let_in: [Option<Arc<dyn Credentials>>; 2],
+}
+
+/// What was found out about one side, to be shown before anybody agrees to it.
+pub struct Looked {
+    answer: Answer,
+    /// The server and the user, and how they were found.
+    pub proposed: Proposed,
+}
+
+/// Why an account does not let us in.
+pub enum NotLetIn {
+    /// What its server, or the way to it, said.
+    End(EndError),
+    /// Something before that.
+    Failure(Failure),
+}
+
+impl From<Failure> for NotLetIn {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Steps {
+    /// Goes on with the answers that were written down last, if there are any.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
+        let file = env::answers();
+        let answers = match std::fs::read(&file) {
+            Ok(octets) => serde_json::from_slice(&octets).map_err(|e| unreadable(&file, &e))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Answers::default(),
+            Err(error) => return Err(unreadable(&file, &error)),
+        };
+        Ok(Self { further: args.options(), file, answers, let_in: [None, None] })
+    }
+
+    /// Forgets the answers. Journals, reports and mail stay where they are.
+    pub fn begin_anew(&mut self) -> Result<(), Failure> {
+        (self.answers, self.let_in) = (Answers::default(), [None, None]);
+        self.write_down()
+    }
+
+    /// What was answered so far.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// The first step that is not done.
+    pub fn step(&self) -> Step {
+        let [old, new] = &self.let_in;
+        if self.answers.from.accounts.is_empty() || self.answers.to.accounts.is_empty() {
+            Step::Requirements
+        } else if old.is_none() {
+            Step::Old
+        } else if new.is_none() {
+            Step::New
+        } else if !self.answers.choice.made {
+            Step::Choose
+        } else {
+            Step::Move
+        }
+    }
+
+    /// Finds the servers of both accounts, as far as they are not named and not known from an earlier run. Nobody logs in.
+    ///
+    /// # Errors
+    /// What was typed cannot be meant, by side; or both are the same account.
+    pub async fn look_for(&self, typed: [Answer; 2]) -> Result<[Result<Looked, Failure>; 2], Failure> {
+        let [from, to] = typed;
+        let both = Answers { from, to, choice: Choice::default() };
+        let args = both.args(&self.further)?;
+        let asked = Asked::of(&args.place)?;
+        if asked.journal.exists()
+            && let Ok(place) = find::known_place(&args.place).await
+        {
+            let known =
+                |answer: Answer, account| Ok(Looked { answer, proposed: Proposed { account, found: None } });
+            return Ok([known(both.from, place.from), known(both.to, place.to)]);
+        }
+        let (from, to) = tokio::join!(
+            find::propose("from", &asked.from, &args, &args.from_fingerprint),
+            find::propose("to", &asked.to, &args, &args.to_fingerprint)
+        );
+        let looked = |answer, proposed| Ok(Looked { answer, proposed: proposed? });
+        Ok([looked(both.from, from), looked(both.to, to)])
+    }
+
+    /// A person agreed to what was found.
+    pub fn agree(&mut self, looked: [Looked; 2]) -> Result<(), Failure> {
+        let mut answers = Answers::default();
+        for (side, looked) in SIDES.into_iter().zip(looked) {
+            let accounts = looked.accounts();
+            let before = self.answers.side(side);
+            let is_same = before.written == looked.answer.written && before.accounts == accounts;
+            let answer = if is_same { before.clone() } else { Answer { accounts, ..looked.answer } };
+            *answers.side_mut(side) = answer;
+            if !is_same {
+                self.let_in = [None, None];
+            }
+        }
+        if self.answers.from.accounts == answers.from.accounts
+            && self.answers.to.accounts == answers.to.accounts
+        {
+            answers.choice = self.answers.choice.clone();
+        }
+        self.answers = answers;
+        self.write_down()
+    }
+
+    /// Logs in to one side by a password, or as [`SignIn`] says where there is none. Where two forms of the user name are
+    /// possible, the second is tried after the first was refused, and `tell` hears of it.
+    ///
+    /// # Errors
+    /// Why it did not let us in. A password is kept only where it did.
+    pub async fn log_in(
+        &mut self,
+        side: &'static str,
+        password: Option<Zeroizing<String>>,
+        tell: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), NotLetIn> {
+        let args = self.answers.args(&self.further)?;
+        let place = self.place(&args).await?;
+        let accounts = self.answers.side(side).accounts();
+        let Some(account) = accounts.first() else {
+            return Err(Failure::usage("the account is not known yet").into());
+        };
+        let ask = match password {
+            Some(password) => Ask::Given(Arc::new(FixedPassword::new(password.to_string()))),
+            None => Ask::Now,
+        };
+        let mut opener = opener(&args, side, account, &place.tokens, ask)?;
+        let users: Vec<String> = accounts.iter().map(|account| account.user.clone()).collect();
+        find::log_in(&users, &mut opener, tell).await.map_err(NotLetIn::End)?;
+        let taken = Account { user: opener.account.user.clone(), ..account.clone() };
+        self.answers.side_mut(side).accounts = vec![taken.address()];
+        self.let_in[usize::from(side == "to")] = Some(opener.account.credentials);
+        Ok(self.write_down()?)
+    }
+
+    /// How one side is logged in to. It has to let us in anew.
+    pub fn sign_in_by(&mut self, side: &str, sign_in: SignIn) -> Result<(), Failure> {
+        self.answers.side_mut(side).sign_in = sign_in;
+        self.let_in[usize::from(side == "to")] = None;
+        self.write_down()
+    }
+
+    /// A person vouches for the certificate that a server shows.
+    pub fn vouch_for(&mut self, side: &str, fingerprint: &[u8; 32]) -> Result<(), Failure> {
+        self.answers.side_mut(side).fingerprint = Some(words::hex(fingerprint));
+        self.write_down()
+    }
+
+    /// What moves.
+    pub fn choose(&mut self, choice: Choice) -> Result<(), Failure> {
+        self.answers.choice = choice;
+        self.write_down()
+    }
+
+    /// What a person agreed to when it was shown holds only as long as nothing else is to be agreed to.
+    pub fn still_agrees_to(&mut self, plan: &Plan) -> Result<bool, Failure> {
+        let lines = words::will_not_move(plan);
+        let agrees = lines.iter().all(|line| self.answers.choice.accepted.contains(line));
+        if !agrees {
+            self.answers.choice.accepted.clear();
+            self.answers.choice.made = false;
+            self.write_down()?;
+        }
+        Ok(agrees)
+    }
+
+    /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
+    pub async fn ready(&self, keep: Keep) -> Result<Ready, Failure> {
+        let args = self.answers.args(&self.further)?;
+        let place = self.place(&args).await?;
+        let given = |credentials: &Option<Arc<dyn Credentials>>| match credentials {
+            Some(credentials) => Ok(Ask::Given(credentials.clone())),
+            None => Err(Failure::usage("an account has not let us in yet")),
+        };
+        let [old, new] = &self.let_in;
+        ready_in(&args, place, [given(old)?, given(new)?], keep).await
+    }
+
+    /// What was said beside the answers.
+    pub fn further(&self) -> &[String] {
+        &self.further
+    }
+
+    /// Both accounts, and where their migration is kept: what an earlier run pinned, or what was agreed to.
+    async fn place(&self, args: &CommonArgs) -> Result<Place, Failure> {
+        let asked = Asked::of(&args.place)?;
+        if asked.journal.exists() {
+            return find::known_place(&args.place).await;
+        }
+        let account = |answer: &Answer| {
+            let first = answer.accounts().into_iter().next();
+            first.ok_or_else(|| Failure::usage("an account is not known yet"))
+        };
+        asked.place(account(&self.answers.from)?, account(&self.answers.to)?, [None, None])
+    }
+
+    fn write_down(&self) -> Result<(), Failure> {
+        let text = serde_json::to_vec_pretty(&self.answers).unwrap_or_default();
+        replace_private(&self.file, &text).map_err(|error| Failure {
+            what: format!("the answers cannot be written down: {}: {error}", self.file.display()),
+            hint: Some("make room there, or let this user write there".into()),
+            code: 1,
+        })
+    }
+}
+
+impl Looked {
+    /// The accounts to try: one for each form of the user name.
+    fn accounts(&self) -> Vec<String> {
+        let account = &self.proposed.account;
+        let proposal = self.proposed.found.as_ref().and_then(|d| d.proposal.as_ref());
+        let users = proposal.map_or(vec![account.user.clone()], |p| p.candidate.users.clone());
+        users.into_iter().map(|user| Account { user, ..account.clone() }.address()).collect()
+    }
+}
+
+fn unreadable(file: &std::path::Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("what was answered before cannot be read: {}: {error}", file.display()))
+        .hint("remove that file to begin anew; it holds answers alone, no mail and no journal")
+}

@@ -1,0 +1,209 @@
+//! What was answered so far, without any secret, and the command line that says the same.
+
+use crate::account::Account;
+use crate::args::{Cli, Command, CommonArgs};
+use crate::error::Failure;
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+/// All answers. They are written down after each one, so that going on costs nothing but the passwords.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answers {
+    /// The old account.
+    pub from: Answer,
+    /// The new one.
+    pub to: Answer,
+    /// What moves.
+    pub choice: Choice,
+}
+
+/// One side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Answer {
+    /// The address, or an IMAP URL, as typed.
+    pub written: String,
+    /// The server as a URL, where the person named it.
+    pub server: Option<String>,
+    /// The user name, where the person named it.
+    pub user: Option<String>,
+    /// The accounts to log in to, as [`Account::address`] writes them: the one that let us in, or before that the forms of the
+    /// user name to try. Empty until a person has agreed to the server.
+    pub accounts: Vec<String>,
+    /// The SHA-256 of the certificate that a person vouched for.
+    pub fingerprint: Option<String>,
+    /// How to log in.
+    pub sign_in: SignIn,
+}
+
+/// How to log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignIn {
+    /// By a password, which is asked for and kept in memory alone.
+    #[default]
+    Password,
+    /// In the browser, by OAuth 2.
+    Browser {
+        /// `google`, `microsoft`.
+        issuer: String,
+        /// The client id.
+        client: String,
+        /// A file that holds the client's secret.
+        secret_file: Option<String>,
+    },
+}
+
+/// What moves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Choice {
+    /// A person looked at it.
+    pub made: bool,
+    /// Mailboxes of the old account that stay behind, by name.
+    pub leave_out: Vec<String>,
+    /// Everything goes below this mailbox of the new account.
+    pub into: Option<String>,
+    /// What becomes of mail that is at the new server already.
+    pub already_there: Option<AlreadyThere>,
+    /// The lines about what will not move that a person agreed to.
+    pub accepted: Vec<String>,
+}
+
+/// What becomes of mail that is at the new server already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlreadyThere {
+    /// It is recognised, and the rest is copied.
+    Recognise,
+    /// Everything is copied beside it.
+    CopyAnyway,
+}
+
+impl Answer {
+    /// The accounts to log in to.
+    pub fn accounts(&self) -> Vec<Account> {
+        self.accounts.iter().filter_map(|text| Account::parse(text)).collect()
+    }
+
+    fn options(&self, side: &str, into: &mut Vec<String>) {
+        let mut add = |name: &str, value: &str| into.push(format!("--{side}{name}={value}"));
+        add("", &self.written);
+        for (name, value) in
+            [("-server", &self.server), ("-user", &self.user), ("-fingerprint", &self.fingerprint)]
+        {
+            value.iter().for_each(|value| add(name, value));
+        }
+        if let SignIn::Browser { issuer, client, secret_file } = &self.sign_in {
+            add("-oauth", issuer);
+            add("-oauth-client", client);
+            secret_file.iter().for_each(|file| add("-oauth-secret-file", file));
+        }
+    }
+}
+
+impl Answers {
+    /// The options of `mailhaul migrate` that say the same.
+    pub fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        self.from.options("from", &mut options);
+        self.to.options("to", &mut options);
+        options.extend(self.choice.leave_out.iter().map(|name| format!("--exclude={}", as_glob(name))));
+        options.extend(self.choice.into.iter().map(|mailbox| format!("--into={mailbox}")));
+        options.extend(self.choice.already_there.map(|there| match there {
+            AlreadyThere::Recognise => "--adopt".to_owned(),
+            AlreadyThere::CopyAnyway => "--append-anyway".to_owned(),
+        }));
+        if !self.choice.accepted.is_empty() {
+            options.push("--yes".into());
+        }
+        options
+    }
+
+    /// The options, read as the command line reads them; `further` are options beside those of the answers.
+    ///
+    /// # Errors
+    /// What an answer says cannot be an option's value.
+    pub fn args(&self, further: &[String]) -> Result<CommonArgs, Failure> {
+        let line = ["mailhaul", "migrate"].into_iter().map(str::to_owned);
+        let line = line.chain(self.options()).chain(further.iter().cloned());
+        match Cli::try_parse_from(line) {
+            Ok(Cli { command: Some(Command::Migrate(args)), .. }) => Ok(args.common),
+            Ok(_) => Err(Failure::usage("these answers are no migration")),
+            Err(error) => Err(Failure::usage(error.to_string())),
+        }
+    }
+
+    /// One side: `from` or `to`.
+    pub fn side(&self, side: &str) -> &Answer {
+        if side == "from" { &self.from } else { &self.to }
+    }
+
+    /// One side, to be changed.
+    pub fn side_mut(&mut self, side: &str) -> &mut Answer {
+        if side == "from" { &mut self.from } else { &mut self.to }
+    }
+}
+
+/// A glob that stands for this name: there is no way to write a `*` that means itself, and `?` is any one character.
+fn as_glob(name: &str) -> String {
+    name.replace('*', "?")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers() -> Answers {
+        let mut answers = Answers::default();
+        answers.from.written = "ann@old.example".into();
+        answers.from.sign_in = SignIn::Browser {
+            issuer: "google".into(),
+            client: "id".into(),
+            secret_file: Some("secret".into()),
+        };
+        answers.to.written = "ann@new.example".into();
+        answers.to.server = Some("imaps://mail.new.example".into());
+        answers.to.user = Some("-ann".into());
+        answers.to.fingerprint = Some("ab".repeat(32));
+        answers.choice = Choice {
+            made: true,
+            leave_out: vec!["Spam".into(), "-a*b = c".into()],
+            into: Some("Old mail".into()),
+            already_there: Some(AlreadyThere::Recognise),
+            accepted: vec!["a line".into()],
+        };
+        answers
+    }
+
+    #[test]
+    fn answers_become_the_options_that_the_command_line_takes() {
+        let args = answers().args(&["--settle=0".into()]).unwrap();
+        assert_eq!(args.place.written(), (Some("ann@old.example"), Some("ann@new.example")));
+        assert_eq!(args.login("from").oauth.as_deref(), Some("google"));
+        assert_eq!(args.login("from").oauth_secret_file.unwrap().to_str(), Some("secret"));
+        assert_eq!(args.place.to_user.as_deref(), Some("-ann"));
+        assert_eq!(args.to_fingerprint, Some("ab".repeat(32)));
+        assert_eq!(args.exclude, ["Spam", "-a?b = c"]);
+        assert_eq!(args.into.as_deref(), Some("Old mail"));
+        assert_eq!((args.adopt, args.append_anyway, args.yes, args.settle), (true, false, true, Some(0)));
+    }
+
+    #[test]
+    fn what_nobody_answered_is_no_option() {
+        let mut answers = answers();
+        answers.choice = Choice::default();
+        let args = answers.args(&[]).unwrap();
+        assert!(args.exclude.is_empty() && !args.adopt && !args.yes && args.into.is_none());
+    }
+
+    #[test]
+    fn answers_are_read_as_they_were_written() {
+        let text = serde_json::to_string(&answers()).unwrap();
+        assert_eq!(serde_json::from_str::<Answers>(&text).unwrap(), answers());
+        // What a later version knows beside it, and what an earlier one did not, is no hindrance.
+        let read: Answers = serde_json::from_str(r#"{"from":{"written":"a"},"else":1}"#).unwrap();
+        assert_eq!(read.from.written, "a");
+    }
+}

@@ -1,0 +1,102 @@
+//! Texts of the five steps that the terminal and the page share. Pure.
+
+use super::{SIDES, Step, Steps};
+use crate::error::Failure;
+use crate::find::quoted;
+use mailhaul_engine::auth::advice;
+use mailhaul_engine::error::EndError;
+use mailhaul_engine::plan::Plan;
+
+impl Step {
+    /// What a person does in it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Requirements => "Check the requirements",
+            Self::Old => "Connect your old mailbox",
+            Self::New => "Connect your new mailbox",
+            Self::Choose => "Choose what moves",
+            Self::Move => "Move and verify",
+        }
+    }
+}
+
+/// `old` or `new`.
+pub fn which(side: &str) -> &'static str {
+    if side == SIDES[0] { "old" } else { "new" }
+}
+
+/// A certificate's SHA-256, as it can be compared and typed.
+pub fn hex(fingerprint: &[u8; 32]) -> String {
+    fingerprint.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What will not move as it is, a line each: a person agrees to these lines.
+pub fn will_not_move(plan: &Plan) -> Vec<String> {
+    plan.will_not_move.iter().map(ToString::to_string).collect()
+}
+
+/// What happened, and what to do next, for somebody who types no options.
+pub fn explained(error: &EndError) -> (String, Option<String>) {
+    match error {
+        EndError::LoginRefused { server, user, mechanism, refusal } => {
+            let advice = advice::after(server, *mechanism, refusal);
+            let what = format!("{server} did not let {user} in: {}. It said: {refusal}", advice.meaning);
+            (what, Some(format!("{} (docs/login.md#{})", without_options(advice.next), advice.page)))
+        }
+        other => (other.to_string(), other.next_step().map(|next| without_options(&next))),
+    }
+}
+
+/// The same for what failed before a server was asked.
+pub fn plainly(failure: &Failure) -> (String, Option<String>) {
+    let what = SIDES.iter().fold(failure.what.clone(), |what, side| {
+        what.replace(&format!("--{side}: "), &format!("Your {} mailbox: ", which(side)))
+    });
+    let hint = failure.hint.as_deref().map(without_options).filter(|hint| !hint.is_empty());
+    (what, hint)
+}
+
+/// The command that does the same, for a script or for later.
+pub fn command_line(steps: &Steps) -> String {
+    let options = steps.answers().options().into_iter().chain(steps.further().iter().cloned());
+    let words = options.map(|option| match option.split_once('=') {
+        Some((name, value)) => format!("{name} {}", quoted(value)),
+        None => option,
+    });
+    format!("mailhaul migrate {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// Advice as far as it names no option: what follows a colon or stands between semicolons with one is left out.
+pub fn without_options(advice: &str) -> String {
+    let parts = advice.split("; ").map(|part| match part.find(": --") {
+        Some(at) => &part[..at],
+        None => part,
+    });
+    parts.filter(|part| !part.contains("--")).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_for_people_names_no_option() {
+        for (advice, said) in [
+            (
+                "log in with OAuth instead of a password: --from-oauth or --to-oauth",
+                "log in with OAuth instead of a password",
+            ),
+            ("make room, then run it again", "make room, then run it again"),
+            ("--from-password-file FILE, or wait to be asked", ""),
+            (
+                "if you know this server, pin its certificate: --from-fingerprint ab; a private CA is added with --ca-file",
+                "if you know this server, pin its certificate",
+            ),
+        ] {
+            assert_eq!(without_options(advice), said);
+        }
+        let failure =
+            Failure::usage("--from: a password has no place in it").hint("--from-password-file FILE");
+        assert_eq!(plainly(&failure), ("Your old mailbox: a password has no place in it".into(), None));
+    }
+}

@@ -1,0 +1,110 @@
+//! A terminal of its own for the program, of 80 columns and 24 rows, and somebody who reads and types.
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Nothing is measured by it: a program that never says what it should fails the test instead of hanging it.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(120);
+
+pub struct Terminal {
+    child: Box<dyn Child + Send + Sync>,
+    keys: Box<dyn Write + Send>,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+    /// The size of the window, as long as this lives.
+    _master: Box<dyn MasterPty + Send>,
+}
+
+#[derive(Default)]
+struct Screen {
+    text: String,
+    /// Up to here it was read.
+    read: usize,
+    ended: bool,
+}
+
+impl Terminal {
+    /// The program with these arguments; what it keeps between runs is in `folder`.
+    pub fn open(arguments: &[std::ffi::OsString], folder: &Path) -> Self {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = portable_pty::native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mailhaul"));
+        command.args(arguments);
+        command.cwd(folder);
+        command.env("XDG_STATE_HOME", folder.join("state"));
+        command.env("HOME", folder);
+        command.env("TERM", "dumb");
+        for secret in ["MAILHAUL_FROM_PASSWORD", "MAILHAUL_TO_PASSWORD"] {
+            command.env_remove(secret);
+        }
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let keys = pair.master.take_writer().unwrap();
+        let mut output = pair.master.try_clone_reader().unwrap();
+        let screen: Arc<(Mutex<Screen>, Condvar)> = Arc::default();
+        let shown = screen.clone();
+        std::thread::spawn(move || {
+            let mut octets = [0; 4096];
+            loop {
+                let read = output.read(&mut octets).unwrap_or(0);
+                let mut screen = shown.0.lock().unwrap();
+                screen.text += &String::from_utf8_lossy(&octets[..read]);
+                screen.ended = read == 0;
+                shown.1.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Self { child, keys, screen, _master: pair.master }
+    }
+
+    /// Waits until this is said after what was waited for before.
+    #[track_caller]
+    pub fn says(&self, words: &str) -> &Self {
+        let (screen, changed) = &*self.screen;
+        let mut screen = screen.lock().unwrap();
+        loop {
+            if let Some(at) = screen.text[screen.read..].find(words) {
+                screen.read += at + words.len();
+                return self;
+            }
+            assert!(!screen.ended, "{words:?} was never said:\n{}", screen.text);
+            let (now, waited) = changed.wait_timeout(screen, GIVEN_UP_AFTER).unwrap();
+            screen = now;
+            assert!(!waited.timed_out(), "{words:?} is not said:\n{}", screen.text);
+        }
+    }
+
+    /// Types a line.
+    pub fn types(&mut self, line: &str) -> &mut Self {
+        self.press(&format!("{line}\r"))
+    }
+
+    /// Presses keys.
+    pub fn press(&mut self, keys: &str) -> &mut Self {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+        self
+    }
+
+    /// The exit code, and all that was said.
+    pub fn ends(mut self) -> (u32, String) {
+        let (screen, changed) = &*self.screen;
+        let mut screen = screen.lock().unwrap();
+        while !screen.ended {
+            let (now, waited) = changed.wait_timeout(screen, GIVEN_UP_AFTER).unwrap();
+            screen = now;
+            assert!(!waited.timed_out(), "it does not end:\n{}", screen.text);
+        }
+        (self.child.wait().unwrap().exit_code(), screen.text.clone())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
