@@ -17,6 +17,7 @@ mod secrets;
 mod steps;
 mod token_file;
 mod verify;
+mod view;
 
 use clap::{CommandFactory, Parser};
 use std::io::IsTerminal;

@@ -8,11 +8,13 @@ mod parts;
 
 use super::{Report, Verdict, words};
 use base64::Engine as _;
-use parts::{bar, key, segments};
+use parts::segments;
+pub use parts::{Segment, bar, key};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
-const STYLE: &str = include_str!("assets/report.css");
+/// How the page looks, in light and dark, on a telephone and on paper.
+pub const STYLE: &str = include_str!("assets/report.css");
 
 /// Mailboxes named one by one where they are left out.
 const LEFT_OUT_SHOWN_MAX: usize = 200;
@@ -83,19 +85,24 @@ pub(super) fn html(report: &Report) -> String {
     page
 }
 
-fn head(page: &mut String, report: &Report) {
+/// The policy of the page (CSP): one style block, by its hash, and nothing else.
+pub fn policy() -> String {
     let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE));
+    format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
+}
+
+fn head(page: &mut String, report: &Report) {
     let (from, to) = (account(&report.pair.source), account(&report.pair.target));
     let when = report.times.ended.as_ref().or(report.times.started.as_ref()).map(|t| words::moment(t));
     let _ = writeln!(
         page,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'sha256-{hash}'; \
-         base-uri 'none'; form-action 'none'\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n\
          <title>{} – Mailhaul</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <div class=\"top\"><span><b>{}</b> to <b>{}</b></span><span>{}</span></div>",
+        policy(),
         esc(&words::headline(report)),
         name(from),
         name(to),

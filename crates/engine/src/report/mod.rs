@@ -7,7 +7,7 @@ mod collect;
 mod differences;
 mod exceptions;
 mod files;
-mod html;
+pub mod html;
 pub(crate) mod json;
 mod labelled;
 mod mailbox;
@@ -16,7 +16,7 @@ mod summary;
 mod totals;
 pub(crate) mod uids;
 mod verdict;
-pub(crate) mod words;
+pub mod words;
 mod write;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! more than the numbers hold.
 
 use super::differences::Differs;
-use super::totals::{ABSENT, Bucket, DAMAGED, Tally};
+use super::totals::{ABSENT, Bucket, DAMAGED, REFUSED, Tally};
 use super::{LabelledMail, Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
@@ -22,7 +22,7 @@ pub(crate) const NOT_COVERED: [&str; 7] = [
 ];
 
 /// `1,204`.
-pub(crate) fn count(n: u64) -> String {
+pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.char_indices() {
@@ -35,17 +35,17 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// `1 message`, `1,204 messages`.
-pub(crate) fn amount(n: u64, one: &str, many: &str) -> String {
+pub fn amount(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// `1 message`, `1,204 messages`.
-pub(crate) fn messages(n: u64) -> String {
+pub fn messages(n: u64) -> String {
     amount(n, "message", "messages")
 }
 
 /// `3.2 GB`; units of a thousand.
-pub(crate) fn size(octets: u64) -> String {
+pub fn size(octets: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if octets < 1000 {
         return format!("{octets} B");
@@ -92,15 +92,36 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// What a kind of exception means.
-pub(crate) fn exception_kind(kind: &str) -> String {
+pub fn exception_kind(kind: &str) -> String {
     match kind {
-        "refused" => "refused by the new server".into(),
+        REFUSED => "refused by the new server".into(),
         "too_big" => "too big for the new server".into(),
         "unreadable" => "not handed over by the old server".into(),
         "source_stub" => "only a notice in its place at the old server".into(),
         DAMAGED => "came back with other octets than were sent".into(),
         ABSENT => "confirmed by the new server and not there".into(),
         other => printable(other),
+    }
+}
+
+/// What a person can do about an exception of this kind.
+pub fn exception_remedy(kind: &str) -> &'static str {
+    match kind {
+        REFUSED => {
+            "When it has moved as far as it can, its original lies beside the report. The new provider can say why it is \
+             refused; a later run tries it again, or takes it over inside a cover message (--repair)."
+        }
+        "too_big" => {
+            "Ask the new provider for a higher limit and run again with --retry, or keep the saved original."
+        }
+        "unreadable" | "source_stub" => {
+            "Open it in the old account by webmail: if it cannot be read there either, only the old provider can help. A later run \
+             with --retry asks for it again."
+        }
+        DAMAGED | ABSENT => {
+            "It is not sent a second time by itself: bring it over from the old account by hand, and tell the new provider."
+        }
+        _ => "Its original lies beside the report when the run has ended, where it could be had.",
     }
 }
 
@@ -121,7 +142,7 @@ pub(crate) fn rule(name: &str) -> String {
 }
 
 /// With a capital letter, as the first word of a sentence.
-pub(crate) fn sentence(text: &str) -> String {
+pub fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),
@@ -152,7 +173,7 @@ pub(super) fn differences(item: &Item, differs: &Differs) -> Vec<String> {
 }
 
 /// The verdict in one sentence, for somebody who has read nothing else.
-pub(crate) fn headline(report: &Report) -> String {
+pub fn headline(report: &Report) -> String {
     let tally = &report.totals.walked;
     let (there, listed) = (tally.there(), report.totals.listed());
     match report.verdict() {
@@ -222,7 +243,7 @@ fn read_back(level: Level, tally: &Tally) -> Option<String> {
 }
 
 /// What stands below the headline.
-pub(crate) fn subline(report: &Report) -> String {
+pub fn subline(report: &Report) -> String {
     let tally = &report.totals.walked;
     let newline = tally.of(&Bucket::Verified(Grade::Newline));
     match report.verdict() {

@@ -14,7 +14,7 @@ const PART_UNITS_MIN: u64 = 8;
 const GAP_UNITS: u64 = 3;
 
 /// One part of a bar: class, words, messages.
-pub(super) type Segment = (&'static str, &'static str, u64);
+pub type Segment = (&'static str, &'static str, u64);
 
 /// The parts of a bar that are not empty; together they are all messages.
 pub(super) fn segments(tally: &Tally) -> Vec<Segment> {
@@ -30,7 +30,7 @@ pub(super) fn segments(tally: &Tally) -> Vec<Segment> {
 }
 
 /// A bar, with its numbers in words for those who do not see it.
-pub(super) fn bar(segments: &[Segment], what: &str) -> String {
+pub fn bar(segments: &[Segment], what: &str) -> String {
     let said: Vec<String> =
         segments.iter().map(|(_, words, n)| format!("{} {words}", super::words::count(*n))).collect();
     let said = if said.is_empty() { "no messages".to_owned() } else { said.join(", ") };
@@ -65,7 +65,7 @@ fn widths(segments: &[Segment]) -> Vec<u64> {
 }
 
 /// What the colours mean.
-pub(super) fn key(segments: &[Segment]) -> String {
+pub fn key(segments: &[Segment]) -> String {
     let mut list = String::from("<ul class=\"key\">");
     for (class, words, n) in segments {
         let words = if *class == "needs" && *n == 1 { "needs you" } else { words };

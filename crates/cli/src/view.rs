@@ -1,0 +1,462 @@
+//! Pure: what a run has done so far, folded from its events; for the terminal and for the page.
+
+use mailhaul_engine::budget::amount;
+use mailhaul_engine::journal::{Count, Decision, MailboxRecord, Name};
+use mailhaul_engine::progress::{Progress, SideName, Stage, WaitReason};
+use mailhaul_engine::report::Bucket;
+use mailhaul_engine::waits::spelled;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+/// What has happened so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Messages that take part, as announced.
+    pub messages: u64,
+    /// Those of them that earlier runs settled.
+    pub earlier: u64,
+    /// Stored at the new server.
+    pub stored: u64,
+    /// Left out by a rule.
+    pub left_out: u64,
+    /// Read back and found good.
+    pub verified: u64,
+    /// Exceptions.
+    pub exceptions: u64,
+    /// What is waited for.
+    pub waiting: Option<String>,
+    /// Sides whose connections are not compressed although that was asked for.
+    pub uncompressed: Vec<SideName>,
+    /// The stage that began last.
+    pub stage: Option<Stage>,
+    /// The mailboxes that move, by number: those that work began on, or all where the journal was read.
+    pub mailboxes: BTreeMap<i64, Row>,
+    /// The first exceptions.
+    pub needs: Vec<Need>,
+    /// Connections that were lost and made again.
+    pub reconnects: u64,
+    /// How the run ended, in the journal's word.
+    pub ended: Option<String>,
+}
+
+/// Exceptions that are kept one by one; the report has all of them.
+const NEEDS_MAX: usize = 50;
+
+/// A message that became an exception.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Its mailbox at the old server.
+    pub mailbox: String,
+    /// Its UID there.
+    pub uid: i64,
+    /// The kind of exception.
+    pub kind: String,
+    /// The server's words, or ours.
+    pub text: String,
+}
+
+/// One mailbox that moves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Its name at the old server.
+    pub source: String,
+    /// Its name at the new one.
+    pub target: String,
+    /// All of its messages, as far as known.
+    pub all: Part,
+    /// At the new server.
+    pub there: Part,
+    /// Of these, proven: read back, or recognised by their content.
+    pub proven: Part,
+    /// Exceptions.
+    pub needs: u64,
+    /// Left out by a rule, or removed by somebody.
+    pub aside: u64,
+    /// How far it is.
+    pub at: At,
+}
+
+/// So many messages of so many octets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Messages.
+    pub messages: u64,
+    /// Their octets.
+    pub octets: u64,
+}
+
+/// How far a mailbox is in this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum At {
+    /// Nothing was done yet.
+    #[default]
+    Before,
+    /// It is being copied, or read back.
+    Work,
+    /// It is done.
+    Done,
+}
+
+impl Part {
+    fn add(&mut self, messages: u64, octets: u64) {
+        self.messages = self.messages.saturating_add(messages);
+        self.octets = self.octets.saturating_add(octets);
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_add(other.messages),
+            octets: self.octets.saturating_add(other.octets),
+        }
+    }
+}
+
+impl Row {
+    /// What is neither at the new server nor settled otherwise.
+    pub fn todo(&self) -> u64 {
+        self.all.messages.saturating_sub(self.there.messages + self.needs + self.aside)
+    }
+
+    /// As the journal has it.
+    fn of(record: &MailboxRecord, target: &Name, counts: &[Count]) -> Self {
+        let mut row =
+            Self { source: record.source.text.clone(), target: target.text.clone(), ..Self::default() };
+        let mut listed = Part::default();
+        for count in counts.iter().filter(|count| count.mailbox == record.id) {
+            listed.add(count.items, count.octets);
+            let bucket = Bucket::of(count.state, count.grade, count.kind.as_deref());
+            match bucket {
+                Bucket::Stored => row.there.add(count.items, count.octets),
+                Bucket::Verified(_) | Bucket::AlreadyThere | Bucket::Merged => {
+                    row.there.add(count.items, count.octets);
+                    row.proven.add(count.items, count.octets);
+                }
+                Bucket::Exception(_) => row.needs += count.items,
+                Bucket::Excluded(_) | Bucket::GoneAtSource | Bucket::GoneAtTarget | Bucket::MovedAtTarget => {
+                    row.aside += count.items
+                }
+                Bucket::Pending(_) => {}
+            }
+        }
+        row.all = Part {
+            messages: record.messages.unwrap_or(0).max(listed.messages),
+            octets: record.octets.unwrap_or(0).max(listed.octets),
+        };
+        row
+    }
+}
+
+impl View {
+    /// Takes one event in. Returns a line for a plain log, where the event is worth one.
+    pub fn fold(&mut self, event: &Progress) -> Option<String> {
+        if !matches!(event, Progress::Waiting { .. }) {
+            self.waiting = None;
+        }
+        match event {
+            Progress::StageStarted { stage } => {
+                self.stage = Some(*stage);
+                return Some(stage_line(*stage).to_owned());
+            }
+            Progress::Planned { mailboxes, messages, octets } => {
+                self.messages = *messages;
+                let size = octets / 1_000_000;
+                return Some(format!("{messages} messages in {mailboxes} mailboxes, {size} MB"));
+            }
+            Progress::MailboxStarted { mailbox, source, target, messages, octets } => {
+                let row = self.mailboxes.entry(*mailbox).or_default();
+                (row.source, row.target, row.at) = (source.clone(), target.clone(), At::Work);
+                row.all.messages = row.all.messages.max(*messages);
+                row.all.octets = row.all.octets.max(*octets);
+                return Some(format!("{source} -> {target}"));
+            }
+            Progress::MailboxListed { mailbox, messages, new, left_out, octets } => {
+                let row = self.mailboxes.entry(*mailbox).or_default();
+                row.all.messages = row.all.messages.max(*messages);
+                row.all.octets = row.all.octets.max(*octets);
+                let done = messages.saturating_sub(*new);
+                self.left_out += done.min(*left_out);
+                self.earlier += done.saturating_sub(*left_out);
+            }
+            Progress::Stored { mailbox, messages, octets } => {
+                self.stored += messages;
+                self.mailboxes.entry(*mailbox).or_default().there.add(*messages, *octets);
+            }
+            Progress::Verified { mailbox, messages, octets } => {
+                self.verified += messages;
+                self.mailboxes.entry(*mailbox).or_default().proven.add(*messages, *octets);
+            }
+            Progress::Exception { mailbox, key, kind, text } => {
+                self.exceptions += 1;
+                let row = self.mailboxes.entry(*mailbox).or_default();
+                row.needs += 1;
+                let name = if row.source.is_empty() { "?" } else { &row.source };
+                if self.needs.len() < NEEDS_MAX {
+                    let (mailbox, kind, text) = (name.to_owned(), kind.clone(), text.clone());
+                    self.needs.push(Need { mailbox, uid: *key, kind, text });
+                }
+                return Some(format!("needs you: {name}, UID {key} ({kind}): {text}"));
+            }
+            Progress::Waiting { server, reason, why, seconds, until, .. } => {
+                let line = waiting(server, *reason, *seconds, *until);
+                self.waiting = Some(line.clone());
+                return Some(format!("{line}: {why}"));
+            }
+            Progress::Forecast { side, server, octets_per_day, seconds } => {
+                let (size, way) = (amount(*octets_per_day), towards(*side));
+                let time = spelled(Duration::from_secs(*seconds));
+                return Some(format!("with {size} a day {way} {server} this takes at least {time}"));
+            }
+            Progress::Reconnecting { why, .. } => {
+                self.reconnects += 1;
+                return Some(format!("connecting again: {why}"));
+            }
+            Progress::FewerConnections { why, .. } => {
+                return Some(format!("going on with fewer connections: {why}"));
+            }
+            Progress::Uncompressed { side, .. } if self.uncompressed.contains(side) => {}
+            Progress::Uncompressed { side, why } => {
+                self.uncompressed.push(*side);
+                let server = if *side == SideName::Source { "old" } else { "new" };
+                return Some(format!("not compressed on the way to the {server} server: {why}"));
+            }
+            Progress::Resolving { messages, .. } => {
+                return Some(format!("looking for {messages} messages whose answer was lost"));
+            }
+            Progress::MailboxDone { mailbox } => {
+                self.mailboxes.entry(*mailbox).or_default().at = At::Done;
+            }
+            Progress::Ended { outcome } => self.ended = Some(outcome.clone()),
+            Progress::Connected { .. } => {}
+        }
+        None
+    }
+
+    /// Takes the numbers of all mailboxes from the journal: before a run stores anything, or after events were missed.
+    pub fn count(&mut self, mailboxes: &[MailboxRecord], counts: &[Count]) {
+        for record in mailboxes {
+            let Decision::Move(target) = &record.decision else { continue };
+            let before = self.mailboxes.get(&record.id.0).map_or(At::Before, |row| row.at);
+            let row = Row { at: before, ..Row::of(record, target, counts) };
+            self.mailboxes.insert(record.id.0, row);
+        }
+    }
+
+    /// All mailboxes together, as one without a name.
+    pub fn whole(&self) -> Row {
+        let mut whole = Row::default();
+        for row in self.mailboxes.values() {
+            whole.all = whole.all.and(row.all);
+            whole.there = whole.there.and(row.there);
+            whole.proven = whole.proven.and(row.proven);
+            (whole.needs, whole.aside) = (whole.needs + row.needs, whole.aside + row.aside);
+        }
+        whole
+    }
+
+    /// Hundredths of the work, rounded down: moving a message is one half of it, proving it the other. A hundred is reached only
+    /// when all is moved and proven, and not before the run has ended.
+    pub fn percent(&self) -> u8 {
+        let whole = self.whole();
+        let all = 2 * u128::from(whole.all.messages);
+        if all == 0 {
+            return 0;
+        }
+        let there = whole.there.messages.min(whole.all.messages);
+        let proven = whole.proven.messages.min(there);
+        let done = u128::from(there) + u128::from(proven) + 2 * u128::from(whole.aside);
+        let limit = if self.ended.is_some() { 100 } else { 99 };
+        u8::try_from((100 * done / all).min(limit)).unwrap_or(99)
+    }
+
+    /// What the run does now.
+    pub fn stage_line(&self) -> &'static str {
+        self.stage.map_or("Getting ready", stage_line)
+    }
+
+    /// One line about the whole.
+    pub fn line(&self) -> String {
+        let mut line = format!("{} moved, {} read back and equal", self.stored, self.verified);
+        if self.earlier > 0 {
+            line += &format!(", {} by earlier runs", self.earlier);
+        }
+        if self.exceptions > 0 {
+            line += &format!(", {} need you", self.exceptions);
+        }
+        match &self.waiting {
+            Some(waiting) => format!("{line} ({waiting})"),
+            None => line,
+        }
+    }
+}
+
+/// What is waited for, in the words of a person, with the time of day by this machine's clock.
+fn waiting(server: &str, reason: WaitReason, seconds: u64, until: SystemTime) -> String {
+    let at = jiff::Timestamp::try_from(until).unwrap_or_default();
+    let clock = at.to_zoned_datetime(jiff::tz::TimeZone::system());
+    // A time of day alone would be of today.
+    let form = if seconds >= 12 * 3600 {
+        "%a %H:%M"
+    } else if seconds >= 60 {
+        "%H:%M"
+    } else {
+        "%H:%M:%S"
+    };
+    let until = clock.strftime(form);
+    match reason {
+        WaitReason::Asked => format!("{} asked us to wait until {until}", capitalised(server)),
+        WaitReason::Trouble => format!("{} is in trouble; trying again at {until}", capitalised(server)),
+        WaitReason::Day => format!("waiting for {server} until {until}"),
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut words = words.to_owned();
+    words.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+    words
+}
+
+fn towards(side: SideName) -> &'static str {
+    match side {
+        SideName::Source => "from",
+        SideName::Target => "to",
+    }
+}
+
+fn stage_line(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Connect => "Connecting to both servers",
+        Stage::Survey => "Looking at both accounts",
+        Stage::Plan => "Deciding what goes where",
+        Stage::Adopt => "Recognising what is there already",
+        Stage::Transfer => "Moving, and reading back what was moved",
+        Stage::Verify => "Checking that everything is there",
+        Stage::Report => "Writing the report",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mailhaul_engine::identity::Grade;
+    use mailhaul_engine::journal::{MailboxId, State};
+
+    #[test]
+    fn events_add_up_to_one_line() {
+        let mut view = View::default();
+        view.fold(&Progress::Planned { mailboxes: 1, messages: 8, octets: 0 });
+        view.fold(&Progress::MailboxListed { mailbox: 1, messages: 8, new: 5, left_out: 1, octets: 0 });
+        assert_eq!(
+            (view.earlier, view.left_out),
+            (2, 1),
+            "what a rule leaves out was moved by no earlier run"
+        );
+        let (source, target) = ("A".to_owned(), "B".to_owned());
+        view.fold(&Progress::MailboxStarted { mailbox: 1, source, target, messages: 7, octets: 0 });
+        view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 9 });
+        view.fold(&Progress::Verified { mailbox: 1, messages: 3, octets: 9 });
+        let said = view.fold(&Progress::Exception {
+            mailbox: 1,
+            key: 2,
+            kind: "refused".into(),
+            text: "NO x".into(),
+        });
+        assert_eq!(said.as_deref(), Some("needs you: A, UID 2 (refused): NO x"));
+        assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
+    }
+
+    #[test]
+    fn a_wait_names_who_asked_for_it_and_until_when() {
+        let mut view = View::default();
+        let until = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_167_520);
+        let clock = |form| {
+            let at = jiff::Timestamp::try_from(until).unwrap();
+            at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime(form).to_string()
+        };
+        let mut said = |server: &str, reason, seconds| {
+            let (server, why, side) = (server.to_owned(), "NO slowly".to_owned(), SideName::Target);
+            let event = Progress::Waiting { side, server, reason, why, seconds, until };
+            view.fold(&event).unwrap()
+        };
+        let asked = said("Microsoft 365", WaitReason::Asked, 300);
+        assert_eq!(asked, format!("Microsoft 365 asked us to wait until {}: NO slowly", clock("%H:%M")));
+        let trouble = said("the new server", WaitReason::Trouble, 5);
+        let at = clock("%H:%M:%S");
+        assert_eq!(trouble, format!("The new server is in trouble; trying again at {at}: NO slowly"));
+        let day = said("Gmail", WaitReason::Day, 86_400);
+        assert_eq!(day, format!("waiting for Gmail until {}: NO slowly", clock("%a %H:%M")));
+        assert!(view.line().ends_with(&format!("(waiting for Gmail until {})", clock("%a %H:%M"))));
+        view.fold(&Progress::Stored { mailbox: 1, messages: 1, octets: 1 });
+        assert!(!view.line().contains("waiting"), "until it goes on");
+    }
+
+    #[test]
+    fn a_side_that_is_not_compressed_is_said_once_however_many_connections_it_has() {
+        let mut view = View::default();
+        let mut said = |side| view.fold(&Progress::Uncompressed { side, why: "it cannot".into() });
+        let line = "not compressed on the way to the old server: it cannot";
+        assert_eq!(said(SideName::Source).as_deref(), Some(line));
+        assert_eq!(said(SideName::Source), None);
+        assert!(said(SideName::Target).is_some());
+    }
+
+    fn record(id: i64, name: &str, messages: u64) -> MailboxRecord {
+        let name = Name { wire: name.to_owned().into(), text: name.into(), delimiter: None };
+        MailboxRecord {
+            id: MailboxId(id),
+            source: name.clone(),
+            role: None,
+            subscribed: false,
+            messages: Some(messages),
+            octets: Some(10 * messages),
+            decision: Decision::Move(name),
+        }
+    }
+
+    fn counted(mailbox: i64, state: State, items: u64) -> Count {
+        let grade = (state == State::Verified).then_some(Grade::Exact);
+        Count { mailbox: MailboxId(mailbox), state, grade, kind: None, items, octets: 10 * items }
+    }
+
+    #[test]
+    fn what_earlier_runs_did_is_counted_once_and_events_add_to_it() {
+        let mut view = View::default();
+        let boxes = [record(1, "A", 10), record(2, "B", 4)];
+        let counts = [
+            counted(1, State::Verified, 3),
+            counted(1, State::Stored, 2),
+            counted(1, State::Exception, 1),
+            counted(1, State::Excluded, 1),
+            counted(1, State::Listed, 3),
+        ];
+        view.count(&boxes, &counts);
+        let row = &view.mailboxes[&1];
+        assert_eq!(
+            (row.there.messages, row.proven.messages, row.needs, row.aside, row.todo()),
+            (5, 3, 1, 1, 3)
+        );
+        view.fold(&Progress::Stored { mailbox: 1, messages: 3, octets: 30 });
+        view.fold(&Progress::Verified { mailbox: 1, messages: 2, octets: 20 });
+        let row = &view.mailboxes[&1];
+        assert_eq!((row.there.messages, row.proven.messages, row.todo()), (8, 5, 0));
+        assert_eq!(view.whole().all.messages, 14);
+        // The journal has it all when it is read again.
+        view.count(&boxes, &[counted(1, State::Verified, 8)]);
+        assert_eq!(view.mailboxes[&1].there.messages, 8);
+    }
+
+    #[test]
+    fn a_hundred_percent_is_shown_only_when_all_is_moved_and_proven_and_the_run_has_ended() {
+        let mut view = View::default();
+        assert_eq!(view.percent(), 0);
+        view.count(&[record(1, "A", 4)], &[]);
+        view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 40 });
+        assert_eq!(view.percent(), 50);
+        view.fold(&Progress::Verified { mailbox: 1, messages: 4, octets: 40 });
+        assert_eq!(view.percent(), 99);
+        view.fold(&Progress::Ended { outcome: "done".into() });
+        assert_eq!(view.percent(), 100);
+        // More told than there is moves nothing beyond the end, nor does an exception count as done.
+        view.count(&[record(1, "A", 4)], &[counted(1, State::Verified, 3), counted(1, State::Exception, 1)]);
+        assert_eq!(view.percent(), 75);
+    }
+}
