@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Ask for what is needed, in five steps, and move the mail (as without any verb)
     Guide(StepsArgs),
+    /// Ask and show it as a page in the browser, on this computer alone
+    Serve(ServeArgs),
     /// Move a sample account between two embedded servers, to see how it works
     Demo(DemoArgs),
     /// Look at both accounts: reached, logged in, what they can do, what will not move
@@ -69,6 +71,19 @@ pub struct StepsArgs {
     /// As with `migrate` (for tests)
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub settle: Option<u64>,
+}
+
+/// Options of `serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The port on this computer (default: a free one)
+    #[arg(long, value_name = "N")]
+    pub port: Option<u16>,
+    /// Only show the link; no browser is opened
+    #[arg(long)]
+    pub no_browser: bool,
+    #[command(flatten)]
+    pub steps: StepsArgs,
 }
 
 /// Where a migration is kept.

@@ -10,6 +10,7 @@ use crate::guided;
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
+use crate::serve;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
@@ -35,6 +36,7 @@ pub async fn run(command: Command) -> u8 {
     let json = wants_json(&command);
     let done = match command {
         Command::Guide(args) => guided::run(&args).await,
+        Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Check(args) => check(&args).await,
         Command::Plan(args) => plan(&args).await,
@@ -61,7 +63,7 @@ pub async fn run(command: Command) -> u8 {
 
 fn wants_json(command: &Command) -> bool {
     match command {
-        Command::Guide(_) | Command::Demo(_) => false,
+        Command::Guide(_) | Command::Serve(_) | Command::Demo(_) => false,
         Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,
@@ -302,28 +304,42 @@ impl Ready {
         Ok(self.migration.journal.release().await?)
     }
 
-    fn facts(&self, end: &RunEnd) -> Facts {
-        let side = |account: &Account, server: &Server| EndFacts {
+    /// `end`: none where the run was interrupted.
+    fn facts(&self, end: Option<&RunEnd>) -> Facts {
+        let servers = end.map(|end| end.servers.clone()).unwrap_or_default();
+        let side = |account: &Account, server: Server| EndFacts {
             server: account.endpoint.authority(),
-            product: server.product.clone(),
-            tls: server.tls.clone(),
+            product: server.product,
+            tls: server.tls,
         };
         Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
-            source: side(&self.place.from, &end.servers.0),
-            target: side(&self.place.to, &end.servers.1),
+            source: side(&self.place.from, servers.0),
+            target: side(&self.place.to, servers.1),
             level: self.migration.settings.level,
             danger: self.danger.clone(),
-            run: Some(end.run),
-            settle: Some(end.settle),
+            run: end.map(|end| end.run),
+            settle: end.map(|end| end.settle),
             timings: Vec::new(),
         }
     }
 
-    pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
-        let written = report::write(&self.migration.journal, &self.facts(end), &self.place.report).await?;
+    /// The folder of the report.
+    pub(crate) fn report_folder(&self) -> &Path {
+        &self.place.report
+    }
+
+    /// Writes the report and gives the journal back. `end`: none where the run was interrupted.
+    pub(crate) async fn written(&self, end: Option<&RunEnd>) -> Result<Written, Failure> {
+        let facts = self.facts(end);
+        let written = report::write(&self.migration.journal, &facts, &self.place.report).await;
         self.migration.journal.release().await?;
+        Ok(written?)
+    }
+
+    pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
+        let written = self.written(Some(end)).await?;
         if self.place.report_is_temporary && !self.json {
             written.report.summary_lines(None).iter().for_each(|line| print(line));
         } else {
@@ -359,7 +375,7 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
 }
 
 /// The first signal stops at a commit point, the second one leaves at once.
-async fn stop_on_signal(cancel: CancellationToken) {
+pub(crate) async fn stop_on_signal(cancel: CancellationToken) {
     signal().await;
     say(
         "Stopping at the next safe point. Run the same command again to continue; press again to leave at once.",

@@ -14,6 +14,7 @@ mod hidden;
 mod oauth;
 mod output;
 mod secrets;
+mod serve;
 mod steps;
 mod token_file;
 mod verify;

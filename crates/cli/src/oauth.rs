@@ -165,20 +165,24 @@ impl Person for Terminal {
 
     fn visit(&self, address: &str) {
         say(&format!("Log in with a browser on this machine, at:\n  {address}"));
-        let (program, before): (&str, &[&str]) = if cfg!(target_os = "macos") {
-            ("open", &[])
-        } else if cfg!(windows) {
-            ("rundll32", &["url.dll,FileProtocolHandler"])
-        } else {
-            ("xdg-open", &[])
-        };
-        let mut browser = Command::new(program);
-        browser.args(before).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Without a browser the address is there to be copied.
-        let _ = browser.spawn();
+        open_browser(address);
     }
 
     fn enter(&self, address: &str, code: &str) {
         say(&format!("Log in at {address} and enter the code {code}"));
     }
+}
+
+/// Shows an address in a browser of this machine. Without one it is there to be copied.
+pub(crate) fn open_browser(address: &str) {
+    let (program, before): (&str, &[&str]) = if cfg!(target_os = "macos") {
+        ("open", &[])
+    } else if cfg!(windows) {
+        ("rundll32", &["url.dll,FileProtocolHandler"])
+    } else {
+        ("xdg-open", &[])
+    };
+    let mut browser = Command::new(program);
+    browser.args(before).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let _ = browser.spawn();
 }

@@ -126,6 +126,11 @@ impl Steps {
         }
     }
 
+    /// True where this account has let us in.
+    pub fn is_in(&self, side: &str) -> bool {
+        self.let_in[usize::from(side == "to")].is_some()
+    }
+
     /// Finds the servers of both accounts, as far as they are not named and not known from an earlier run. Nobody logs in.
     ///
     /// # Errors

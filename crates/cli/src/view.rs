@@ -1,7 +1,7 @@
 //! Pure: what a run has done so far, folded from its events; for the terminal and for the page.
 
 use mailhaul_engine::budget::amount;
-use mailhaul_engine::journal::{Count, Decision, MailboxRecord, Name};
+use mailhaul_engine::journal::{Count, Decision, Item, MailboxRecord, Name};
 use mailhaul_engine::progress::{Progress, SideName, Stage, WaitReason};
 use mailhaul_engine::report::Bucket;
 use mailhaul_engine::waits::spelled;
@@ -40,7 +40,7 @@ pub struct View {
 }
 
 /// Exceptions that are kept one by one; the report has all of them.
-const NEEDS_MAX: usize = 50;
+pub const NEEDS_MAX: usize = 50;
 
 /// A message that became an exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,14 +231,21 @@ impl View {
         None
     }
 
-    /// Takes the numbers of all mailboxes from the journal: before a run stores anything, or after events were missed.
-    pub fn count(&mut self, mailboxes: &[MailboxRecord], counts: &[Count]) {
+    /// Takes all that the journal has, `exceptions` being the first of them: before a run stores anything, or after events were
+    /// missed.
+    pub fn count(&mut self, mailboxes: &[MailboxRecord], counts: &[Count], exceptions: &[Item]) {
         for record in mailboxes {
             let Decision::Move(target) = &record.decision else { continue };
             let before = self.mailboxes.get(&record.id.0).map_or(At::Before, |row| row.at);
             let row = Row { at: before, ..Row::of(record, target, counts) };
             self.mailboxes.insert(record.id.0, row);
         }
+        let need = |item: &Item| {
+            let mailbox = self.mailboxes.get(&item.id.mailbox.0)?.source.clone();
+            let (kind, text) = item.reason.clone().map_or_else(Default::default, |why| (why.kind, why.text));
+            Some(Need { mailbox, uid: item.id.key.0, kind, text })
+        };
+        self.needs = exceptions.iter().take(NEEDS_MAX).filter_map(need).collect();
     }
 
     /// All mailboxes together, as one without a name.
@@ -428,7 +435,7 @@ mod tests {
             counted(1, State::Excluded, 1),
             counted(1, State::Listed, 3),
         ];
-        view.count(&boxes, &counts);
+        view.count(&boxes, &counts, &[]);
         let row = &view.mailboxes[&1];
         assert_eq!(
             (row.there.messages, row.proven.messages, row.needs, row.aside, row.todo()),
@@ -440,7 +447,7 @@ mod tests {
         assert_eq!((row.there.messages, row.proven.messages, row.todo()), (8, 5, 0));
         assert_eq!(view.whole().all.messages, 14);
         // The journal has it all when it is read again.
-        view.count(&boxes, &[counted(1, State::Verified, 8)]);
+        view.count(&boxes, &[counted(1, State::Verified, 8)], &[]);
         assert_eq!(view.mailboxes[&1].there.messages, 8);
     }
 
@@ -448,7 +455,7 @@ mod tests {
     fn a_hundred_percent_is_shown_only_when_all_is_moved_and_proven_and_the_run_has_ended() {
         let mut view = View::default();
         assert_eq!(view.percent(), 0);
-        view.count(&[record(1, "A", 4)], &[]);
+        view.count(&[record(1, "A", 4)], &[], &[]);
         view.fold(&Progress::Stored { mailbox: 1, messages: 4, octets: 40 });
         assert_eq!(view.percent(), 50);
         view.fold(&Progress::Verified { mailbox: 1, messages: 4, octets: 40 });
@@ -456,7 +463,11 @@ mod tests {
         view.fold(&Progress::Ended { outcome: "done".into() });
         assert_eq!(view.percent(), 100);
         // More told than there is moves nothing beyond the end, nor does an exception count as done.
-        view.count(&[record(1, "A", 4)], &[counted(1, State::Verified, 3), counted(1, State::Exception, 1)]);
+        view.count(
+            &[record(1, "A", 4)],
+            &[counted(1, State::Verified, 3), counted(1, State::Exception, 1)],
+            &[],
+        );
         assert_eq!(view.percent(), 75);
     }
 }

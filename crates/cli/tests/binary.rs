@@ -12,6 +12,8 @@ mod gmail;
 mod guide;
 #[path = "binary/guided.rs"]
 mod guided;
+#[path = "binary/http.rs"]
+mod http;
 #[path = "binary/json.rs"]
 mod json;
 #[path = "binary/login.rs"]
@@ -20,6 +22,8 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/page.rs"]
+mod page;
 #[path = "binary/pty.rs"]
 mod pty;
 #[path = "binary/refused.rs"]

@@ -39,7 +39,7 @@ pub async fn requirements(steps: &mut Steps) -> Result<Way, Failure> {
                 Ok(found) => looked.push(found),
                 Err(failure) => match server(side, &failure).await? {
                     Reply::Line(name) if name.is_empty() => return Ok(Way::Back),
-                    Reply::Line(name) => answer.server = Some(as_url(&name)),
+                    Reply::Line(name) => answer.server = Some(words::as_url(&name)),
                     Reply::Back => return Ok(Way::Back),
                     Reply::Leave => return Ok(Way::Leave),
                 },
@@ -73,11 +73,6 @@ async fn server(side: &str, failure: &Failure) -> Result<Reply, Failure> {
         "Its provider's help pages name it: incoming server, or IMAP server; often imap. or mail. before the domain.",
     );
     ask(&format!("Name of the {} server (Enter: type the addresses again): ", words::which(side))).await
-}
-
-/// A bare host name is one with TLS.
-fn as_url(name: &str) -> String {
-    if name.contains("://") { name.to_owned() } else { format!("imaps://{name}") }
 }
 
 /// Shows what was found; what nobody proves needs a yes.

@@ -25,6 +25,14 @@ pub fn which(side: &str) -> &'static str {
     if side == SIDES[0] { "old" } else { "new" }
 }
 
+/// What a server said stands behind this.
+pub const IT_SAID: &str = " It said: ";
+
+/// A bare host name is a server with TLS.
+pub fn as_url(name: &str) -> String {
+    if name.contains("://") { name.to_owned() } else { format!("imaps://{name}") }
+}
+
 /// A certificate's SHA-256, as it can be compared and typed.
 pub fn hex(fingerprint: &[u8; 32]) -> String {
     fingerprint.iter().map(|b| format!("{b:02x}")).collect()
@@ -40,7 +48,7 @@ pub fn explained(error: &EndError) -> (String, Option<String>) {
     match error {
         EndError::LoginRefused { server, user, mechanism, refusal } => {
             let advice = advice::after(server, *mechanism, refusal);
-            let what = format!("{server} did not let {user} in: {}. It said: {refusal}", advice.meaning);
+            let what = format!("{server} did not let {user} in: {}.{IT_SAID}{refusal}", advice.meaning);
             (what, Some(format!("{} (docs/login.md#{})", without_options(advice.next), advice.page)))
         }
         other => (other.to_string(), other.next_step().map(|next| without_options(&next))),

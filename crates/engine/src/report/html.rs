@@ -111,7 +111,7 @@ fn head(page: &mut String, report: &Report) {
 }
 
 /// Class of the page's mood and the path of its sign.
-fn mood(verdict: Verdict) -> (&'static str, &'static str) {
+pub fn mood(verdict: Verdict) -> (&'static str, &'static str) {
     match verdict {
         Verdict::Complete => ("done", "M13.5 24.8l7 7L34.5 17"),
         Verdict::CompleteWithExceptions => ("needs-person", "M24 13.5v13M24 33.4v.6"),

@@ -126,7 +126,7 @@ pub fn exception_remedy(kind: &str) -> &'static str {
 }
 
 /// What a rule leaves out, in words (the names are those of the mapping and of `since`).
-pub(crate) fn rule(name: &str) -> String {
+pub fn rule(name: &str) -> String {
     match name {
         "since" => "older than --since".into(),
         MAILBOX => "not named by --mailbox".into(),

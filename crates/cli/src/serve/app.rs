@@ -1,0 +1,265 @@
+//! What the page works with: the way in, the five steps, and the run if there is one. Everything that decides about mail is in
+//! [`Steps`] and in the library.
+
+use super::guard::Door;
+use super::live::{Live, Standing};
+use super::texts::Problem;
+use crate::command::{INTERRUPTED, Keep, Ready};
+use crate::error::Failure;
+use crate::steps::answers::Answer;
+use crate::steps::{Looked, Step, Steps};
+use mailhaul_engine::check::Checked;
+use mailhaul_engine::error::Error;
+use mailhaul_engine::report::{Verdict, words as report_words};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// One page with one migration.
+pub struct App {
+    /// The port it is at.
+    pub port: u16,
+    /// The five steps, and what was found out in them. Whoever looks at a server has it for so long.
+    pub desk: tokio::sync::Mutex<Desk>,
+    /// Cancelled when the program is to end: live views end with it.
+    pub enough: CancellationToken,
+    /// The run, as long as it runs.
+    pub at_work: TaskTracker,
+    door: Mutex<Door>,
+    course: Mutex<Course>,
+}
+
+/// The five steps, and what was found out in them.
+pub struct Desk {
+    /// The answers, and who let us in.
+    pub steps: Steps,
+    /// What was typed last, by side.
+    pub typed: [Answer; 2],
+    /// What was found for it, until somebody agrees to it.
+    pub looked: Option<[Looked; 2]>,
+    /// The certificate that nobody vouches for, as it was shown, by side.
+    pub shown: [Option<[u8; 32]>; 2],
+    /// What the look at both accounts gave.
+    pub checked: Option<Checked>,
+}
+
+/// What became of the mail so far.
+#[derive(Clone)]
+pub enum Course {
+    /// Nothing was begun.
+    Before,
+    /// It moves.
+    Under(Arc<Under>),
+    /// A run ended.
+    Over(Arc<Over>),
+}
+
+/// A run.
+pub struct Under {
+    /// Where it stands.
+    pub live: Live,
+    cancel: CancellationToken,
+    asked: Mutex<Option<Asked>>,
+}
+
+/// Why a run was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It goes on later.
+    Pause,
+    /// It may go on another day.
+    Stop,
+}
+
+/// A run that ended.
+pub struct Over {
+    /// How.
+    pub how: How,
+    /// The exit code it would have (docs/cli.md).
+    pub code: u8,
+    /// The folder of the report, where one was written.
+    pub report: Option<PathBuf>,
+    /// Where the run stood at its end.
+    pub last: Standing,
+}
+
+/// How a run ended.
+pub enum How {
+    /// It came to its end: the verdict, in a sentence, and what stands below it.
+    Done {
+        /// The word.
+        verdict: Verdict,
+        /// The sentence.
+        headline: String,
+        /// What stands below it.
+        below: String,
+    },
+    /// Somebody asked for it.
+    Asked(Asked),
+    /// Something else.
+    Failed(Problem),
+}
+
+impl App {
+    /// Nobody is let in yet.
+    pub fn new(port: u16, steps: Steps) -> Self {
+        let typed = [steps.answers().from.clone(), steps.answers().to.clone()];
+        let desk = Desk { steps, typed, looked: None, shown: [None, None], checked: None };
+        Self {
+            port,
+            desk: tokio::sync::Mutex::new(desk),
+            enough: CancellationToken::new(),
+            at_work: TaskTracker::new(),
+            door: Mutex::new(Door::new(port)),
+            course: Mutex::new(Course::Before),
+        }
+    }
+
+    /// The way in.
+    pub fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What became of the mail so far.
+    pub fn course(&self) -> Course {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// True as long as this run is under way.
+    pub fn is_under(&self, run: &Arc<Under>) -> bool {
+        matches!(self.course(), Course::Under(under) if Arc::ptr_eq(&under, run))
+    }
+
+    fn set_course(&self, course: Course) {
+        *self.course.lock().unwrap_or_else(PoisonError::into_inner) = course;
+    }
+
+    /// Stops the run, if there is one, at a commit point.
+    pub fn stop(&self, asked: Asked) {
+        if let Course::Under(under) = self.course() {
+            under.stop(asked);
+        }
+    }
+
+    /// Begins the run, or goes on with it. A run that is under way goes on as it is.
+    ///
+    /// # Errors
+    /// What has to be done first.
+    pub async fn begin(self: &Arc<Self>) -> Result<(), Problem> {
+        let mut desk = self.desk.lock().await;
+        if matches!(self.course(), Course::Under(_)) || desk.steps.step() != Step::Move {
+            return Ok(());
+        }
+        let ready = desk.steps.ready(Keep::Journal).await?;
+        if !desk.steps.answers().choice.accepted.is_empty() {
+            let planned = ready.migration.plan().await;
+            let agrees = match planned {
+                Ok((_, plan)) => desk.steps.still_agrees_to(&plan),
+                Err(error) => Err(error.into()),
+            };
+            if !matches!(agrees, Ok(true)) {
+                desk.checked = None;
+                ready.give_back().await?;
+                agrees?;
+                return Err(Problem::more_will_not_move());
+            }
+        }
+        let events = ready.migration.bus.listen();
+        let under = Arc::new(Under {
+            live: Live::new(ready.migration.journal.path().to_owned()),
+            cancel: ready.migration.cancel.clone(),
+            asked: Mutex::default(),
+        });
+        under.live.count().await;
+        self.set_course(Course::Under(under.clone()));
+        let app = self.clone();
+        self.at_work.spawn(async move {
+            let (ended, ()) = tokio::join!(run(ready, &under), under.live.follow(events));
+            under.live.count().await;
+            let Ended { how, code, report } = ended;
+            if matches!(how, How::Failed(Problem { is_question: true, .. })) {
+                app.ask_again().await;
+            }
+            let over = Over { how, code, report, last: under.live.standing() };
+            app.set_course(Course::Over(Arc::new(over)));
+            under.live.ring();
+        });
+        Ok(())
+    }
+
+    /// What was chosen no longer fits what is there.
+    async fn ask_again(&self) {
+        let mut desk = self.desk.lock().await;
+        desk.checked = None;
+        let mut choice = desk.steps.answers().choice.clone();
+        choice.made = false;
+        // Not written down, it is asked anew by the next run all the same.
+        let _ = desk.steps.choose(choice);
+    }
+
+    /// Forgets the answers. A run that is under way keeps them.
+    pub async fn begin_anew(&self) -> Result<(), Failure> {
+        let mut desk = self.desk.lock().await;
+        if matches!(self.course(), Course::Under(_)) {
+            return Ok(());
+        }
+        desk.steps.begin_anew()?;
+        (desk.typed, desk.looked, desk.shown, desk.checked) = (Default::default(), None, [None, None], None);
+        self.set_course(Course::Before);
+        Ok(())
+    }
+}
+
+impl Under {
+    /// Stops it at a commit point. The first reason counts.
+    pub fn stop(&self, asked: Asked) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(asked);
+        self.cancel.cancel();
+    }
+
+    /// Why it was told to stop, if it was.
+    pub fn asked(&self) -> Option<Asked> {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a run ended, for [`Over`].
+struct Ended {
+    how: How,
+    code: u8,
+    report: Option<PathBuf>,
+}
+
+/// Moves, and writes the report; also of what an interrupted run leaves.
+async fn run(ready: Ready, under: &Under) -> Ended {
+    let failed = |failure: Failure, is_question| Ended {
+        code: failure.code,
+        how: How::Failed(Problem { is_question, ..failure.into() }),
+        report: None,
+    };
+    let folder = ready.report_folder();
+    // The terminal may be in another folder than the person thinks.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let (interrupted, written) = match ready.migration.migrate().await {
+        Ok(end) => (false, ready.written(Some(&end)).await),
+        Err(Error::Interrupted) => (true, ready.written(None).await),
+        Err(error) => {
+            // The journal is given back also when the run failed.
+            let _ = ready.give_back().await;
+            let is_question = matches!(error, Error::Question(_));
+            return failed(error.into(), is_question);
+        }
+    };
+    let report = match written {
+        Ok(written) => written.report,
+        Err(failure) => return failed(failure, false),
+    };
+    let (how, code) = if interrupted {
+        (How::Asked(under.asked().unwrap_or(Asked::Stop)), INTERRUPTED)
+    } else {
+        let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
+        (How::Done { verdict: report.verdict(), headline, below }, report.exit_code())
+    };
+    Ended { how, code, report: Some(folder) }
+}

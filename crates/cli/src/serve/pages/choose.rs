@@ -1,0 +1,207 @@
+//! Step 4: what moves, where it goes, and what does not.
+
+use super::{field, form, go, name, opening, said};
+use crate::serve::guard::Session;
+use crate::serve::texts;
+use crate::steps::answers::{AlreadyThere, Choice};
+use crate::steps::{Step, words};
+use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
+use mailhaul_engine::names::printable;
+use mailhaul_engine::plan::{MailboxStep, Plan};
+use mailhaul_engine::report::words::{count, rule, size};
+use maud::{Markup, html};
+
+/// The page: all of it as one form.
+pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
+    let worth: Vec<&Remark> =
+        checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).collect();
+    html! {
+        (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
+        @match checked.moving.as_ref().filter(|_| !is_blocked(checked)) {
+            Some(moving) => (form(session, "/choose", true, &decide(moving, choice))),
+            None => (form(session, "/choose", true, &blocked(checked))),
+        }
+        @if !worth.is_empty() {
+            section {
+                details {
+                    summary { (texts::TO_KNOW) " (" (worth.len()) ")" }
+                    @for remark in worth { (one_remark(remark)) }
+                }
+            }
+        }
+        section {
+            details {
+                summary { (texts::DETAILS) }
+                @for line in checked.lines() { p.words { (printable(&line)) } }
+            }
+        }
+    }
+}
+
+/// True where nothing can begin before something is mended.
+pub fn is_blocked(checked: &Checked) -> bool {
+    checked.moving.is_none()
+        || checked.remarks.iter().any(|remark| matches!(remark.weight, Weight::Blocks(_)))
+}
+
+/// True where the new mailbox holds mail that this migration knows nothing of.
+pub fn holds_mail(plan: &Plan) -> bool {
+    plan.steps.iter().any(MailboxStep::holds_unknown_mail)
+}
+
+fn one_remark(remark: &Remark) -> Markup {
+    html! {
+        div {
+            p { (said(&remark.what)) }
+            @if !remark.next.is_empty() { p.hint { (said(&words::without_options(&remark.next))) } }
+        }
+    }
+}
+
+fn blocked(checked: &Checked) -> Markup {
+    let in_the_way = checked.remarks.iter().filter(|remark| remark.weight != Weight::Worth);
+    html! {
+        section.alert {
+            h2 { (texts::IN_THE_WAY) }
+            @for remark in in_the_way { (one_remark(remark)) }
+            input type="hidden" name="again" value="yes";
+            (go(texts::LOOK_AGAIN, Some("/new")))
+        }
+    }
+}
+
+/// Both accounts could not be looked at.
+pub fn not_looked(session: &Session) -> Markup {
+    let content = html! {
+        section {
+            input type="hidden" name="again" value="yes";
+            (go(texts::LOOK_AGAIN, Some("/new")))
+        }
+    };
+    html! {
+        (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
+        (form(session, "/choose", true, &content))
+    }
+}
+
+fn decide(moving: &Moving, choice: &Choice) -> Markup {
+    let plan = &moving.plan;
+    html! {
+        section { (folders(plan, choice)) }
+        @if holds_mail(plan) { section { (there_already(choice.already_there)) } }
+        (will_not_move(&words::will_not_move(plan), choice))
+        section {
+            h2 { (texts::HOW_LONG) }
+            p { (forecast(moving)) }
+            details.field open[choice.into.is_some()] {
+                summary { (texts::INTO) }
+                (field("into", texts::INTO, Some(texts::INTO_HINT), choice.into.as_deref().unwrap_or_default()))
+            }
+            (go(texts::CONTINUE, Some("/new")))
+        }
+    }
+}
+
+fn forecast(moving: &Moving) -> String {
+    let totals = moving.plan.totals;
+    texts::forecast(totals.messages, moving.sizes.octets, moving.forecast.seconds, &moving.forecast.days)
+}
+
+/// The mailboxes of the plan, and those that the person took out of it, with a box each; and those that a rule leaves out.
+fn folders(plan: &Plan, choice: &Choice) -> Markup {
+    let by_person =
+        |left: &&mailhaul_engine::plan::LeftOut| choice.leave_out.contains(&left.record.source.text);
+    let (out, by_rule): (Vec<_>, Vec<_>) = plan.excluded.iter().partition(by_person);
+    html! {
+        fieldset aria-describedby="folders-hint" {
+            legend { (texts::FOLDERS) }
+            p.hint #folders-hint { (texts::FOLDERS_HINT) }
+            table.pick {
+                tbody {
+                    @for (at, step) in plan.steps.iter().enumerate() { (row(&format!("m{at}"), step)) }
+                    @for (at, left) in out.iter().enumerate() {
+                        @let source = &left.record.source.text;
+                        tr.off {
+                            td { (tick(&format!("x{at}"), source, false)) }
+                            th scope="row" { label for=(format!("x{at}")) { (name(source)) } }
+                            td.n { (left.record.messages.map_or("?".into(), count)) }
+                            td.n.size { (left.record.octets.map_or(String::new(), size)) }
+                        }
+                    }
+                }
+            }
+        }
+        @if !by_rule.is_empty() {
+            details {
+                summary { (texts::LEFT_BY_RULE) " (" (by_rule.len()) ")" }
+                ul.plain { @for left in by_rule { li { (name(&left.record.source.text)) ": " (rule(&left.rule)) } } }
+            }
+        }
+    }
+}
+
+/// A box, and the name of its mailbox whether it is ticked or not.
+fn tick(id: &str, source: &str, is_ticked: bool) -> Markup {
+    html! {
+        input type="hidden" name="folder" value=(source);
+        input type="checkbox" id=(id) name="move" value=(source) checked[is_ticked];
+    }
+}
+
+fn row(id: &str, step: &MailboxStep) -> Markup {
+    let (source, target) = (&step.record.source.text, &step.target.text);
+    html! {
+        tr {
+            td { (tick(id, source, true)) }
+            th scope="row" {
+                label for=(id) { (name(source)) }
+                @if target != source { " " span.goes { "→ " (name(target)) } }
+                @if step.create { " " span.tag { (texts::NEW_FOLDER) } }
+                @if step.holds_unknown_mail() { " " span.tag { (texts::HOLDS) } }
+            }
+            td.n { (step.record.messages.map_or("?".into(), count)) }
+            td.n.size { (step.record.octets.map_or(String::new(), size)) }
+        }
+    }
+}
+
+fn there_already(chosen: Option<AlreadyThere>) -> Markup {
+    let ways = [
+        ("recognise", AlreadyThere::Recognise, texts::RECOGNISE, texts::RECOGNISE_HINT),
+        ("copy", AlreadyThere::CopyAnyway, texts::COPY_ANYWAY, texts::COPY_ANYWAY_HINT),
+    ];
+    html! {
+        fieldset {
+            legend { (texts::THERE_ALREADY) }
+            @for (value, way, label, hint) in ways {
+                div.check {
+                    input type="radio" id=(value) name="already" value=(value) checked[chosen == Some(way)]
+                        aria-describedby=(format!("{value}-hint"));
+                    label for=(value) { (label) }
+                }
+                div.hint id=(format!("{value}-hint")) { (hint) }
+            }
+        }
+    }
+}
+
+fn will_not_move(lines: &[String], choice: &Choice) -> Markup {
+    let is_agreed = lines.iter().all(|line| choice.accepted.contains(line));
+    html! {
+        @if !lines.is_empty() {
+            section.alert {
+                h2 { (texts::WILL_NOT_MOVE) }
+                p { (texts::WILL_NOT_MOVE_HINT) }
+                ul.plain {
+                    @for line in lines {
+                        li { (name(line)) input type="hidden" name="line" value=(line); }
+                    }
+                }
+                div.check {
+                    input type="checkbox" id="accept" name="accept" value="yes" checked[is_agreed];
+                    label for="accept" { (texts::WILL_NOT_MOVE_YES) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Step 5: before the run, the run as it goes, and its end.
+
+use super::{Problem, form, name, opening, said as said_of};
+use crate::serve::app::{Asked, How, Over, Under};
+use crate::serve::guard::Session;
+use crate::serve::live::Standing;
+use crate::serve::speed::roughly;
+use crate::serve::texts;
+use crate::steps::Step;
+use crate::view::{At, Row};
+use mailhaul_engine::report::html::{Segment, bar, key, mood};
+use mailhaul_engine::report::words::{count, exception_kind, exception_remedy, sentence};
+use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REPORT_HTML, Verdict};
+use maud::{Markup, PreEscaped, html};
+
+/// Where the live numbers come from.
+pub const EVENTS: &str = "/move/events";
+
+/// Before anything is moved.
+pub fn before(session: &Session) -> Markup {
+    let content = html! {
+        section { div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="/choose" { (texts::BACK) } } }
+    };
+    html! {
+        (opening(Step::Move.title(), texts::purpose(Step::Move)))
+        (form(session, "/move", true, &content))
+    }
+}
+
+/// The buttons say what they do by their value.
+fn button(value: &str, label: &str, is_quiet: bool) -> Markup {
+    html! { button.quiet[is_quiet] name="do" value=(value) { (label) } }
+}
+
+/// The run as it goes.
+pub fn under(session: &Session, under: &Under, standing: &Standing) -> Markup {
+    let is_stopping = under.asked().is_some();
+    let buttons = html! {
+        div.do {
+            @if is_stopping { p { (texts::STOPPING) } } @else {
+                (button("pause", texts::PAUSE, true))
+                (button("stop", texts::STOP, true))
+            }
+        }
+    };
+    html! {
+        h1 { (texts::MOVING) }
+        p { (texts::purpose(Step::Move)) }
+        p.problem #lost role="alert" hidden { (texts::LIVE_LOST) }
+        p.unseen #said role="status" {}
+        div data-live=(EVENTS) {
+            section { div #whole { (whole(standing)) } (form(session, "/move", false, &buttons)) }
+            section { h2 { (texts::NEEDS_YOU) } div #needs { (needs(standing)) } }
+            section { h2 { (texts::ALL_FOLDERS) } div #boxes { (boxes(standing)) } }
+        }
+        noscript { p.do { a.button.quiet href="/move" { (texts::RELOAD) } } }
+    }
+}
+
+/// All together: how much, how fast, what is waited for.
+pub fn whole(standing: &Standing) -> Markup {
+    let (view, row) = (&standing.view, &standing.whole);
+    let percent = view.percent();
+    let speed = texts::speed(standing.per_minute, standing.left.map(roughly).as_deref());
+    html! {
+        div.now {
+            span.percent #percent { (percent) " %" }
+            span.hint { (view.stage_line()) }
+        }
+        progress max="100" value=(percent) aria-labelledby="percent" { (percent) " %" }
+        (PreEscaped(key(&segments(row))))
+        @if let Some(speed) = speed { p.hint { (speed) } }
+        @if let Some(waiting) = &view.waiting { p.note { (said_of(waiting)) } }
+        @if view.reconnects > 0 { p.hint { (texts::reconnects(view.reconnects)) } }
+    }
+}
+
+/// What is read to somebody who does not see the bars.
+pub fn said(standing: &Standing) -> String {
+    let row = &standing.whole;
+    texts::said(standing.view.percent(), row.there.messages, row.all.messages, row.proven.messages, row.needs)
+}
+
+/// The parts of a bar; what is there and not read back yet is shown fainter.
+fn segments(row: &Row) -> Vec<Segment> {
+    let proven = row.proven.messages.min(row.there.messages);
+    let mut parts = vec![
+        ("there", "read back", proven),
+        ("half", "moved, not read back yet", row.there.messages - proven),
+        ("needs", "need you", row.needs),
+        ("rest", "still to do", row.todo()),
+        ("out", "left out", row.aside),
+    ];
+    parts.retain(|(.., n)| *n > 0);
+    parts
+}
+
+/// A bar for each mailbox.
+pub fn boxes(standing: &Standing) -> Markup {
+    html! {
+        table.boxes {
+            thead {
+                tr {
+                    th scope="col" { (texts::FOLDER) }
+                    th.n scope="col" { (texts::MOVED) }
+                    th.n.size scope="col" { (texts::READ_BACK) }
+                }
+            }
+            tbody { @for row in standing.view.mailboxes.values() { (one_box(row)) } }
+        }
+    }
+}
+
+fn one_box(row: &Row) -> Markup {
+    let proven = row.proven.messages.min(row.there.messages);
+    html! {
+        tr {
+            th scope="row" {
+                (name(&row.source))
+                @if row.target != row.source { " " span.sub { "to " (name(&row.target)) } }
+                @if row.at == At::Done { " " span.ok aria-hidden="true" { "✓" } span.unseen { (texts::DONE) } }
+                (PreEscaped(bar(&segments(row), &row.source)))
+            }
+            td.n { (count(row.there.messages)) " of " (count(row.all.messages)) }
+            td.n.size { (count(proven)) }
+        }
+    }
+}
+
+/// What a person has to look at, with what can be done.
+pub fn needs(standing: &Standing) -> Markup {
+    let view = &standing.view;
+    let more = standing.whole.needs.saturating_sub(view.needs.len() as u64);
+    html! {
+        @if view.needs.is_empty() { p { (texts::NEEDS_NOTHING) } }
+        @else {
+            ul.cards {
+                @for need in &view.needs {
+                    li {
+                        h3 { "A message in " (name(&need.mailbox)) }
+                        p { (sentence(&exception_kind(&need.kind))) "." }
+                        p { (exception_remedy(&need.kind)) }
+                        p.words { "UID " (need.uid) ": " (name(&need.text)) }
+                    }
+                }
+            }
+            @if more > 0 { p { (texts::more_needs(more)) } }
+        }
+    }
+}
+
+/// The end of a run.
+pub fn over(session: &Session, over: &Over) -> Markup {
+    let whole = &over.last.whole;
+    let so_far = texts::so_far(whole.there.messages, whole.all.messages, whole.proven.messages);
+    let (class, mark, title, below) = match &over.how {
+        How::Done { verdict, headline, below } => {
+            let (class, mark) = mood(*verdict);
+            (class, mark, headline.as_str(), below.as_str())
+        }
+        How::Asked(asked) => {
+            let title = if *asked == Asked::Pause { texts::PAUSED } else { texts::STOPPED };
+            let (class, mark) = mood(Verdict::Incomplete);
+            (class, mark, title, so_far.as_str())
+        }
+        How::Failed(_) => {
+            let (class, mark) = mood(Verdict::Failed);
+            (class, mark, texts::FAILED, "")
+        }
+    };
+    let may_end = matches!(over.how, How::Done { .. });
+    let again = if may_end { texts::MOVE_AGAIN } else { texts::GO_ON };
+    let buttons = html! { div.do { (button("begin", again, may_end)) } };
+    html! {
+        section class={ "hero " (class) } {
+            div.say {
+                svg viewBox="0 0 48 48" aria-hidden="true" {
+                    circle.disc cx="24" cy="24" r="24" {}
+                    path.mark d=(mark) {}
+                }
+                div {
+                    h1 tabindex="-1" data-focus { (title) }
+                    @if !below.is_empty() { p { (below) } }
+                    @if let How::Failed(problem) = &over.how { (why(problem)) }
+                    @if !may_end { p { (texts::NOTHING_LOST) } }
+                }
+            }
+            (form(session, "/move", true, &buttons))
+        }
+        @if !over.last.view.needs.is_empty() {
+            section.alert { h2 { (texts::NEEDS_YOU) } (needs(&over.last)) }
+        }
+        @if let Some(folder) = &over.report {
+            section {
+                h2 { (texts::REPORT) }
+                ul.links {
+                    li { a href={ "/report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
+                    li { a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) } }
+                    li { a href={ "/report/" (MANIFEST) } { (texts::MANIFEST) } }
+                }
+                p.hint { (texts::REPORT_FOLDER) " " span.server { (name(&folder.display().to_string())) } }
+            }
+        }
+        @if may_end {
+            section {
+                p { (texts::FINISHED_NEXT) }
+                p.hint { (texts::OTHER_MAILBOXES_WHY) }
+                (form(session, "/anew", false, &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
+            }
+        }
+    }
+}
+
+fn why(problem: &Problem) -> Markup {
+    html! {
+        p { (said_of(&problem.what)) }
+        @if let Some(next) = &problem.next { p { b { (said_of(next)) } } }
+        (super::details(&problem.details))
+    }
+}

@@ -1,0 +1,185 @@
+// A person with a real browser: from the link to the certificate. Prints one line for each thing that was seen; any that is not as
+// it should be ends it with an error.
+//
+//   node walk.mjs LINK PICTURES   with FROM, TO, USER, PASSWORD, CHROMIUM in the environment
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const [link, pictures] = process.argv.slice(2);
+const { FROM, TO, USER, PASSWORD, CHROMIUM } = process.env;
+const home = new URL(link).origin;
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+mkdirSync(pictures, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: CHROMIUM,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync"],
+});
+const context = await browser.newContext({ viewport: { width: 1180, height: 860 } });
+context.setDefaultTimeout(60_000);
+const wrong = [];
+context.on("request", (request) => {
+  if (!request.url().startsWith(home + "/")) wrong.push(`asked elsewhere: ${request.url()}`);
+});
+let page = await open();
+
+function must(holds, what) {
+  if (!holds) throw new Error(`not so: ${what}`);
+  console.log(`ok: ${what}`);
+}
+
+async function open() {
+  const opened = await context.newPage();
+  opened.on("console", (message) => {
+    // A refusal or a problem is told by its status, too.
+    if (message.type() === "error" && !/status of 4(03|22)/.test(message.text())) wrong.push(`console: ${message.text()}`);
+  });
+  opened.on("pageerror", (error) => wrong.push(`script: ${error}`));
+  return opened;
+}
+
+async function fits(width) {
+  const wide = await page.evaluate(() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth);
+  must(wide <= 0, `${new URL(page.url()).pathname} fits into ${width} px`);
+}
+
+async function accessible(name) {
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+  }));
+  for (const violation of found.violations) {
+    const where = violation.nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`).join("\n    ");
+    console.log(`axe: ${name}: ${violation.impact}: ${violation.id}: ${violation.help}\n    ${where}`);
+  }
+  const serious = found.violations.filter((violation) => ["serious", "critical"].includes(violation.impact));
+  must(serious.length === 0, `${name}: axe finds nothing serious (${found.passes.length} rules passed)`);
+}
+
+// The page in light and dark, on a telephone, and at 200 %.
+async function seen(name) {
+  await page.screenshot({ path: `${pictures}/${name}-light.png`, fullPage: true });
+  await accessible(`${name}, light`);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.screenshot({ path: `${pictures}/${name}-dark.png`, fullPage: true });
+  await accessible(`${name}, dark`);
+  await page.emulateMedia({ colorScheme: "light" });
+  for (const width of [360, 590]) {
+    await page.setViewportSize({ width, height: 780 });
+    await fits(width);
+    if (width === 360) {
+      await page.screenshot({ path: `${pictures}/${name}-360.png`, fullPage: true });
+      await accessible(`${name}, 360 px`);
+    }
+  }
+  await page.setViewportSize({ width: 1180, height: 860 });
+}
+
+async function heading(text) {
+  await page.getByRole("heading", { level: 1, name: text }).waitFor();
+  must((await page.getByRole("heading", { level: 1 }).count()) === 1, `one heading: ${text}`);
+}
+
+const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.tagName);
+
+// ---- not let in, then let in
+
+must((await page.goto(home + "/")).status() === 403, "without the link nothing is shown");
+await seen("00-refused");
+await page.goto(link);
+await page.waitForURL("**/requirements");
+await heading("Check the requirements");
+
+// ---- step 1, by keyboard
+
+await page.keyboard.press("Tab");
+must((await page.evaluate(() => document.activeElement.className)) === "skip", "the first stop of Tab skips to the content");
+await seen("01-requirements");
+await page.getByRole("button", { name: "Find the servers" }).click();
+await page.getByRole("alert").waitFor();
+must((await focused()) === "problem", "the focus is on the problem");
+await seen("02-problem");
+await page.getByLabel("Address of your old mailbox").focus();
+await page.keyboard.type(USER);
+await page.keyboard.press("Tab");
+await page.keyboard.type(USER);
+await page.getByLabel("Server of your old mailbox").fill(FROM);
+await page.getByLabel("Server of your new mailbox").fill(TO);
+await page.keyboard.press("Enter");
+await heading("Are these your servers?");
+await seen("03-found");
+await page.getByRole("button", { name: "Continue" }).click();
+
+// ---- steps 2 and 3
+
+await heading("Connect your old mailbox");
+must((await focused()) === "password", "the focus is on the password");
+await seen("04-old");
+await page.keyboard.type("not this one");
+await page.keyboard.press("Enter");
+await page.getByRole("alert").waitFor();
+must((await focused()) === "problem", "the focus is on why the login was refused");
+must((await page.getByLabel("Password").inputValue()) === "", "no password comes back");
+await seen("05-refused-login");
+await page.getByLabel("Password").fill(PASSWORD);
+await page.getByRole("button", { name: "Log in" }).click();
+await heading("Connect your new mailbox");
+await page.getByLabel("Password").fill(PASSWORD);
+await page.getByRole("button", { name: "Log in" }).click();
+
+// ---- step 4
+
+await heading("Choose what moves");
+const boxes = page.getByRole("group", { name: "Folders that move" }).getByRole("checkbox");
+must((await boxes.count()) === 11, "eleven folders to choose from");
+await page.getByLabel("INBOX.Ideen").uncheck();
+await seen("06-choose");
+await page.getByRole("button", { name: "Continue" }).click();
+await heading("Move and verify");
+await seen("07-before");
+
+// ---- step 5: closed and opened in the middle, stopped, and gone on with
+
+await page.getByRole("button", { name: "Begin to move" }).click();
+await heading("Your mail is moving");
+const percent = () => page.locator("#percent").textContent().then((text) => Number.parseInt(text, 10));
+const grows = async (than) => {
+  await page.waitForFunction((old) => Number.parseInt(document.querySelector("#percent").textContent, 10) > old, than);
+};
+await page.evaluate(() => { globalThis.wasNotLoadedAgain = true; });
+await grows(7);
+must(await page.evaluate(() => globalThis.wasNotLoadedAgain), "the numbers grow without a reload");
+const before = await percent();
+await seen("08-moving");
+await page.close();
+page = await open();
+await page.goto(home + "/");
+await heading("Your mail is moving");
+must((await percent()) >= before, "closed and opened, it shows where it stands");
+await grows(await percent());
+await page.getByRole("button", { name: "Pause" }).click();
+await heading("Paused");
+await seen("09-paused");
+console.log("release");
+await page.getByRole("button", { name: "Go on" }).click();
+await heading("154 of 155 messages are on the new server. 1 needs you.");
+must(await page.getByRole("heading", { name: "A message in INBOX.Kunden" }).isVisible(), "what needs a person is named at the end");
+await seen("10-done");
+
+// ---- what is kept
+
+await page.getByRole("link", { name: "Open the report" }).click();
+await heading("154 of 155 messages are on the new server. 1 needs you.");
+await seen("11-report");
+const original = page.getByRole("link", { name: "Open the saved original" });
+const [download] = await Promise.all([page.waitForEvent("download"), original.first().click()]);
+must(/\.eml$/.test(download.suggestedFilename()), "the original of what was refused can be had");
+await page.goto(home + "/move");
+const certificate = await page.evaluate(async () => (await fetch("/report/certificate.json")).json());
+must(certificate.verdict === "complete-with-exceptions", `the certificate says ${certificate.verdict}`);
+
+must(wrong.length === 0, `nothing was asked for elsewhere, no script failed, no policy was broken ${wrong.join("; ")}`);
+await browser.close();
+console.log("done");
