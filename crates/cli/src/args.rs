@@ -229,6 +229,9 @@ pub struct VerifyArgs {
     /// Start from this certificate and the manifest beside it instead of the journal: for anybody who has nothing else
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    /// The certificate must be signed by the key with this SHA-256
+    #[arg(long, value_name = "SHA256", requires = "certificate")]
+    pub certificate_key: Option<String>,
 }
 
 /// What becomes of a message under several labels.

@@ -9,6 +9,7 @@ use crate::find::{self, Place};
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
+use crate::signing_key;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
@@ -270,13 +271,18 @@ impl Ready {
         done
     }
 
-    fn facts(&self, end: &RunEnd) -> Facts {
+    fn facts(&self, end: &RunEnd) -> Result<Facts, Failure> {
+        // Nothing is left behind by a report that nobody asked for, a key neither.
+        let signer = match self.place.report_is_temporary {
+            true => None,
+            false => signing_key::signer(|text| warn(&self.output, text))?,
+        };
         let side = |account: &Account, server: &Server| EndFacts {
             server: account.endpoint.authority(),
             product: server.product.clone(),
             tls: server.tls.clone(),
         };
-        Facts {
+        Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
             source: side(&self.place.from, &end.servers.0),
@@ -286,11 +292,12 @@ impl Ready {
             run: Some(end.run),
             settle: Some(end.settle),
             timings: Vec::new(),
-        }
+            signer,
+        })
     }
 
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
-        let written = report::write(&self.migration.journal, &self.facts(end), &self.place.report).await?;
+        let written = report::write(&self.migration.journal, &self.facts(end)?, &self.place.report).await?;
         self.migration.journal.release().await?;
         if self.place.report_is_temporary && !self.json {
             written.report.summary_lines(None).iter().for_each(|line| print(line));
@@ -354,6 +361,7 @@ async fn signal() {
 }
 
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
+    signing_key::check()?;
     let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
     ready.report(&end).await
@@ -479,9 +487,14 @@ async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
         run: None,
         settle: None,
         timings: Vec::new(),
+        signer: signing_key::signer(|text| warn(&args.output, text))?,
     };
     let written = report::write(&journal, &facts, &place.report).await?;
     tell(&written, args.json)?;
+    if !args.json {
+        print("");
+        written.report.signature_lines().iter().for_each(|line| print(line));
+    }
     Ok(written.report.exit_code())
 }
 

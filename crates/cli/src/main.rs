@@ -12,6 +12,7 @@ mod find;
 mod oauth;
 mod output;
 mod secrets;
+mod signing_key;
 mod token_file;
 mod verify;
 
