@@ -39,6 +39,12 @@ pub enum Command {
     Report(JournalArgs),
     /// Remove from the new server what this migration put there and nobody changed since
     Undo(CommonArgs),
+    /// Print the completions for a shell (for packages)
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a folder (for packages)
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Options of `demo`.
@@ -47,6 +53,22 @@ pub struct DemoArgs {
     /// Folder for the demo's journal and report
     #[arg(long, value_name = "FOLDER", default_value = "mailhaul-report/demo")]
     pub report: PathBuf,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Where the pages are written; made if missing
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// Where a migration is kept.

@@ -6,6 +6,7 @@ use crate::demo;
 use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
+use crate::manuals;
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
@@ -43,6 +44,8 @@ pub async fn run(command: Command) -> u8 {
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
+        Command::Completions(args) => manuals::completions(&args),
+        Command::Man(args) => manuals::man(&args),
     };
     match done {
         Ok(code) => code,
@@ -60,7 +63,7 @@ pub async fn run(command: Command) -> u8 {
 
 fn wants_json(command: &Command) -> bool {
     match command {
-        Command::Demo(_) => false,
+        Command::Demo(_) | Command::Completions(_) | Command::Man(_) => false,
         Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,

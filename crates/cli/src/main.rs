@@ -9,6 +9,7 @@ mod documents;
 mod env;
 mod error;
 mod find;
+mod manuals;
 mod oauth;
 mod output;
 mod secrets;

@@ -18,6 +18,8 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/packages.rs"]
+mod packages;
 #[path = "binary/refused.rs"]
 mod refused;
 #[path = "binary/requirements.rs"]
