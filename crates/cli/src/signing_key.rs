@@ -67,9 +67,9 @@ fn make(file: &Path) -> io::Result<()> {
         Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => return Err(error.error),
         _ => {}
     }
-    // A key that signed is not forgotten by a crash: its name is on the disk, too.
+    // Its name is on the disk, too, before anything is signed; where folders cannot be synced, soon after.
     #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
+    std::fs::File::open(folder)?.sync_all().unwrap_or_default();
     Ok(())
 }
 

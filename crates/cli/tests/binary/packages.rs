@@ -61,10 +61,14 @@ fn bash_completes_verbs_and_options() {
     if !has("bash") {
         return;
     }
+    // In words that also an old bash knows.
     let completed = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [.., before, last] = words[..] else { panic!("{line}: a verb and a word") };
         let script = format!(
-            "source <(\"$0\" completions bash); COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
-             _mailhaul mailhaul \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[@]}}\""
+            "eval \"$(\"$0\" completions bash)\"; COMP_WORDS=({line}); COMP_CWORD={}; \
+             _mailhaul mailhaul '{last}' '{before}'; echo \"${{COMPREPLY[@]}}\"",
+            words.len() - 1
         );
         printed(Command::new("bash").args(["-c", &script, env!("CARGO_BIN_EXE_mailhaul")])).trim().to_owned()
     };

@@ -195,3 +195,42 @@ async fn the_key_that_signs_is_in_nothing_that_is_said_or_kept_beside_it() {
         assert!(!holds, "{}", file.display());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_that_make_the_key_at_once_sign_with_one() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let mut without = pair.command("migrate", &[]);
+    crate::accounts::ran(without.env_remove("HOME")).await.expect(0);
+    assert!(!pair.home().exists());
+    // `report` takes no lock: several may read the journal at a time.
+    let report = |name: &str| {
+        let url = |at: &mailhaul_sandbox::Listening| format!("imap+insecure://{USER}@{}", at.address);
+        let mut command =
+            crate::accounts::program(&["report", "--from", &url(&pair.from), "--to", &url(&pair.to)]);
+        command.arg("--journal").arg(pair.journal()).arg("--report").arg(pair.folder.path().join(name));
+        command.env("HOME", pair.home());
+        command
+    };
+    let (mut first, mut second) = (report("first"), report("second"));
+    let (first, second) = tokio::join!(crate::accounts::ran(&mut first), crate::accounts::ran(&mut second));
+    first.expect(0).says("The certificate is signed by the key");
+    second.expect(0).says("The certificate is signed by the key");
+    let key = |name: &str| std::fs::read(pair.folder.path().join(name).join("certificate.json.pem")).unwrap();
+    assert_eq!(key("first"), key("second"));
+    assert_eq!(files(&pair.home()), [pair.home().join(KEY)]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_others_can_read_is_used_and_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let ran = pair.run("migrate", &[]).await.expect(0);
+    assert!(!ran.said().contains("others can read"), "{ran:#?}");
+    let key = pair.home().join(KEY);
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = std::fs::read(pair.report().join("certificate.json.sig")).unwrap();
+    pair.run("migrate", &[]).await.expect(0).says("warning: others can read ");
+    assert_eq!(std::fs::read(pair.report().join("certificate.json.sig")).unwrap(), before);
+}

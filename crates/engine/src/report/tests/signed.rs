@@ -56,13 +56,13 @@ async fn every_octet_of_certificate_manifest_and_signature_that_is_changed_is_fo
         let path = certificate.with_file_name(name);
         let octets = std::fs::read(&path).unwrap();
         assert!(octets.len() >= 64, "{name}");
-        for at in 0..octets.len() {
+        for (at, octet) in octets.iter().enumerate() {
             // Each bit has its turn.
-            put(&path, at, octets[at] ^ (1 << (at % 8)));
+            put(&path, at, octet ^ (1 << (at % 8)));
             let error = refused(&certificate);
             let says = if name == MANIFEST { "is not the manifest it certifies" } else { "does not fit" };
             assert!(error.contains(says), "octet {at} of {name}: {error:?}");
-            put(&path, at, octets[at]);
+            put(&path, at, *octet);
         }
         for cut in [&octets[..octets.len() - 1], &[&octets[..], b"\n"].concat(), b""] {
             std::fs::write(&path, cut).unwrap();
