@@ -7,9 +7,11 @@ use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
 use crate::guided;
+use crate::manuals;
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
+use crate::signing_key;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
@@ -44,6 +46,8 @@ pub async fn run(command: Command) -> u8 {
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
+        Command::Completions(args) => manuals::completions(&args),
+        Command::Man(args) => manuals::man(&args),
     };
     match done {
         Ok(code) => code,
@@ -61,7 +65,7 @@ pub async fn run(command: Command) -> u8 {
 
 fn wants_json(command: &Command) -> bool {
     match command {
-        Command::Guide(_) | Command::Demo(_) => false,
+        Command::Guide(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => false,
         Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,
@@ -302,13 +306,18 @@ impl Ready {
         Ok(self.migration.journal.release().await?)
     }
 
-    fn facts(&self, end: &RunEnd) -> Facts {
+    fn facts(&self, end: &RunEnd) -> Result<Facts, Failure> {
+        // Nothing is left behind by a report that nobody asked for, a key neither.
+        let signer = match self.place.report_is_temporary {
+            true => None,
+            false => signing_key::signer(|text| warn(&self.output, text))?,
+        };
         let side = |account: &Account, server: &Server| EndFacts {
             server: account.endpoint.authority(),
             product: server.product.clone(),
             tls: server.tls.clone(),
         };
-        Facts {
+        Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
             source: side(&self.place.from, &end.servers.0),
@@ -318,11 +327,12 @@ impl Ready {
             run: Some(end.run),
             settle: Some(end.settle),
             timings: Vec::new(),
-        }
+            signer,
+        })
     }
 
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
-        let written = report::write(&self.migration.journal, &self.facts(end), &self.place.report).await?;
+        let written = report::write(&self.migration.journal, &self.facts(end)?, &self.place.report).await?;
         self.migration.journal.release().await?;
         if self.place.report_is_temporary && !self.json {
             written.report.summary_lines(None).iter().for_each(|line| print(line));
@@ -386,6 +396,7 @@ async fn signal() {
 }
 
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
+    signing_key::check()?;
     let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
     ready.report(&end).await
@@ -511,9 +522,14 @@ async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
         run: None,
         settle: None,
         timings: Vec::new(),
+        signer: signing_key::signer(|text| warn(&args.output, text))?,
     };
     let written = report::write(&journal, &facts, &place.report).await?;
     tell(&written, args.json)?;
+    if !args.json {
+        print("");
+        written.report.signature_lines().iter().for_each(|line| print(line));
+    }
     Ok(written.report.exit_code())
 }
 

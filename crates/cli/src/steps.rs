@@ -11,6 +11,7 @@ use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
+use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
 use mailhaul_engine::config::{Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
@@ -238,6 +239,9 @@ impl Steps {
 
     /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
     pub async fn ready(&self, keep: Keep) -> Result<Ready, Failure> {
+        if keep == Keep::Journal {
+            signing_key::check()?;
+        }
         let args = self.answers.args(&self.further)?;
         let place = self.place(&args).await?;
         let given = |credentials: &Option<Arc<dyn Credentials>>| match credentials {

@@ -20,6 +20,8 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/packages.rs"]
+mod packages;
 #[path = "binary/pty.rs"]
 mod pty;
 #[path = "binary/refused.rs"]
