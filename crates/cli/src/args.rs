@@ -43,6 +43,12 @@ pub enum Command {
     Report(JournalArgs),
     /// Remove from the new server what this migration put there and nobody changed since
     Undo(CommonArgs),
+    /// Print the completions for a shell (for packages)
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a folder (for packages)
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Options of `demo`.
@@ -84,6 +90,22 @@ pub struct ServeArgs {
     pub no_browser: bool,
     #[command(flatten)]
     pub steps: StepsArgs,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Where the pages are written; made if missing
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// Where a migration is kept.
@@ -266,6 +288,9 @@ pub struct VerifyArgs {
     /// Start from this certificate and the manifest beside it instead of the journal: for anybody who has nothing else
     #[arg(long, value_name = "FILE")]
     pub certificate: Option<PathBuf>,
+    /// The certificate must be signed by the key with this SHA-256
+    #[arg(long, value_name = "SHA256", requires = "certificate")]
+    pub certificate_key: Option<String>,
 }
 
 /// What becomes of a message under several labels.

@@ -7,10 +7,12 @@ use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
 use crate::guided;
+use crate::manuals;
 use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::serve;
+use crate::signing_key;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
@@ -21,7 +23,7 @@ use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Existing, Journal};
 use mailhaul_engine::net::Dialer;
-use mailhaul_engine::report::{self, EndFacts, Facts, Written};
+use mailhaul_engine::report::{self, EndFacts, Facts, Report, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -46,6 +48,8 @@ pub async fn run(command: Command) -> u8 {
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
+        Command::Completions(args) => manuals::completions(&args),
+        Command::Man(args) => manuals::man(&args),
     };
     match done {
         Ok(code) => code,
@@ -64,6 +68,7 @@ pub async fn run(command: Command) -> u8 {
 fn wants_json(command: &Command) -> bool {
     match command {
         Command::Guide(_) | Command::Serve(_) | Command::Demo(_) => false,
+        Command::Completions(_) | Command::Man(_) => false,
         Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,
@@ -305,14 +310,19 @@ impl Ready {
     }
 
     /// `end`: none where the run was interrupted.
-    fn facts(&self, end: Option<&RunEnd>) -> Facts {
+    fn facts(&self, end: Option<&RunEnd>) -> Result<Facts, Failure> {
+        // Nothing is left behind by a report that nobody asked for, a key neither.
+        let signer = match self.place.report_is_temporary {
+            true => None,
+            false => signing_key::signer(|text| warn(&self.output, text))?,
+        };
         let servers = end.map(|end| end.servers.clone()).unwrap_or_default();
         let side = |account: &Account, server: Server| EndFacts {
             server: account.endpoint.authority(),
             product: server.product,
             tls: server.tls,
         };
-        Facts {
+        Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
             source: side(&self.place.from, servers.0),
@@ -322,7 +332,8 @@ impl Ready {
             run: end.map(|end| end.run),
             settle: end.map(|end| end.settle),
             timings: Vec::new(),
-        }
+            signer,
+        })
     }
 
     /// The folder of the report.
@@ -330,12 +341,17 @@ impl Ready {
         &self.place.report
     }
 
-    /// Writes the report and gives the journal back. `end`: none where the run was interrupted.
+    /// Writes the report and gives the journal back, also where it could not be written. `end`: none where the run was interrupted.
     pub(crate) async fn written(&self, end: Option<&RunEnd>) -> Result<Written, Failure> {
-        let facts = self.facts(end);
-        let written = report::write(&self.migration.journal, &facts, &self.place.report).await;
+        let written = match self.facts(end) {
+            Ok(facts) => {
+                let written = report::write(&self.migration.journal, &facts, &self.place.report).await;
+                written.map_err(Failure::from)
+            }
+            Err(failure) => Err(failure),
+        };
         self.migration.journal.release().await?;
-        Ok(written?)
+        written
     }
 
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
@@ -349,8 +365,15 @@ impl Ready {
         if let Some(question) = asked {
             say(&format!("{question}"));
         }
-        let guard = if asked.is_some() { DIFFERENT } else { 0 };
-        Ok(if written.report.exit_code() == 0 { guard } else { written.report.exit_code() })
+        Ok(exit_code(&written.report, end))
+    }
+}
+
+/// The exit code of a run with this report: what a person has to decide about is no success.
+pub(crate) fn exit_code(report: &Report, end: &RunEnd) -> u8 {
+    match report.exit_code() {
+        0 if !end.questions.is_empty() => DIFFERENT,
+        code => code,
     }
 }
 
@@ -402,6 +425,7 @@ async fn signal() {
 }
 
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
+    signing_key::check()?;
     let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
     ready.report(&end).await
@@ -527,9 +551,14 @@ async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
         run: None,
         settle: None,
         timings: Vec::new(),
+        signer: signing_key::signer(|text| warn(&args.output, text))?,
     };
     let written = report::write(&journal, &facts, &place.report).await?;
     tell(&written, args.json)?;
+    if !args.json {
+        print("");
+        written.report.signature_lines().iter().for_each(|line| print(line));
+    }
     Ok(written.report.exit_code())
 }
 

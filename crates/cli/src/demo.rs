@@ -2,7 +2,8 @@
 
 use crate::args::{DemoArgs, ProgressForm};
 use crate::error::Failure;
-use crate::output::{Show, print};
+use crate::output::{Show, print, say};
+use crate::signing_key;
 use mailhaul_engine::config::{
     Endpoint, FixedPassword, ImapAccount, Level, LoginOptions, Security, Settings, Trust,
 };
@@ -64,6 +65,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
         run: Some(again.run),
         settle: Some(end.settle),
         timings: Vec::new(),
+        signer: signing_key::signer(|text| say(&format!("warning: {text}")))?,
     };
     let written = report::write(&journal, &facts, &args.report).await?;
     print("");

@@ -29,6 +29,13 @@ fn state_folder() -> PathBuf {
     }
 }
 
+/// Where the key is kept with which this installation signs; `None` where the environment names no place for it.
+pub fn signing_key() -> Option<PathBuf> {
+    let folder = state_folder();
+    // A key in whatever folder the program is run from would be another one in each.
+    folder.is_absolute().then(|| folder.join("signing-key.pem"))
+}
+
 /// A name for an account pair that a file can have: readable, and unique by its digest.
 pub fn pair_name(source: &str, target: &str) -> String {
     let plain = |address: &str| -> String {

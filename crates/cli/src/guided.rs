@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::output::say;
 use crate::steps::{Step, Steps, words};
 use mailhaul_engine::error::{Error, Question};
-use talk::{Reply, ask, tell};
+use talk::{Reply, Talk, tell};
 
 /// Where a step leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,22 +28,23 @@ enum Way {
 
 /// Runs the five steps to an exit code.
 pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
+    let mut talk = Talk::begin()?;
     let mut steps = Steps::open(args)?;
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    if !steps.answers().from.written.is_empty() && !goes_on(&mut steps).await? {
+    if !steps.answers().from.written.is_empty() && !goes_on(&mut talk, &mut steps).await? {
         return Ok(left());
     }
     let mut at = steps.step();
     loop {
         tell(&format!("Step {} of {}: {}", at.number(), Step::ALL.len(), at.title()));
         let way = match at {
-            Step::Requirements => account::requirements(&mut steps).await?,
-            Step::Old => account::connect(&mut steps, "from").await?,
-            Step::New => account::connect(&mut steps, "to").await?,
-            Step::Choose => choose::choose(&mut steps).await?,
-            Step::Move => match moving(&mut steps).await? {
+            Step::Requirements => account::requirements(&mut talk, &mut steps).await?,
+            Step::Old => account::connect(&mut talk, &mut steps, "from").await?,
+            Step::New => account::connect(&mut talk, &mut steps, "to").await?,
+            Step::Choose => choose::choose(&mut talk, &mut steps).await?,
+            Step::Move => match moving(&mut talk, &mut steps).await? {
                 Moved::Done(code) => return Ok(code),
                 Moved::Way(way) => way,
             },
@@ -59,10 +60,10 @@ pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
 }
 
 /// False where the person leaves.
-async fn goes_on(steps: &mut Steps) -> Result<bool, Failure> {
+async fn goes_on(talk: &mut Talk, steps: &mut Steps) -> Result<bool, Failure> {
     let answers = steps.answers();
     tell(&format!("You began to move {} to {}.", answers.from.written, answers.to.written));
-    match ask("Enter goes on with it; n begins with other mailboxes: ").await? {
+    match talk.ask("Enter goes on with it; n begins with other mailboxes: ").await? {
         Reply::Leave => return Ok(false),
         Reply::Line(line) if line == "n" || line == "N" => steps.begin_anew()?,
         Reply::Line(_) | Reply::Back => {}
@@ -81,13 +82,13 @@ enum Moved {
     Way(Way),
 }
 
-async fn moving(steps: &mut Steps) -> Result<Moved, Failure> {
+async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     let answers = steps.answers();
     tell(&format!("{} -> {}", answers.from.written, answers.to.written));
     tell(
         "Closing this window costs nothing: what was moved stays moved, and the next run goes on from there. Ctrl-C stops at a safe point.\n\n",
     );
-    match ask("Enter begins; b goes back to what moves: ").await? {
+    match talk.ask("Enter begins; b goes back to what moves: ").await? {
         Reply::Line(_) => {}
         Reply::Back => return Ok(Moved::Way(Way::Back)),
         Reply::Leave => return Ok(Moved::Way(Way::Leave)),

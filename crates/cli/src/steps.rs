@@ -11,6 +11,7 @@ use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
+use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
 use mailhaul_engine::config::{Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
@@ -161,7 +162,10 @@ impl Steps {
         for (side, looked) in SIDES.into_iter().zip(looked) {
             let accounts = looked.accounts();
             let before = self.answers.side(side);
-            let is_same = before.written == looked.answer.written && before.accounts == accounts;
+            // What let us in is one of the forms that were tried.
+            let is_same = before.written == looked.answer.written
+                && !before.accounts.is_empty()
+                && before.accounts.iter().all(|account| accounts.contains(account));
             let answer = if is_same { before.clone() } else { Answer { accounts, ..looked.answer } };
             *answers.side_mut(side) = answer;
             if !is_same {
@@ -240,6 +244,9 @@ impl Steps {
 
     /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
     pub async fn ready(&self, keep: Keep) -> Result<Ready, Failure> {
+        if keep == Keep::Journal {
+            signing_key::check()?;
+        }
         let args = self.answers.args(&self.further)?;
         let place = self.place(&args).await?;
         let given = |credentials: &Option<Arc<dyn Credentials>>| match credentials {

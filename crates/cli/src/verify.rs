@@ -1,12 +1,15 @@
 //! `mailhaul verify`: from the journal, or from a certificate alone.
 
+use crate::account;
 use crate::args::VerifyArgs;
 use crate::command::{Keep, Ready, ready_in, start_log};
 use crate::error::Failure;
 use crate::find;
-use crate::output::warn;
+use crate::output::{note, warn};
 use crate::secrets::Ask;
+use crate::signing_key;
 use mailhaul_engine::certificate::Certificate;
+use mailhaul_engine::message::Digest;
 use mailhaul_engine::run::SourceLook;
 use std::path::Path;
 
@@ -24,6 +27,9 @@ pub async fn verify(args: &VerifyArgs) -> Result<u8, Failure> {
 }
 
 async fn ready(args: &VerifyArgs, place: find::Place) -> Result<Ready, Failure> {
+    if !place.report_is_temporary {
+        signing_key::check()?;
+    }
     let ready = ready_in(&args.common, place, [ask(args), Ask::Now], Keep::Journal).await?;
     ready.refused().map_or(Ok(ready), |error| Err(error.into()))
 }
@@ -47,7 +53,10 @@ async fn run(args: &VerifyArgs, ready: &Ready) -> Result<u8, Failure> {
 /// Nothing is used but the certificate, its manifest and the two servers: the journal is a new one, made of them, and
 /// removed at the end. The report goes where `--report` says, else nowhere.
 async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure> {
+    let key = args.certificate_key.as_deref().map(account::fingerprint).transpose()?;
     let certificate = Certificate::read(file)?;
+    key.map_or(Ok(()), |key| certificate.must_be_signed_by(Digest(key)))?;
+    say_who_signed(args, &certificate);
     let folder = find::temporary_folder()?;
     let mut place = find::place(&args.common).await?;
     if place.pair != certificate.pair {
@@ -66,4 +75,22 @@ async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure>
     let ready = ready(args, place).await?;
     certificate.import(&ready.migration.journal).await?;
     run(args, &ready).await
+}
+
+/// The signature fits, if there is one. Whose key it is, the certificate cannot say itself.
+fn say_who_signed(args: &VerifyArgs, certificate: &Certificate) {
+    let output = &args.common.place.output;
+    let Some(signer) = certificate.signer.map(|key| key.fingerprint()) else {
+        let text = "the certificate is not signed: it does not tell who wrote it, or whether it was changed since. It is \
+                    compared with the two servers all the same";
+        return warn(output, text);
+    };
+    let text = match args.certificate_key {
+        Some(_) => "The certificate is signed by the key that was asked for, and unchanged since.".to_owned(),
+        None => format!(
+            "The certificate is signed, and unchanged since, by the key with the SHA-256 {signer}. Whose it is, the one who \
+             gave it to you can say; --certificate-key asks for it."
+        ),
+    };
+    note(output, &text);
 }

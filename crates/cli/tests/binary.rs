@@ -22,6 +22,8 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/packages.rs"]
+mod packages;
 #[path = "binary/page.rs"]
 mod page;
 #[path = "binary/pty.rs"]

@@ -3,8 +3,11 @@
 
 mod import;
 mod read;
+mod signature;
 
 pub use read::Certificate;
+pub(crate) use signature::ALGORITHM;
+pub use signature::{KeyError, PUBLIC_KEY_SUFFIX, PublicKey, SIGNATURE_SUFFIX, Signer};
 
 use crate::config::Level;
 use crate::error::Error;
@@ -63,6 +66,8 @@ struct CertificateJson<'a> {
     ladder: crate::report::LadderCounts,
     danger_options: &'a [String],
     manifest: json::ManifestJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<json::SignerJson>,
 }
 
 /// `certificate.json`.
@@ -86,6 +91,7 @@ pub(crate) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         ladder: report.ladder,
         danger_options: &report.facts.danger,
         manifest: json::ManifestJson::new(report),
+        signer: json::SignerJson::new(report),
     };
     json::pretty(crate::report::CERTIFICATE, &certificate)
 }

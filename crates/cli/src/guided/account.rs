@@ -1,7 +1,7 @@
 //! Steps 1 to 3: both addresses, both servers, both logins.
 
 use super::Way;
-use super::talk::{Reply, agrees, ask, password, tell};
+use super::talk::{Reply, Talk, tell};
 use crate::error::Failure;
 use crate::find::server_url;
 use crate::steps::answers::{Answer, SignIn};
@@ -11,13 +11,13 @@ use mailhaul_engine::error::EndError;
 use zeroize::Zeroizing;
 
 /// Step 1: both servers are known, and what each needs.
-pub async fn requirements(steps: &mut Steps) -> Result<Way, Failure> {
+pub async fn requirements(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
     tell(
         "You need the addresses of both mailboxes and a way into each. The new one should exist already.\n\n",
     );
     let mut typed = [steps.answers().from.clone(), steps.answers().to.clone()];
     for (side, answer) in SIDES.into_iter().zip(&mut typed) {
-        match address(side, &answer.written).await? {
+        match address(talk, side, &answer.written).await? {
             Reply::Line(written) if written == answer.written => {}
             Reply::Line(written) => *answer = Answer { written, ..Answer::default() },
             Reply::Back => return Ok(Way::Back),
@@ -26,7 +26,8 @@ pub async fn requirements(steps: &mut Steps) -> Result<Way, Failure> {
     }
     loop {
         tell("Looking for both servers …");
-        let found = match steps.look_for(typed.clone()).await {
+        let Some(found) = talk.meanwhile(steps.look_for(typed.clone())).await else { return Ok(Way::Leave) };
+        let found = match found {
             Ok(found) => found,
             Err(failure) => {
                 show(&words::plainly(&failure));
@@ -37,7 +38,7 @@ pub async fn requirements(steps: &mut Steps) -> Result<Way, Failure> {
         for ((side, found), answer) in SIDES.into_iter().zip(found).zip(&mut typed) {
             match found {
                 Ok(found) => looked.push(found),
-                Err(failure) => match server(side, &failure).await? {
+                Err(failure) => match server(talk, side, &failure).await? {
                     Reply::Line(name) if name.is_empty() => return Ok(Way::Back),
                     Reply::Line(name) => answer.server = Some(words::as_url(&name)),
                     Reply::Back => return Ok(Way::Back),
@@ -46,19 +47,19 @@ pub async fn requirements(steps: &mut Steps) -> Result<Way, Failure> {
             }
         }
         if let Ok(looked) = <[Looked; 2]>::try_from(looked) {
-            return agree(steps, looked).await;
+            return agree(talk, steps, looked).await;
         }
     }
 }
 
-async fn address(side: &str, known: &str) -> Result<Reply, Failure> {
+async fn address(talk: &mut Talk, side: &str, known: &str) -> Result<Reply, Failure> {
     let which = words::which(side);
     loop {
         let prompt = match known {
             "" => format!("Address of your {which} mailbox: "),
             known => format!("Address of your {which} mailbox (Enter: {known}): "),
         };
-        match ask(&prompt).await? {
+        match talk.ask(&prompt).await? {
             Reply::Line(line) if line.is_empty() && known.is_empty() => {}
             Reply::Line(line) if line.is_empty() => return Ok(Reply::Line(known.to_owned())),
             reply => return Ok(reply),
@@ -67,16 +68,16 @@ async fn address(side: &str, known: &str) -> Result<Reply, Failure> {
 }
 
 /// Asks for the name of a server that nobody knows.
-async fn server(side: &str, failure: &Failure) -> Result<Reply, Failure> {
+async fn server(talk: &mut Talk, side: &str, failure: &Failure) -> Result<Reply, Failure> {
     show(&words::plainly(failure));
     tell(
         "Its provider's help pages name it: incoming server, or IMAP server; often imap. or mail. before the domain.",
     );
-    ask(&format!("Name of the {} server (Enter: type the addresses again): ", words::which(side))).await
+    talk.ask(&format!("Name of the {} server (Enter: type the addresses again): ", words::which(side))).await
 }
 
 /// Shows what was found; what nobody proves needs a yes.
-async fn agree(steps: &mut Steps, looked: [Looked; 2]) -> Result<Way, Failure> {
+async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Result<Way, Failure> {
     for (side, looked) in SIDES.into_iter().zip(&looked) {
         let account = &looked.proposed.account;
         let url = server_url(&account.endpoint);
@@ -88,7 +89,7 @@ async fn agree(steps: &mut Steps, looked: [Looked; 2]) -> Result<Way, Failure> {
         let Some(asks) = looked.proposed.asks() else { continue };
         found.lines().iter().for_each(|line| tell(line));
         tell(&format!("{}.", asks.words()));
-        match agrees(&format!("Is {url} the right server?")).await? {
+        match talk.agrees(&format!("Is {url} the right server?")).await? {
             None => return Ok(Way::Leave),
             Some(true) => {}
             Some(false) => return Ok(Way::Back),
@@ -99,31 +100,31 @@ async fn agree(steps: &mut Steps, looked: [Looked; 2]) -> Result<Way, Failure> {
 }
 
 /// Steps 2 and 3: one account lets us in.
-pub async fn connect(steps: &mut Steps, side: &'static str) -> Result<Way, Failure> {
+pub async fn connect(talk: &mut Talk, steps: &mut Steps, side: &'static str) -> Result<Way, Failure> {
     let Some(account) = steps.answers().side(side).accounts().into_iter().next() else {
         return Ok(Way::Back);
     };
     tell(&format!("{} at {}", account.user, account.endpoint.authority()));
-    if let Some(way) = way_in(steps, side, Provider::of_host(&account.endpoint.host)).await? {
+    if let Some(way) = way_in(talk, steps, side, Provider::of_host(&account.endpoint.host)).await? {
         return Ok(way);
     }
     let by_password = steps.answers().side(side).sign_in == SignIn::Password;
     let prompt = format!("Password of your {} mailbox (not shown; Enter alone: back): ", words::which(side));
     loop {
         let secret = if by_password {
-            match password(&prompt).await? {
+            match talk.password(&prompt).await? {
                 None => return Ok(Way::Leave),
                 Some(None) => return Ok(Way::Back),
                 Some(secret) => secret,
             }
         } else {
-            match ask("Enter opens the browser; b goes back: ").await? {
+            match talk.ask("Enter opens the browser; b goes back: ").await? {
                 Reply::Line(_) => None,
                 Reply::Back => return Ok(Way::Back),
                 Reply::Leave => return Ok(Way::Leave),
             }
         };
-        if let Some(way) = log_in(steps, side, secret).await? {
+        if let Some(way) = log_in(talk, steps, side, secret).await? {
             return Ok(way);
         }
     }
@@ -131,39 +132,52 @@ pub async fn connect(steps: &mut Steps, side: &'static str) -> Result<Way, Failu
 
 /// One login. `None`: it was refused, and the person was told why.
 async fn log_in(
+    talk: &mut Talk,
     steps: &mut Steps,
     side: &'static str,
     secret: Option<Zeroizing<String>>,
 ) -> Result<Option<Way>, Failure> {
     loop {
-        match steps.log_in(side, secret.clone(), &|line| tell(line)).await {
+        let letting_in = steps.log_in(side, secret.clone(), &|line| tell(line));
+        let Some(let_in) = talk.meanwhile(letting_in).await else { return Ok(Some(Way::Leave)) };
+        match let_in {
             Ok(()) => {
                 tell("You are in.");
                 return Ok(Some(Way::On));
             }
             Err(NotLetIn::Failure(failure)) => show(&words::plainly(&failure)),
             Err(NotLetIn::End(error)) => {
-                show(&words::explained(&error));
+                let (what, next) = words::explained(&error);
                 if let EndError::Untrusted { shown: Some(fingerprint), .. } = error {
-                    tell(&format!("The SHA-256 of its certificate: {}", words::hex(&fingerprint)));
-                    tell("Whoever runs that server can tell you whether it is theirs.");
-                    match agrees("Do you know this certificate, and trust it?").await? {
+                    tell(&what);
+                    match knows(talk, &fingerprint).await? {
                         None => return Ok(Some(Way::Leave)),
                         Some(false) => return Ok(Some(Way::Back)),
-                        Some(true) => {
-                            steps.vouch_for(side, &fingerprint)?;
-                            continue;
-                        }
+                        Some(true) => steps.vouch_for(side, &fingerprint)?,
                     }
+                    continue;
                 }
+                show(&(what, next));
             }
         }
         return Ok(None);
     }
 }
 
+/// Whether a person vouches for a certificate.
+async fn knows(talk: &mut Talk, fingerprint: &[u8; 32]) -> Result<Option<bool>, Failure> {
+    tell(&format!("The SHA-256 of its certificate: {}", words::hex(fingerprint)));
+    tell("Whoever runs that server can tell you whether it is theirs.");
+    talk.agrees("Do you know this certificate, and trust it?").await
+}
+
 /// By password or in the browser, where the provider takes the latter. `Some` where the person goes elsewhere.
-async fn way_in(steps: &mut Steps, side: &str, provider: Option<&Provider>) -> Result<Option<Way>, Failure> {
+async fn way_in(
+    talk: &mut Talk,
+    steps: &mut Steps,
+    side: &str,
+    provider: Option<&Provider>,
+) -> Result<Option<Way>, Failure> {
     let takes = |word: &str| provider.is_some_and(|p| p.login.contains(&word));
     if !takes("oauth") || matches!(steps.answers().side(side).sign_in, SignIn::Browser { .. }) {
         return Ok(None);
@@ -172,7 +186,7 @@ async fn way_in(steps: &mut Steps, side: &str, provider: Option<&Provider>) -> R
         tell(
             "Two ways in: an app password, made in the account's security settings, or your browser, with a client id of your own (docs/login.md tells how to get one).\n\n",
         );
-        match ask("Enter: by an app password; w: in the browser: ").await? {
+        match talk.ask("Enter: by an app password; w: in the browser: ").await? {
             Reply::Line(line) if line.eq_ignore_ascii_case("w") => {}
             Reply::Line(_) => return Ok(None),
             Reply::Back => return Ok(Some(Way::Back)),
@@ -184,12 +198,12 @@ async fn way_in(steps: &mut Steps, side: &str, provider: Option<&Provider>) -> R
         );
     }
     let issuer = if provider.is_some_and(|p| p.docs == Some("google")) { "google" } else { "microsoft" };
-    let client = match ask("Client id (Enter alone goes back): ").await? {
+    let client = match talk.ask("Client id (Enter alone goes back): ").await? {
         Reply::Line(client) if !client.is_empty() => client,
         Reply::Line(_) | Reply::Back => return Ok(Some(Way::Back)),
         Reply::Leave => return Ok(Some(Way::Leave)),
     };
-    let secret_file = match ask("File with the client's secret (Enter: it has none): ").await? {
+    let secret_file = match talk.ask("File with the client's secret (Enter: it has none): ").await? {
         Reply::Line(file) => Some(file).filter(|file| !file.is_empty()),
         Reply::Back => return Ok(Some(Way::Back)),
         Reply::Leave => return Ok(Some(Way::Leave)),

@@ -2,7 +2,7 @@
 
 use super::Way;
 use super::account::show;
-use super::talk::{Reply, agrees, ask, tell};
+use super::talk::{Reply, Talk, tell};
 use crate::command::Keep;
 use crate::error::Failure;
 use crate::steps::answers::{AlreadyThere, Choice};
@@ -13,13 +13,13 @@ use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
 
 /// Looks at both accounts, shows what moves and what does not, and asks until a person is content.
-pub async fn choose(steps: &mut Steps) -> Result<Way, Failure> {
+pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
     loop {
         let checked = match look(steps).await {
             Ok(checked) => checked,
             Err(failure) => {
                 show(&words::plainly(&failure));
-                match ask("Enter looks again; b goes back: ").await? {
+                match talk.ask("Enter looks again; b goes back: ").await? {
                     Reply::Line(_) => continue,
                     Reply::Back => return Ok(Way::Back),
                     Reply::Leave => return Ok(Way::Leave),
@@ -27,8 +27,8 @@ pub async fn choose(steps: &mut Steps) -> Result<Way, Failure> {
             }
         };
         let way = match &checked.moving {
-            Some(moving) if !blocked(&checked) => decide(steps, &checked, moving).await?,
-            _ => in_the_way(&checked).await?,
+            Some(moving) if !blocked(&checked) => decide(talk, steps, &checked, moving).await?,
+            _ => in_the_way(talk, &checked).await?,
         };
         if let Some(way) = way {
             return Ok(way);
@@ -60,9 +60,9 @@ fn blocked(checked: &Checked) -> bool {
     checked.remarks.iter().any(|remark| matches!(remark.weight, Weight::Blocks(_)))
 }
 
-async fn in_the_way(checked: &Checked) -> Result<Option<Way>, Failure> {
+async fn in_the_way(talk: &mut Talk, checked: &Checked) -> Result<Option<Way>, Failure> {
     checked.remarks.iter().filter(|remark| matches!(remark.weight, Weight::Blocks(_))).for_each(remarked);
-    Ok(match ask("Enter looks again; b goes back: ").await? {
+    Ok(match talk.ask("Enter looks again; b goes back: ").await? {
         Reply::Line(_) => None,
         Reply::Back => Some(Way::Back),
         Reply::Leave => Some(Way::Leave),
@@ -79,7 +79,12 @@ fn remarked(remark: &Remark) {
 }
 
 /// `None`: something else moves now, and it is to be looked at again.
-async fn decide(steps: &mut Steps, checked: &Checked, moving: &Moving) -> Result<Option<Way>, Failure> {
+async fn decide(
+    talk: &mut Talk,
+    steps: &mut Steps,
+    checked: &Checked,
+    moving: &Moving,
+) -> Result<Option<Way>, Failure> {
     let mut choice = steps.answers().choice.clone();
     let plan = &moving.plan;
     let names = list(plan, &choice);
@@ -87,7 +92,7 @@ async fn decide(steps: &mut Steps, checked: &Checked, moving: &Moving) -> Result
     checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).for_each(remarked);
     tell("Enter: so be it. Numbers, as in “2 5”, leave mailboxes out, or take them in again.");
     loop {
-        match ask("Enter, numbers, or b to go back: ").await? {
+        match talk.ask("Enter, numbers, or b to go back: ").await? {
             Reply::Back => return Ok(Some(Way::Back)),
             Reply::Leave => return Ok(Some(Way::Leave)),
             Reply::Line(line) if line.is_empty() => break,
@@ -101,12 +106,15 @@ async fn decide(steps: &mut Steps, checked: &Checked, moving: &Moving) -> Result
             },
         }
     }
-    if let Some(way) = already_there(plan, &mut choice).await? {
+    if let Some(way) = already_there(talk, plan, &mut choice).await? {
         return Ok(Some(way));
     }
     let lines = words::will_not_move(plan);
     if !lines.is_empty() {
-        match agrees("Some things will not move as they are, as listed above. Is that all right?").await? {
+        match talk
+            .agrees("Some things will not move as they are, as listed above. Is that all right?")
+            .await?
+        {
             None => return Ok(Some(Way::Leave)),
             Some(false) => return Ok(Some(Way::Back)),
             Some(true) => choice.accepted = lines,
@@ -159,14 +167,14 @@ fn turned(line: &str, names: &[String], left_out: &[String]) -> Result<Vec<Strin
 }
 
 /// What becomes of mail that is there already.
-async fn already_there(plan: &Plan, choice: &mut Choice) -> Result<Option<Way>, Failure> {
+async fn already_there(talk: &mut Talk, plan: &Plan, choice: &mut Choice) -> Result<Option<Way>, Failure> {
     let asked = plan.questions.iter().find(|question| matches!(question, Question::TargetHoldsMail { .. }));
     let Some(asked) = asked else { return Ok(None) };
     tell(&format!("To be decided: {}", question(asked)));
     tell("  1  What was copied before is recognised by its content; only the rest is copied.");
     tell("  2  Everything is copied beside it: what is there twice stays there twice.");
     loop {
-        match ask("1 (Enter) or 2: ").await? {
+        match talk.ask("1 (Enter) or 2: ").await? {
             Reply::Line(line) if line.is_empty() || line == "1" => {
                 choice.already_there = Some(AlreadyThere::Recognise);
                 return Ok(None);

@@ -21,30 +21,78 @@ pub enum Reply {
     Leave,
 }
 
-/// Asks for a line. `b` goes back and `q` leaves.
-pub async fn ask(prompt: &str) -> Result<Reply, Failure> {
-    let Some(line) = read(prompt, read_line).await? else { return Ok(Reply::Leave) };
-    Ok(match line.trim() {
-        "b" | "B" | "back" => Reply::Back,
-        "q" | "Q" | "quit" => Reply::Leave,
-        line => Reply::Line(line.to_owned()),
-    })
+/// Somebody at the terminal.
+pub struct Talk {
+    /// Listens from the beginning: Ctrl-C counts whenever it is pressed.
+    interrupt: Interrupt,
 }
 
-/// Asks for a yes; anything else is a no.
-pub async fn agrees(question: &str) -> Result<Option<bool>, Failure> {
-    Ok(match ask(&format!("{question} [y/N] ")).await? {
-        Reply::Line(line) => Some(matches!(line.as_str(), "y" | "Y" | "yes")),
-        Reply::Back => Some(false),
-        Reply::Leave => None,
-    })
-}
+#[cfg(unix)]
+type Interrupt = tokio::signal::unix::Signal;
+#[cfg(windows)]
+type Interrupt = tokio::signal::windows::CtrlC;
 
-/// Asks for a password without showing it. Any text may be one, so that Enter alone is the way back.
-pub async fn password(prompt: &str) -> Result<Option<Option<Zeroizing<String>>>, Failure> {
-    let _hidden = Hidden::begin();
-    let read = read(prompt, Hidden::read).await?;
-    Ok(read.map(|line| Some(line).filter(|line| !line.is_empty())))
+impl Talk {
+    /// From now on Ctrl-C is an answer.
+    pub fn begin() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        let interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        #[cfg(windows)]
+        let interrupt = tokio::signal::windows::ctrl_c();
+        let failed = |e| Failure { what: format!("Ctrl-C cannot be listened to: {e}"), hint: None, code: 1 };
+        Ok(Self { interrupt: interrupt.map_err(failed)? })
+    }
+
+    /// Asks for a line. `b` goes back and `q` leaves.
+    pub async fn ask(&mut self, prompt: &str) -> Result<Reply, Failure> {
+        let Some(line) = self.read(prompt, read_line).await? else { return Ok(Reply::Leave) };
+        Ok(match line.trim() {
+            "b" | "B" | "back" => Reply::Back,
+            "q" | "Q" | "quit" => Reply::Leave,
+            line => Reply::Line(line.to_owned()),
+        })
+    }
+
+    /// Asks for a yes; anything else is a no. `None` where the person leaves.
+    pub async fn agrees(&mut self, question: &str) -> Result<Option<bool>, Failure> {
+        Ok(match self.ask(&format!("{question} [y/N] ")).await? {
+            Reply::Line(line) => Some(matches!(line.as_str(), "y" | "Y" | "yes")),
+            Reply::Back => Some(false),
+            Reply::Leave => None,
+        })
+    }
+
+    /// Asks for a password without showing it. Any text may be one, so that Enter alone is the way back: `Some(None)`. `None` where
+    /// the person leaves.
+    pub async fn password(&mut self, prompt: &str) -> Result<Option<Option<Zeroizing<String>>>, Failure> {
+        let _hidden = Hidden::begin();
+        let read = self.read(prompt, Hidden::read).await?;
+        Ok(read.map(|line| Some(line).filter(|line| !line.is_empty())))
+    }
+
+    /// Does something that takes its time. `None` where the person leaves meanwhile.
+    pub async fn meanwhile<R>(&mut self, work: impl Future<Output = R>) -> Option<R> {
+        tokio::select! {
+            done = work => Some(done),
+            _ = self.interrupt.recv() => None,
+        }
+    }
+
+    /// `None`: Ctrl-C was pressed, or nothing more can be typed.
+    async fn read<T: Send + 'static>(
+        &mut self,
+        prompt: &str,
+        work: impl FnOnce() -> std::io::Result<Option<T>> + Send + 'static,
+    ) -> Result<Option<T>, Failure> {
+        let _ = write!(std::io::stderr(), "{prompt}");
+        let _ = std::io::stderr().flush();
+        let Some(line) = self.meanwhile(tokio::task::spawn_blocking(work)).await else {
+            say("");
+            return Ok(None);
+        };
+        let failed = |e: &dyn std::fmt::Display| Failure::usage(format!("the answer could not be read: {e}"));
+        line.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
+    }
 }
 
 /// Shows a text, broken between words where the terminal ends; what goes on below is indented as its first line is.
@@ -55,25 +103,6 @@ pub fn tell(text: &str) {
         let options = textwrap::Options::new(width).break_words(false).subsequent_indent(&indent);
         textwrap::wrap(line, options).iter().for_each(|line| say(line));
     }
-}
-
-/// `None`: Ctrl-C was pressed, or nothing more can be typed.
-async fn read<T: Send + 'static>(
-    prompt: &str,
-    work: impl FnOnce() -> std::io::Result<Option<T>> + Send + 'static,
-) -> Result<Option<T>, Failure> {
-    let _ = write!(std::io::stderr(), "{prompt}");
-    let _ = std::io::stderr().flush();
-    let work = tokio::task::spawn_blocking(work);
-    let line = tokio::select! {
-        line = work => line,
-        _ = tokio::signal::ctrl_c() => {
-            say("");
-            return Ok(None);
-        }
-    };
-    let failed = |e: &dyn std::fmt::Display| Failure::usage(format!("the answer could not be read: {e}"));
-    line.map_err(|e| failed(&e))?.map_err(|e| failed(&e))
 }
 
 fn read_line() -> std::io::Result<Option<String>> {

@@ -4,7 +4,7 @@
 use super::guard::Door;
 use super::live::{Live, Standing};
 use super::texts::Problem;
-use crate::command::{INTERRUPTED, Keep, Ready};
+use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
 use crate::error::Failure;
 use crate::steps::answers::Answer;
 use crate::steps::{Looked, Step, Steps};
@@ -94,6 +94,8 @@ pub enum How {
         headline: String,
         /// What stands below it.
         below: String,
+        /// What a person has to decide about.
+        asks: Vec<String>,
     },
     /// Somebody asked for it.
     Asked(Asked),
@@ -241,9 +243,12 @@ async fn run(ready: Ready, under: &Under) -> Ended {
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    let (interrupted, written) = match ready.migration.migrate().await {
-        Ok(end) => (false, ready.written(Some(&end)).await),
-        Err(Error::Interrupted) => (true, ready.written(None).await),
+    let (end, written) = match ready.migration.migrate().await {
+        Ok(end) => {
+            let written = ready.written(Some(&end)).await;
+            (Some(end), written)
+        }
+        Err(Error::Interrupted) => (None, ready.written(None).await),
         Err(error) => {
             // The journal is given back also when the run failed.
             let _ = ready.give_back().await;
@@ -255,11 +260,13 @@ async fn run(ready: Ready, under: &Under) -> Ended {
         Ok(written) => written.report,
         Err(failure) => return failed(failure, false),
     };
-    let (how, code) = if interrupted {
-        (How::Asked(under.asked().unwrap_or(Asked::Stop)), INTERRUPTED)
-    } else {
-        let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
-        (How::Done { verdict: report.verdict(), headline, below }, report.exit_code())
+    let (how, code) = match end {
+        None => (How::Asked(under.asked().unwrap_or(Asked::Stop)), INTERRUPTED),
+        Some(end) => {
+            let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
+            let asks = end.questions.iter().map(ToString::to_string).collect();
+            (How::Done { verdict: report.verdict(), headline, below, asks }, exit_code(&report, &end))
+        }
     };
     Ended { how, code, report: Some(folder) }
 }

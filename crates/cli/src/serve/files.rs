@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use mailhaul_engine::certificate::{PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REPORT_HTML, REPORT_JSON, html};
 use serde::Deserialize;
 use std::path::Component;
@@ -54,6 +55,12 @@ fn kind(name: &str, report: &[u8]) -> Option<(&'static str, bool)> {
         REPORT_HTML => Some(("text/html; charset=utf-8", false)),
         REPORT_JSON | CERTIFICATE => Some(("application/json", false)),
         MANIFEST => Some(("application/x-ndjson", true)),
+        name if name
+            .strip_prefix(CERTIFICATE)
+            .is_some_and(|end| [SIGNATURE_SUFFIX, PUBLIC_KEY_SUFFIX].contains(&end)) =>
+        {
+            Some(("application/octet-stream", true))
+        }
         name => {
             let named: Named = serde_json::from_slice(report).ok()?;
             let is_original = named.exceptions.iter().any(|e| e.file.as_deref() == Some(name));
@@ -76,6 +83,8 @@ mod tests {
             ("report.json", false),
             ("certificate.json", false),
             ("manifest.ndjson", true),
+            ("certificate.json.sig", true),
+            ("certificate.json.pem", true),
             ("exceptions/INBOX_7-m1-e2.eml", true),
         ] {
             assert_eq!(kind(name, report).map(|(_, d)| d), Some(is_download), "{name}");
@@ -91,6 +100,8 @@ mod tests {
             "./report.html",
             "report.html/",
             "certificate-1.json",
+            "certificate.json.sig/..",
+            "certificate.json.exe",
         ] {
             assert_eq!(kind(name, report), None, "{name}");
         }

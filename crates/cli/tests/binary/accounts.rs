@@ -93,7 +93,13 @@ impl Pair {
         let mut command = program(&[verb, "--from", &url(&self.from), "--to", &url(&self.to)]);
         command.arg("--journal").arg(self.journal()).arg("--report").arg(self.report()).args(options);
         command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+        command.env("HOME", self.home());
         command
+    }
+
+    /// Of whoever runs the program: the key that signs lies there.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
     }
 
     pub async fn run(&self, verb: &str, options: &[&str]) -> Ran {

@@ -1,7 +1,8 @@
 //! What the guide shows of the program's words is what the program says, and its scripts do what it says of them.
 
-use crate::accounts::{FROM_PASSWORD, Ran, TO_PASSWORD, program, ran};
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, program, ran};
 use crate::finding::{NEW, OLD, World};
+use mailhaul_sandbox::Profile;
 use std::path::Path;
 
 /// Pages whose blocks without a language are words of the demo, or of what is found for two addresses.
@@ -28,7 +29,7 @@ fn shown(page: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_line_that_the_guide_shows_is_said_by_the_demo_or_for_an_address() {
     let folder = tempfile::tempdir().unwrap();
-    let demo = ran(program(&["demo"]).current_dir(folder.path())).await.expect(0);
+    let demo = ran(program(&["demo"]).env("HOME", folder.path()).current_dir(folder.path())).await.expect(0);
     // Without a terminal it ends where a password would be asked for.
     let mut check = program(&["check", "ann@gmail.com", "ann@outlook.com"]);
     let found = ran(check.current_dir(folder.path())).await.expect(2);
@@ -40,6 +41,45 @@ async fn every_line_that_the_guide_shows_is_said_by_the_demo_or_for_an_address()
         let invented: Vec<_> = lines.iter().filter(|line| !said.contains(line)).collect();
         assert!(invented.is_empty(), "{page} shows what nobody said: {invented:#?}");
     }
+}
+
+/// Runs the guide's commands in a report's folder; what they print.
+#[cfg(unix)]
+async fn checked_by_openssl(script: &str, report: &Path) -> Ran {
+    let mut command = tokio::process::Command::new("sh");
+    ran(command.args(["-e", "-c", script]).current_dir(report).stdin(std::process::Stdio::null())).await
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openssl_alone_checks_a_certificate_by_the_commands_of_the_guide() {
+    let version = std::process::Command::new("openssl").arg("version").output();
+    let version = version.map(|out| String::from_utf8_lossy(&out.stdout).into_owned()).unwrap_or_default();
+    if !version.starts_with("OpenSSL 3") {
+        println!("not run: openssl 3 is not here ({})", version.trim());
+        return;
+    }
+    let pair = Pair::filled(Profile::default(), 3).await;
+    pair.run("migrate", &[]).await.expect(0);
+    let page = read("what-the-proof-means.md");
+    let script = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let ran = checked_by_openssl(script, &pair.report()).await.expect(0);
+    let json = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(pair.report().join(name)).unwrap()).unwrap()
+    };
+    let certificate = json("certificate.json");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let (key, manifest) =
+        (text(&certificate["signer"]["key_sha256"]), text(&certificate["manifest"]["sha256"]));
+    let ran = ran.says("Signature Verified Successfully").says(&key).says(&manifest);
+    assert_eq!(ran.stdout.lines().count(), 3, "{ran:?}");
+    // The page of the report says the same commands.
+    let html = std::fs::read_to_string(pair.report().join("report.html")).unwrap();
+    script.lines().take(2).for_each(|line| assert!(html.contains(line), "{line}"));
+    let path = pair.report().join("certificate.json");
+    let changed = std::fs::read_to_string(&path).unwrap().replacen("6", "7", 1);
+    std::fs::write(&path, changed).unwrap();
+    assert_ne!(checked_by_openssl(script, &pair.report()).await.code, Some(0));
 }
 
 /// Runs a script where a person would, with the program on its path.

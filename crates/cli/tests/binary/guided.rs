@@ -37,3 +37,141 @@ async fn two_addresses_and_two_passwords_move_a_mailbox() {
     let broken = said.split("The same by one command").next().unwrap();
     assert!(broken.lines().all(|line| line.chars().count() <= 80), "{broken}");
 }
+
+/// Whoever leaves with Ctrl-C at any step comes back to it, and is asked again for passwords alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn out_of_every_step_and_back_again() {
+    let (world, _, new) = World::published().await;
+    let interrupted = |mut terminal: Terminal| {
+        let (code, said) = terminal.press("\u{3}").ends();
+        assert_eq!(code, 130, "{said}");
+        assert!(said.contains("To go on: the same command again."), "{said}");
+    };
+    let mut terminal = guide(&world);
+    terminal.says("Address of your old mailbox: ");
+    interrupted(terminal);
+
+    let mut terminal = guide(&world);
+    terminal
+        .says("Address of your old mailbox: ")
+        .types(OLD)
+        .says("Address of your new mailbox: ")
+        .types(NEW);
+    terminal.says("Password of your old mailbox");
+    interrupted(terminal);
+
+    let mut terminal = guide(&world);
+    terminal.says("You began to move ann@old.example to bob@new.example.").says("Enter goes on").types("");
+    terminal.says("Step 2 of 5").says("Password of your old mailbox").types(FROM_PASSWORD);
+    terminal.says("Password of your new mailbox");
+    interrupted(terminal);
+
+    let mut terminal = into_step_4(&world);
+    terminal.says("Enter, numbers, or b");
+    interrupted(terminal);
+
+    let mut terminal = into_step_4(&world);
+    terminal.says("Enter, numbers, or b").types("").says("Step 5 of 5").says("Enter begins");
+    interrupted(terminal);
+    assert_eq!(new.counters().appended, 0);
+
+    // What moves is chosen already.
+    let mut terminal = into_step_4(&world);
+    terminal.says("Step 5 of 5").says("Enter begins").types("").says("All 5 messages are on the new server");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 5);
+}
+
+/// Up to where both accounts let us in, with the addresses of an earlier time.
+fn into_step_4(world: &World) -> Terminal {
+    let mut terminal = guide(world);
+    terminal.says("Enter goes on").types("").says("Password of your old mailbox").types(FROM_PASSWORD);
+    terminal.says("Password of your new mailbox").types(TO_PASSWORD).says("You are in.");
+    terminal
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_step_can_be_gone_back_from_and_what_is_chosen_can_be_chosen_otherwise() {
+    let (world, old, new) = World::published().await;
+    old.create(OLD, "Spam", None, true);
+    old.deliver(OLD, "Spam", letter(9), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("Address of your old mailbox: ").types("eve@old.example");
+    terminal.says("Address of your new mailbox: ").types("b").says("Step 1 of 5");
+    // Nothing of it was kept.
+    terminal
+        .says("Address of your old mailbox: ")
+        .types(OLD)
+        .says("Address of your new mailbox: ")
+        .types(NEW);
+    terminal
+        .says("Password of your old mailbox")
+        .types("")
+        .says("Step 1 of 5")
+        .says("(Enter: ann@old.example)");
+    terminal.types("").says("(Enter: bob@new.example)").types("");
+    terminal.says("Step 2 of 5").says("Password of your old mailbox").types(FROM_PASSWORD);
+    terminal.says("Step 3 of 5").says("Password of your new mailbox").types(TO_PASSWORD);
+    terminal
+        .says(" 2        1  Spam -> Spam")
+        .says("Enter, numbers, or b")
+        .types("7")
+        .says("“7” is no number");
+    terminal.says("Enter, numbers, or b").types("2").says("stays  Spam: left out by you");
+    terminal.says("Enter, numbers, or b").types("").says("Step 5 of 5").says("Enter begins").types("b");
+    terminal.says("Step 4 of 5").says("Enter, numbers, or b").types("2").says(" 2        1  Spam -> Spam");
+    terminal.says("Enter, numbers, or b").types("2").says("left out by you");
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("");
+    terminal.says("--exclude Spam");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_told_and_asked_for_again() {
+    let (world, ..) = World::published().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password of your old mailbox").types("wrong").says("did not let ann@old.example in");
+    terminal
+        .says("Password of your old mailbox")
+        .types(FROM_PASSWORD)
+        .says("You are in.")
+        .says("Step 3 of 5");
+    let (_, said) = terminal.press("\u{3}").ends();
+    assert!(!said.contains("--"), "no option on a person's path: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_is_there_already_is_recognised_or_copied_beside_as_the_person_says() {
+    let (world, _, new) = World::published().await;
+    new.deliver(NEW, "INBOX", letter(2), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says("Enter, numbers, or b").types("").says("holds 1 message already");
+    terminal.says("1 (Enter) or 2: ").types("").says("Enter begins").types("").says("--adopt");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 4, "one was there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_nobody_vouches_for_is_shown_and_taken_by_a_yes_alone() {
+    let (world, old, _) = World::published().await;
+    let hosts = world.options();
+    let without_the_ca: Vec<OsString> =
+        ["guide".into(), hosts[0].clone().into(), hosts[1].clone().into()].into();
+    let mut terminal = Terminal::open(&without_the_ca, world.folder.path());
+    // The web sites are not believed either, so that the servers are named.
+    terminal.says("old mailbox: ").types("imaps://ann%40old.example@mail.hoster.example");
+    terminal.says("new mailbox: ").types("imaps://bob%40new.example@imap.provider.example");
+    for answer in ["n", "y"] {
+        terminal.says("Password of your old mailbox").types(FROM_PASSWORD);
+        terminal.says("The SHA-256 of its certificate:").says("[y/N] ").types(answer);
+        if answer == "n" {
+            terminal.says("Step 1 of 5").says("(Enter:").types("").says("(Enter:").types("");
+            assert_eq!(old.counters().commands.get("LOGIN"), None);
+        }
+    }
+    terminal.says("You are in.").says("Step 3 of 5");
+}

@@ -63,8 +63,9 @@ impl Terminal {
 
     /// Waits until this is said after what was waited for before.
     #[track_caller]
-    pub fn says(&self, words: &str) -> &Self {
-        let (screen, changed) = &*self.screen;
+    pub fn says(&mut self, words: &str) -> &mut Self {
+        let shown = self.screen.clone();
+        let (screen, changed) = &*shown;
         let mut screen = screen.lock().unwrap();
         loop {
             if let Some(at) = screen.text[screen.read..].find(words) {
@@ -91,7 +92,7 @@ impl Terminal {
     }
 
     /// The exit code, and all that was said.
-    pub fn ends(mut self) -> (u32, String) {
+    pub fn ends(&mut self) -> (u32, String) {
         let (screen, changed) = &*self.screen;
         let mut screen = screen.lock().unwrap();
         while !screen.ended {

@@ -24,9 +24,19 @@ pub async fn verify_from(pair: &Pair, certificate: &str, options: &[&str]) -> cr
     command.env("MAILHAUL_TO_PASSWORD", crate::accounts::TO_PASSWORD);
     command.env("HOME", elsewhere.path()).env("TMPDIR", elsewhere.path()).current_dir(elsewhere.path());
     let ran = crate::accounts::ran(&mut command).await;
-    assert_eq!(files(elsewhere.path()), Vec::<std::path::PathBuf>::new(), "nothing is left behind");
+    // But the key that signed a report which is kept.
+    let key = elsewhere.path().join(KEY);
+    let left = if options.contains(&"--report") { vec![key] } else { Vec::new() };
+    assert_eq!(files(elsewhere.path()), left, "nothing is left behind");
     ran
 }
+
+/// The key that signs, below the home folder.
+const KEY: &str = if cfg!(target_os = "macos") {
+    "Library/Application Support/Mailhaul/signing-key.pem"
+} else {
+    ".local/state/mailhaul/signing-key.pem"
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_that_came_to_the_old_account_since_is_exit_5_until_it_is_moved() {
@@ -104,4 +114,123 @@ async fn a_message_attached_to_a_cover_message_is_known_again_from_the_certifica
     let counted = pair.run("migrate", &["--repair"]).await.expect(3);
     counted.says("16  read back, every octet the same");
     assert_eq!(pair.new.counters().appended, stored + 1, "sent once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signature_names_its_key_and_another_one_is_refused_exit_10() {
+    let (pair, certificate) = moved().await;
+    let said = pair.run("report", &[]).await.expect(3).says("whoever has the key file can sign anything");
+    let is_digest = |line: &&str| line.len() == 64 && line.chars().all(|c| c.is_ascii_hexdigit());
+    let key = said.stdout.lines().map(str::trim).find(is_digest).unwrap().to_owned();
+    assert!(std::fs::read_to_string(pair.report().join("report.html")).unwrap().contains(&key));
+    verify_from(&pair, &certificate, &[]).await.expect(3).says(&format!("by the key with the SHA-256 {key}"));
+    let asked = verify_from(&pair, &certificate, &["--certificate-key", &key]).await.expect(3);
+    asked.says("signed by the key that was asked for");
+    let other = "ab".repeat(32);
+    let logins = pair.new.counters();
+    let refused = verify_from(&pair, &certificate, &["--certificate-key", &other]).await.expect(10);
+    refused.says(&format!("it is signed by the key {key}, not by {other}"));
+    for (file, says) in [("certificate.json", "does not fit"), ("certificate.json.sig", "does not fit")] {
+        let path = pair.report().join(file);
+        let octets = std::fs::read(&path).unwrap();
+        let mut changed = octets.clone();
+        changed[40] ^= 1;
+        std::fs::write(&path, changed).unwrap();
+        verify_from(&pair, &certificate, &[]).await.expect(10).says(says);
+        std::fs::write(&path, octets).unwrap();
+    }
+    std::fs::remove_file(pair.report().join("certificate.json.sig")).unwrap();
+    verify_from(&pair, &certificate, &[]).await.expect(10).says("its signature");
+    assert_eq!(pair.new.counters(), logins, "nobody was asked for anything");
+    verify_from(&pair, &certificate, &["--certificate-key", "ab"]).await.expect(2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_place_for_a_key_the_report_is_unsigned_and_says_so() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let mut command = pair.command("migrate", &[]);
+    let ran = crate::accounts::ran(command.env_remove("HOME")).await.expect(0);
+    ran.says("warning: the certificate is not signed, because no key can be kept for that: no home folder is named");
+    let certificate = pair.report().join("certificate.json");
+    let certificate = certificate.to_str().unwrap();
+    let ran = verify_from(&pair, certificate, &[]).await.expect(0);
+    ran.says("warning: the certificate is not signed: it does not tell who wrote it");
+    let asked = verify_from(&pair, certificate, &["--certificate-key", &"ab".repeat(32)]).await.expect(10);
+    asked.says("it is not signed; asked for is the key abab");
+    pair.run("report", &[]).await.expect(0).says("The certificate is signed by the key");
+    verify_from(&pair, certificate, &[]).await.expect(0).says("The certificate is signed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_key_is_said_before_anybody_logs_in_exit_2() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    pair.run("migrate", &[]).await.expect(0);
+    let key = pair.home().join(KEY);
+    std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let logins = pair.old.counters();
+    for verb in ["migrate", "verify"] {
+        let ran = pair.run(verb, &[]).await.expect(2).says("the key that signs certificates cannot be used");
+        ran.says("put it back from a backup, or move it away");
+    }
+    assert_eq!(pair.old.counters(), logins);
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), "-----BEGIN PRIVATE KEY-----\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_that_signs_is_in_nothing_that_is_said_or_kept_beside_it() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let log = pair.folder.path().join("log");
+    let ran = pair.run("migrate", &["-vv", "--log", log.to_str().unwrap()]).await.expect(0);
+    let key = pair.home().join(KEY);
+    let pem = std::fs::read_to_string(&key).unwrap();
+    // Of its one line the last characters are of the key alone.
+    let secret = &pem.lines().nth(1).unwrap()[22..];
+    assert_eq!(secret.len(), 42);
+    assert!(!ran.said().contains(secret));
+    let others: Vec<_> = files(pair.folder.path()).into_iter().filter(|file| *file != key).collect();
+    assert!(others.len() > 8 && others.contains(&log), "{others:?}");
+    for file in others {
+        let octets = std::fs::read(&file).unwrap();
+        let holds = octets.windows(secret.len()).any(|window| window == secret.as_bytes());
+        assert!(!holds, "{}", file.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_that_make_the_key_at_once_sign_with_one() {
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let mut without = pair.command("migrate", &[]);
+    crate::accounts::ran(without.env_remove("HOME")).await.expect(0);
+    assert!(!pair.home().exists());
+    // `report` takes no lock: several may read the journal at a time.
+    let report = |name: &str| {
+        let url = |at: &mailhaul_sandbox::Listening| format!("imap+insecure://{USER}@{}", at.address);
+        let mut command =
+            crate::accounts::program(&["report", "--from", &url(&pair.from), "--to", &url(&pair.to)]);
+        command.arg("--journal").arg(pair.journal()).arg("--report").arg(pair.folder.path().join(name));
+        command.env("HOME", pair.home());
+        command
+    };
+    let (mut first, mut second) = (report("first"), report("second"));
+    let (first, second) = tokio::join!(crate::accounts::ran(&mut first), crate::accounts::ran(&mut second));
+    first.expect(0).says("The certificate is signed by the key");
+    second.expect(0).says("The certificate is signed by the key");
+    let key = |name: &str| std::fs::read(pair.folder.path().join(name).join("certificate.json.pem")).unwrap();
+    assert_eq!(key("first"), key("second"));
+    assert_eq!(files(&pair.home()), [pair.home().join(KEY)]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_others_can_read_is_used_and_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pair = Pair::filled(Profile::default(), 2).await;
+    let ran = pair.run("migrate", &[]).await.expect(0);
+    assert!(!ran.said().contains("others can read"), "{ran:#?}");
+    let key = pair.home().join(KEY);
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let before = std::fs::read(pair.report().join("certificate.json.sig")).unwrap();
+    pair.run("migrate", &[]).await.expect(0).says("warning: others can read ");
+    assert_eq!(std::fs::read(pair.report().join("certificate.json.sig")).unwrap(), before);
 }

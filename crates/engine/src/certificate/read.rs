@@ -1,14 +1,16 @@
 //! A certificate and its manifest, read back: what `mailhaul verify --certificate` starts from.
 
+use super::signature::{self, PublicKey, SIGNATURE_SUFFIX};
 use crate::error::Error;
 use crate::journal::{AccountPair, Decision, Name};
+use crate::message::Digest;
 use base64::Engine as _;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-/// A certificate whose manifest is what it says.
+/// A certificate whose manifest is what it says, and whose signature fits, if it has one.
 #[derive(Debug)]
 pub struct Certificate {
     /// The file.
@@ -17,6 +19,8 @@ pub struct Certificate {
     pub pair: AccountPair,
     /// The name of the migration.
     pub migration: String,
+    /// The key that signed it; `None` where nobody did.
+    pub signer: Option<PublicKey>,
     pub(super) mailboxes: Vec<Mailbox>,
     manifest: PathBuf,
     pub(super) lines: u64,
@@ -86,6 +90,13 @@ struct File {
     target: Account,
     mailboxes: Vec<Mailbox>,
     manifest: Manifest,
+    signer: Option<Named>,
+}
+
+/// The key that the certificate says it is signed with.
+#[derive(Deserialize)]
+struct Named {
+    key_sha256: String,
 }
 
 #[derive(Deserialize)]
@@ -155,20 +166,39 @@ pub(super) struct ReasonPart {
     pub(super) text: String,
 }
 
+/// The key that a certificate names as its signer's is the one whose signature lies beside it, or there is neither.
+fn agree(path: &Path, named: Option<&Named>, signer: Option<&PublicKey>) -> Result<(), String> {
+    let signature = signature::beside(path, SIGNATURE_SUFFIX);
+    match (named, signer.map(PublicKey::fingerprint)) {
+        (None, None) => Ok(()),
+        (Some(named), Some(found)) if named.key_sha256 == found.to_string() => Ok(()),
+        (Some(named), Some(found)) => {
+            Err(format!("it is signed by the key {found}, and names {} as its signer's", named.key_sha256))
+        }
+        (Some(_), None) => {
+            Err(format!("it is signed, and its signature {} is not there", signature.display()))
+        }
+        (None, Some(_)) => Err(format!("it names no signer, and {} lies beside it", signature.display())),
+    }
+}
+
 impl Certificate {
-    /// Reads `certificate.json` at `path` and checks that the manifest beside it hashes to what the certificate says.
+    /// Reads `certificate.json` at `path`, and checks that the signature beside it fits the octets that were read, and
+    /// that the manifest beside it hashes to what the certificate says.
     ///
     /// # Errors
     /// [`Error::Certificate`]: a file that is missing, no certificate, of another format, or changed since.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bad = |what: String| Error::Certificate { path: path.display().to_string(), what };
         let octets = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+        let signer = signature::signer_of(path, &octets).map_err(bad)?;
         let json: File =
             serde_json::from_slice(&octets).map_err(|e| bad(format!("it is no certificate: {e}")))?;
         if json.certificate != super::FORMAT {
             let what = format!("its format is {}, this Mailhaul knows {}", json.certificate, super::FORMAT);
             return Err(bad(what));
         }
+        agree(path, json.signer.as_ref(), signer.as_ref()).map_err(bad)?;
         // The manifest lies beside it, whatever a path in the file says.
         let file = Path::new(&json.manifest.file).file_name().unwrap_or_default();
         let manifest = path.with_file_name(file);
@@ -187,10 +217,25 @@ impl Certificate {
             path: path.to_owned(),
             pair: AccountPair { source: json.source.account, target: json.target.account },
             migration: json.migration,
+            signer,
             mailboxes: json.mailboxes,
             manifest,
             lines: json.manifest.lines,
         })
+    }
+
+    /// Asks for the signature of one key: `fingerprint` is the SHA-256 of its SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`], where another key signed it, or nobody did.
+    pub fn must_be_signed_by(&self, fingerprint: Digest) -> Result<(), Error> {
+        match self.signer.map(|key| key.fingerprint()) {
+            Some(found) if found == fingerprint => Ok(()),
+            Some(found) => {
+                Err(self.damaged(format!("it is signed by the key {found}, not by {fingerprint}")))
+            }
+            None => Err(self.damaged(format!("it is not signed; asked for is the key {fingerprint}"))),
+        }
     }
 
     /// Something about it that does not hold together.

@@ -37,6 +37,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     publish(file, path)
 }
 
+/// Removes a file; one that is not there is none the less gone.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// True when the file holds exactly `content`.
 pub(super) fn holds(path: &Path, content: &[u8]) -> bool {
     let same_length = path.metadata().is_ok_and(|m| m.len() == content.len() as u64);

@@ -43,6 +43,8 @@ struct ReportJson<'a> {
     ladder: LadderCounts,
     danger_options: &'a [String],
     manifest: ManifestJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signer: Option<SignerJson>,
 }
 
 /// One end, with the account.
@@ -78,6 +80,21 @@ impl<'a> ManifestJson<'a> {
     pub(crate) fn new(report: &'a Report) -> Self {
         let manifest = &report.manifest;
         Self { file: MANIFEST, sha256: &manifest.sha256, lines: manifest.lines, octets: manifest.octets }
+    }
+}
+
+/// Whose signature lies beside the certificate. It stands in the certificate itself, so that it cannot be taken away
+/// without a change there.
+#[derive(Serialize)]
+pub(crate) struct SignerJson {
+    algorithm: &'static str,
+    key_sha256: String,
+}
+
+impl SignerJson {
+    pub(crate) fn new(report: &Report) -> Option<Self> {
+        let key_sha256 = report.facts.signer.as_ref()?.public().fingerprint().to_string();
+        Some(Self { algorithm: crate::certificate::ALGORITHM, key_sha256 })
     }
 }
 
@@ -329,6 +346,7 @@ pub(super) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         ladder: report.ladder,
         danger_options: &report.facts.danger,
         manifest: ManifestJson::new(report),
+        signer: SignerJson::new(report),
     };
     pretty(super::REPORT_JSON, &document)
 }

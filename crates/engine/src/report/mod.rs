@@ -24,6 +24,7 @@ mod example;
 #[cfg(test)]
 mod tests;
 
+use crate::certificate::Signer;
 use crate::config::Level;
 use crate::journal::{AccountPair, RunId};
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,8 @@ pub struct Facts {
     pub settle: Option<Duration>,
     /// How long the stages took.
     pub timings: Vec<(String, Duration)>,
+    /// Who signs the certificate; `None` leaves it unsigned.
+    pub signer: Option<Signer>,
 }
 
 /// What changes from run to run although nothing new is to be said. Times are RFC 3339, UTC, to the second.

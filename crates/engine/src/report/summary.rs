@@ -38,6 +38,15 @@ impl Report {
         lines
     }
 
+    /// Who signed the certificate, and what that proves: for those who ask for the report by itself.
+    pub fn signature_lines(&self) -> Vec<String> {
+        let Some(signer) = &self.facts.signer else { return wrap(words::NOT_SIGNED, "") };
+        let mut lines = vec!["The certificate is signed by the key with this SHA-256:".to_owned()];
+        lines.push(format!("  {}", signer.public().fingerprint()));
+        lines.extend(wrap(words::SIGNATURE_PROVES, ""));
+        lines
+    }
+
     /// What the sum does not show and a person should know.
     pub(super) fn beside_the_sum(&self) -> Vec<String> {
         let outcome = &self.outcome;

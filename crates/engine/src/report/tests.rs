@@ -1,6 +1,7 @@
 //! The report over plain data, and over a journal in memory.
 
 mod migrations;
+mod signed;
 
 use super::example::{self, Plain, run_facts};
 use super::*;
@@ -456,7 +457,10 @@ async fn a_report_with_nothing_new_is_left_as_it_is() {
     };
     let before = state();
     let names: Vec<&str> = before.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["certificate-1.json", CERTIFICATE, MANIFEST, REPORT_HTML, REPORT_JSON]);
+    let signed = [CERTIFICATE, "certificate.json.pem", "certificate.json.sig"];
+    let kept = signed.map(|name| name.replace("certificate", "certificate-1"));
+    let others = [MANIFEST, REPORT_HTML, REPORT_JSON].map(str::to_owned);
+    assert_eq!(names, [&kept[..], &signed.map(str::to_owned), &others].concat());
     // A second run that found nothing new: another run, other times, no commit measured.
     let mut later = example::complete();
     let mut run = later.runs[0].clone();
@@ -472,8 +476,10 @@ async fn a_report_with_nothing_new_is_left_as_it_is() {
     later.item(MailboxId(1), 3).flags = Flags::default();
     assert!(write(&later.clone().journal(), &facts, &place).await.unwrap().changed);
     assert!(place.join("certificate-2.json").exists());
-    std::fs::write(place.join(MANIFEST), "x").unwrap();
-    assert!(write(&later.clone().journal(), &facts, &place).await.unwrap().changed);
+    for file in [MANIFEST, "certificate.json.sig", "certificate.json.pem"] {
+        std::fs::write(place.join(file), "x").unwrap();
+        assert!(write(&later.clone().journal(), &facts, &place).await.unwrap().changed, "{file}");
+    }
     assert!(!write(&later.journal(), &facts, &place).await.unwrap().changed);
 }
 

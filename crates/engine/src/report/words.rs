@@ -21,6 +21,14 @@ pub(crate) const NOT_COVERED: [&str; 7] = [
     "what anybody changes in either account afterwards",
 ];
 
+/// What the signature of a certificate says, and what it does not.
+pub(crate) const SIGNATURE_PROVES: &str = "The signature proves that this installation wrote the certificate, and that \
+     neither the certificate nor the manifest was changed since. It does not prove who holds the key: whoever has the key \
+     file can sign anything.";
+/// The same where there is none.
+pub(crate) const NOT_SIGNED: &str =
+    "The certificate is not signed: it does not tell who wrote it, or whether it was changed since.";
+
 /// `1,204`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

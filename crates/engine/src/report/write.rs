@@ -1,6 +1,7 @@
 //! Writes the folder of the report, or leaves it as it is when nothing new is to be said.
 
 use super::{Facts, MANIFEST, Report, Times, collect, files};
+use crate::certificate::{self, PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use crate::error::Error;
 use crate::journal::Journal;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ use tempfile::NamedTempFile;
 pub const REPORT_HTML: &str = "report.html";
 /// The same for programs.
 pub const REPORT_JSON: &str = "report.json";
-/// The certificate of the latest run; that of run 7 is also kept as `certificate-7.json`.
+/// The certificate of the latest run; that of run 7 is also kept as `certificate-7.json`. Where it is signed, the
+/// signature (`.sig`) and the public key (`.pem`) lie beside either.
 pub const CERTIFICATE: &str = "certificate.json";
 
 /// What was written.
@@ -32,7 +34,7 @@ impl Written {
 }
 
 /// Walks the journal and writes `report.html`, `report.json`, `certificate.json`, `certificate-<run>.json` and
-/// `manifest.ndjson` into `folder`.
+/// `manifest.ndjson` into `folder`; with a signer also the signature and the public key beside each certificate.
 ///
 /// When all but the times is as the files there say, octet for octet, none of them is touched.
 pub async fn write<J: Journal>(journal: &J, facts: &Facts, folder: &Path) -> Result<Written, Error> {
@@ -46,14 +48,30 @@ pub async fn write<J: Journal>(journal: &J, facts: &Facts, folder: &Path) -> Res
 }
 
 /// The files that are renderings of the report, by name.
-fn render(report: &Report) -> Result<[(&'static str, Vec<u8>); 3], Error> {
-    Ok([
-        (CERTIFICATE, crate::certificate::json(report)?),
-        (REPORT_JSON, super::json::json(report)?),
-        (REPORT_HTML, super::html::html(report).into_bytes()),
-    ])
+fn render(report: &Report) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let certificate = certificate::json(report)?;
+    let mut files = Vec::new();
+    if let Some(signer) = &report.facts.signer {
+        let failed =
+            |e: certificate::KeyError| Error::Report { path: signature(CERTIFICATE), what: e.to_string() };
+        files.push((signature(CERTIFICATE), signer.sign(&certificate).map_err(failed)?));
+        files.push((key(CERTIFICATE), signer.public().to_pem().into_bytes()));
+    }
+    files.push((CERTIFICATE.into(), certificate));
+    files.push((REPORT_JSON.into(), super::json::json(report)?));
+    files.push((REPORT_HTML.into(), super::html::html(report).into_bytes()));
+    Ok(files)
 }
 
+fn signature(certificate: &str) -> String {
+    format!("{certificate}{SIGNATURE_SUFFIX}")
+}
+
+fn key(certificate: &str) -> String {
+    format!("{certificate}{PUBLIC_KEY_SUFFIX}")
+}
+
+/// A stop between two files leaves a report that is not as it should be, and the next one replaces it.
 fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> Result<bool, Error> {
     if is_unchanged(report, folder)? {
         return Ok(false);
@@ -63,12 +81,20 @@ fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> R
     if let Some(file) = manifest {
         files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
     }
+    // The name under which the certificate of this run is kept.
+    let kept = (report.times.run > 0).then(|| format!("certificate-{}.json", report.times.run));
+    if report.facts.signer.is_none() {
+        // The signature of another certificate makes none of this one.
+        for certificate in [Some(CERTIFICATE), kept.as_deref()].into_iter().flatten() {
+            for path in [signature(certificate), key(certificate)].map(|name| folder.join(name)) {
+                files::remove(&path).map_err(|e| at(&path, e))?;
+            }
+        }
+    }
     for (name, content) in render(report)? {
-        let path = folder.join(name);
-        files::replace(&path, &content).map_err(|e| at(&path, e))?;
-        if name == CERTIFICATE && report.times.run > 0 {
-            let kept = folder.join(format!("certificate-{}.json", report.times.run));
-            files::replace(&kept, &content).map_err(|e| at(&kept, e))?;
+        let again = kept.as_ref().and_then(|kept| Some(format!("{kept}{}", name.strip_prefix(CERTIFICATE)?)));
+        for path in [Some(name), again].into_iter().flatten().map(|name| folder.join(name)) {
+            files::replace(&path, &content).map_err(|e| at(&path, e))?;
         }
     }
     Ok(true)

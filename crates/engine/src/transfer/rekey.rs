@@ -252,23 +252,26 @@ async fn read<S: Source, T: Target, J: Journal>(
 
 /// Pairs former messages with listed ones, each with one at most. Where the octets are known they decide: size, date
 /// and flags only say which of equal messages is which. Where nothing was read before, nothing was copied either, and
-/// size and date are enough.
+/// size and date are enough; what has them is not another message with other ones, whose octets are the same.
 fn pair(former: &[Known], listed: &[Known]) -> Vec<(ItemId, ItemId)> {
     type Likeness = fn(&Known) -> Option<(Option<Digest>, u64, u64)>;
     let exact = |k: &Known| k.fingerprint.map(|f| f.exact);
-    let by_content: [Likeness; 4] = [
+    let by_both: [Likeness; 2] = [
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, k.flags)),
         |k| k.fingerprint.map(|f| (Some(f.exact), k.looks, 0)),
+    ];
+    let by_looks: [Likeness; 2] = [|k| Some((None, k.looks, k.flags)), |k| Some((None, k.looks, 0))];
+    let by_content: [Likeness; 2] = [
         |k| k.fingerprint.map(|f| (Some(f.exact), 0, 0)),
         // Other octets, so that it may be another message: what was given up decides nothing about that one, and nothing is
         // not a line end.
         |k| k.fingerprint.filter(|f| !k.given_up && f.octets > 0).map(|f| (Some(f.normal), 0, 0)),
     ];
-    let by_looks: [Likeness; 2] = [|k| Some((None, k.looks, k.flags)), |k| Some((None, k.looks, 0))];
-    let (read, unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| exact(k).is_some());
+    let (mut read, mut unread): (Vec<&Known>, Vec<&Known>) = former.iter().partition(|k| exact(k).is_some());
     let mut pairs = Vec::new();
     let mut free: HashSet<ItemId> = listed.iter().map(|k| k.id).collect();
-    for (mut open, ways) in [(read, &by_content[..]), (unread, &by_looks[..])] {
+    for (of_read, ways) in [(true, by_both), (false, by_looks), (true, by_content)] {
+        let open = if of_read { &mut read } else { &mut unread };
         for alike in ways {
             let mut found: HashMap<_, VecDeque<ItemId>> = HashMap::new();
             for known in listed.iter().filter(|k| free.contains(&k.id)) {
@@ -468,6 +471,15 @@ mod tests {
         let former = [of(1, 1, None, 7, 1), of(1, 2, Some(11), 7, 1), of(1, 3, None, 8, 1)];
         let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, Some(33), 7, 1)];
         assert_eq!(pairs(&former, &listed), [(1, 52), (2, 51)]);
+    }
+
+    /// Simulation, seed 417441: two empty messages of other dates; the copied one cannot be read in the new epoch.
+    #[test]
+    fn a_message_that_looks_like_an_unread_one_is_not_a_copied_one_of_another_date() {
+        let former = [of(1, 1, None, 7, 1), of(1, 2, Some(11), 8, 2)];
+        let listed = [of(2, 51, Some(11), 7, 1), of(2, 52, None, 8, 2)];
+        assert_eq!(pairs(&former, &listed), [(1, 51)]);
+        assert_eq!(perhaps_copied(&former[1..], &listed[1..]), [listed[1].id]);
     }
 
     #[test]

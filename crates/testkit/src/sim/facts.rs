@@ -117,6 +117,7 @@ pub(super) async fn gather(
         run: None,
         settle: None,
         timings: Vec::new(),
+        signer: None,
     };
     report::write(&journal, &facts, folder).await.map_err(|e| e.to_string())?;
     let text = std::fs::read(folder.join(REPORT_JSON)).map_err(|e| e.to_string())?;

@@ -138,6 +138,7 @@ pub async fn report(folder: &Path) -> Report {
         run: None,
         settle: None,
         timings: Vec::new(),
+        signer: None,
     };
     let journal = SqliteJournal::open_read_only(folder.join(JOURNAL)).unwrap();
     report::write(&journal, &facts, folder).await.unwrap().report

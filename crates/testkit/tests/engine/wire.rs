@@ -229,6 +229,7 @@ pub fn facts(run: Option<RunId>) -> Facts {
         run,
         settle: None,
         timings: Vec::new(),
+        signer: None,
     }
 }
 

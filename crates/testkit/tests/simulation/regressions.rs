@@ -188,3 +188,31 @@ fn a_message_that_is_removed_while_adopting_is_gone_and_no_exception() {
         assert!(states.contains(&"gone_at_source".to_owned()), "{states:?}");
     }
 }
+
+/// Seed 417441. Two empty messages of other dates: one is not read before the source gets another UIDVALIDITY, the copied one
+/// not after it. The copied one took the place of the other, and was copied again under its own number.
+#[test]
+fn an_empty_message_that_is_not_read_again_is_not_taken_for_another_one() {
+    let empty = |date: &str, flags: &str| Letter {
+        octets: Default::default(),
+        date: date.into(),
+        flags: flags.into(),
+    };
+    let (first, other) = (Letter::new("first"), Letter::new("another"));
+    let early = empty("26-Aug-2004 14:10:11 +0530", "\\Seen");
+    let late = empty("07-Jan-2021 17:10:11 +0000", "\\Flagged");
+    for renumbered_at in 9..20 {
+        for times in 2..9 {
+            let mut world = World::calm(&[&first, &other, &early, &late]);
+            let at = |n, deed| Planned::once(Trigger::Command(n), Fault::Other(deed));
+            let mailbox = || "INBOX".to_owned();
+            // The number of the early one, and after the removal and the new epoch that of the late one.
+            world.source_plan = vec![
+                body(3, Fault::CutFetch(30), times),
+                at(renumbered_at - 1, Deed::Delete { mailbox: mailbox(), nth: 0 }),
+                at(renumbered_at, Deed::NewEpoch { mailbox: mailbox() }),
+            ];
+            holds(&world);
+        }
+    }
+}

@@ -8,6 +8,7 @@ use crate::serve::speed::roughly;
 use crate::serve::texts;
 use crate::steps::Step;
 use crate::view::{At, Row};
+use mailhaul_engine::certificate::{PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use mailhaul_engine::report::html::{Segment, bar, key, mood};
 use mailhaul_engine::report::words::{count, exception_kind, exception_remedy, sentence};
 use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REPORT_HTML, Verdict};
@@ -154,7 +155,7 @@ pub fn over(session: &Session, over: &Over) -> Markup {
     let whole = &over.last.whole;
     let so_far = texts::so_far(whole.there.messages, whole.all.messages, whole.proven.messages);
     let (class, mark, title, below) = match &over.how {
-        How::Done { verdict, headline, below } => {
+        How::Done { verdict, headline, below, .. } => {
             let (class, mark) = mood(*verdict);
             (class, mark, headline.as_str(), below.as_str())
         }
@@ -182,6 +183,7 @@ pub fn over(session: &Session, over: &Over) -> Markup {
                     h1 tabindex="-1" data-focus { (title) }
                     @if !below.is_empty() { p { (below) } }
                     @if let How::Failed(problem) = &over.how { (why(problem)) }
+                    @if let How::Done { asks, .. } = &over.how { @for question in asks { p.note { (said_of(question)) } } }
                     @if !may_end { p { (texts::NOTHING_LOST) } }
                 }
             }
@@ -195,7 +197,11 @@ pub fn over(session: &Session, over: &Over) -> Markup {
                 h2 { (texts::REPORT) }
                 ul.links {
                     li { a href={ "/report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
-                    li { a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) } }
+                    li {
+                        a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
+                        " " a href={ "/report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
+                        " " a href={ "/report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
+                    }
                     li { a href={ "/report/" (MANIFEST) } { (texts::MANIFEST) } }
                 }
                 p.hint { (texts::REPORT_FOLDER) " " span.server { (name(&folder.display().to_string())) } }

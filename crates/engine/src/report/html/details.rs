@@ -1,7 +1,7 @@
 //! The folded part of the page, for engineers.
 
 use super::{Report, esc, href, name};
-use crate::certificate::{Status, conditions};
+use crate::certificate::{ALGORITHM, PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX, Status, conditions};
 use crate::report::{CERTIFICATE, EndFacts, Excerpt, MANIFEST, NoteEntry, REPORT_JSON, words};
 use std::fmt::Write as _;
 
@@ -94,6 +94,9 @@ fn facts(page: &mut String, report: &Report) {
         "Manifest",
         &format!("{} lines, SHA-256 {}", words::count(report.manifest.lines), report.manifest.sha256),
     );
+    let signer =
+        facts.signer.as_ref().map(|signer| format!("key with SHA-256 {}", signer.public().fingerprint()));
+    row(page, "Signed by", signer.as_deref().unwrap_or("nobody"));
     page.push_str("</dl>\n");
 }
 
@@ -137,5 +140,25 @@ fn check_yourself(page: &mut String, report: &Report) {
         href(CERTIFICATE),
         href(REPORT_JSON),
         esc(&report.manifest.sha256)
+    );
+    match &report.facts.signer {
+        Some(signer) => signed(page, &signer.public().fingerprint().to_string()),
+        None => _ = writeln!(page, "<p>{}</p>", esc(words::NOT_SIGNED)),
+    }
+}
+
+/// Who signed the certificate, and the commands that check it without this program.
+fn signed(page: &mut String, fingerprint: &str) {
+    let key = format!("{CERTIFICATE}{PUBLIC_KEY_SUFFIX}");
+    let signature = format!("{CERTIFICATE}{SIGNATURE_SUFFIX}");
+    let _ = writeln!(
+        page,
+        "<p><a href=\"{}\">{signature}</a> is the signature of the certificate ({ALGORITHM}), <a href=\"{}\">{key}</a> \
+         the public key of this installation. {}</p>\n\
+         <pre>openssl pkeyutl -verify -pubin -inkey {key} -rawin -in {CERTIFICATE} -sigfile {signature}\n\
+         openssl pkey -pubin -in {key} -outform DER | openssl dgst -sha256\n# {fingerprint}</pre>",
+        href(&signature),
+        href(&key),
+        esc(words::SIGNATURE_PROVES),
     );
 }
