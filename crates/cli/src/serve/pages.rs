@@ -27,12 +27,22 @@ pub struct Frame<'a> {
     pub problem: Option<&'a Problem>,
     /// Seconds after which a browser without script loads the page again.
     pub again_after: Option<u32>,
+    /// Where the page leads by itself, at once.
+    pub leads_to: Option<&'a str>,
 }
 
 impl<'a> Frame<'a> {
     /// One without steps.
     pub fn plain(title: &'a str) -> Self {
-        Self { title, at: None, may_go_back: false, accounts: None, problem: None, again_after: None }
+        Self {
+            title,
+            at: None,
+            may_go_back: false,
+            accounts: None,
+            problem: None,
+            again_after: None,
+            leads_to: None,
+        }
     }
 }
 
@@ -65,6 +75,7 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                 link rel="stylesheet" href="/assets/report.css";
                 link rel="stylesheet" href="/assets/page.css";
                 script src="/assets/page.js" defer {}
+                @if let Some(path) = frame.leads_to { meta http-equiv="refresh" content={ "0;url=" (path) }; }
                 @if let Some(seconds) = frame.again_after {
                     noscript { meta http-equiv="refresh" content=(seconds); }
                 }
@@ -209,23 +220,13 @@ pub fn not_found() -> Markup {
     )
 }
 
-/// Just let in. A link from elsewhere led here, so that the browser keeps its new cookie from the very next request of that kind:
-/// this page leads on by itself.
+/// Just let in. What a link from elsewhere leads to gets no cookie that is of this site alone, what leads on from this page does:
+/// so it leads on by itself.
 pub fn let_in() -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="refresh" content="0;url=/";
-                title { (texts::LET_IN) " – " (texts::NAME) }
-                link rel="stylesheet" href="/assets/report.css";
-            }
-            body { main {
-                h1 { (texts::LET_IN) }
-                section { p { (texts::LET_IN_WHY) } p { a href="/" { (texts::CONTINUE) } } }
-            } }
-        }
-    }
+    let frame = Frame { leads_to: Some("/"), ..Frame::plain(texts::LET_IN) };
+    let content = html! {
+        h1 { (texts::LET_IN) }
+        section { p { (texts::LET_IN_WHY) } p { a href="/" { (texts::CONTINUE) } } }
+    };
+    page(&frame, &content)
 }

@@ -118,6 +118,7 @@ fn step_frame(
         accounts: Some(accounts).filter(|(from, _)| !from.is_empty()),
         problem,
         again_after,
+        leads_to: None,
     };
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     (status, html(pages::page(&frame, content))).into_response()
@@ -389,7 +390,10 @@ async fn show_move(app: &App, session: &Session, problem: Option<&Problem>) -> R
         Course::Over(over) => (moving::over(session, &over), None),
         Course::Before => match elsewhere(app, &desk, Step::Move) {
             Some(response) => return response,
-            None => (moving::before(session), None),
+            None => {
+                let moving = desk.checked.as_ref().and_then(|checked| checked.moving.as_ref());
+                (moving::before(session, moving.map(pages::choose::forecast).as_deref()), None)
+            }
         },
     };
     step_frame(&desk, Step::Move, problem, again.is_none(), again, &content)

@@ -102,7 +102,8 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
     }
 }
 
-fn forecast(moving: &Moving) -> String {
+/// How much moves, and how long that takes.
+pub fn forecast(moving: &Moving) -> String {
     let totals = moving.plan.totals;
     texts::forecast(totals.messages, moving.sizes.octets, moving.forecast.seconds, &moving.forecast.days)
 }

@@ -17,10 +17,11 @@ use maud::{Markup, PreEscaped, html};
 /// Where the live numbers come from.
 pub const EVENTS: &str = "/move/events";
 
-/// Before anything is moved.
-pub fn before(session: &Session) -> Markup {
+/// Before anything is moved. `forecast`: how much it is, where that was looked at.
+pub fn before(session: &Session, forecast: Option<&str>) -> Markup {
     let content = html! {
-        section { div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="/choose" { (texts::BACK) } } }
+        section {
+            @if let Some(forecast) = forecast { p { (forecast) } } div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="/choose" { (texts::BACK) } } }
     };
     html! {
         (opening(Step::Move.title(), texts::purpose(Step::Move)))
@@ -222,5 +223,79 @@ fn why(problem: &Problem) -> Markup {
         p { (said_of(&problem.what)) }
         @if let Some(next) = &problem.next { p { b { (said_of(next)) } } }
         (super::details(&problem.details))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::View;
+    use mailhaul_engine::progress::{Progress, SideName, WaitReason};
+    use std::time::{Duration, SystemTime};
+
+    fn standing(events: &[Progress]) -> Standing {
+        let mut view = View::default();
+        events.iter().for_each(|event| _ = view.fold(event));
+        let whole = view.whole();
+        Standing { view, whole, per_minute: Some(120), left: Some(Duration::from_secs(90)) }
+    }
+
+    fn begun() -> [Progress; 3] {
+        let (source, target) = ("<b>A\u{202e}".to_owned(), "B".to_owned());
+        [
+            Progress::MailboxStarted { mailbox: 1, source, target, messages: 10, octets: 100 },
+            Progress::Stored { mailbox: 1, messages: 4, octets: 40 },
+            Progress::Verified { mailbox: 1, messages: 3, octets: 30 },
+        ]
+    }
+
+    #[test]
+    fn who_is_waited_for_and_until_when_is_shown_with_the_numbers() {
+        let wait = Progress::Waiting {
+            side: SideName::Target,
+            server: "Microsoft 365".into(),
+            reason: WaitReason::Asked,
+            why: "x".into(),
+            seconds: 300,
+            until: SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_167_520),
+        };
+        let lost = Progress::Reconnecting { side: SideName::Source, why: "x".into() };
+        let events = [&begun()[..], &[lost, wait]].concat();
+        let page = whole(&standing(&events)).into_string();
+        for words in [
+            "35 %",
+            "Microsoft 365 asked us to wait until",
+            "120 messages a minute; about 2 minutes left",
+            "A connection was lost once and made again",
+            "<b>3</b> read back",
+            "<b>1</b> moved, not read back yet",
+            "<b>6</b> still to do",
+        ] {
+            assert!(page.contains(words), "{words}: {page}");
+        }
+        assert_eq!(said(&standing(&events)), "35 percent: 4 of 10 messages moved, 3 read back");
+    }
+
+    #[test]
+    fn what_needs_a_person_comes_with_a_remedy_and_no_markup_of_a_server() {
+        let text = "NO <script>alert(1)</script>\u{1b}[2J".to_owned();
+        let kinds = ["refused", "too_big", "unreadable", "damaged", "absent"];
+        let exception = |kind: &&str| Progress::Exception {
+            mailbox: 1,
+            key: 7,
+            kind: (*kind).to_owned(),
+            text: text.clone(),
+        };
+        let events: Vec<Progress> = begun().into_iter().chain(kinds.iter().map(exception)).collect();
+        let standing = standing(&events);
+        let page = needs(&standing).into_string() + &boxes(&standing).into_string();
+        for kind in kinds {
+            let remedy = html! { (exception_remedy(kind)) }.into_string();
+            assert!(page.contains(&remedy), "{kind}: {page}");
+        }
+        assert!(page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;A"), "{page}");
+        for harmful in ["<script", "<b>A", "\u{1b}", "\u{202e}"] {
+            assert!(!page.contains(harmful), "{harmful:?}: {page}");
+        }
     }
 }
