@@ -387,7 +387,7 @@ async fn show_move(app: &App, session: &Session, problem: Option<&Problem>) -> R
     let desk = app.desk.lock().await;
     let (content, again) = match app.course() {
         Course::Under(under) => (moving::under(session, &under, &under.live.standing()), Some(AGAIN_AFTER)),
-        Course::Over(over) => (moving::over(session, &over), None),
+        Course::Over(over) => (moving::over(session, &over, &words::command_line(&desk.steps)), None),
         Course::Before => match elsewhere(app, &desk, Step::Move) {
             Some(response) => return response,
             None => {

@@ -253,6 +253,9 @@ pub const PUBLIC_KEY: &str = "the key that checks it";
 pub const MANIFEST: &str = "Manifest: one line for each message";
 pub const REPORT_FOLDER: &str = "All of it lies in the folder";
 pub const FINISHED_NEXT: &str = "You can close this page. Press Ctrl-C in the terminal to end Mailhaul.";
+pub const BY_COMMAND: &str = "The same by one command";
+pub const BY_COMMAND_WHY: &str =
+    "For a script, for later, or to try again what was refused: add --retry or --repair.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";
 pub const OTHER_MAILBOXES: &str = "Move other mailboxes";
 pub const OTHER_MAILBOXES_WHY: &str =

@@ -142,7 +142,7 @@ pub fn needs(standing: &Standing) -> Markup {
                         h3 { "A message in " (name(&need.mailbox)) }
                         p { (sentence(&exception_kind(&need.kind))) "." }
                         p { (exception_remedy(&need.kind)) }
-                        p.words { "UID " (need.uid) ": " (name(&need.text)) }
+                        (super::details(&[format!("UID {}: {}", need.uid, need.text)]))
                     }
                 }
             }
@@ -151,8 +151,8 @@ pub fn needs(standing: &Standing) -> Markup {
     }
 }
 
-/// The end of a run.
-pub fn over(session: &Session, over: &Over) -> Markup {
+/// The end of a run. `command`: what does the same on the command line.
+pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
     let whole = &over.last.whole;
     let so_far = texts::so_far(whole.there.messages, whole.all.messages, whole.proven.messages);
     let (class, mark, title, below) = match &over.how {
@@ -200,8 +200,8 @@ pub fn over(session: &Session, over: &Over) -> Markup {
                     li { a href={ "/report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
                     li {
                         a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
-                        " " a href={ "/report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
-                        " " a href={ "/report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
+                        " · " a href={ "/report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
+                        " · " a href={ "/report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
                     }
                     li { a href={ "/report/" (MANIFEST) } { (texts::MANIFEST) } }
                 }
@@ -211,6 +211,11 @@ pub fn over(session: &Session, over: &Over) -> Markup {
         @if may_end {
             section {
                 p { (texts::FINISHED_NEXT) }
+                details {
+                    summary { (texts::BY_COMMAND) }
+                    p.hint { (texts::BY_COMMAND_WHY) }
+                    p.server { (name(command)) }
+                }
                 p.hint { (texts::OTHER_MAILBOXES_WHY) }
                 (form(session, "/anew", false, &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
             }
