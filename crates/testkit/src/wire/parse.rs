@@ -56,7 +56,9 @@ fn namespace(row: &[&Token]) -> Result<Namespace, WireError> {
 
 /// A FETCH response with everything asked for; others (a flag change told unasked) are not for us.
 pub(super) fn fetched(tokens: &[Token]) -> Result<Option<Fetched>, WireError> {
-    if !tokens.get(2).is_some_and(|word| word.is("FETCH")) {
+    // Not the words of a farewell: `* BYE FETCH failed`.
+    let numbered = tokens.get(1).is_some_and(|token| token.number().is_some());
+    if !numbered || !tokens.get(2).is_some_and(|word| word.is("FETCH")) {
         return Ok(None);
     }
     let (mut uid, mut flags, mut date, mut size, mut content) = (None, None, None, None, None);
@@ -129,6 +131,13 @@ mod tests {
         assert!(fetched(&tokens(b"* 2 FETCH (UID 9 FLAGS (\\Seen))\r\n")).unwrap().is_none());
         let nil = b"* 2 FETCH (UID 9 FLAGS () RFC822.SIZE 4 INTERNALDATE \" 1-Jan-2020 00:00:00 +0000\" BODY[] NIL)\r\n";
         assert!(fetched(&tokens(nil)).is_err());
+    }
+
+    #[test]
+    fn words_of_a_server_are_no_fetch() {
+        for line in [&b"* BYE FETCH failed: Internal error occurred.\r\n"[..], b"* NO FETCH later\r\n"] {
+            assert!(fetched(&tokens(line)).unwrap().is_none());
+        }
     }
 
     #[test]
