@@ -89,7 +89,8 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     settings.source_daily = args.from_daily.unwrap_or_default();
     settings.target_daily = args.to_daily.unwrap_or_default();
     let since = args.since.as_deref().map(day).transpose()?;
-    settings.selection = Selection { only: args.mailbox.clone(), exclude: args.exclude.clone(), since };
+    let (only, exclude) = (args.mailbox.clone(), args.exclude.clone());
+    settings.selection = Selection { only, exclude, since, ..Selection::default() };
     let rule = |text: &String| match text.split_once('=') {
         Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok((from.to_owned(), to.to_owned())),
         _ => Err(Failure::usage(format!("--map {text:?}: SOURCE=TARGET is expected"))),

@@ -57,9 +57,11 @@ pub fn journal(source: &str, target: &str) -> PathBuf {
     state_folder().join(format!("{}.sqlite", pair_name(source, target)))
 }
 
-/// Where the answers of the five steps are written down.
-pub fn answers() -> PathBuf {
-    state_folder().join("answers.json")
+/// Where the answers of the five steps are written down; `None` where the environment names no place for them.
+pub fn answers() -> Option<PathBuf> {
+    let folder = state_folder();
+    // What lies in the folder the program is run from may be of anybody, and names the server that gets a password.
+    folder.is_absolute().then(|| folder.join("answers.json"))
 }
 
 /// Where its report is written.

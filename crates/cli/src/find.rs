@@ -78,7 +78,7 @@ impl Place {
 
 /// `found`: an address is among them. That of a move to another provider is often the same on both sides, and after the domain's
 /// mail has been pointed at the new one nobody names the old one any more.
-fn same_account(found: bool) -> Failure {
+pub(crate) fn same_account(found: bool) -> Failure {
     let failure = Failure::usage("--from and --to are the same account");
     let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
     if found { failure.hint(hint) } else { failure }

@@ -88,19 +88,21 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     tell(
         "Closing this window costs nothing: what was moved stays moved, and the next run goes on from there. Ctrl-C stops at a safe point.\n\n",
     );
-    match talk.ask("Enter begins; b goes back to what moves: ").await? {
+    match talk.ask_afresh("Enter begins; b goes back to what moves: ").await? {
         Reply::Line(_) => {}
         Reply::Back => return Ok(Moved::Way(Way::Back)),
         Reply::Leave => return Ok(Moved::Way(Way::Leave)),
     }
     let ready = steps.ready(Keep::Journal).await?;
-    if !steps.answers().choice.accepted.is_empty() {
-        let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
-        if !steps.still_agrees_to(&plan)? {
-            ready.give_back().await?;
-            tell("More than you agreed to will not move as it is:");
-            return Ok(Moved::Way(Way::To(Step::Choose)));
-        }
+    let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
+    if !steps.still_agrees_to(&plan)? {
+        ready.give_back().await?;
+        tell("It has not begun: what is there is not what you were shown any more. Look at it again.");
+        return Ok(Moved::Way(Way::To(Step::Choose)));
+    }
+    if talk.has_left().await {
+        ready.give_back().await?;
+        return Ok(Moved::Way(Way::Leave));
     }
     let end = match ready.shown(ready.migration.migrate()).await {
         Ok(end) => end,
@@ -110,18 +112,15 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     say("");
     let code = ready.report(&end).await?;
     say("");
-    tell(&format!(
-        "The same by one command, also for mail that arrives later:\n  {}",
-        words::command_line(steps)
-    ));
+    tell("The same by one command, also for mail that arrives later:");
+    // Not broken into lines: it is to be copied.
+    say(&format!("  {}", words::command_line(steps)));
     Ok(Moved::Done(code))
 }
 
 /// Something is to be decided first: what was there when it was chosen has changed.
 fn ask_again(steps: &mut Steps, question: &Question) -> Result<Moved, Failure> {
-    let mut choice = steps.answers().choice.clone();
-    choice.made = false;
-    steps.choose(choice)?;
+    steps.choose_again()?;
     tell(&format!("It has not begun: {}", choose::question(question)));
     Ok(Moved::Way(Way::To(Step::Choose)))
 }

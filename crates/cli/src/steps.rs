@@ -91,7 +91,10 @@ impl Steps {
     /// # Errors
     /// They cannot be read.
     pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
-        let file = env::answers();
+        let file = env::answers().ok_or_else(|| {
+            let hint = "set HOME, or the folder for what programs keep: XDG_STATE_HOME, with its whole path";
+            Failure::usage("there is no folder where answers could be kept").hint(hint)
+        })?;
         let answers = match std::fs::read(&file) {
             Ok(octets) => serde_json::from_slice(&octets).map_err(|e| unreadable(&file, &e))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Answers::default(),
@@ -152,6 +155,11 @@ impl Steps {
             find::propose("from", &asked.from, &args, &args.from_fingerprint),
             find::propose("to", &asked.to, &args, &args.to_fingerprint)
         );
+        if let (Ok(from), Ok(to)) = (&from, &to)
+            && from.account == to.account
+        {
+            return Err(find::same_account(true));
+        }
         let looked = |answer, proposed| Ok(Looked { answer, proposed: proposed? });
         Ok([looked(both.from, from), looked(both.to, to)])
     }
@@ -166,7 +174,12 @@ impl Steps {
             let is_same = before.written == looked.answer.written
                 && !before.accounts.is_empty()
                 && before.accounts.iter().all(|account| accounts.contains(account));
-            let answer = if is_same { before.clone() } else { Answer { accounts, ..looked.answer } };
+            // A certificate was vouched for at the server that showed it.
+            let answer = if is_same {
+                before.clone()
+            } else {
+                Answer { accounts, fingerprint: None, ..looked.answer }
+            };
             *answers.side_mut(side) = answer;
             if !is_same {
                 self.let_in = [None, None];
@@ -230,16 +243,19 @@ impl Steps {
         self.write_down()
     }
 
-    /// What a person agreed to when it was shown holds only as long as nothing else is to be agreed to.
+    /// What a person chose holds only as long as nothing else than what was shown would happen.
     pub fn still_agrees_to(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        let lines = words::will_not_move(plan);
-        let agrees = lines.iter().all(|line| self.answers.choice.accepted.contains(line));
+        let agrees = self.answers.choice.fits(plan);
         if !agrees {
-            self.answers.choice.accepted.clear();
-            self.answers.choice.made = false;
-            self.write_down()?;
+            self.choose_again()?;
         }
         Ok(agrees)
+    }
+
+    /// What was chosen is to be looked at once more.
+    pub fn choose_again(&mut self) -> Result<(), Failure> {
+        (self.answers.choice.made, self.answers.choice.accepted) = (false, Vec::new());
+        self.write_down()
     }
 
     /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
@@ -254,7 +270,11 @@ impl Steps {
             None => Err(Failure::usage("an account has not let us in yet")),
         };
         let [old, new] = &self.let_in;
-        ready_in(&args, place, [given(old)?, given(new)?], keep).await
+        let mut ready = ready_in(&args, place, [given(old)?, given(new)?], keep).await?;
+        let (settings, choice) = (&mut ready.migration.settings, &self.answers.choice);
+        settings.selection.without.clone_from(&choice.leave_out);
+        settings.accepted.clone_from(&choice.accepted);
+        Ok(ready)
     }
 
     /// What was said beside the answers.
@@ -266,7 +286,20 @@ impl Steps {
     async fn place(&self, args: &CommonArgs) -> Result<Place, Failure> {
         let asked = Asked::of(&args.place)?;
         if asked.journal.exists() {
-            return find::known_place(&args.place).await;
+            let place = find::known_place(&args.place).await?;
+            for (side, account) in SIDES.into_iter().zip([&place.from, &place.to]) {
+                // A password goes to nobody but whom it was typed for.
+                if !self.answers.side(side).accounts().contains(account) {
+                    let what = format!(
+                        "this move began with another {} server: {} at {}",
+                        words::which(side),
+                        account.user,
+                        find::server_url(&account.endpoint)
+                    );
+                    return Err(Failure::usage(what).hint("go back to the first step, and look at it there"));
+                }
+            }
+            return Ok(place);
         }
         let account = |answer: &Answer| {
             let first = answer.accounts().into_iter().next();

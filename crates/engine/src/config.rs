@@ -57,6 +57,8 @@ pub struct Selection {
     pub only: Vec<String>,
     /// Not those that match these globs (`*` any run, `?` one character, on decoded names).
     pub exclude: Vec<String>,
+    /// Not these (decoded names, exact). They are counted under the rule `exclude:` and the name, as with a glob.
+    pub without: Vec<String>,
     /// Only messages received at or after this instant (INTERNALDATE), seconds since 1970 UTC.
     pub since: Option<i64>,
 }
@@ -100,6 +102,8 @@ pub struct Settings {
     pub repair: bool,
     /// The will-not-move list is accepted.
     pub accept_will_not_move: bool,
+    /// What will not move, a line each, as it was shown and agreed to: nothing is asked as long as nothing else is in the list.
+    pub accepted: Vec<String>,
     /// Limits.
     pub limits: Limits,
     /// Folder for spool files, beside the journal.
@@ -123,6 +127,7 @@ impl Settings {
             retry_exceptions: false,
             repair: false,
             accept_will_not_move: false,
+            accepted: Vec::new(),
             limits: Limits::default(),
             spool: spool.into(),
         }

@@ -17,67 +17,126 @@ pub async fn requirements(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Fai
     );
     let mut typed = [steps.answers().from.clone(), steps.answers().to.clone()];
     for (side, answer) in SIDES.into_iter().zip(&mut typed) {
-        match address(talk, side, &answer.written).await? {
-            Reply::Line(written) if written == answer.written => {}
-            Reply::Line(written) => *answer = Answer { written, ..Answer::default() },
-            Reply::Back => return Ok(Way::Back),
-            Reply::Leave => return Ok(Way::Leave),
+        if let Some(way) = address(talk, side, answer).await? {
+            return Ok(way);
         }
     }
     loop {
-        tell("Looking for both servers …");
-        let Some(found) = talk.meanwhile(steps.look_for(typed.clone())).await else { return Ok(Way::Leave) };
-        let found = match found {
-            Ok(found) => found,
-            Err(failure) => {
-                show(&words::plainly(&failure));
-                return Ok(Way::Back);
-            }
+        let side = match look_for(talk, steps, &typed).await? {
+            Looking::Way(way) => return Ok(way),
+            Looking::NameServer(side) => side,
         };
-        let mut looked = Vec::new();
-        for ((side, found), answer) in SIDES.into_iter().zip(found).zip(&mut typed) {
-            match found {
-                Ok(found) => looked.push(found),
-                Err(failure) => match server(talk, side, &failure).await? {
-                    Reply::Line(name) if name.is_empty() => return Ok(Way::Back),
-                    Reply::Line(name) => answer.server = Some(words::as_url(&name)),
-                    Reply::Back => return Ok(Way::Back),
-                    Reply::Leave => return Ok(Way::Leave),
-                },
-            }
-        }
-        if let Ok(looked) = <[Looked; 2]>::try_from(looked) {
-            return agree(talk, steps, looked).await;
+        let at = SIDES.iter().position(|one| *one == side).unwrap_or_default();
+        if let Some(way) = server(talk, side, &mut typed[at]).await? {
+            return Ok(way);
         }
     }
 }
 
-async fn address(talk: &mut Talk, side: &str, known: &str) -> Result<Reply, Failure> {
+/// What looking for both servers led to.
+enum Looking {
+    Way(Way),
+    /// The person has to name the server of this side.
+    NameServer(&'static str),
+}
+
+/// Asks for an address; and where a server was agreed to before, for that, too: it may be another one now.
+async fn address(talk: &mut Talk, side: &str, answer: &mut Answer) -> Result<Option<Way>, Failure> {
     let which = words::which(side);
-    loop {
-        let prompt = match known {
-            "" => format!("Address of your {which} mailbox: "),
-            known => format!("Address of your {which} mailbox (Enter: {known}): "),
-        };
+    let known = answer.written.clone();
+    let prompt = match known.as_str() {
+        "" => format!("Address of your {which} mailbox: "),
+        known => format!("Address of your {which} mailbox (Enter: {known}): "),
+    };
+    let written = loop {
         match talk.ask(&prompt).await? {
             Reply::Line(line) if line.is_empty() && known.is_empty() => {}
-            Reply::Line(line) if line.is_empty() => return Ok(Reply::Line(known.to_owned())),
-            reply => return Ok(reply),
+            Reply::Line(line) => break line,
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        }
+    };
+    if !written.is_empty() && written != known {
+        *answer = Answer { written, ..Answer::default() };
+        return Ok(None);
+    }
+    let Some(account) = answer.accounts().into_iter().next() else { return Ok(None) };
+    let (url, user) = (server_url(&account.endpoint), account.user);
+    let name = match talk.ask(&format!("Its server (Enter: {url}): ")).await? {
+        Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
+        Reply::Back => return Ok(Some(Way::Back)),
+        Reply::Leave => return Ok(Some(Way::Leave)),
+    };
+    let named = match talk.ask(&format!("Your user name there (Enter: {user}): ")).await? {
+        Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
+        Reply::Back => return Ok(Some(Way::Back)),
+        Reply::Leave => return Ok(Some(Way::Leave)),
+    };
+    if name.is_some() || named.is_some() {
+        // What was said of another server, or for another user, holds no more.
+        let server = Some(name.map_or(url, |name| words::as_url(&name)));
+        let (written, user) = (answer.written.clone(), Some(named.unwrap_or(user)));
+        *answer = Answer { written, server, user, ..Answer::default() };
+    }
+    Ok(None)
+}
+
+/// Looks for both, and shows what was found.
+async fn look_for(talk: &mut Talk, steps: &mut Steps, typed: &[Answer; 2]) -> Result<Looking, Failure> {
+    tell("Looking for both servers …");
+    let Some(found) = talk.meanwhile(steps.look_for(typed.clone())).await else {
+        return Ok(Looking::Way(Way::Leave));
+    };
+    let [from, to] = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            show(&words::plainly(&failure));
+            let same = typed[0].written.eq_ignore_ascii_case(&typed[1].written);
+            let named = |answer: &Answer| answer.server.is_some() || answer.written.contains("://");
+            // An address that moves to another provider: at least one server is to be named.
+            return Ok(match typed.iter().position(|answer| !named(answer)).filter(|_| same) {
+                Some(at) => Looking::NameServer(SIDES[at]),
+                None => Looking::Way(Way::Back),
+            });
+        }
+    };
+    match (from, to) {
+        (Ok(from), Ok(to)) => agree(talk, steps, [from, to]).await,
+        (Err(failure), _) => {
+            show(&words::plainly(&failure));
+            Ok(Looking::NameServer(SIDES[0]))
+        }
+        (_, Err(failure)) => {
+            show(&words::plainly(&failure));
+            Ok(Looking::NameServer(SIDES[1]))
         }
     }
 }
 
-/// Asks for the name of a server that nobody knows.
-async fn server(talk: &mut Talk, side: &str, failure: &Failure) -> Result<Reply, Failure> {
-    show(&words::plainly(failure));
+/// Asks for the name of a server, and for the user name there. `Some` where the person goes elsewhere.
+async fn server(talk: &mut Talk, side: &str, answer: &mut Answer) -> Result<Option<Way>, Failure> {
+    let which = words::which(side);
     tell(
         "Its provider's help pages name it: incoming server, or IMAP server; often imap. or mail. before the domain.",
     );
-    talk.ask(&format!("Name of the {} server (Enter: type the addresses again): ", words::which(side))).await
+    let name = match talk.ask(&format!("Name of the {which} server (Enter: the addresses again): ")).await? {
+        Reply::Line(name) if name.is_empty() => return Ok(Some(Way::Back)),
+        Reply::Line(name) => name,
+        Reply::Back => return Ok(Some(Way::Back)),
+        Reply::Leave => return Ok(Some(Way::Leave)),
+    };
+    let written = answer.written.clone();
+    let user = match talk.ask(&format!("Your user name there (Enter: {written}): ")).await? {
+        Reply::Line(user) => Some(user).filter(|user| !user.is_empty()),
+        Reply::Back => return Ok(Some(Way::Back)),
+        Reply::Leave => return Ok(Some(Way::Leave)),
+    };
+    *answer = Answer { written, server: Some(words::as_url(&name)), user, ..Answer::default() };
+    Ok(None)
 }
 
 /// Shows what was found; what nobody proves needs a yes.
-async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Result<Way, Failure> {
+async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Result<Looking, Failure> {
     for (side, looked) in SIDES.into_iter().zip(&looked) {
         let account = &looked.proposed.account;
         let url = server_url(&account.endpoint);
@@ -90,13 +149,13 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
         found.lines().iter().for_each(|line| tell(line));
         tell(&format!("{}.", asks.words()));
         match talk.agrees(&format!("Is {url} the right server?")).await? {
-            None => return Ok(Way::Leave),
+            None => return Ok(Looking::Way(Way::Leave)),
             Some(true) => {}
-            Some(false) => return Ok(Way::Back),
+            Some(false) => return Ok(Looking::NameServer(side)),
         }
     }
     steps.agree(looked)?;
-    Ok(Way::On)
+    Ok(Looking::Way(Way::On))
 }
 
 /// Steps 2 and 3: one account lets us in.
@@ -150,6 +209,11 @@ async fn log_in(
                 let (what, next) = words::explained(&error);
                 if let EndError::Untrusted { shown: Some(fingerprint), .. } = error {
                     tell(&what);
+                    if steps.answers().side(side).fingerprint.is_some() {
+                        tell(
+                            "It is not the one that you vouched for. Either it was renewed, or somebody is between.",
+                        );
+                    }
                     match knows(talk, &fingerprint).await? {
                         None => return Ok(Some(Way::Leave)),
                         Some(false) => return Ok(Some(Way::Back)),
@@ -179,8 +243,20 @@ async fn way_in(
     provider: Option<&Provider>,
 ) -> Result<Option<Way>, Failure> {
     let takes = |word: &str| provider.is_some_and(|p| p.login.contains(&word));
-    if !takes("oauth") || matches!(steps.answers().side(side).sign_in, SignIn::Browser { .. }) {
+    if !takes("oauth") {
         return Ok(None);
+    }
+    if let SignIn::Browser { client, .. } = &steps.answers().side(side).sign_in {
+        match talk
+            .ask(&format!("Enter: in the browser, as {client}; n: another way, or another client id: "))
+            .await?
+        {
+            Reply::Line(line) if line.eq_ignore_ascii_case("n") => {}
+            Reply::Line(_) => return Ok(None),
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        }
+        steps.sign_in_by(side, SignIn::Password)?;
     }
     if takes("app-password") || takes("password") {
         tell(

@@ -5,7 +5,7 @@ use super::account::show;
 use super::talk::{Reply, Talk, tell};
 use crate::command::Keep;
 use crate::error::Failure;
-use crate::steps::answers::{AlreadyThere, Choice};
+use crate::steps::answers::{AlreadyThere, Choice, held};
 use crate::steps::{Steps, words};
 use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
 use mailhaul_engine::error::Question;
@@ -27,8 +27,8 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> 
             }
         };
         let way = match &checked.moving {
-            Some(moving) if !blocked(&checked) => decide(talk, steps, &checked, moving).await?,
-            _ => in_the_way(talk, &checked).await?,
+            Some(moving) => decide(talk, steps, &checked, moving).await?,
+            None => in_the_way(talk, &checked).await?,
         };
         if let Some(way) = way {
             return Ok(way);
@@ -56,12 +56,15 @@ async fn look(steps: &Steps) -> Result<Checked, Failure> {
     Ok(checked)
 }
 
+/// Shows what stands in the way. True where there is such a thing.
 fn blocked(checked: &Checked) -> bool {
-    checked.remarks.iter().any(|remark| matches!(remark.weight, Weight::Blocks(_)))
+    let blocks = || checked.remarks.iter().filter(|remark| matches!(remark.weight, Weight::Blocks(_)));
+    blocks().for_each(remarked);
+    blocks().next().is_some()
 }
 
 async fn in_the_way(talk: &mut Talk, checked: &Checked) -> Result<Option<Way>, Failure> {
-    checked.remarks.iter().filter(|remark| matches!(remark.weight, Weight::Blocks(_))).for_each(remarked);
+    blocked(checked);
     Ok(match talk.ask("Enter looks again; b goes back: ").await? {
         Reply::Line(_) => None,
         Reply::Back => Some(Way::Back),
@@ -90,15 +93,18 @@ async fn decide(
     let names = list(plan, &choice);
     moving.lines().iter().for_each(|line| tell(line));
     checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).for_each(remarked);
-    tell("Enter: so be it. Numbers, as in “2 5”, leave mailboxes out, or take them in again.");
+    let is_blocked = blocked(checked);
+    let enter = if is_blocked { "looks again, since something is in the way" } else { "so be it" };
+    tell(&format!("Enter: {enter}. Numbers, as in “2 5”, leave mailboxes out, or take them in again."));
     loop {
-        match talk.ask("Enter, numbers, or b to go back: ").await? {
+        match talk.ask_afresh("Enter, numbers, or b to go back: ").await? {
             Reply::Back => return Ok(Some(Way::Back)),
             Reply::Leave => return Ok(Some(Way::Leave)),
+            Reply::Line(line) if line.is_empty() && is_blocked => return Ok(None),
             Reply::Line(line) if line.is_empty() => break,
             Reply::Line(line) => match turned(&line, &names, &choice.leave_out) {
                 Ok(leave_out) => {
-                    choice.leave_out = leave_out;
+                    (choice.leave_out, choice.made) = (leave_out, false);
                     steps.choose(choice)?;
                     return Ok(None);
                 }
@@ -120,8 +126,7 @@ async fn decide(
             Some(true) => choice.accepted = lines,
         }
     }
-    choice.made = true;
-    steps.choose(choice)?;
+    steps.choose(choice.made_of(plan))?;
     Ok(Some(Way::On))
 }
 
@@ -166,27 +171,30 @@ fn turned(line: &str, names: &[String], left_out: &[String]) -> Result<Vec<Strin
     Ok(left_out)
 }
 
-/// What becomes of mail that is there already.
+/// What becomes of mail that is there already. It is asked each time such mail is shown; what was said before is Enter.
 async fn already_there(talk: &mut Talk, plan: &Plan, choice: &mut Choice) -> Result<Option<Way>, Failure> {
-    let asked = plan.questions.iter().find(|question| matches!(question, Question::TargetHoldsMail { .. }));
-    let Some(asked) = asked else { return Ok(None) };
-    tell(&format!("To be decided: {}", question(asked)));
+    let mailboxes = held(plan);
+    if mailboxes.is_empty() {
+        return Ok(None);
+    }
+    tell(&format!("To be decided: {}", question(&Question::TargetHoldsMail { mailboxes })));
     tell("  1  What was copied before is recognised by its content; only the rest is copied.");
     tell("  2  Everything is copied beside it: what is there twice stays there twice.");
+    let prompt = match choice.already_there {
+        Some(AlreadyThere::CopyAnyway) => "1 or 2 (Enter): ",
+        Some(AlreadyThere::Recognise) | None => "1 (Enter) or 2: ",
+    };
     loop {
-        match talk.ask("1 (Enter) or 2: ").await? {
-            Reply::Line(line) if line.is_empty() || line == "1" => {
-                choice.already_there = Some(AlreadyThere::Recognise);
-                return Ok(None);
-            }
-            Reply::Line(line) if line == "2" => {
-                choice.already_there = Some(AlreadyThere::CopyAnyway);
-                return Ok(None);
-            }
-            Reply::Line(_) => {}
+        let said = match talk.ask_afresh(prompt).await? {
+            Reply::Line(line) if line == "1" => AlreadyThere::Recognise,
+            Reply::Line(line) if line == "2" => AlreadyThere::CopyAnyway,
+            Reply::Line(line) if line.is_empty() => choice.already_there.unwrap_or(AlreadyThere::Recognise),
+            Reply::Line(_) => continue,
             Reply::Back => return Ok(Some(Way::Back)),
             Reply::Leave => return Ok(Some(Way::Leave)),
-        }
+        };
+        choice.already_there = Some(said);
+        return Ok(None);
     }
 }
 

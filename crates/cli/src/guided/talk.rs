@@ -23,24 +23,26 @@ pub enum Reply {
 
 /// Somebody at the terminal.
 pub struct Talk {
-    /// Listens from the beginning: Ctrl-C counts whenever it is pressed.
-    interrupt: Interrupt,
+    /// They are listened to from the beginning: Ctrl-C counts whenever it is pressed.
+    signals: Signals,
 }
 
-#[cfg(unix)]
-type Interrupt = tokio::signal::unix::Signal;
-#[cfg(windows)]
-type Interrupt = tokio::signal::windows::CtrlC;
-
 impl Talk {
-    /// From now on Ctrl-C is an answer.
+    /// From now on Ctrl-C is an answer, and so is a request to end.
     pub fn begin() -> Result<Self, Failure> {
-        #[cfg(unix)]
-        let interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
-        #[cfg(windows)]
-        let interrupt = tokio::signal::windows::ctrl_c();
         let failed = |e| Failure { what: format!("Ctrl-C cannot be listened to: {e}"), hint: None, code: 1 };
-        Ok(Self { interrupt: interrupt.map_err(failed)? })
+        Ok(Self { signals: Signals::begin().map_err(failed)? })
+    }
+
+    /// As [`Talk::ask`], for what is not undone by a step back: keys that were pressed before the question was there are no answer.
+    pub async fn ask_afresh(&mut self, prompt: &str) -> Result<Reply, Failure> {
+        forget_typed();
+        self.ask(prompt).await
+    }
+
+    /// True when the person meant to leave while something was done.
+    pub async fn has_left(&mut self) -> bool {
+        self.meanwhile(std::future::ready(())).await.is_none()
     }
 
     /// Asks for a line. `b` goes back and `q` leaves.
@@ -55,7 +57,7 @@ impl Talk {
 
     /// Asks for a yes; anything else is a no. `None` where the person leaves.
     pub async fn agrees(&mut self, question: &str) -> Result<Option<bool>, Failure> {
-        Ok(match self.ask(&format!("{question} [y/N] ")).await? {
+        Ok(match self.ask_afresh(&format!("{question} [y/N] ")).await? {
             Reply::Line(line) => Some(matches!(line.as_str(), "y" | "Y" | "yes")),
             Reply::Back => Some(false),
             Reply::Leave => None,
@@ -73,8 +75,9 @@ impl Talk {
     /// Does something that takes its time. `None` where the person leaves meanwhile.
     pub async fn meanwhile<R>(&mut self, work: impl Future<Output = R>) -> Option<R> {
         tokio::select! {
+            biased;
+            () = self.signals.next() => None,
             done = work => Some(done),
-            _ = self.interrupt.recv() => None,
         }
     }
 
@@ -103,6 +106,47 @@ pub fn tell(text: &str) {
         let options = textwrap::Options::new(width).break_words(false).subsequent_indent(&indent);
         textwrap::wrap(line, options).iter().for_each(|line| say(line));
     }
+}
+
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn begin() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn begin() -> std::io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        let _ = self.0.recv().await;
+    }
+}
+
+/// What was typed and not read is forgotten.
+fn forget_typed() {
+    #[cfg(unix)]
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
 }
 
 fn read_line() -> std::io::Result<Option<String>> {

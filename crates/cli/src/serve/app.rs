@@ -154,18 +154,16 @@ impl App {
             return Ok(());
         }
         let ready = desk.steps.ready(Keep::Journal).await?;
-        if !desk.steps.answers().choice.accepted.is_empty() {
-            let planned = ready.migration.plan().await;
-            let agrees = match planned {
-                Ok((_, plan)) => desk.steps.still_agrees_to(&plan),
-                Err(error) => Err(error.into()),
-            };
-            if !matches!(agrees, Ok(true)) {
-                desk.checked = None;
-                ready.give_back().await?;
-                agrees?;
-                return Err(Problem::more_will_not_move());
-            }
+        let planned = ready.migration.plan().await;
+        let agrees = match planned {
+            Ok((_, plan)) => desk.steps.still_agrees_to(&plan),
+            Err(error) => Err(error.into()),
+        };
+        if !matches!(agrees, Ok(true)) {
+            desk.checked = None;
+            ready.give_back().await?;
+            agrees?;
+            return Err(Problem::more_will_not_move());
         }
         let events = ready.migration.bus.listen();
         let under = Arc::new(Under {
@@ -194,10 +192,8 @@ impl App {
     async fn ask_again(&self) {
         let mut desk = self.desk.lock().await;
         desk.checked = None;
-        let mut choice = desk.steps.answers().choice.clone();
-        choice.made = false;
         // Not written down, it is asked anew by the next run all the same.
-        let _ = desk.steps.choose(choice);
+        let _ = desk.steps.choose_again();
     }
 
     /// Forgets the answers. A run that is under way keeps them.

@@ -370,8 +370,7 @@ async fn take_choice(desk: &mut Desk, posted: &Posted) -> Result<(), Problem> {
     if pages::choose::holds_mail(&moving.plan) && choice.already_there.is_none() {
         return Err(Problem::new(texts::THERE_ALREADY_MISSING, texts::THERE_ALREADY_MISSING_NEXT));
     }
-    choice.made = true;
-    Ok(desk.steps.choose(choice)?)
+    Ok(desk.steps.choose(choice.made_of(&moving.plan))?)
 }
 
 // ---- step 5

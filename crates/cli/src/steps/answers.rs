@@ -3,7 +3,9 @@
 use crate::account::Account;
 use crate::args::{Cli, Command, CommonArgs};
 use crate::error::Failure;
+use crate::steps::words;
 use clap::Parser;
+use mailhaul_engine::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// All answers. They are written down after each one, so that going on costs nothing but the passwords.
@@ -69,6 +71,49 @@ pub struct Choice {
     pub already_there: Option<AlreadyThere>,
     /// The lines about what will not move that a person agreed to.
     pub accepted: Vec<String>,
+    /// What was shown when the choice was made.
+    pub shown: Shown,
+}
+
+/// What a choice was made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Shown {
+    /// Old mailboxes, and where each goes.
+    moves: Vec<(String, String)>,
+    /// New mailboxes that hold mail of which nothing is known, with its number.
+    there: Vec<(String, u64)>,
+}
+
+impl Shown {
+    fn of(plan: &Plan) -> Self {
+        let moves =
+            plan.steps.iter().map(|s| (s.record.source.text.clone(), s.target.text.clone())).collect();
+        Self { moves, there: held(plan) }
+    }
+}
+
+/// The new mailboxes that hold mail of which nothing is known, with its number.
+pub fn held(plan: &Plan) -> Vec<(String, u64)> {
+    let held = plan.steps.iter().filter(|step| step.holds_unknown_mail());
+    held.map(|step| (step.target.text.clone(), step.holds.map_or(0, |holds| holds.messages))).collect()
+}
+
+impl Choice {
+    /// Made, by somebody who was shown this plan.
+    #[must_use]
+    pub fn made_of(self, plan: &Plan) -> Self {
+        Self { made: true, shown: Shown::of(plan), ..self }
+    }
+
+    /// True as long as nothing but what was shown would happen. Mail that was there and was dealt with may be gone from the list.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        let now = Shown::of(plan);
+        self.made
+            && now.moves == self.shown.moves
+            && now.there.iter().all(|held| self.shown.there.contains(held))
+            && words::will_not_move(plan).iter().all(|line| self.accepted.contains(line))
+    }
 }
 
 /// What becomes of mail that is at the new server already.
@@ -104,30 +149,32 @@ impl Answer {
 }
 
 impl Answers {
-    /// The options of `mailhaul migrate` that say the same.
+    /// The options of `mailhaul migrate` that say the same. Nothing is agreed to by them.
     pub fn options(&self) -> Vec<String> {
+        let left_out = self.choice.leave_out.iter().map(|name| format!("--exclude={}", as_glob(name)));
+        self.options_but_left_out().into_iter().chain(left_out).collect()
+    }
+
+    fn options_but_left_out(&self) -> Vec<String> {
         let mut options = Vec::new();
         self.from.options("from", &mut options);
         self.to.options("to", &mut options);
-        options.extend(self.choice.leave_out.iter().map(|name| format!("--exclude={}", as_glob(name))));
         options.extend(self.choice.into.iter().map(|mailbox| format!("--into={mailbox}")));
         options.extend(self.choice.already_there.map(|there| match there {
             AlreadyThere::Recognise => "--adopt".to_owned(),
             AlreadyThere::CopyAnyway => "--append-anyway".to_owned(),
         }));
-        if !self.choice.accepted.is_empty() {
-            options.push("--yes".into());
-        }
         options
     }
 
-    /// The options, read as the command line reads them; `further` are options beside those of the answers.
+    /// The options, read as the command line reads them, without what is left out by name, which needs no globs
+    /// ([`Selection::without`](mailhaul_engine::config::Selection)); `further` are options beside those of the answers.
     ///
     /// # Errors
     /// What an answer says cannot be an option's value.
     pub fn args(&self, further: &[String]) -> Result<CommonArgs, Failure> {
         let line = ["mailhaul", "migrate"].into_iter().map(str::to_owned);
-        let line = line.chain(self.options()).chain(further.iter().cloned());
+        let line = line.chain(self.options_but_left_out()).chain(further.iter().cloned());
         match Cli::try_parse_from(line) {
             Ok(Cli { command: Some(Command::Migrate(args)), .. }) => Ok(args.common),
             Ok(_) => Err(Failure::usage("these answers are no migration")),
@@ -173,6 +220,7 @@ mod tests {
             into: Some("Old mail".into()),
             already_there: Some(AlreadyThere::Recognise),
             accepted: vec!["a line".into()],
+            shown: Shown { moves: vec![("A".into(), "B".into())], there: vec![("B".into(), 1)] },
         };
         answers
     }
@@ -185,9 +233,10 @@ mod tests {
         assert_eq!(args.login("from").oauth_secret_file.unwrap().to_str(), Some("secret"));
         assert_eq!(args.place.to_user.as_deref(), Some("-ann"));
         assert_eq!(args.to_fingerprint, Some("ab".repeat(32)));
-        assert_eq!(args.exclude, ["Spam", "-a?b = c"]);
+        assert!(args.exclude.is_empty(), "left out by name, not by globs");
+        assert!(answers().options().contains(&"--exclude=-a?b = c".to_owned()));
         assert_eq!(args.into.as_deref(), Some("Old mail"));
-        assert_eq!((args.adopt, args.append_anyway, args.yes, args.settle), (true, false, true, Some(0)));
+        assert_eq!((args.adopt, args.append_anyway, args.yes, args.settle), (true, false, false, Some(0)));
     }
 
     #[test]

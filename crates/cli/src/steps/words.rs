@@ -5,6 +5,7 @@ use crate::error::Failure;
 use crate::find::quoted;
 use mailhaul_engine::auth::advice;
 use mailhaul_engine::error::EndError;
+use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
 
 impl Step {
@@ -64,14 +65,30 @@ pub fn plainly(failure: &Failure) -> (String, Option<String>) {
     (what, hint)
 }
 
-/// The command that does the same, for a script or for later.
+/// The command that does the same, for a script or for later, on one line of a shell. It agrees to nothing in advance.
 pub fn command_line(steps: &Steps) -> String {
     let options = steps.answers().options().into_iter().chain(steps.further().iter().cloned());
     let words = options.map(|option| match option.split_once('=') {
-        Some((name, value)) => format!("{name} {}", quoted(value)),
+        Some((name, value)) => format!("{name}={}", shell_word(value)),
         None => option,
     });
     format!("mailhaul migrate {}", words.collect::<Vec<_>>().join(" "))
+}
+
+/// One word of a shell. What a server calls its mailboxes moves no cursor: control characters are written as bash reads them.
+fn shell_word(value: &str) -> String {
+    if printable(value) == value {
+        return quoted(value);
+    }
+    let mut word = String::from("$'");
+    for c in value.chars() {
+        match c {
+            '\'' | '\\' => word.extend(['\\', c]),
+            c if printable(&c.to_string()).chars().eq([c]) => word.push(c),
+            c => word += &format!("\\U{:08X}", u32::from(c)),
+        }
+    }
+    word + "'"
 }
 
 /// Advice as far as it names no option: what follows a colon or stands between semicolons with one is left out.
@@ -86,6 +103,19 @@ pub fn without_options(advice: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_one_word_of_a_shell_whatever_is_in_it() {
+        for (value, word) in [
+            ("ann@old.example", "ann@old.example"),
+            ("-old", "-old"),
+            ("Old mail", "'Old mail'"),
+            ("o'neill", r"'o'\''neill'"),
+            ("a\u{1b}[2J'\\b", r"$'a\U0000001B[2J\'\\b'"),
+        ] {
+            assert_eq!(shell_word(value), word);
+        }
+    }
 
     #[test]
     fn advice_for_people_names_no_option() {

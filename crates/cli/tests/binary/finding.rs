@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const OLD: &str = "ann@old.example";
 pub const NEW: &str = "bob@new.example";
-const WELL_KNOWN: &str = "/.well-known/autoconfig/mail/config-v1.1.xml";
+pub const WELL_KNOWN: &str = "/.well-known/autoconfig/mail/config-v1.1.xml";
 
 /// Two domains, their web sites and their IMAP servers.
 pub struct World {
@@ -96,7 +96,7 @@ impl World {
         self.hosts.lock().unwrap().retain(|name, _| !name.contains(part));
     }
 
-    fn page(&self, host: &str, path: &str, says: &str) {
+    pub fn page(&self, host: &str, path: &str, says: &str) {
         self.pages.lock().unwrap().insert(format!("{host}{path}"), says.to_owned());
     }
 
@@ -180,7 +180,7 @@ async fn knows_nothing() -> SocketAddr {
     address
 }
 
-fn autoconfig(host: &str) -> String {
+pub fn autoconfig(host: &str) -> String {
     format!(
         "<clientConfig><emailProvider><incomingServer type=\"imap\"><hostname>{host}</hostname><port>993</port>\
          <socketType>SSL</socketType><username>%EMAILADDRESS%</username></incomingServer></emailProvider></clientConfig>"
@@ -188,7 +188,7 @@ fn autoconfig(host: &str) -> String {
 }
 
 /// Logins that were tried, good or not.
-fn tries(server: &Sandbox) -> u64 {
+pub fn tries(server: &Sandbox) -> u64 {
     let commands = server.counters().commands;
     ["LOGIN", "AUTHENTICATE"].iter().filter_map(|verb| commands.get(*verb)).sum()
 }

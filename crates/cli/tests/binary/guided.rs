@@ -1,7 +1,7 @@
 //! The five steps at a terminal, from nothing to the certificate, and out of each of them and back again.
 
 use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter};
-use crate::finding::{NEW, OLD, World};
+use crate::finding::{NEW, OLD, WELL_KNOWN, World, autoconfig, tries};
 use crate::pty::Terminal;
 use std::ffi::OsString;
 
@@ -115,7 +115,15 @@ async fn every_step_can_be_gone_back_from_and_what_is_chosen_can_be_chosen_other
         .types("")
         .says("Step 1 of 5")
         .says("(Enter: ann@old.example)");
-    terminal.types("").says("(Enter: bob@new.example)").types("");
+    terminal.types("").says("Its server (Enter: imaps://mail.hoster.example:993)").types("");
+    terminal.says("user name there (Enter: ann@old.example)").types("");
+    terminal
+        .says("(Enter: bob@new.example)")
+        .types("")
+        .says("Its server")
+        .types("")
+        .says("user name")
+        .types("");
     terminal.says("Step 2 of 5").says("Password of your old mailbox").types(FROM_PASSWORD);
     terminal.says("Step 3 of 5").says("Password of your new mailbox").types(TO_PASSWORD);
     terminal
@@ -128,8 +136,12 @@ async fn every_step_can_be_gone_back_from_and_what_is_chosen_can_be_chosen_other
     terminal.says("Step 4 of 5").says("Enter, numbers, or b").types("2").says(" 2        1  Spam -> Spam");
     terminal.says("Enter, numbers, or b").types("2").says("left out by you");
     terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("");
-    terminal.says("--exclude Spam");
-    assert_eq!(terminal.ends().0, 0);
+    terminal.says("The same by one command").says("  mailhaul migrate ").says("--exclude=Spam");
+    let (code, said) = terminal.ends();
+    assert_eq!(code, 0);
+    let command = said.lines().find(|line| line.starts_with("  mailhaul migrate ")).unwrap();
+    assert!(command.contains("--from=ann@old.example --to=bob@new.example"), "on one line: {command}");
+    assert!(command.contains("--exclude=Spam") && !command.contains("--yes"), "{command}");
     assert_eq!(new.counters().appended, 5);
 }
 
@@ -175,9 +187,100 @@ async fn a_certificate_that_nobody_vouches_for_is_shown_and_taken_by_a_yes_alone
         terminal.says("Password of your old mailbox").types(FROM_PASSWORD);
         terminal.says("The SHA-256 of its certificate:").says("[y/N] ").types(answer);
         if answer == "n" {
-            terminal.says("Step 1 of 5").says("(Enter:").types("").says("(Enter:").types("");
-            assert_eq!(old.counters().commands.get("LOGIN"), None);
+            terminal.says("Step 1 of 5");
+            (0..6).for_each(|_| drop(terminal.says("(Enter: ").types("")));
+            assert_eq!(tries(&old), 0);
         }
     }
     terminal.says("You are in.").says("Step 3 of 5");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_moves_to_another_provider_is_asked_for_its_servers() {
+    let (world, ..) = World::published().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(NEW).says("new mailbox: ").types(NEW);
+    terminal.says("are the same account").says("Name of the old server").types("mail.hoster.example");
+    terminal.says("Your user name there (Enter: bob@new.example): ").types(OLD);
+    terminal.says("Your old mailbox: ann@old.example at imaps://mail.hoster.example:993");
+    terminal.says("Your new mailbox: bob@new.example at imaps://imap.provider.example:993");
+    terminal
+        .says("Step 2 of 5")
+        .says("Password of your old mailbox")
+        .types(FROM_PASSWORD)
+        .says("You are in.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_found_can_be_named_otherwise() {
+    let (world, old, _) = World::published().await;
+    world.page("old.example", WELL_KNOWN, "https://other.example/x");
+    world.page("other.example", "/x", &autoconfig("imap.provider.example"));
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Is imaps://imap.provider.example:993 the right server? [y/N] ").types("n");
+    terminal.says("Name of the old server").types("mail.wrong.example").says("user name").types("");
+    terminal.says("Step 2 of 5").says("Password of your old mailbox").types("");
+    // It was mistyped.
+    terminal.says("Address of your old mailbox").types("");
+    terminal.says("Its server (Enter: imaps://mail.wrong.example:993)").types("mail.hoster.example");
+    terminal.says("user name there (Enter: ann@old.example)").types("");
+    terminal.says("new mailbox").types("").says("Its server").types("").says("user name").types("");
+    terminal
+        .says("Password of your old mailbox")
+        .types(FROM_PASSWORD)
+        .says("You are in.")
+        .says("Step 3 of 5");
+    assert_eq!(tries(&old), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_moves_that_was_not_shown() {
+    let (world, old, new) = World::published().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    // Keys that are pressed before there is a question are no answer to it.
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(&format!("{TO_PASSWORD}\r\r\r"));
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins");
+    old.create(OLD, "Late", None, true);
+    old.deliver(OLD, "Late", letter(9), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    terminal.types("").says("It has not begun").says("Step 4 of 5").says("Late -> Late");
+    terminal.says("Enter, numbers, or b");
+    assert_eq!(new.counters().appended, 0);
+    // Mail that comes to the new server is a matter of its own.
+    new.deliver(NEW, "INBOX", letter(3), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    terminal.types("").says("Enter begins").types("").says("It has not begun").says("Enter, numbers, or b");
+    terminal.types("").says("holds 1 message already").says("1 (Enter) or 2: ").types("2");
+    // And asked again when it is gone back to.
+    terminal.says("Enter begins").types("b").says("Enter, numbers, or b").types("").says("1 or 2 (Enter): ");
+    terminal.types("1").says("Enter begins").types("").says("All 6 messages are on the new server");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 5, "one was there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_something_is_in_the_way_a_part_can_still_be_chosen() {
+    let (world, old, new) = World::published().await;
+    old.create(OLD, "Large", None, true);
+    let large = format!("Subject: large\r\n\r\n{}\r\n", "x".repeat(5000));
+    old.deliver(OLD, "Large", large, "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    new.set(|profile| profile.quota_octets = Some(2000));
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says(" 2        1  Large -> Large").says("In the way: ").says("Enter, numbers, or b").types("");
+    terminal.says("In the way: ").says("Enter, numbers, or b").types("2").says("Large: left out by you");
+    terminal.says("Enter, numbers, or b").types("").says("Step 5 of 5").says("Enter begins");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_cannot_be_read_are_said_and_left_alone() {
+    let (world, ..) = World::published().await;
+    let file = world.folder.path().join("state/mailhaul/answers.json");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "{").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("what was answered before cannot be read").says("remove that file to begin anew");
+    assert_eq!(terminal.ends().0, 2);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
 }

@@ -97,6 +97,9 @@ fn rule_for(info: &MailboxInfo, selection: &Selection) -> Option<String> {
     if !selection.only.is_empty() && !selection.only.iter().any(|name| same_name(name, info)) {
         return Some(MAILBOX.to_owned());
     }
+    if let Some(name) = selection.without.iter().find(|name| same_name(name, info)) {
+        return Some(format!("exclude:{name}"));
+    }
     let glob = selection.exclude.iter().find(|glob| names::glob_matches(glob, &info.text))?;
     Some(format!("exclude:{glob}"))
 }

@@ -169,11 +169,9 @@ impl ServerCertVerifier for Judging {
     }
 }
 
-/// The certificate is all that is the matter, and it is not another one than a person pinned.
+/// The certificate is all that is the matter.
 fn may_be_pinned(error: &std::io::Error) -> bool {
-    let pinned = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
-    let tls = of_tls(error);
-    tls != Some(&pinned) && matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    matches!(of_tls(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn of_tls(error: &std::io::Error) -> Option<&rustls::Error> {

@@ -383,8 +383,8 @@ fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
     if !holding.is_empty() && !answers(settings.existing) {
         questions.push(Question::TargetHoldsMail { mailboxes: holding });
     }
-    if !plan.will_not_move.is_empty() && !settings.accept_will_not_move {
-        let what = plan.will_not_move.iter().map(ToString::to_string).collect();
+    let what: Vec<String> = plan.will_not_move.iter().map(ToString::to_string).collect();
+    if !settings.accept_will_not_move && !what.iter().all(|line| settings.accepted.contains(line)) {
         questions.push(Question::WillNotMove { what });
     }
     questions
