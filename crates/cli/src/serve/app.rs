@@ -137,6 +137,14 @@ impl App {
         *self.course.lock().unwrap_or_else(PoisonError::into_inner) = course;
     }
 
+    /// What a run came to is of no account any more: it was between other mailboxes.
+    pub fn leave_outcome(&self) {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*course, Course::Over(_)) {
+            *course = Course::Before;
+        }
+    }
+
     /// Stops the run, if there is one, at a commit point.
     pub fn stop(&self, asked: Asked) {
         if let Course::Under(under) = self.course() {

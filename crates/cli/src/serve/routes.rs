@@ -84,8 +84,8 @@ async fn asset(Path(name): Path<String>) -> Response {
 /// To what is to be done next.
 async fn home(State(app): Shared) -> Redirect {
     match app.course() {
-        Course::Before => Redirect::to(path(app.desk.lock().await.steps.step())),
-        Course::Under(_) | Course::Over(_) => Redirect::to(path(Step::Move)),
+        Course::Before | Course::Over(_) => Redirect::to(path(app.desk.lock().await.steps.step())),
+        Course::Under(_) => Redirect::to(path(Step::Move)),
     }
 }
 
@@ -200,7 +200,13 @@ async fn agree(State(app): Shared, Extension(session): Who, Extension(posted): F
     }
     (desk.shown, desk.checked) = ([None, None], None);
     match desk.steps.agree(looked) {
-        Ok(()) => Redirect::to(path(desk.steps.step())).into_response(),
+        Ok(()) => {
+            let next = desk.steps.step();
+            if next < Step::Choose {
+                app.leave_outcome();
+            }
+            Redirect::to(path(next)).into_response()
+        }
         Err(failure) => addresses_page(&desk, &session, Some(&failure.into())),
     }
 }

@@ -298,6 +298,15 @@ async fn a_browser_without_script_goes_the_whole_way_and_no_secret_comes_back() 
     {
         browser.get(path).await.is(404);
     }
+    // Other addresses: what came of these is not shown as theirs.
+    let server = ("from-server", "imaps://mail.hoster.example");
+    browser
+        .post("/requirements", &[("from", "eve@old.example"), ("to", NEW), server])
+        .await
+        .leads_to("/found");
+    browser.post("/found", &[]).await.leads_to("/old");
+    browser.get("/report/report.html").await.is(404);
+    browser.get("/").await.leads_to("/old");
     let seen = browser.seen();
     assert!(seen.len() > 10_000 && !seen.contains(FROM_PASSWORD) && !seen.contains(TO_PASSWORD));
     serving.interrupt();
