@@ -152,16 +152,16 @@ impl App {
         }
     }
 
-    /// Begins the run, or goes on with it. A run that is under way goes on as it is.
+    /// Begins the run, or goes on with it; `more`: options of `migrate` for this run. One that is under way goes on as it is.
     ///
     /// # Errors
     /// What has to be done first.
-    pub async fn begin(self: &Arc<Self>) -> Result<(), Problem> {
+    pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
         let mut desk = self.desk.lock().await;
         if matches!(self.course(), Course::Under(_)) || desk.steps.step() != Step::Move {
             return Ok(());
         }
-        let ready = desk.steps.ready(Keep::Journal).await?;
+        let ready = desk.steps.ready_with(Keep::Journal, more).await?;
         if !desk.steps.answers().choice.accepted.is_empty() {
             let planned = ready.migration.plan().await;
             let agrees = match planned {
