@@ -260,10 +260,17 @@ impl Steps {
 
     /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
     pub async fn ready(&self, keep: Keep) -> Result<Ready, Failure> {
+        self.ready_with(keep, &[]).await
+    }
+
+    /// The same, with options of `migrate` beside those of the answers, for this run alone.
+    pub async fn ready_with(&self, keep: Keep, more: &[&str]) -> Result<Ready, Failure> {
         if keep == Keep::Journal {
             signing_key::check()?;
         }
-        let args = self.answers.args(&self.further)?;
+        let more = more.iter().map(|option| (*option).to_owned());
+        let further: Vec<String> = self.further.iter().cloned().chain(more).collect();
+        let args = self.answers.args(&further)?;
         let place = self.place(&args).await?;
         let given = |credentials: &Option<Arc<dyn Credentials>>| match credentials {
             Some(credentials) => Ok(Ask::Given(credentials.clone())),

@@ -137,6 +137,14 @@ impl App {
         *self.course.lock().unwrap_or_else(PoisonError::into_inner) = course;
     }
 
+    /// What a run came to is of no account any more: it was between other mailboxes.
+    pub fn leave_outcome(&self) {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*course, Course::Over(_)) {
+            *course = Course::Before;
+        }
+    }
+
     /// Stops the run, if there is one, at a commit point.
     pub fn stop(&self, asked: Asked) {
         if let Course::Under(under) = self.course() {
@@ -144,16 +152,16 @@ impl App {
         }
     }
 
-    /// Begins the run, or goes on with it. A run that is under way goes on as it is.
+    /// Begins the run, or goes on with it; `more`: options of `migrate` for this run. One that is under way goes on as it is.
     ///
     /// # Errors
     /// What has to be done first.
-    pub async fn begin(self: &Arc<Self>) -> Result<(), Problem> {
+    pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
         let mut desk = self.desk.lock().await;
         if matches!(self.course(), Course::Under(_)) || desk.steps.step() != Step::Move {
             return Ok(());
         }
-        let ready = desk.steps.ready(Keep::Journal).await?;
+        let ready = desk.steps.ready_with(Keep::Journal, more).await?;
         let planned = ready.migration.plan().await;
         let agrees = match planned {
             Ok((_, plan)) => desk.steps.still_agrees_to(&plan),

@@ -84,8 +84,8 @@ async fn asset(Path(name): Path<String>) -> Response {
 /// To what is to be done next.
 async fn home(State(app): Shared) -> Redirect {
     match app.course() {
-        Course::Before => Redirect::to(path(app.desk.lock().await.steps.step())),
-        Course::Under(_) | Course::Over(_) => Redirect::to(path(Step::Move)),
+        Course::Before | Course::Over(_) => Redirect::to(path(app.desk.lock().await.steps.step())),
+        Course::Under(_) => Redirect::to(path(Step::Move)),
     }
 }
 
@@ -200,7 +200,13 @@ async fn agree(State(app): Shared, Extension(session): Who, Extension(posted): F
     }
     (desk.shown, desk.checked) = ([None, None], None);
     match desk.steps.agree(looked) {
-        Ok(()) => Redirect::to(path(desk.steps.step())).into_response(),
+        Ok(()) => {
+            let next = desk.steps.step();
+            if next < Step::Choose {
+                app.leave_outcome();
+            }
+            Redirect::to(path(next)).into_response()
+        }
         Err(failure) => addresses_page(&desk, &session, Some(&failure.into())),
     }
 }
@@ -399,25 +405,31 @@ async fn show_move(app: &App, session: &Session, problem: Option<&Problem>) -> R
 }
 
 async fn act(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
-    match posted.text("do") {
-        "pause" => app.stop(Asked::Pause),
-        "stop" => app.stop(Asked::Stop),
-        "begin" => {
-            if let Err(problem) = app.begin().await {
-                let mut desk = app.desk.lock().await;
-                if desk.steps.step() == Step::Choose {
-                    return choose_page(&mut desk, &session, Some(problem)).await;
-                }
-                drop(desk);
-                return show_move(&app, &session, Some(&problem)).await;
+    let more: &[&str] = match posted.text("do") {
+        "begin" => &[],
+        "retry" => &["--retry"],
+        "repair" => &["--repair"],
+        other => {
+            match other {
+                "pause" => app.stop(Asked::Pause),
+                "stop" => app.stop(Asked::Stop),
+                _ => {}
             }
-            // Something is to be decided first.
-            let asks = |how: &How| matches!(how, How::Failed(problem) if problem.is_question);
-            if matches!(app.course(), Course::Over(over) if asks(&over.how)) {
-                return Redirect::to(path(app.desk.lock().await.steps.step())).into_response();
-            }
+            return Redirect::to(path(Step::Move)).into_response();
         }
-        _ => {}
+    };
+    if let Err(problem) = app.begin(more).await {
+        let mut desk = app.desk.lock().await;
+        if desk.steps.step() == Step::Choose {
+            return choose_page(&mut desk, &session, Some(problem)).await;
+        }
+        drop(desk);
+        return show_move(&app, &session, Some(&problem)).await;
+    }
+    // Something is to be decided first.
+    let asks = |how: &How| matches!(how, How::Failed(problem) if problem.is_question);
+    if matches!(app.course(), Course::Over(over) if asks(&over.how)) {
+        return Redirect::to(path(app.desk.lock().await.steps.step())).into_response();
     }
     Redirect::to(path(Step::Move)).into_response()
 }

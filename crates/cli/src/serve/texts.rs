@@ -253,9 +253,14 @@ pub const PUBLIC_KEY: &str = "the key that checks it";
 pub const MANIFEST: &str = "Manifest: one line for each message";
 pub const REPORT_FOLDER: &str = "All of it lies in the folder";
 pub const FINISHED_NEXT: &str = "You can close this page. Press Ctrl-C in the terminal to end Mailhaul.";
+pub const RETRY: &str = "Try these again";
+pub const RETRY_WHY: &str =
+    "Trying again helps when the cause is mended, for instance after the provider raised a limit.";
+pub const REPAIR: &str = "Move what is refused inside a cover message";
+pub const REPAIR_WHY: &str =
+    "In a cover message, what the new server refuses arrives untouched, as an attachment.";
 pub const BY_COMMAND: &str = "The same by one command";
-pub const BY_COMMAND_WHY: &str =
-    "For a script, for later, or to try again what was refused: add --retry or --repair.";
+pub const BY_COMMAND_WHY: &str = "For a script, or for later.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";
 pub const OTHER_MAILBOXES: &str = "Move other mailboxes";
 pub const OTHER_MAILBOXES_WHY: &str =

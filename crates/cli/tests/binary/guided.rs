@@ -188,7 +188,9 @@ async fn a_certificate_that_nobody_vouches_for_is_shown_and_taken_by_a_yes_alone
         terminal.says("The SHA-256 of its certificate:").says("[y/N] ").types(answer);
         if answer == "n" {
             terminal.says("Step 1 of 5");
-            (0..6).for_each(|_| drop(terminal.says("(Enter: ").types("")));
+            for _ in 0..6 {
+                terminal.says("(Enter: ").types("");
+            }
             assert_eq!(tries(&old), 0);
         }
     }

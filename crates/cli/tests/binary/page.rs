@@ -298,6 +298,15 @@ async fn a_browser_without_script_goes_the_whole_way_and_no_secret_comes_back() 
     {
         browser.get(path).await.is(404);
     }
+    // Other addresses: what came of these is not shown as theirs.
+    let server = ("from-server", "imaps://mail.hoster.example");
+    browser
+        .post("/requirements", &[("from", "eve@old.example"), ("to", NEW), server])
+        .await
+        .leads_to("/found");
+    browser.post("/found", &[]).await.leads_to("/old");
+    browser.get("/report/report.html").await.is(404);
+    browser.get("/").await.leads_to("/old");
     let seen = browser.seen();
     assert!(seen.len() > 10_000 && !seen.contains(FROM_PASSWORD) && !seen.contains(TO_PASSWORD));
     serving.interrupt();
@@ -392,4 +401,26 @@ async fn mail_that_is_there_already_is_decided_about_before_anything_moves() {
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_over(&browser).await.says("All 5 messages are on the new server");
     assert_eq!(held(&new, NEW), [("INBOX".to_owned(), 5)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_new_server_refuses_can_be_tried_again_and_moved_inside_a_cover_message() {
+    let (world, old, new) = World::published().await;
+    let bad = "From: scanner\r\nthis line of the header has no colon\r\nSubject: Scan\r\n\r\nScan\r\n";
+    old.deliver(OLD, "INBOX", bad.to_owned(), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    new.set(|p| p.refuse_bad_header = true);
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    prepared(&browser).await;
+    browser.post("/choose", &[("folder", "INBOX"), ("move", "INBOX")]).await.leads_to("/move");
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    let needs = until_over(&browser).await;
+    needs.says("5 of 6 messages are on the new server. 1 needs you.").says("Refused by the new server.");
+    needs.says("Try these again").says("Move what is refused inside a cover message");
+    browser.post("/move", &[("do", "retry")]).await.leads_to("/move");
+    until_over(&browser).await.says("5 of 6 messages are on the new server.");
+    browser.post("/move", &[("do", "repair")]).await.leads_to("/move");
+    let done = until_over(&browser).await;
+    assert_eq!(held(&new, NEW), [("INBOX".to_owned(), 6)]);
+    assert!(!done.body.contains("Try these again"), "{}", done.body);
 }

@@ -11,7 +11,7 @@ use crate::view::{At, Row};
 use mailhaul_engine::certificate::{PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use mailhaul_engine::report::html::{Segment, bar, key, mood};
 use mailhaul_engine::report::words::{count, exception_kind, exception_remedy, sentence};
-use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REPORT_HTML, Verdict};
+use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REFUSED, REPORT_HTML, Verdict};
 use maud::{Markup, PreEscaped, html};
 
 /// Where the live numbers come from.
@@ -191,7 +191,11 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
             (form(session, "/move", true, &buttons))
         }
         @if !over.last.view.needs.is_empty() {
-            section.alert { h2 { (texts::NEEDS_YOU) } (needs(&over.last)) }
+            section.alert {
+                h2 { (texts::NEEDS_YOU) }
+                (needs(&over.last))
+                (form(session, "/move", true, &remedies(&over.last)))
+            }
         }
         @if let Some(folder) = &over.report {
             section {
@@ -220,6 +224,18 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                 (form(session, "/anew", false, &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
             }
         }
+    }
+}
+
+/// What can be done here about what needs a person.
+fn remedies(standing: &Standing) -> Markup {
+    let is_refused = standing.view.needs.iter().any(|need| need.kind == REFUSED);
+    html! {
+        div.do {
+            (button("retry", texts::RETRY, true))
+            @if is_refused { (button("repair", texts::REPAIR, true)) }
+        }
+        p.hint { (texts::RETRY_WHY) @if is_refused { " " (texts::REPAIR_WHY) } }
     }
 }
 
