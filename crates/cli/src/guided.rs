@@ -121,6 +121,6 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
 /// Something is to be decided first: what was there when it was chosen has changed.
 fn ask_again(steps: &mut Steps, question: &Question) -> Result<Moved, Failure> {
     steps.choose_again()?;
-    tell(&format!("It has not begun: {}", choose::question(question)));
+    tell(&format!("It has not begun: {}", words::question(question)));
     Ok(Moved::Way(Way::To(Step::Choose)))
 }

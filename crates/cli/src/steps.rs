@@ -254,7 +254,8 @@ impl Steps {
 
     /// What was chosen is to be looked at once more.
     pub fn choose_again(&mut self) -> Result<(), Failure> {
-        (self.answers.choice.made, self.answers.choice.accepted) = (false, Vec::new());
+        let choice = &mut self.answers.choice;
+        (choice.made, choice.accepted, choice.already_there) = (false, Vec::new(), None);
         self.write_down()
     }
 

@@ -188,9 +188,11 @@ impl View {
             Progress::Exception { mailbox, key, kind, text } => {
                 self.exceptions += 1;
                 let row = self.mailboxes.entry(*mailbox).or_default();
-                row.needs += 1;
                 let name = if row.source.is_empty() { "?" } else { &row.source };
-                if self.needs.len() < NEEDS_MAX {
+                // One that was tried again and refused again is the same one.
+                let again = self.needs.iter().any(|need| need.uid == *key && need.mailbox == name);
+                row.needs += u64::from(!again);
+                if !again && self.needs.len() < NEEDS_MAX {
                     let (mailbox, kind, text) = (name.to_owned(), kind.clone(), text.clone());
                     self.needs.push(Need { mailbox, uid: *key, kind, text });
                 }

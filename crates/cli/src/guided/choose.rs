@@ -36,19 +36,6 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> 
     }
 }
 
-/// What the question is about, without the options that answer it.
-pub fn question(question: &Question) -> String {
-    match question {
-        Question::TargetHoldsMail { mailboxes } => {
-            let messages: u64 = mailboxes.iter().map(|(_, messages)| messages).sum();
-            let what = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
-            format!("your new mailbox holds {what} already, and it is not known where they come from.")
-        }
-        Question::WillNotMove { what } => format!("{} things will not move as they are.", what.len()),
-        other => other.to_string(),
-    }
-}
-
 async fn look(steps: &Steps) -> Result<Checked, Failure> {
     let ready = steps.ready(Keep::Nothing).await?;
     let checked = ready.with_progress(ready.migration.check([None, None])).await?;
@@ -177,7 +164,7 @@ async fn already_there(talk: &mut Talk, plan: &Plan, choice: &mut Choice) -> Res
     if mailboxes.is_empty() {
         return Ok(None);
     }
-    tell(&format!("To be decided: {}", question(&Question::TargetHoldsMail { mailboxes })));
+    tell(&format!("To be decided: {}", words::question(&Question::TargetHoldsMail { mailboxes })));
     tell("  1  What was copied before is recognised by its content; only the rest is copied.");
     tell("  2  Everything is copied beside it: what is there twice stays there twice.");
     let prompt = match choice.already_there {

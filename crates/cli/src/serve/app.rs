@@ -3,11 +3,11 @@
 
 use super::guard::Door;
 use super::live::{Live, Standing};
-use super::texts::Problem;
+use super::texts::{self, Problem};
 use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
-use crate::error::Failure;
+use crate::error::{Failure, USAGE};
 use crate::steps::answers::Answer;
-use crate::steps::{Looked, Step, Steps};
+use crate::steps::{Looked, Step, Steps, words};
 use mailhaul_engine::check::Checked;
 use mailhaul_engine::error::Error;
 use mailhaul_engine::report::{Verdict, words as report_words};
@@ -152,27 +152,21 @@ impl App {
         }
     }
 
-    /// Begins the run, or goes on with it; `more`: options of `migrate` for this run. One that is under way goes on as it is.
+    /// Begins the run, or goes on with it; `more`: options of `migrate` for this run. One that is under way goes on as it is. Nobody
+    /// waits for a server here: whoever asked may leave the page, and can stop the run from its first moment.
     ///
     /// # Errors
     /// What has to be done first.
     pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
-        let mut desk = self.desk.lock().await;
-        if matches!(self.course(), Course::Under(_)) || desk.steps.step() != Step::Move {
+        let desk = self.desk.lock().await;
+        // The program ends: nothing is begun any more.
+        if matches!(self.course(), Course::Under(_)) || self.at_work.is_closed() {
             return Ok(());
         }
-        let ready = desk.steps.ready_with(Keep::Journal, more).await?;
-        let planned = ready.migration.plan().await;
-        let agrees = match planned {
-            Ok((_, plan)) => desk.steps.still_agrees_to(&plan),
-            Err(error) => Err(error.into()),
-        };
-        if !matches!(agrees, Ok(true)) {
-            desk.checked = None;
-            ready.give_back().await?;
-            agrees?;
-            return Err(Problem::more_will_not_move());
+        if desk.steps.step() != Step::Move {
+            return Err(Problem::not_yet(desk.steps.step()));
         }
+        let ready = desk.steps.ready_with(Keep::Journal, more).await?;
         let events = ready.migration.bus.listen();
         let under = Arc::new(Under {
             live: Live::new(ready.migration.journal.path().to_owned()),
@@ -181,9 +175,10 @@ impl App {
         });
         under.live.count().await;
         self.set_course(Course::Under(under.clone()));
+        drop(desk);
         let app = self.clone();
         self.at_work.spawn(async move {
-            let (ended, ()) = tokio::join!(run(ready, &under), under.live.follow(events));
+            let (ended, ()) = tokio::join!(run(&app, ready, &under), under.live.follow(events));
             under.live.count().await;
             let Ended { how, code, report } = ended;
             if matches!(how, How::Failed(Problem { is_question: true, .. })) {
@@ -237,13 +232,25 @@ struct Ended {
     report: Option<PathBuf>,
 }
 
-/// Moves, and writes the report; also of what an interrupted run leaves.
-async fn run(ready: Ready, under: &Under) -> Ended {
-    let failed = |failure: Failure, is_question| Ended {
-        code: failure.code,
-        how: How::Failed(Problem { is_question, ..failure.into() }),
-        report: None,
+/// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
+async fn run(app: &App, ready: Ready, under: &Under) -> Ended {
+    let failed =
+        |failure: Failure| Ended { code: failure.code, how: How::Failed(failure.into()), report: None };
+    let asks = |problem| Ended { code: USAGE, how: How::Failed(problem), report: None };
+    let stopped =
+        |report| Ended { code: INTERRUPTED, how: How::Asked(under.asked().unwrap_or(Asked::Stop)), report };
+    let agrees = match ready.migration.plan().await {
+        Ok((_, plan)) => app.desk.lock().await.steps.still_agrees_to(&plan),
+        Err(Error::Interrupted) => {
+            let _ = ready.give_back().await;
+            return stopped(None);
+        }
+        Err(error) => Err(error.into()),
     };
+    if !matches!(agrees, Ok(true)) {
+        let _ = ready.give_back().await;
+        return agrees.map_or_else(failed, |_| asks(Problem::changed()));
+    }
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -256,19 +263,24 @@ async fn run(ready: Ready, under: &Under) -> Ended {
         Err(error) => {
             // The journal is given back also when the run failed.
             let _ = ready.give_back().await;
-            let is_question = matches!(error, Error::Question(_));
-            return failed(error.into(), is_question);
+            return match &error {
+                Error::Question(question) => {
+                    let problem = Problem::new(words::question(question), texts::LOOK_BELOW);
+                    asks(Problem { is_question: true, ..problem })
+                }
+                _ => failed(error.into()),
+            };
         }
     };
     let report = match written {
         Ok(written) => written.report,
-        Err(failure) => return failed(failure, false),
+        Err(failure) => return failed(failure),
     };
     let (how, code) = match end {
-        None => (How::Asked(under.asked().unwrap_or(Asked::Stop)), INTERRUPTED),
+        None => return stopped(Some(folder)),
         Some(end) => {
             let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
-            let asks = end.questions.iter().map(ToString::to_string).collect();
+            let asks = end.questions.iter().map(words::question).collect();
             (How::Done { verdict: report.verdict(), headline, below, asks }, exit_code(&report, &end))
         }
     };

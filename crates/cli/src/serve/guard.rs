@@ -88,12 +88,14 @@ pub struct Door {
     port: u16,
     invitation: Option<Token>,
     sessions: VecDeque<Arc<Session>>,
+    /// Links that were used, and by whom.
+    spent: VecDeque<(Token, Arc<Session>)>,
 }
 
 impl Door {
     /// Of the page at this port. Nobody is invited yet.
     pub fn new(port: u16) -> Self {
-        Self { port, invitation: None, sessions: VecDeque::new() }
+        Self { port, invitation: None, sessions: VecDeque::new(), spent: VecDeque::new() }
     }
 
     /// The link that lets one browser in, once. One that was made before is of no use any more.
@@ -104,18 +106,27 @@ impl Door {
         Ok(link)
     }
 
-    /// Exchanges the link's token for a session.
-    pub fn enter(&mut self, token: &str) -> Result<Arc<Session>, Refused> {
-        if !self.invitation.as_ref().is_some_and(|invitation| invitation.is(token)) {
+    /// Exchanges the link's token for a session. Where it was exchanged before, whoever comes with that session's cookie is let in
+    /// again; anybody else ends that session: one of the two took the link from the other.
+    pub fn enter(&mut self, token: &str, headers: &HeaderMap) -> Result<Arc<Session>, Refused> {
+        if let Some(at) = self.spent.iter().position(|(spent, _)| spent.is(token)) {
+            let (_, session) = &self.spent[at];
+            if self.session(headers).is_ok_and(|given| Arc::ptr_eq(&given, session)) {
+                return Ok(session.clone());
+            }
+            self.sessions.retain(|one| !Arc::ptr_eq(one, session));
             return Err(Refused::Invitation);
         }
+        let invitation = self.invitation.take_if(|invitation| invitation.is(token));
+        let invitation = invitation.ok_or(Refused::Invitation)?;
         let made = Token::fresh().and_then(|cookie| Ok(Session { cookie, form: Token::fresh()? }));
         let session = Arc::new(made.map_err(|_| Refused::Invitation)?);
-        self.invitation = None;
         if self.sessions.len() == SESSIONS_MAX {
             self.sessions.pop_front();
+            self.spent.pop_front();
         }
         self.sessions.push_back(session.clone());
+        self.spent.push_back((invitation, session.clone()));
         Ok(session)
     }
 
@@ -297,21 +308,25 @@ mod tests {
     #[test]
     fn a_link_lets_one_browser_in_once_and_a_new_one_ends_the_old_one() {
         let mut door = Door::new(PORT);
-        assert_eq!(door.enter("").unwrap_err(), Refused::Invitation, "nobody is invited");
+        assert_eq!(door.enter("", &HeaderMap::new()).unwrap_err(), Refused::Invitation, "nobody is invited");
         let first = door.invite().unwrap();
         assert_eq!(token_of(&first).len(), 64);
         let second = door.invite().unwrap();
         assert_ne!(first, second);
-        assert_eq!(door.enter(token_of(&first)).unwrap_err(), Refused::Invitation);
-        assert!(door.enter(token_of(&second)).is_ok());
-        assert_eq!(door.enter(token_of(&second)).unwrap_err(), Refused::Invitation, "it was used");
+        assert_eq!(door.enter(token_of(&first), &HeaderMap::new()).unwrap_err(), Refused::Invitation);
+        assert!(door.enter(token_of(&second), &HeaderMap::new()).is_ok());
+        assert_eq!(
+            door.enter(token_of(&second), &HeaderMap::new()).unwrap_err(),
+            Refused::Invitation,
+            "it was used"
+        );
     }
 
     #[test]
     fn a_session_is_known_by_its_cookie_alone() {
         let mut door = Door::new(PORT);
         let link = door.invite().unwrap();
-        let session = door.enter(token_of(&link)).unwrap();
+        let session = door.enter(token_of(&link), &HeaderMap::new()).unwrap();
         let set = door.set_cookie(&session);
         assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{set}");
         let cookie = set.split(';').next().unwrap().to_owned();
@@ -333,7 +348,7 @@ mod tests {
         let mut cookies = Vec::new();
         for _ in 0..=SESSIONS_MAX {
             let link = door.invite().unwrap();
-            let session = door.enter(token_of(&link)).unwrap();
+            let session = door.enter(token_of(&link), &HeaderMap::new()).unwrap();
             cookies.push(format!("mailhaul-8025={}", session.cookie.reveal()));
         }
         let is_in = |cookie: &String| door.session(&headers(&[("cookie", cookie)])).is_ok();

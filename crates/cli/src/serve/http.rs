@@ -97,6 +97,8 @@ pub async fn serve(listener: TcpListener, router: Router, enough: CancellationTo
         tokio::spawn(async move {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_OCTETS_MAX);
+            // One answer each: what strangers may have fits into the system's buffers, so that nobody holds a place by not reading.
+            builder.keep_alive(false);
             let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             tokio::select! {
                 // What is wrong with a connection is its browser's business.

@@ -9,10 +9,10 @@ use super::pages::{self, Frame, account, moving, path};
 use super::texts::{self, Problem};
 use crate::command::Keep;
 use crate::error::Failure;
-use crate::steps::answers::{AlreadyThere, Answer, SignIn};
+use crate::steps::answers::{AlreadyThere, Answer, Choice, SignIn, is_part_of};
 use crate::steps::{Looked, NotLetIn, SIDES, Step, Steps, words};
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -60,9 +60,9 @@ struct Invitation {
 }
 
 /// A link from elsewhere led here, perhaps: the cookie comes with a page, and not with a redirect that would be followed without it.
-async fn enter(State(app): Shared, Query(invitation): Query<Invitation>) -> Response {
+async fn enter(State(app): Shared, headers: HeaderMap, Query(invitation): Query<Invitation>) -> Response {
     let mut door = app.door();
-    match door.enter(&invitation.token) {
+    match door.enter(&invitation.token, &headers) {
         Ok(session) => {
             ([(header::SET_COOKIE, door.set_cookie(&session))], html(pages::let_in())).into_response()
         }
@@ -340,30 +340,39 @@ async fn chosen(State(app): Shared, Extension(session): Who, Extension(posted): 
     }
 }
 
-/// Writes down what was chosen; it is made only if nothing about it is left open.
+/// Writes down what was chosen; it is made only if nothing about it is left open, and of what the page showed alone.
 async fn take_choice(desk: &mut Desk, posted: &Posted) -> Result<(), Problem> {
     let before = desk.steps.answers().choice.clone();
-    let moves: Vec<&str> = posted.all("move").collect();
-    if moves.is_empty() {
+    let checked = desk.checked.take();
+    let shown = checked.as_ref().and_then(|checked| checked.moving.as_ref()).map(|moving| &moving.plan);
+    let Some(shown) = shown.filter(|plan| pages::choose::shown(plan, &before) == posted.text("plan")) else {
+        return Err(Problem::changed());
+    };
+    let boxes = pages::choose::boxes(shown, &before);
+    let ticked: Vec<usize> = posted.all("move").filter_map(|at| at.parse().ok()).collect();
+    let left = boxes.iter().enumerate().filter(|(at, _)| !ticked.contains(at));
+    let leave_out: Vec<String> = left.map(|(_, name)| (*name).to_owned()).collect();
+    if leave_out.len() == boxes.len() {
+        desk.checked = checked;
         return Err(Problem::new(texts::NOTHING_MOVES, texts::NOTHING_MOVES_NEXT));
     }
-    let mut choice = before.clone();
-    choice.leave_out = posted.all("folder").filter(|name| !moves.contains(name)).map(str::to_owned).collect();
-    choice.into = posted.some("into");
-    choice.already_there = match posted.text("already") {
+    let already_there = match posted.text("already") {
         "recognise" => Some(AlreadyThere::Recognise),
         "copy" => Some(AlreadyThere::CopyAnyway),
-        _ => choice.already_there,
+        _ => before.already_there,
     };
     let agreed = !posted.text("accept").is_empty();
-    choice.accepted = posted.all("line").filter(|_| agreed).map(str::to_owned).collect();
-    choice.made = false;
+    let accepted = if agreed { words::will_not_move(shown) } else { Vec::new() };
+    let (into, made) = (posted.some("into"), false);
+    let choice = Choice { made, leave_out, into, already_there, accepted, ..before.clone() };
     desk.steps.choose(choice.clone())?;
-    let moves_otherwise = (&choice.leave_out, &choice.into, choice.already_there)
-        != (&before.leave_out, &before.into, before.already_there);
-    if moves_otherwise || desk.checked.is_none() {
-        desk.checked = None;
-        desk.checked = Some(look(&desk.steps).await?);
+    let moves_otherwise = (&choice.leave_out, &choice.into) != (&before.leave_out, &before.into);
+    let now = if moves_otherwise { Some(look(&desk.steps).await?) } else { None };
+    let is_part = now.as_ref().and_then(|now| now.moving.as_ref());
+    let is_part = is_part.is_none_or(|now| is_part_of(&now.plan, shown));
+    desk.checked = now.or(checked);
+    if !is_part {
+        return Err(Problem::moves_otherwise());
     }
     let Some(checked) = &desk.checked else { return Ok(()) };
     let Some(moving) = checked.moving.as_ref().filter(|_| !pages::choose::is_blocked(checked)) else {
@@ -389,7 +398,15 @@ async fn move_page(State(app): Shared, Extension(session): Who) -> Response {
 }
 
 async fn show_move(app: &App, session: &Session, problem: Option<&Problem>) -> Response {
-    let desk = app.desk.lock().await;
+    let mut desk = app.desk.lock().await;
+    // A run that has to have something decided first leads to where that is done.
+    if let Course::Over(over) = app.course()
+        && let How::Failed(asks) = &over.how
+        && asks.is_question
+        && desk.steps.step() == Step::Choose
+    {
+        return choose_page(&mut desk, session, Some(problem.unwrap_or(asks).clone())).await;
+    }
     let (content, again) = match app.course() {
         Course::Under(under) => (moving::under(session, &under, &under.live.standing()), Some(AGAIN_AFTER)),
         Course::Over(over) => (moving::over(session, &over, &words::command_line(&desk.steps)), None),
@@ -418,20 +435,10 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
             return Redirect::to(path(Step::Move)).into_response();
         }
     };
-    if let Err(problem) = app.begin(more).await {
-        let mut desk = app.desk.lock().await;
-        if desk.steps.step() == Step::Choose {
-            return choose_page(&mut desk, &session, Some(problem)).await;
-        }
-        drop(desk);
-        return show_move(&app, &session, Some(&problem)).await;
+    match app.begin(more).await {
+        Ok(()) => Redirect::to(path(Step::Move)).into_response(),
+        Err(problem) => show_move(&app, &session, Some(&problem)).await,
     }
-    // Something is to be decided first.
-    let asks = |how: &How| matches!(how, How::Failed(problem) if problem.is_question);
-    if matches!(app.course(), Course::Over(over) if asks(&over.how)) {
-        return Redirect::to(path(app.desk.lock().await.steps.step())).into_response();
-    }
-    Redirect::to(path(Step::Move)).into_response()
 }
 
 async fn anew(State(app): Shared, Extension(session): Who) -> Response {

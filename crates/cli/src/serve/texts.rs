@@ -21,18 +21,30 @@ pub struct Problem {
     pub is_question: bool,
 }
 
+/// Where a question is answered.
+pub const LOOK_BELOW: &str = "Look at the list below, and decide it there.";
+
 impl Problem {
     /// One with something to do.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { what: what.into(), next: Some(next.into()), details: Vec::new(), is_question: false }
     }
 
-    /// More will not move than a person agreed to.
-    pub fn more_will_not_move() -> Self {
-        Self::new(
-            "More will not move as it is than you agreed to: something changed since you chose.",
-            "Look at the list below again.",
-        )
+    /// What is there is not what was chosen of.
+    pub fn changed() -> Self {
+        let what = "What is there is not what you were shown any more.";
+        Self { is_question: true, ..Self::new(what, "Look at the list below again, then continue.") }
+    }
+
+    /// What was chosen leads to something that was not on the page.
+    pub fn moves_otherwise() -> Self {
+        Self::new("Now something else moves than the page showed.", "Look at the list below, then continue.")
+    }
+
+    /// An earlier step is to be done first.
+    pub fn not_yet(step: Step) -> Self {
+        let what = format!("This step has to be done first: {}.", step.title());
+        Self::new(what, "Choose it in the list of steps.")
     }
 }
 

@@ -7,6 +7,7 @@ use crate::steps::words;
 use clap::Parser;
 use mailhaul_engine::plan::Plan;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// All answers. They are written down after each one, so that going on costs nothing but the passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +92,19 @@ impl Shown {
             plan.steps.iter().map(|s| (s.record.source.text.clone(), s.target.text.clone())).collect();
         Self { moves, there: held(plan) }
     }
+}
+
+/// True where nothing happens now but a part of what was shown.
+pub fn is_part_of(now: &Plan, shown: &Plan) -> bool {
+    let (now, shown) = (Shown::of(now), Shown::of(shown));
+    now.moves.iter().all(|moves| shown.moves.contains(moves))
+        && now.there.iter().all(|held| shown.there.contains(held))
+}
+
+/// Stands for all that a plan shows of a choice.
+pub fn digest(plan: &Plan, left_out: &[&str]) -> String {
+    let all = (Shown::of(plan), left_out, words::will_not_move(plan));
+    Sha256::digest(serde_json::to_vec(&all).unwrap_or_default()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The new mailboxes that hold mail of which nothing is known, with its number.

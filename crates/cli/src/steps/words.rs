@@ -4,7 +4,7 @@ use super::{SIDES, Step, Steps};
 use crate::error::Failure;
 use crate::find::quoted;
 use mailhaul_engine::auth::advice;
-use mailhaul_engine::error::EndError;
+use mailhaul_engine::error::{EndError, Question};
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
 
@@ -53,6 +53,19 @@ pub fn explained(error: &EndError) -> (String, Option<String>) {
             (what, Some(format!("{} (docs/login.md#{})", without_options(advice.next), advice.page)))
         }
         other => (other.to_string(), other.next_step().map(|next| without_options(&next))),
+    }
+}
+
+/// What the question is about, without the options that answer it.
+pub fn question(question: &Question) -> String {
+    match question {
+        Question::TargetHoldsMail { mailboxes } => {
+            let messages: u64 = mailboxes.iter().map(|(_, messages)| messages).sum();
+            let what = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
+            format!("your new mailbox holds {what} already, and it is not known where they come from.")
+        }
+        Question::WillNotMove { what } => format!("{} things will not move as they are.", what.len()),
+        other => without_options(&other.to_string()),
     }
 }
 

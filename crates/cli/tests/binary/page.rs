@@ -104,7 +104,8 @@ async fn nobody_sees_a_page_without_the_link_and_it_works_once() {
     let browser = Browser::let_in(serving.port, &fresh).await;
     assert_eq!(browser.get("/requirements").await.status, 200);
     let first = cookie.split(';').next().unwrap();
-    assert_eq!(wire.get("/requirements", &[("Cookie", first)]).await.status, 200, "both are in");
+    let status = wire.get("/requirements", &[("Cookie", first)]).await.status;
+    assert_eq!(status, 403, "the link came a second time, without the cookie: one of the two took it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -235,6 +236,24 @@ async fn prepared(browser: &Browser) {
     browser.post("/new", &[("password", TO_PASSWORD)]).await.leads_to("/choose");
 }
 
+/// Continues from step 4 as its page stands, with these boxes ticked, and more.
+async fn choose(browser: &Browser, boxes: &[&'static str], more: &[(&'static str, &'static str)]) -> Answer {
+    let page = browser.get("/choose").await;
+    choose_of(&page, browser, boxes, more).await
+}
+
+async fn choose_of(
+    page: &Answer,
+    browser: &Browser,
+    boxes: &[&'static str],
+    more: &[(&'static str, &'static str)],
+) -> Answer {
+    let plan = page.body.split("name=\"plan\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let boxes = boxes.iter().map(|at| ("move", *at));
+    let fields: Vec<(&str, &str)> = boxes.chain(more.iter().copied()).chain([("plan", plan)]).collect();
+    browser.post("/choose", &fields).await
+}
+
 /// Until the page shows the end of the run.
 async fn until_over(browser: &Browser) -> Answer {
     loop {
@@ -271,15 +290,12 @@ async fn a_browser_without_script_goes_the_whole_way_and_no_secret_comes_back() 
     wrong.says("did not let").says("Details");
     assert!(!wrong.body.contains("wrong-7431"));
     prepared(&browser).await;
-    let choose = browser.get("/choose").await;
-    choose.says("Choose what moves").says("&lt;b onclick=x&gt;&amp;bold").says("Work");
-    assert!(!choose.body.contains("<b onclick"));
-    let none = browser.post("/choose", &[("folder", "INBOX")]).await;
-    none.says("No folder is chosen.");
-    let picked: Vec<(&str, &str)> =
-        ["INBOX", "Work", "<b onclick=x>&bold"].map(|name| ("move", name)).to_vec();
-    let all = ["INBOX", "Work", "<b onclick=x>&bold", "Spam"].map(|name| ("folder", name)).to_vec();
-    browser.post("/choose", &[all, picked].concat()).await.leads_to("/move");
+    let listed = browser.get("/choose").await;
+    listed.says("Choose what moves").says("&lt;b onclick=x&gt;&amp;bold").says("Work");
+    assert!(!listed.body.contains("<b onclick"));
+    choose(&browser, &[], &[]).await.says("No folder is chosen.");
+    // INBOX first, then by name: all but Spam.
+    choose(&browser, &["0", "1", "3"], &[]).await.leads_to("/move");
     browser.get("/report/report.html").await.is(404);
     browser.get("/move").await.says("Begin to move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
@@ -339,7 +355,7 @@ async fn a_page_opened_in_the_middle_shows_where_it_stands_and_pause_and_going_o
     let mut serving = Serving::new(&world).await;
     let first = serving.browser().await;
     prepared(&first).await;
-    first.post("/choose", &[("folder", "INBOX"), ("move", "INBOX")]).await.leads_to("/move");
+    choose(&first, &["0"], &[]).await.leads_to("/move");
     first.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_appending(&new).await;
     // Another browser, by another link: the run goes on whoever looks.
@@ -370,7 +386,7 @@ async fn ctrl_c_stops_at_a_safe_point_and_the_next_start_asks_for_the_passwords_
     let mut serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     prepared(&browser).await;
-    browser.post("/choose", &[("folder", "INBOX"), ("move", "INBOX")]).await.leads_to("/move");
+    choose(&browser, &["0"], &[]).await.leads_to("/move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_appending(&new).await;
     serving.interrupt();
@@ -394,10 +410,9 @@ async fn mail_that_is_there_already_is_decided_about_before_anything_moves() {
     let browser = serving.browser().await;
     prepared(&browser).await;
     browser.get("/choose").await.says("Mail that is in the new mailbox already").says("holds mail already");
-    let chosen = [("folder", "INBOX"), ("move", "INBOX")];
-    browser.post("/choose", &chosen).await.is(422).says("It is not decided");
+    choose(&browser, &["0"], &[]).await.is(422).says("It is not decided");
     browser.get("/move").await.leads_to("/choose");
-    browser.post("/choose", &[&chosen[..], &[("already", "recognise")]].concat()).await.leads_to("/move");
+    choose(&browser, &["0"], &[("already", "recognise")]).await.leads_to("/move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_over(&browser).await.says("All 5 messages are on the new server");
     assert_eq!(held(&new, NEW), [("INBOX".to_owned(), 5)]);
@@ -412,7 +427,7 @@ async fn what_the_new_server_refuses_can_be_tried_again_and_moved_inside_a_cover
     let serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     prepared(&browser).await;
-    browser.post("/choose", &[("folder", "INBOX"), ("move", "INBOX")]).await.leads_to("/move");
+    choose(&browser, &["0"], &[]).await.leads_to("/move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     let needs = until_over(&browser).await;
     needs.says("5 of 6 messages are on the new server. 1 needs you.").says("Refused by the new server.");
@@ -423,4 +438,47 @@ async fn what_the_new_server_refuses_can_be_tried_again_and_moved_inside_a_cover
     let done = until_over(&browser).await;
     assert_eq!(held(&new, NEW), [("INBOX".to_owned(), 6)]);
     assert!(!done.body.contains("Try these again"), "{}", done.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_moves_that_the_page_did_not_show() {
+    let (world, old, new) = World::published().await;
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    prepared(&browser).await;
+    let stale = browser.get("/choose").await;
+    // Another place for everything: it is shown first where each folder goes then.
+    let elsewhere = choose(&browser, &["0"], &[("into", "Old mail")]).await;
+    elsewhere.is(422).says("Now something else moves than the page showed.").says("Old mail/");
+    // A page that was left open is about something else.
+    choose_of(&stale, &browser, &["0"], &[]).await.is(422).says("is not what you were shown any more");
+    choose(&browser, &["0"], &[]).await.is(422).says("Now something else moves");
+    choose(&browser, &["0"], &[]).await.leads_to("/move");
+    // A folder that came since.
+    old.create(OLD, "Late", None, true);
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    let asked = until_over(&browser).await;
+    asked.says("is not what you were shown any more").says("Late").says("Choose what moves");
+    assert_eq!(new.counters().appended, 0);
+    // Until it is looked at, nothing begins.
+    browser.post("/move", &[("do", "begin")]).await.says("This step has to be done first");
+    choose(&browser, &["0", "1"], &[]).await.leads_to("/move");
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    until_over(&browser).await.says("All 5 messages are on the new server");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_with_a_link_that_another_one_used_ends_what_it_opened() {
+    let (world, ..) = World::published().await;
+    let mut serving = Serving::new(&world).await;
+    let path = serving.link.split_once(&format!(":{}", serving.port)).unwrap().1.to_owned();
+    let thief = Browser::let_in(serving.port, &serving.link.clone()).await;
+    // Whoever has the cookie may use the link again.
+    assert_eq!(thief.get(&path).await.status, 200);
+    thief.get("/requirements").await.is(200);
+    let wire = serving.wire();
+    assert_eq!(wire.get(&path, &[]).await.status, 403);
+    thief.get("/requirements").await.is(403);
+    let link = serving.press_enter().await;
+    Browser::let_in(serving.port, &link).await.get("/requirements").await.is(200);
 }

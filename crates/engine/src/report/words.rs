@@ -112,19 +112,20 @@ pub fn exception_kind(kind: &str) -> String {
     }
 }
 
-/// What a person can do about an exception of this kind.
+/// What a person can do about an exception of this kind, without the options that do it: a page has buttons.
 pub fn exception_remedy(kind: &str) -> &'static str {
     match kind {
         REFUSED => {
-            "When it has moved as far as it can, its original lies beside the report. The new provider can say why it is \
-             refused; a later run tries it again, or takes it over inside a cover message (--repair)."
+            "The new provider can say why it is refused. A later run can try it again, or take it over untouched inside a cover \
+             message. Its original lies beside the report when this run has ended."
         }
         "too_big" => {
-            "Ask the new provider for a higher limit and run again with --retry, or keep the saved original."
+            "Ask the new provider for a higher limit, and try it again in a later run; or keep its original, which lies beside the \
+             report when this run has ended."
         }
         "unreadable" | "source_stub" => {
             "Open it in the old account by webmail: if it cannot be read there either, only the old provider can help. A later run \
-             with --retry asks for it again."
+             can ask for it again."
         }
         DAMAGED | ABSENT => {
             "It is not sent a second time by itself: bring it over from the old account by hand, and tell the new provider."

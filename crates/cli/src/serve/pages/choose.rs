@@ -3,7 +3,7 @@
 use super::{field, form, go, name, opening, said};
 use crate::serve::guard::Session;
 use crate::serve::texts;
-use crate::steps::answers::{AlreadyThere, Choice};
+use crate::steps::answers::{AlreadyThere, Choice, digest};
 use crate::steps::{Step, words};
 use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
 use mailhaul_engine::names::printable;
@@ -87,6 +87,7 @@ pub fn not_looked(session: &Session) -> Markup {
 fn decide(moving: &Moving, choice: &Choice) -> Markup {
     let plan = &moving.plan;
     html! {
+        input type="hidden" name="plan" value=(shown(plan, choice));
         section { (folders(plan, choice)) }
         @if holds_mail(plan) { section { (there_already(choice.already_there)) } }
         (will_not_move(&words::will_not_move(plan), choice))
@@ -108,6 +109,18 @@ pub fn forecast(moving: &Moving) -> String {
     texts::forecast(totals.messages, moving.sizes.octets, moving.forecast.seconds, &moving.forecast.days)
 }
 
+/// The mailboxes with a box, in the order of their boxes: those of the plan, and those that the person took out of it.
+pub fn boxes<'a>(plan: &'a Plan, choice: &Choice) -> Vec<&'a str> {
+    let moving = plan.steps.iter().map(|step| &step.record.source.text);
+    let left = plan.excluded.iter().map(|left| &left.record.source.text);
+    moving.chain(left.filter(|name| choice.leave_out.contains(name))).map(String::as_str).collect()
+}
+
+/// Stands for what the page shows: a form that comes back with another one was made of something else.
+pub fn shown(plan: &Plan, choice: &Choice) -> String {
+    digest(plan, &boxes(plan, choice)[plan.steps.len()..])
+}
+
 /// The mailboxes of the plan, and those that the person took out of it, with a box each; and those that a rule leaves out.
 fn folders(plan: &Plan, choice: &Choice) -> Markup {
     let by_person =
@@ -119,12 +132,13 @@ fn folders(plan: &Plan, choice: &Choice) -> Markup {
             p.hint #folders-hint { (texts::FOLDERS_HINT) }
             table.pick {
                 tbody {
-                    @for (at, step) in plan.steps.iter().enumerate() { (row(&format!("m{at}"), step)) }
+                    @for (at, step) in plan.steps.iter().enumerate() { (row(at, step)) }
                     @for (at, left) in out.iter().enumerate() {
                         @let source = &left.record.source.text;
+                        @let at = plan.steps.len() + at;
                         tr.off {
-                            td { (tick(&format!("x{at}"), source, false)) }
-                            th scope="row" { label for=(format!("x{at}")) { (name(source)) } }
+                            td { (tick(at, false)) }
+                            th scope="row" { label for=(format!("m{at}")) { (name(source)) } }
                             td.n { (left.record.messages.map_or("?".into(), count)) }
                             td.n.size { (left.record.octets.map_or(String::new(), size)) }
                         }
@@ -141,21 +155,18 @@ fn folders(plan: &Plan, choice: &Choice) -> Markup {
     }
 }
 
-/// A box, and the name of its mailbox whether it is ticked or not.
-fn tick(id: &str, source: &str, is_ticked: bool) -> Markup {
-    html! {
-        input type="hidden" name="folder" value=(source);
-        input type="checkbox" id=(id) name="move" value=(source) checked[is_ticked];
-    }
+/// A box. It is known by its number: a browser does not give back every name as it was.
+fn tick(at: usize, is_ticked: bool) -> Markup {
+    html! { input type="checkbox" id=(format!("m{at}")) name="move" value=(at) checked[is_ticked]; }
 }
 
-fn row(id: &str, step: &MailboxStep) -> Markup {
+fn row(at: usize, step: &MailboxStep) -> Markup {
     let (source, target) = (&step.record.source.text, &step.target.text);
     html! {
         tr {
-            td { (tick(id, source, true)) }
+            td { (tick(at, true)) }
             th scope="row" {
-                label for=(id) { (name(source)) }
+                label for=(format!("m{at}")) { (name(source)) }
                 @if target != source { " " span.goes { "→ " (name(target)) } }
                 @if step.create { " " span.tag { (texts::NEW_FOLDER) } }
                 @if step.holds_unknown_mail() { " " span.tag { (texts::HOLDS) } }
@@ -195,7 +206,7 @@ fn will_not_move(lines: &[String], choice: &Choice) -> Markup {
                 p { (texts::WILL_NOT_MOVE_HINT) }
                 ul.plain {
                     @for line in lines {
-                        li { (name(line)) input type="hidden" name="line" value=(line); }
+                        li { (name(line)) }
                     }
                 }
                 div.check {

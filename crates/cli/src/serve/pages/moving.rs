@@ -301,13 +301,14 @@ mod tests {
     fn what_needs_a_person_comes_with_a_remedy_and_no_markup_of_a_server() {
         let text = "NO <script>alert(1)</script>\u{1b}[2J".to_owned();
         let kinds = ["refused", "too_big", "unreadable", "damaged", "absent"];
-        let exception = |kind: &&str| Progress::Exception {
+        let exception = |(key, kind): (i64, &&str)| Progress::Exception {
             mailbox: 1,
-            key: 7,
+            key,
             kind: (*kind).to_owned(),
             text: text.clone(),
         };
-        let events: Vec<Progress> = begun().into_iter().chain(kinds.iter().map(exception)).collect();
+        let exceptions = (7..).zip(&kinds).map(exception);
+        let events: Vec<Progress> = begun().into_iter().chain(exceptions).collect();
         let standing = standing(&events);
         let page = needs(&standing).into_string() + &boxes(&standing).into_string();
         for kind in kinds {
