@@ -26,6 +26,8 @@ mod packages;
 mod pty;
 #[path = "binary/refused.rs"]
 mod refused;
+#[path = "binary/reporting.rs"]
+mod reporting;
 #[path = "binary/requirements.rs"]
 mod requirements;
 #[path = "binary/stopped.rs"]
