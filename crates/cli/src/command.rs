@@ -24,7 +24,7 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Existing, Journal};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report, Written};
-use mailhaul_engine::run::{Migration, RunEnd, Server};
+use mailhaul_engine::run::{Migration, RunEnd, Server, kept};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -84,6 +84,9 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
         LevelArg::Facts => Level::Facts,
         LevelArg::Octets => Level::Octets,
     };
+    settings
+        .danger
+        .extend(args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned()));
     settings.connections = usize::from(args.connections);
     (settings.source_rate, settings.target_rate) = (args.max_rate, args.max_rate);
     settings.source_daily = args.from_daily.unwrap_or_default();
@@ -201,7 +204,6 @@ pub(crate) struct Ready {
     place: Place,
     json: bool,
     output: OutputArgs,
-    danger: Vec<String>,
     /// Why a server that was found just now did not let us in: the old one, the new one.
     refused: [Option<EndError>; 2],
     /// Holds the journal of a run that keeps nothing.
@@ -270,10 +272,8 @@ pub(crate) async fn ready_in(
     }
     let mut migration = Migration::new(ImapSource(from), ImapTarget(to), journal, settings);
     migration.exceptions = Some(place.report.join(report::EXCEPTIONS_FOLDER));
-    let danger = args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned());
     let (json, output) = (args.place.json, args.place.output.clone());
-    let danger = danger.into_iter().collect();
-    Ok(Ready { migration, place, json, output, danger, refused, _kept_nowhere: kept_nowhere })
+    Ok(Ready { migration, place, json, output, refused, _kept_nowhere: kept_nowhere })
 }
 
 impl Ready {
@@ -318,18 +318,13 @@ impl Ready {
             false => signing_key::signer(|text| warn(&self.output, text))?,
         };
         let servers = end.map(|end| end.servers.clone()).unwrap_or_default();
-        let side = |account: &Account, server: Server| EndFacts {
-            server: account.endpoint.authority(),
-            product: server.product,
-            tls: server.tls,
-        };
         Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
-            source: side(&self.place.from, servers.0),
-            target: side(&self.place.to, servers.1),
-            level: self.migration.settings.level,
-            danger: self.danger.clone(),
+            source: side(&self.place.from, &servers.0),
+            target: side(&self.place.to, &servers.1),
+            level: Some(self.migration.settings.level),
+            danger: self.migration.settings.danger.clone(),
             run: end.map(|end| end.run),
             settle: end.map(|end| end.settle),
             timings: Vec::new(),
@@ -383,8 +378,18 @@ const DIFFERENT: u8 = 4;
 /// Interrupted.
 pub(crate) const INTERRUPTED: u8 = 130;
 
+fn side(account: &Account, server: &Server) -> EndFacts {
+    EndFacts {
+        server: account.endpoint.authority(),
+        product: server.product.clone(),
+        tls: server.tls.clone(),
+    }
+}
+
 fn tell(written: &Written, json: bool) -> Result<(), Failure> {
-    if json {
+    if json && written.left {
+        print(String::from_utf8_lossy(&written.report.to_json()?).trim_end());
+    } else if json {
         let path = written.folder.join(report::REPORT_JSON);
         let text = std::fs::read_to_string(&path);
         print(&text.map_err(|e| Failure {
@@ -541,14 +546,16 @@ async fn status(args: &JournalArgs) -> Result<u8, Failure> {
 
 async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
     let (place, journal) = find::to_read(args).await?;
-    let side = |account: &Account| EndFacts { server: account.endpoint.authority(), ..EndFacts::default() };
+    let kept = kept(&journal).await?;
+    let (level, danger) = kept.as_ref().map(|run| (run.level, run.danger.clone())).unzip();
+    let servers = kept.map(|run| (run.source, run.target)).unwrap_or_default();
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").into(),
         migration: env::pair_name(&place.pair.source, &place.pair.target),
-        source: side(&place.from),
-        target: side(&place.to),
-        level: Level::Octets,
-        danger: Vec::new(),
+        source: side(&place.from, &servers.0),
+        target: side(&place.to, &servers.1),
+        level,
+        danger: danger.unwrap_or_default(),
         run: None,
         settle: None,
         timings: Vec::new(),
@@ -556,7 +563,16 @@ async fn rewrite(args: &JournalArgs) -> Result<u8, Failure> {
     };
     let written = report::write(&journal, &facts, &place.report).await?;
     tell(&written, args.json)?;
-    if !args.json {
+    if written.left {
+        let folder = written.folder.display();
+        warn(
+            &args.output,
+            &format!(
+                "the report in {folder} is left as it is: its certificate says with which level of proof and danger \
+                 options the run was made, this journal does not. `verify` makes a new one; --report names another folder"
+            ),
+        );
+    } else if !args.json {
         print("");
         written.report.signature_lines().iter().for_each(|line| print(line));
     }

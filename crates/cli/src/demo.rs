@@ -60,7 +60,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
         migration: "demo".into(),
         source: side(&from, &end.servers.0),
         target: side(&to, &end.servers.1),
-        level: Level::Octets,
+        level: Some(Level::Octets),
         danger: Vec::new(),
         run: Some(again.run),
         settle: Some(end.settle),

@@ -3,7 +3,7 @@
 
 use crate::env;
 use crate::error::Failure;
-use mailhaul_engine::certificate::Signer;
+use mailhaul_engine::certificate::{PublicKey, Signer};
 use mailhaul_engine::files::private_folder;
 use std::io::{self, Write};
 use std::path::Path;
@@ -36,6 +36,12 @@ pub fn signer(warn: impl Fn(&str)) -> Result<Option<Signer>, Failure> {
 /// Says before anything is done that the key that is there cannot be used.
 pub fn check() -> Result<(), Failure> {
     env::signing_key().map_or(Ok(None), |file| load(&file)).map(|_| ())
+}
+
+/// The public half of the key that is kept here. `None` where none is, or none that can be read: who only looks at a
+/// certificate needs none.
+pub fn own() -> Option<PublicKey> {
+    env::signing_key().and_then(|file| load(&file).ok().flatten()).map(|signer| signer.public())
 }
 
 /// `None` where there is no such file.

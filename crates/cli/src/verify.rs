@@ -79,20 +79,30 @@ async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure>
     run(args, &ready).await
 }
 
-/// The signature fits, if there is one. Whose key it is, the certificate cannot say itself.
+/// The signature fits, if there is one. Whose key it is, the certificate cannot say itself; whether it is the one that
+/// signs here, a look at that says.
 fn say_who_signed(args: &VerifyArgs, certificate: &Certificate) {
     let output = &args.common.place.output;
-    let Some(signer) = certificate.signer.map(|key| key.fingerprint()) else {
+    let Some(signer) = certificate.signer else {
         let text = "the certificate is not signed: it does not tell who wrote it, or whether it was changed since. It is \
                     compared with the two servers all the same";
         return warn(output, text);
     };
-    let text = match args.certificate_key {
+    let mut text = match args.certificate_key {
         Some(_) => "The certificate is signed by the key that was asked for, and unchanged since.".to_owned(),
         None => format!(
-            "The certificate is signed, and unchanged since, by the key with the SHA-256 {signer}. Whose it is, the one who \
-             gave it to you can say; --certificate-key asks for it."
+            "The certificate is signed, and unchanged since, by the key with the SHA-256 {}.",
+            signer.fingerprint()
         ),
     };
+    let own = signing_key::own().map(|key| key == signer);
+    text += match own {
+        Some(true) => " It is this installation's own key.",
+        Some(false) => " It is another key than this installation's.",
+        None => "",
+    };
+    if args.certificate_key.is_none() && own != Some(true) {
+        text += " Whose it is, the one who gave it to you can say; --certificate-key asks for it.";
+    }
     note(output, &text);
 }

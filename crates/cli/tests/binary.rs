@@ -30,6 +30,8 @@ mod page;
 mod pty;
 #[path = "binary/refused.rs"]
 mod refused;
+#[path = "binary/reporting.rs"]
+mod reporting;
 #[path = "binary/requirements.rs"]
 mod requirements;
 #[path = "binary/stopped.rs"]

@@ -57,14 +57,16 @@ struct CertificateJson<'a> {
     verdict: &'static str,
     safe_to_close: &'static str,
     statement: String,
-    level: &'static str,
+    level: Option<&'static str>,
     conditions: Vec<Condition>,
     not_covered: [&'static str; 7],
     totals: json::TotalsJson,
     mailboxes: Vec<json::MailboxJson<'a>>,
     doubts: u64,
     ladder: crate::report::LadderCounts,
-    danger_options: &'a [String],
+    danger_options: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "json::is_zero")]
+    danger_options_unknown_runs: u64,
     manifest: json::ManifestJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<json::SignerJson>,
@@ -82,14 +84,15 @@ pub(crate) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         verdict: report.verdict().as_str(),
         safe_to_close: "not_assessed",
         statement: words::statement(report),
-        level: report.facts.level.as_str(),
+        level: report.facts.level.map(Level::as_str),
         conditions: conditions(report),
         not_covered: words::NOT_COVERED,
         totals: json::TotalsJson::new(report),
         mailboxes: report.mailboxes.iter().map(json::MailboxJson::new).collect(),
         doubts: report.doubts.total,
         ladder: report.ladder,
-        danger_options: &report.facts.danger,
+        danger_options: report.danger_options(),
+        danger_options_unknown_runs: report.danger_unknown_runs,
         manifest: json::ManifestJson::new(report),
         signer: json::SignerJson::new(report),
     };
@@ -165,19 +168,24 @@ fn account(report: &Report) -> Condition {
     }
 }
 
-/// S3: what is verified was read to the level asked for, and its UID was listed after the last write.
+/// S3: what is verified was read to the level asked for, and its UID was listed after the last write. Of a level that is
+/// not known only the failure can be seen.
 fn evidence(report: &Report) -> Condition {
     let (outcome, tally) = (&report.outcome, &report.totals.walked);
-    let unread = if report.facts.level == Level::Octets { tally.of(&Bucket::Stored) } else { 0 };
+    let unread = if outcome.level == Level::Octets { tally.of(&Bucket::Stored) } else { 0 };
     let holds =
         outcome.missing_at_target + outcome.unlisted_targets + outcome.damaged_or_absent + unread == 0;
+    let (status, level) = match report.facts.level {
+        None if holds => (Status::NotAssessed, "; the level that was asked for is not known"),
+        _ => (met(holds), ""),
+    };
     Condition {
         id: "S3",
         name: "what is verified was read back, and listed after the last write",
-        status: met(holds),
+        status,
         detail: format!(
             "{} read back, {} not; {} with mail of this migration not listed in this run, {} missing from the latest \
-             listing, {} damaged or absent",
+             listing, {} damaged or absent{level}",
             words::count(tally.verified()),
             words::count(tally.of(&Bucket::Stored)),
             words::amount(outcome.unlisted_targets, "target mailbox", "target mailboxes"),

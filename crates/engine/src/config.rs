@@ -12,6 +12,7 @@ pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
 
 use crate::journal::Existing;
 use crate::limits::Limits;
+use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -19,7 +20,8 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// How deep the proof goes (cli.md, `--verify`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// One complete UID listing for each mailbox.
     Counts,
@@ -77,6 +79,8 @@ pub struct MappingRules {
 pub struct Settings {
     /// Depth of the proof.
     pub level: Level,
+    /// Options with `danger` in their names that were used, as written: for report and certificate.
+    pub danger: Vec<String>,
     /// Connections on each side, at least 1.
     pub connections: usize,
     /// The octets of message bodies that the source gives per second, all connections together; `None` for no limit.
@@ -115,6 +119,7 @@ impl Settings {
     pub fn new(spool: impl Into<PathBuf>) -> Self {
         Self {
             level: Level::Octets,
+            danger: Vec::new(),
             connections: 3,
             source_rate: None,
             target_rate: None,

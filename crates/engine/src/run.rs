@@ -4,6 +4,7 @@
 mod check;
 mod crew;
 mod days;
+pub(crate) mod facts;
 mod labelled;
 
 use crate::clock::Clock;
@@ -29,12 +30,15 @@ use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
 use crate::verify::Scope;
 use crate::waits::Waits;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+pub use facts::{RunFacts, kept};
 
 /// One account pair and its journal.
 #[derive(Clone, Debug)]
@@ -86,7 +90,7 @@ pub struct RunEnd {
 }
 
 /// What a server is called and how the way to it is protected, for the report.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// What it calls itself.
     pub product: String,
@@ -216,10 +220,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
+        facts::keep(ctx, self.settings.level, &Default::default()).await?;
         let mut sessions = self.first_sessions(ctx).await?;
+        let servers = servers(&sessions);
+        facts::keep(ctx, self.settings.level, &servers).await?;
         days::remember(ctx).await?;
         let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
-        let servers = servers(&sessions);
         // With what All Mail shows once more: only when it is listed nothing is left to do.
         let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
         let octets = plan.totals.octets;
@@ -306,11 +312,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
+        facts::keep(ctx, level, &Default::default()).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
         let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
-        days::remember(ctx).await?;
         let servers = servers(&sessions);
+        facts::keep(ctx, level, &servers).await?;
+        days::remember(ctx).await?;
         let mut jobs = jobs(ctx).await?;
         let mut left = Vec::new();
         if sessions.source.is_some() {

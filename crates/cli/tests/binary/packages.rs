@@ -56,6 +56,9 @@ const HELD: [&str; 11] = [
     "share/doc/mailhaul/guide/install.md",
 ];
 
+/// Pages about the work on the program, in no package.
+const NOT_HELD: [&str; 4] = ["status.md", "testing.md", "benchmarks.md", "newcomer.md"];
+
 #[test]
 fn bash_completes_verbs_and_options() {
     if !has("bash") {
@@ -131,6 +134,10 @@ fn an_archive_of_a_release_holds_the_same_and_its_checksum_agrees() {
     let listed = printed(Command::new("tar").arg("-tzf").arg(file.trim()));
     for path in HELD {
         assert!(listed.lines().any(|line| line == format!("{name}/{path}")), "{path} in {listed}");
+    }
+    for page in NOT_HELD {
+        assert!(root().join("docs").join(page).exists(), "{page}");
+        assert!(!listed.lines().any(|line| line.ends_with(&format!("/{page}"))), "{page} in {listed}");
     }
     printed(Command::new("sha256sum").arg("--check").arg(format!("{name}.tar.gz.sha256")).current_dir(&out));
 }

@@ -119,7 +119,7 @@ async fn a_message_attached_to_a_cover_message_is_known_again_from_the_certifica
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signature_names_its_key_and_another_one_is_refused_exit_10() {
     let (pair, certificate) = moved().await;
-    let said = pair.run("report", &[]).await.expect(3).says("whoever has the key file can sign anything");
+    let said = pair.run("report", &[]).await.expect(3).says("The files report.html, report.json and");
     let is_digest = |line: &&str| line.len() == 64 && line.chars().all(|c| c.is_ascii_hexdigit());
     let key = said.stdout.lines().map(str::trim).find(is_digest).unwrap().to_owned();
     assert!(std::fs::read_to_string(pair.report().join("report.html")).unwrap().contains(&key));
@@ -233,4 +233,27 @@ async fn a_key_that_others_can_read_is_used_and_warned_of() {
     let before = std::fs::read(pair.report().join("certificate.json.sig")).unwrap();
     pair.run("migrate", &[]).await.expect(0).says("warning: others can read ");
     assert_eq!(std::fs::read(pair.report().join("certificate.json.sig")).unwrap(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_key_is_kept_it_is_said_whether_the_certificate_is_signed_by_it() {
+    let (pair, certificate) = moved().await;
+    let verify = async |home: &std::path::Path| {
+        let url = |at: &mailhaul_sandbox::Listening| format!("imap+insecure://{USER}@{}", at.address);
+        let mut command = crate::accounts::program(&["verify", "--certificate", &certificate]);
+        command.args(["--from", &url(&pair.from), "--to", &url(&pair.to), "--settle", "1", "--report"]);
+        command.arg(home.join("report")).env("HOME", home);
+        command.env("MAILHAUL_FROM_PASSWORD", crate::accounts::FROM_PASSWORD);
+        command.env("MAILHAUL_TO_PASSWORD", crate::accounts::TO_PASSWORD);
+        crate::accounts::ran(&mut command).await
+    };
+    let (own, another) = ("this installation's own key", "another key than this installation's");
+    let said = verify(&pair.home()).await.expect(3).says(own);
+    assert!(!said.said().contains(another), "{said:#?}");
+    // Nobody's key is here: nothing is said of one; after this a key is, for its report.
+    let elsewhere = pair.folder.path().join("elsewhere");
+    let said = verify(&elsewhere).await.expect(3);
+    assert!(!said.said().contains(own) && !said.said().contains(another), "{said:#?}");
+    let said = verify(&elsewhere).await.expect(3).says(another);
+    assert!(!said.said().contains(own), "{said:#?}");
 }

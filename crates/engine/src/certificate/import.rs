@@ -1,7 +1,7 @@
 //! Fills an empty journal with what a certificate and its manifest say, through the same checked moves as a run. From
 //! there `verify` and the report work as ever: there is one verification, not two.
 
-use super::read::{Certificate, Line};
+use super::read::{Certificate, Line, Lines};
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{
@@ -16,25 +16,34 @@ use std::collections::BTreeMap;
 const LINES_AT_ONCE: usize = 500;
 
 impl Certificate {
-    /// Fills `journal`, which must be empty.
+    /// Fills `journal`, which must be empty. After an error it is of no use.
     ///
     /// # Errors
-    /// [`Error::Certificate`] where certificate and manifest contradict each other; those of the journal.
+    /// [`Error::Certificate`] where certificate and manifest contradict each other, or the manifest was changed since the
+    /// certificate was read; those of the journal.
     pub async fn import<J: Journal>(&self, journal: &J) -> Result<(), Error> {
+        let mut lines = self.lines()?;
+        let taken = self.take_all(journal, &mut lines).await;
+        // Where the manifest is another one by now, whatever else went wrong comes of that.
+        lines.finish()?;
+        taken
+    }
+
+    async fn take_all<J: Journal>(&self, journal: &J, lines: &mut Lines<'_>) -> Result<(), Error> {
         let mut mailboxes = self.mailboxes(journal).await?;
-        let (mut lines, mut piece, mut of) = (0, Vec::new(), String::new());
-        for line in self.lines()? {
+        let (mut piece, mut of) = (Vec::new(), String::new());
+        for line in lines.by_ref() {
             let line = line?;
             if line.source.mailbox != of || piece.len() == LINES_AT_ONCE {
                 self.take_over(journal, &mut mailboxes, std::mem::take(&mut piece)).await?;
                 of.clone_from(&line.source.mailbox);
             }
             piece.push(line);
-            lines += 1;
         }
         self.take_over(journal, &mut mailboxes, piece).await?;
-        if lines != self.lines {
-            return Err(self.damaged(format!("its manifest has {lines} lines, certified are {}", self.lines)));
+        if lines.read != self.lines {
+            let what = format!("its manifest has {} lines, certified are {}", lines.read, self.lines);
+            return Err(self.damaged(what));
         }
         Ok(())
     }

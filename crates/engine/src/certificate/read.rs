@@ -7,7 +7,9 @@ use crate::message::Digest;
 use base64::Engine as _;
 use bytes::Bytes;
 use serde::Deserialize;
-use std::io::{BufRead, BufReader};
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// A certificate whose manifest is what it says, and whose signature fits, if it has one.
@@ -23,6 +25,7 @@ pub struct Certificate {
     pub signer: Option<PublicKey>,
     pub(super) mailboxes: Vec<Mailbox>,
     manifest: PathBuf,
+    manifest_sha256: String,
     pub(super) lines: u64,
 }
 
@@ -220,6 +223,7 @@ impl Certificate {
             signer,
             mailboxes: json.mailboxes,
             manifest,
+            manifest_sha256: found,
             lines: json.manifest.lines,
         })
     }
@@ -243,12 +247,69 @@ impl Certificate {
         Error::Certificate { path: self.path.display().to_string(), what: what.into() }
     }
 
-    /// The lines of the manifest, in order.
-    pub(super) fn lines(&self) -> Result<impl Iterator<Item = Result<Line, Error>> + '_, Error> {
-        let file = std::fs::File::open(&self.manifest).map_err(|e| self.damaged(e.to_string()))?;
-        Ok(BufReader::new(file).lines().enumerate().map(|(at, line)| {
-            let bad = |e: String| self.damaged(format!("line {} of its manifest: {e}", at + 1));
-            serde_json::from_str(&line.map_err(|e| bad(e.to_string()))?).map_err(|e| bad(e.to_string()))
-        }))
+    /// The lines of the manifest, in order. What they say counts when [`Lines::finish`] has been heard.
+    pub(super) fn lines(&self) -> Result<Lines<'_>, Error> {
+        let file = fs::File::open(&self.manifest).map_err(|e| self.damaged(e.to_string()))?;
+        let reader = BufReader::new(Hashing { file, state: Sha256::new() });
+        Ok(Lines { certificate: self, reader, read: 0 })
+    }
+}
+
+/// A manifest on its way. Between the check of its digest and this reading others may have written to it: it is hashed
+/// once more, in the octets that are used.
+pub(super) struct Lines<'a> {
+    certificate: &'a Certificate,
+    reader: BufReader<Hashing>,
+    /// Lines read so far.
+    pub(super) read: u64,
+}
+
+impl Lines<'_> {
+    /// Reads what is left, and says whether all of it is what was certified.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`], where it is not.
+    pub(super) fn finish(mut self) -> Result<(), Error> {
+        let certificate = self.certificate;
+        io::copy(&mut self.reader, &mut io::sink()).map_err(|e| certificate.damaged(e.to_string()))?;
+        let found = Digest(self.reader.into_inner().state.finalize().into()).to_string();
+        if found == certificate.manifest_sha256 {
+            return Ok(());
+        }
+        Err(certificate.damaged(format!(
+            "{} was changed after it was checked: SHA-256 {found}, certified {}",
+            certificate.manifest.display(),
+            certificate.manifest_sha256
+        )))
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<Line, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut text = String::new();
+        let line = self.reader.read_line(&mut text);
+        if matches!(line, Ok(0)) {
+            return None;
+        }
+        self.read += 1;
+        let line = line.map_err(|e| e.to_string());
+        let line = line.and_then(|_| serde_json::from_str(&text).map_err(|e| e.to_string()));
+        Some(line.map_err(|e| self.certificate.damaged(format!("line {} of its manifest: {e}", self.read))))
+    }
+}
+
+/// Hashes what is read from it.
+struct Hashing {
+    file: fs::File,
+    state: Sha256,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(into)?;
+        self.state.update(&into[..n]);
+        Ok(n)
     }
 }

@@ -9,13 +9,15 @@ use super::{
     DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
     FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT, Times, exception_path,
 };
+use crate::config::Level;
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{
-    Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunRecord,
-    Side,
+    Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunId,
+    RunRecord, Side,
 };
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
+use crate::run::facts::{RUN_FACTS, RunFacts, is_reported};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
@@ -77,7 +79,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         let runs = journal.runs(RUNS_MAX).await?;
         let wanted = |r: &&RunRecord| match facts.run {
             Some(run) => r.id == run,
-            None => r.verb == "migrate" || r.verb == "verify",
+            None => is_reported(r),
         };
         let run = runs.iter().rev().find(wanted).cloned();
         let mailboxes = journal.mailboxes().await?;
@@ -170,7 +172,22 @@ impl<'a, J: Journal> Walker<'a, J> {
         }
     }
 
+    /// The danger options of all runs up to the one reported on: what it says rests on what each of them read. And how
+    /// many runs there are of which they are not known.
+    fn danger(&self) -> (Vec<String>, u64) {
+        let this = self.run.as_ref().map(|r| r.id).filter(|_| self.facts.level.is_some());
+        let before = self
+            .runs
+            .iter()
+            .filter(|r| is_reported(r) && self.run.as_ref().is_some_and(|run| r.id <= run.id));
+        let unknown =
+            before.filter(|r| Some(r.id) != this && !self.notes.runs.contains(&r.id)).count() as u64;
+        let all: BTreeSet<&String> = self.notes.danger.iter().chain(&self.facts.danger).collect();
+        (all.into_iter().cloned().collect(), unknown)
+    }
+
     fn finish(self, mailboxes: Vec<MailboxEntry>, stray: u64) -> (Report, Option<NamedTempFile>) {
+        let (danger, danger_unknown_runs) = self.danger();
         let mut totals = Totals::of(mailboxes.iter().map(|m| &m.totals));
         totals.add_stray(stray);
         let (mut differences, mut ladder) = (Differences::default(), LadderCounts::default());
@@ -193,6 +210,8 @@ impl<'a, J: Journal> Walker<'a, J> {
         let report = Report {
             times: times(self.facts, self.run.as_ref(), &self.runs, &mailboxes),
             facts: self.facts.clone(),
+            danger,
+            danger_unknown_runs,
             pair: self.journal.pair(),
             outcome,
             totals,
@@ -228,7 +247,8 @@ fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: b
     let count = |of: &dyn Fn(&MailboxEntry) -> bool| mailboxes.iter().filter(|m| of(m)).count() as u64;
     let sum = |of: &dyn Fn(&MailboxEntry) -> u64| mailboxes.iter().map(of).sum::<u64>();
     Outcome {
-        level: facts.level,
+        // Of one that is not known, the strictest.
+        level: facts.level.unwrap_or(Level::Octets),
         mailboxes: count(&MailboxEntry::moves),
         remainder: totals.remainder(),
         double_claims: sum(&|m| m.double_claims),
@@ -289,6 +309,10 @@ struct Notes {
     dates_announced: Announced,
     doubts: Excerpt<NoteEntry>,
     remarks: Excerpt<NoteEntry>,
+    /// The runs whose facts are kept.
+    runs: BTreeSet<RunId>,
+    /// The danger options they had.
+    danger: BTreeSet<String>,
 }
 
 impl Notes {
@@ -329,6 +353,12 @@ impl Notes {
             }
             LEFT => {}
             kind if kind.starts_with(SPENT) => {}
+            RUN_FACTS => {
+                if let Some((run, facts)) = RunFacts::of(record) {
+                    self.runs.insert(run);
+                    self.danger.extend(facts.danger);
+                }
+            }
             // What one run saw of the old account says nothing about the next.
             NEW_MAILBOX | SOURCE_NOT_REACHED if record.run != run.map(|r| r.id) => {}
             NEW_MAILBOX => {

@@ -12,6 +12,7 @@ use crate::journal::{
     RunId, RunRecord, Sent, Side, Sighting, State, Unstored,
 };
 use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key, UidValidity};
+use crate::run::{RunFacts, Server};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -58,7 +59,10 @@ impl Plain {
         let at = |s: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_520_000 + s);
         let (started, ended) = (at(0), Some(at(754)));
         let run = RunRecord { id: RUN, verb: "migrate".into(), started, ended, outcome: Some("done".into()) };
-        Self { runs: vec![run], ..Self::default() }
+        let end = Server::default();
+        let facts = RunFacts { level: Level::Octets, danger: Vec::new(), source: end.clone(), target: end };
+        let note = NoteRecord { id: 1, run: Some(RUN), at: started, note: facts.note() };
+        Self { runs: vec![run], notes: vec![note], ..Self::default() }
     }
 
     /// A mailbox that does not move.
@@ -186,7 +190,7 @@ pub(super) fn run_facts() -> Facts {
         migration: "ann@old.example to ann@new.example".into(),
         source: end("imap.old.example:993", "Courier-IMAP"),
         target: end("imap.new.example:993", "Dovecot"),
-        level: Level::Octets,
+        level: Some(Level::Octets),
         danger: Vec::new(),
         run: None,
         settle: Some(Duration::from_secs(10)),

@@ -6,6 +6,7 @@ use super::{
     DifferenceEntry, Differences, EndFacts, ExceptionEntry, Excerpt, LabelledMail, LadderCounts, MANIFEST,
     NoteEntry, Report, Times, words,
 };
+use crate::config::Level;
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{Decision, Existing, Name};
@@ -25,7 +26,7 @@ struct ReportJson<'a> {
     exit_code: u8,
     headline: String,
     safe_to_close: &'static str,
-    level: &'static str,
+    level: Option<&'static str>,
     totals: TotalsJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_message_number: Option<LabelledMail>,
@@ -41,10 +42,17 @@ struct ReportJson<'a> {
     differences: Differences,
     difference_examples: &'a [DifferenceEntry],
     ladder: LadderCounts,
-    danger_options: &'a [String],
+    danger_options: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "is_zero")]
+    danger_options_unknown_runs: u64,
     manifest: ManifestJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<SignerJson>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+pub(crate) fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One end, with the account.
@@ -329,7 +337,7 @@ pub(super) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         exit_code: report.exit_code(),
         headline: words::headline(report),
         safe_to_close: "not_assessed",
-        level: report.facts.level.as_str(),
+        level: report.facts.level.map(Level::as_str),
         totals: TotalsJson::new(report),
         by_message_number: report.labelled,
         mailboxes: report.mailboxes.iter().map(MailboxJson::new).collect(),
@@ -344,7 +352,8 @@ pub(super) fn json(report: &Report) -> Result<Vec<u8>, Error> {
         differences: report.differences,
         difference_examples: &report.difference_examples.shown,
         ladder: report.ladder,
-        danger_options: &report.facts.danger,
+        danger_options: report.danger_options(),
+        danger_options_unknown_runs: report.danger_unknown_runs,
         manifest: ManifestJson::new(report),
         signer: SignerJson::new(report),
     };

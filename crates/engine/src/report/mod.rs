@@ -26,6 +26,7 @@ mod tests;
 
 use crate::certificate::Signer;
 use crate::config::Level;
+use crate::error::Error;
 use crate::journal::{AccountPair, RunId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ pub struct EndFacts {
     pub tls: Option<String>,
 }
 
-/// What the journal does not know of a run.
+/// What is said of a run beside the rows of the journal. Of a run that is over, [`crate::run::kept`] has it.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The version of this Mailhaul.
@@ -77,8 +78,8 @@ pub struct Facts {
     pub source: EndFacts,
     /// The new server.
     pub target: EndFacts,
-    /// The level asked for.
-    pub level: Level,
+    /// The level asked for; `None` where it is not known. Then the danger options of the run are not known, either.
+    pub level: Option<Level>,
     /// Options with `danger` in their names that were used, as written.
     pub danger: Vec<String>,
     /// The run to report on; `None` for the latest that copied or verified.
@@ -205,6 +206,10 @@ pub struct LadderCounts {
 pub struct Report {
     /// What was passed in.
     pub facts: Facts,
+    /// Danger options of this run and of all before it, as far as the journal keeps them.
+    pub danger: Vec<String>,
+    /// Runs of which it does not.
+    pub danger_unknown_runs: u64,
     /// The accounts.
     pub pair: AccountPair,
     /// What changes from run to run.
@@ -242,5 +247,18 @@ impl Report {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         self.outcome.exit_code()
+    }
+
+    /// What `report.json` is: UTF-8, ending in a newline.
+    ///
+    /// # Errors
+    /// [`Error::Report`].
+    pub fn to_json(&self) -> Result<Vec<u8>, Error> {
+        json::json(self)
+    }
+
+    /// `None` where those of this run are not known, and no others are.
+    pub(crate) fn danger_options(&self) -> Option<&[String]> {
+        (self.facts.level.is_some() || !self.danger.is_empty()).then_some(&self.danger)
     }
 }

@@ -103,6 +103,9 @@ impl Report {
         ];
         let mut lines: Vec<String> = words::beside(self).into_iter().collect();
         lines.extend(self.labelled.map(words::by_number));
+        if self.facts.level.is_none() {
+            lines.push("the level of proof and the danger options of the run are not known".into());
+        }
         lines.extend(
             said.into_iter()
                 .filter(|(n, ..)| *n > 0)

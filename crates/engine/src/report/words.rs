@@ -22,9 +22,12 @@ pub(crate) const NOT_COVERED: [&str; 7] = [
 ];
 
 /// What the signature of a certificate says, and what it does not.
-pub(crate) const SIGNATURE_PROVES: &str = "The signature proves that this installation wrote the certificate, and that \
-     neither the certificate nor the manifest was changed since. It does not prove who holds the key: whoever has the key \
-     file can sign anything.";
+pub(crate) const SIGNATURE_PROVES: &str = "The signature proves that neither the certificate nor the manifest was changed \
+     since somebody with this key signed it. It does not prove who that was: whoever has the key file can sign anything, and \
+     whoever can write to this folder can replace page, key and signature together. So compare the SHA-256 of the key with \
+     one that you got another way. The files report.html, report.json and exceptions/*.eml are not signed.";
+/// What is not kept of a run.
+const NOT_KNOWN: &str = "not known";
 /// The same where there is none.
 pub(crate) const NOT_SIGNED: &str =
     "The certificate is not signed: it does not tell who wrote it, or whether it was changed since.";
@@ -214,7 +217,7 @@ pub fn headline(report: &Report) -> String {
         Verdict::Complete if listed == 0 => {
             "The old account holds no messages in the mailboxes that move.".into()
         }
-        Verdict::Complete => match read_back(report.facts.level, tally) {
+        Verdict::Complete => match read_back(report.outcome.level, tally) {
             Some(how) => format!("{}, and {how}.", all_there(tally, listed).trim_end_matches('.')),
             None => all_there(tally, listed),
         },
@@ -232,6 +235,20 @@ fn all_there(tally: &Tally, listed: u64) -> String {
         }
         _ => format!("{} of {} are on the new server.", count(there), messages(listed)),
     }
+}
+
+/// The level asked for.
+pub(crate) fn level(report: &Report) -> &'static str {
+    report.facts.level.map_or(NOT_KNOWN, Level::as_str)
+}
+
+/// The danger options; nothing where none was used.
+pub(crate) fn danger(report: &Report) -> String {
+    let mut parts = report.danger.clone();
+    if report.danger_unknown_runs > 0 {
+        parts.push(format!("{NOT_KNOWN} of {}", amount(report.danger_unknown_runs, "run", "runs")));
+    }
+    parts.join(", ")
 }
 
 /// How the proof went, if that can be said of every message at the target.
@@ -343,9 +360,13 @@ pub(crate) fn statement(report: &Report) -> String {
         (Some(from), None) => format!("As of the listings begun at {from}"),
         (None, _) => "As of the listings in the journal".into(),
     };
+    let not_said = match report.facts.level {
+        None => " With which level of proof and which danger options, the journal does not say.",
+        Some(_) => "",
+    };
     format!(
         "{as_of}, every message then visible over IMAP in the listed mailboxes of {} that move is accounted for. Of the \
-         {} this migration ever listed there: {}.",
+         {} this migration ever listed there: {}.{not_said}",
         printable(&report.pair.source),
         messages(report.totals.listed()),
         fates(tally).join("; ")

@@ -22,8 +22,11 @@ pub struct Written {
     pub report: Report,
     /// The folder.
     pub folder: PathBuf,
-    /// False when nothing new was to be said and the files were left as they are.
+    /// False when nothing new was to be said, or less than before, and the files were left as they are.
     pub changed: bool,
+    /// True when the files were left because the certificate there says with which level of proof and danger options the run
+    /// was made, and this one could not.
+    pub left: bool,
 }
 
 impl Written {
@@ -36,13 +39,15 @@ impl Written {
 /// Walks the journal and writes `report.html`, `report.json`, `certificate.json`, `certificate-<run>.json` and
 /// `manifest.ndjson` into `folder`; with a signer also the signature and the public key beside each certificate.
 ///
-/// When all but the times is as the files there say, octet for octet, none of them is touched.
+/// When all but the times is as the files there say, octet for octet, none of them is touched; nor where a certificate
+/// there knows the level of the run, and `facts` do not.
 pub async fn write<J: Journal>(journal: &J, facts: &Facts, folder: &Path) -> Result<Written, Error> {
     let (report, manifest) = collect::walk(journal, facts, Some(folder)).await?;
     let place = folder.to_owned();
     let work = move || {
-        let changed = publish(&report, manifest, &place)?;
-        Ok(Written { report, folder: place, changed })
+        let left = knows_less(&report, &place);
+        let changed = !left && publish(&report, manifest, &place)?;
+        Ok(Written { report, folder: place, changed, left })
     };
     tokio::task::spawn_blocking(work).await.map_err(|e| files::failed(folder, &std::io::Error::other(e)))?
 }
@@ -71,6 +76,24 @@ fn key(certificate: &str) -> String {
     format!("{certificate}{PUBLIC_KEY_SUFFIX}")
 }
 
+/// The name under which the certificate of this run is kept.
+fn kept(report: &Report) -> Option<String> {
+    (report.times.run > 0).then(|| format!("certificate-{}.json", report.times.run))
+}
+
+/// Whether a certificate that would be replaced says more of the run than this one could.
+fn knows_less(report: &Report, folder: &Path) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        level: Option<String>,
+    }
+    let knows = |name: &str| match std::fs::read(folder.join(name)) {
+        Ok(held) => serde_json::from_slice::<Said>(&held).map_or(true, |said| said.level.is_some()),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    report.facts.level.is_none() && (knows(CERTIFICATE) || kept(report).is_some_and(|name| knows(&name)))
+}
+
 /// A stop between two files leaves a report that is not as it should be, and the next one replaces it.
 fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> Result<bool, Error> {
     if is_unchanged(report, folder)? {
@@ -81,8 +104,7 @@ fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> R
     if let Some(file) = manifest {
         files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
     }
-    // The name under which the certificate of this run is kept.
-    let kept = (report.times.run > 0).then(|| format!("certificate-{}.json", report.times.run));
+    let kept = kept(report);
     if report.facts.signer.is_none() {
         // The signature of another certificate makes none of this one.
         for certificate in [Some(CERTIFICATE), kept.as_deref()].into_iter().flatten() {

@@ -112,7 +112,7 @@ pub(super) async fn gather(
         migration: format!("seed-{}", world.seed),
         source: EndFacts::default(),
         target: EndFacts::default(),
-        level: Level::Octets,
+        level: Some(Level::Octets),
         danger: Vec::new(),
         run: None,
         settle: None,

@@ -133,7 +133,7 @@ pub async fn report(folder: &Path) -> Report {
         migration: "test".into(),
         source: Default::default(),
         target: Default::default(),
-        level: Level::Octets,
+        level: Some(Level::Octets),
         danger: Vec::new(),
         run: None,
         settle: None,

@@ -224,7 +224,7 @@ pub fn facts(run: Option<RunId>) -> Facts {
         migration: "m".into(),
         source: EndFacts::default(),
         target: EndFacts::default(),
-        level: Level::Octets,
+        level: Some(Level::Octets),
         danger: Vec::new(),
         run,
         settle: None,

@@ -53,7 +53,7 @@ fn facts(page: &mut String, report: &Report) {
     row(page, "Ended", times.ended.as_deref().unwrap_or("not yet, or interrupted"));
     let listed = [&times.listed_from, &times.listed_until].map(|t| t.as_deref().unwrap_or("unknown"));
     row(page, "Source listed", &format!("{} to {}", listed[0], listed[1]));
-    row(page, "Level of proof", facts.level.as_str());
+    row(page, "Level of proof", words::level(report));
     row(page, "Settle time", &times.settle_ms.map(words::span).unwrap_or_default());
     let timings: Vec<String> = times
         .timings
@@ -88,7 +88,7 @@ fn facts(page: &mut String, report: &Report) {
             words::count(d.adopted_flags)
         ),
     );
-    row(page, "Danger options", &facts.danger.join(", "));
+    row(page, "Danger options", &words::danger(report));
     row(
         page,
         "Manifest",
@@ -154,7 +154,7 @@ fn signed(page: &mut String, fingerprint: &str) {
     let _ = writeln!(
         page,
         "<p><a href=\"{}\">{signature}</a> is the signature of the certificate ({ALGORITHM}), <a href=\"{}\">{key}</a> \
-         the public key of this installation. {}</p>\n\
+         the public half of the key that made it. {}</p>\n\
          <pre>openssl pkeyutl -verify -pubin -inkey {key} -rawin -in {CERTIFICATE} -sigfile {signature}\n\
          openssl pkey -pubin -in {key} -outform DER | openssl dgst -sha256\n# {fingerprint}</pre>",
         href(&signature),

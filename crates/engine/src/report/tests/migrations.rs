@@ -39,7 +39,7 @@ impl World {
         let (source, target) = (MemorySource(self.source.clone()), MemoryTarget(self.target.clone()));
         let migration = Migration::new(source, target, self.store.open(&pair).unwrap(), settings);
         work(&migration).await;
-        let facts = Facts { level, ..run_facts() };
+        let facts = Facts { level: Some(level), ..run_facts() };
         let written = write(&migration.journal, &facts, &self.folder.path().join("report")).await.unwrap();
         migration.journal.release().await.unwrap();
         written

@@ -159,12 +159,15 @@ async fn page_and_summary_name_the_key_and_say_what_the_signature_proves() {
     assert!(lines.iter().any(|line| line.trim() == fingerprint), "{lines:#?}");
     for text in [page, lines.join(" ")] {
         for said in [
-            "this installation wrote the certificate",
+            "with one that you got another way",
             "was changed since",
             "whoever has the key file can sign",
+            "whoever can write to this folder can replace",
+            "report.html, report.json and exceptions/*.eml are not signed",
         ] {
             assert!(text.contains(said), "{said} in {text}");
         }
+        assert!(!text.contains("this installation"), "a key does not say whose it is: {text}");
     }
     let facts = Facts { signer: None, ..run_facts() };
     let unsigned = collect(&small().journal(), &facts).await.unwrap();
@@ -188,4 +191,34 @@ async fn the_private_key_is_in_no_file_of_the_report_and_in_nothing_that_is_show
     let facts = Facts { signer: Some(signer), ..run_facts() };
     let shown = format!("{:?}", collect(&small().journal(), &facts).await.unwrap());
     assert!(shown.contains("Signer(") && !shown.contains(secret));
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_changed_after_it_was_checked_is_refused_before_anything_is_verified() {
+    use crate::journal::memory::MemoryStore;
+    let (_folder, certificate) = written(small(), Some(example::signer())).await;
+    let read = Certificate::read(&certificate).unwrap();
+    let path = certificate.with_file_name(MANIFEST);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let import = async || read.import(&MemoryStore::new().open(&read.pair).unwrap()).await;
+    import().await.unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let twice = format!("{}\n{}\n{}\n", lines[0], lines[0], lines[2]);
+    let changes = [
+        text.replacen("2026", "2025", 1).replacen("\"uid\":3", "\"uid\":9", 1),
+        // What the import itself stumbles over is no other error.
+        twice,
+        text.replacen("\"state\":\"verified\"", "\"state\":\"verifiee\"", 1),
+        text.replacen("{", "[", 1),
+    ];
+    for changed in changes {
+        assert_ne!(changed, text);
+        assert_eq!(changed.lines().count(), 3);
+        std::fs::write(&path, &changed).unwrap();
+        let error = import().await.unwrap_err();
+        assert!(error.to_string().contains("was changed after it was checked"), "{error}");
+        assert_eq!(exit_code_of(&error), 10);
+    }
+    std::fs::write(&path, &text).unwrap();
+    import().await.unwrap();
 }
