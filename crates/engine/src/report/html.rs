@@ -1,7 +1,7 @@
 //! `report.html`: one page that a person understands at a glance.
 //!
 //! It needs no script and loads nothing: one style block, allowed by its hash alone. Every text that a server had a
-//! hand in goes through [`esc`].
+//! hand in goes through `esc`.
 
 mod details;
 mod parts;
