@@ -104,7 +104,7 @@ pub fn is_part_of(now: &Plan, shown: &Plan) -> bool {
 /// Stands for all that a plan shows of a choice.
 pub fn digest(plan: &Plan, left_out: &[&str]) -> String {
     let all = (Shown::of(plan), left_out, words::will_not_move(plan));
-    Sha256::digest(serde_json::to_vec(&all).unwrap_or_default()).iter().map(|b| format!("{b:02x}")).collect()
+    words::hex(&Sha256::digest(serde_json::to_vec(&all).unwrap_or_default()).into())
 }
 
 /// The new mailboxes that hold mail of which nothing is known, with its number.

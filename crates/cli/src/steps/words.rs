@@ -5,6 +5,7 @@ use crate::error::Failure;
 use crate::find::quoted;
 use mailhaul_engine::auth::advice;
 use mailhaul_engine::error::{EndError, Question};
+use mailhaul_engine::message::Digest;
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
 
@@ -36,7 +37,7 @@ pub fn as_url(name: &str) -> String {
 
 /// A certificate's SHA-256, as it can be compared and typed.
 pub fn hex(fingerprint: &[u8; 32]) -> String {
-    fingerprint.iter().map(|b| format!("{b:02x}")).collect()
+    Digest(*fingerprint).to_string()
 }
 
 /// What will not move as it is, a line each: a person agrees to these lines.

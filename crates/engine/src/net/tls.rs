@@ -4,13 +4,14 @@ use super::Stream;
 use crate::config::{ClientCertificate, Endpoint, Identities};
 use crate::error::EndError;
 use crate::limits::Limits;
+use crate::message::Digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_platform_verifier::Verifier;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) async fn encrypt(
@@ -182,7 +183,7 @@ fn of_tls(error: &std::io::Error) -> Option<&rustls::Error> {
 fn explain(error: &std::io::Error, fingerprint: Option<[u8; 32]>) -> (String, String) {
     use CertificateError as C;
     let tls = of_tls(error);
-    let shown = fingerprint.map(hex).unwrap_or_default();
+    let shown = fingerprint.map(|f| Digest(f).to_string()).unwrap_or_default();
     let pin = format!(
         "if you know this server and expected this, pin its certificate: --from-fingerprint or --to-fingerprint \
          {shown}; a private CA is added with --ca-file"
@@ -213,8 +214,4 @@ fn explain(error: &std::io::Error, fingerprint: Option<[u8; 32]>) -> (String, St
         other => format!("its certificate is not valid: {other:?}"),
     };
     (what, pin)
-}
-
-fn hex(fingerprint: [u8; 32]) -> String {
-    fingerprint.iter().map(|b| format!("{b:02x}")).collect()
 }

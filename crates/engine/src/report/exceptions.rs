@@ -31,7 +31,7 @@ pub fn exception_path(folder: &Path, mailbox: &str, item: ItemId) -> PathBuf {
 pub async fn save_exception(folder: &Path, mailbox: &str, item: ItemId, body: &Body) -> Result<(), Error> {
     let path = exception_path(folder, mailbox, item);
     let failed = |e: std::io::Error| files::failed(&path, &e);
-    let mut file = files::temporary(folder).map_err(failed)?;
+    let mut file = crate::files::temporary(folder).map_err(failed)?;
     let mut offset = 0;
     while offset < body.octets() {
         let piece = body.piece(offset).await.map_err(|e| failed(std::io::Error::other(e)))?;
@@ -43,7 +43,7 @@ pub async fn save_exception(folder: &Path, mailbox: &str, item: ItemId, body: &B
         file = written.await.map_err(std::io::Error::other).and_then(|w| w).map_err(failed)?;
     }
     let place = path.clone();
-    let published = tokio::task::spawn_blocking(move || files::publish(file, &place));
+    let published = tokio::task::spawn_blocking(move || crate::files::publish(file, &place));
     published.await.map_err(std::io::Error::other).and_then(|p| p).map_err(failed)
 }
 

@@ -4,9 +4,8 @@
 use crate::error::Error;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
-use tempfile::NamedTempFile;
 
 /// Octets read at once when a file is hashed.
 const PIECE_OCTETS: usize = 256 * 1024;
@@ -14,27 +13,6 @@ const PIECE_OCTETS: usize = 256 * 1024;
 /// An error that names the file.
 pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
     Error::Report { path: path.display().to_string(), what: error.to_string() }
-}
-
-/// A new file in `folder` (made if missing, mode 0700) under a name of its own, mode 0600. It is gone when dropped.
-pub(super) fn temporary(folder: &Path) -> io::Result<NamedTempFile> {
-    crate::files::private_folder(folder)?;
-    tempfile::Builder::new().prefix(".mailhaul-").suffix(".new").tempfile_in(folder)
-}
-
-/// Gives a finished temporary file its name: a reader sees the old content or the new, never half of it.
-pub(super) fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
-}
-
-/// Replaces a file in one step.
-pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = temporary(folder)?;
-    file.write_all(content)?;
-    publish(file, path)
 }
 
 /// Removes a file; one that is not there is none the less gone.

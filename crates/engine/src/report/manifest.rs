@@ -199,7 +199,7 @@ impl ManifestWriter {
     pub(super) fn new(folder: Option<&Path>) -> Result<Self, Error> {
         let path = folder.map_or_else(|| PathBuf::from(MANIFEST), |f| f.join(MANIFEST));
         let failed = |e: std::io::Error| super::files::failed(&path, &e);
-        let file = folder.map(super::files::temporary).transpose().map_err(failed)?;
+        let file = folder.map(crate::files::temporary).transpose().map_err(failed)?;
         Ok(Self { file, path, state: Sha256::new(), lines: 0, octets: 0 })
     }
 

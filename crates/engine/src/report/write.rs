@@ -102,7 +102,7 @@ fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> R
     let at = |path: &Path, e: std::io::Error| files::failed(path, &e);
     let manifest_path = folder.join(MANIFEST);
     if let Some(file) = manifest {
-        files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
+        crate::files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
     }
     let kept = kept(report);
     if report.facts.signer.is_none() {
@@ -116,7 +116,7 @@ fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> R
     for (name, content) in render(report)? {
         let again = kept.as_ref().and_then(|kept| Some(format!("{kept}{}", name.strip_prefix(CERTIFICATE)?)));
         for path in [Some(name), again].into_iter().flatten().map(|name| folder.join(name)) {
-            files::replace(&path, &content).map_err(|e| at(&path, e))?;
+            crate::files::replace_private(&path, &content).map_err(|e| at(&path, e))?;
         }
     }
     Ok(true)

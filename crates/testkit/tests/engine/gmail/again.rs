@@ -44,14 +44,20 @@ async fn a_label_left_out_by_name_leaves_out_no_mail_that_another_label_would_ha
     assert_eq!(left_out(&world).await["exclude:Bills"], 1);
 }
 
+/// An earlier run listed what Alpha shows, and brought nothing of it.
+async fn alpha_is_listed(labels: Labels) -> World {
+    let mut world = World::between(Profile::gmail(), Profile::default());
+    deliver(&world.source, "Alpha", &[1, 2, 3]);
+    deliver(&world.source, ALL, &[5]);
+    (world.labels, world.connections) = (labels, 1);
+    listed_only(&world).await;
+    world
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_label_had_shown_and_not_brought_when_it_was_hidden_comes_from_elsewhere() {
     for labels in [Labels::Copies, Labels::First] {
-        let mut world = World::between(Profile::gmail(), Profile::default());
-        deliver(&world.source, "Alpha", &[1, 2, 3]);
-        deliver(&world.source, ALL, &[5]);
-        (world.labels, world.connections) = (labels, 1);
-        listed_only(&world).await;
+        let world = alpha_is_listed(labels).await;
         deliver(&world.source, "Zeta", &[2]);
         world.source.set(|p| p.hidden = vec!["Alpha".into()]);
         let there = expected(&[("Archive", &[1, 3, 5]), ("Zeta", &[2])]);
@@ -71,11 +77,7 @@ async fn what_a_label_had_shown_and_not_brought_when_it_was_hidden_comes_from_el
 #[tokio::test(start_paused = true)]
 async fn what_a_label_had_shown_and_not_brought_when_it_could_not_be_opened_comes_from_all_mail() {
     for labels in [Labels::Copies, Labels::First] {
-        let mut world = World::between(Profile::gmail(), Profile::default());
-        deliver(&world.source, "Alpha", &[1, 2, 3]);
-        deliver(&world.source, ALL, &[5]);
-        (world.labels, world.connections) = (labels, 1);
-        listed_only(&world).await;
+        let world = alpha_is_listed(labels).await;
         world.source.set(|p| p.unopened = vec!["Alpha".into()]);
         assert_eq!(world.migrate().await.left.len(), 1, "Alpha, and not All Mail");
         assert_eq!(shelves(&world.target), expected(&[("Archive", &[1, 2, 3, 5])]), "{labels:?}");
