@@ -182,7 +182,13 @@ pub struct Digest(pub [u8; 32]);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(2 * self.0.len());
+        for octet in self.0 {
+            text.push(char::from(HEX[usize::from(octet >> 4)]));
+            text.push(char::from(HEX[usize::from(octet & 15)]));
+        }
+        f.write_str(&text)
     }
 }
 

@@ -657,7 +657,7 @@ pub trait Journal: Clone + Send + Sync + 'static {
     fn change(&self, changes: &[Change]) -> impl Future<Output = JournalResult<()>> + Send;
     /// Gives items the numbers they have in another source epoch, all or none: `(from, to)`. Each keeps its state, its
     /// claim and all that is known of it. `to` must stand as a listing left it, `listed` or `excluded`: its row goes, and
-    /// what the listing said (size, date, flags, MODSEQ, lineage) is said of the item from now on. An item of another
+    /// what the listing said (size, date, flags, lineage) is said of the item from now on. An item of another
     /// mailbox, or in an open batch, is refused.
     fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> impl Future<Output = JournalResult<()>> + Send;
     /// Claimed UIDs of a target epoch from `from` on, ascending, one page, with their owners.

@@ -42,8 +42,17 @@ async fn a_newer_format_asks_for_the_newer_program() {
     let (shelf, _) = whole().await;
     sql(&shelf, "PRAGMA user_version = 99");
     for opened in [shelf.open().await.map(drop), SqliteJournal::open_read_only(&shelf.path).map(drop)] {
-        assert!(matches!(opened, Err(JournalError::Newer { found: 99, known: 1, .. })), "{opened:?}");
+        assert!(matches!(opened, Err(JournalError::Newer { found: 99, known: 2, .. })), "{opened:?}");
     }
+}
+
+#[tokio::test]
+async fn a_journal_of_the_format_before_the_first_release_says_what_to_do() {
+    let (shelf, _) = whole().await;
+    sql(&shelf, "PRAGMA user_version = 1");
+    let opened = shelf.open().await.map(drop);
+    let Err(JournalError::Damaged { what, .. }) = &opened else { panic!("{opened:?}") };
+    assert!(what.contains("go on with the Mailhaul that began it"), "{what}");
 }
 
 #[tokio::test]
@@ -59,7 +68,7 @@ async fn what_is_not_our_journal_is_damage_and_is_left_as_it_is() {
     let (shelf, _) = whole().await;
     for (what, spoil, repair) in [
         ("another program's", "PRAGMA application_id = 1", "PRAGMA application_id = 0x4d686175"),
-        ("format 0", "PRAGMA user_version = 0", "PRAGMA user_version = 1"),
+        ("format 0", "PRAGMA user_version = 0", "PRAGMA user_version = 2"),
         ("a table too many", "CREATE TABLE more (x)", "DROP TABLE more"),
         ("an index gone", "ALTER TABLE tally RENAME TO t", "ALTER TABLE t RENAME TO tally"),
     ] {
@@ -73,9 +82,18 @@ async fn what_is_not_our_journal_is_damage_and_is_left_as_it_is() {
 #[tokio::test]
 async fn content_that_contradicts_itself_is_damage() {
     for (what, spoil) in [
-        ("an item lost", "DELETE FROM item WHERE mailbox_id = 3 AND key = 7"),
-        ("a state changed", "UPDATE item SET state = 'verified' WHERE mailbox_id = 3 AND key = 7"),
-        ("a state unknown", "UPDATE item SET state = 'lost' WHERE mailbox_id = 3 AND key = 7"),
+        ("messages lost", "DELETE FROM item_block WHERE mailbox_id = 3 AND block = 1"),
+        (
+            "messages of another place",
+            "UPDATE item_block SET block = block + 4 WHERE mailbox_id = 3 AND block = 1",
+        ),
+        (
+            "a bit of a message",
+            "UPDATE item_block SET content = 'x' || substr(content, 2) WHERE mailbox_id = 3",
+        ),
+        ("messages cut", "UPDATE item_block SET content = substr(content, 1, 40) WHERE mailbox_id = 3"),
+        ("a state told that is not there", "UPDATE item_block SET states = states | 32 WHERE mailbox_id = 3"),
+        ("claims of another place", "UPDATE claim_block SET epoch_id = 77"),
         ("no accounts", "DELETE FROM migration"),
     ] {
         let (shelf, _) = whole().await;
@@ -83,10 +101,10 @@ async fn content_that_contradicts_itself_is_damage() {
         let opened = shelf.open().await;
         assert!(matches!(opened, Err(JournalError::Damaged { .. })), "{what}: {opened:?}");
     }
-    // What only reading finds is told when it is read.
+    // A reader does not read all of it: what is broken is told when it is read.
     let (shelf, _) = whole().await;
-    sql(&shelf, "UPDATE item SET fetched = x'00' WHERE mailbox_id = 3 AND key = 7");
-    let journal = shelf.open().await.unwrap();
+    sql(&shelf, "UPDATE item_block SET content = x'00' WHERE mailbox_id = 3 AND block = 1");
+    let journal = SqliteJournal::open_read_only(&shelf.path).unwrap();
     let query = mailhaul_engine::journal::Query { mailbox: None, states: &[], after: None, limit: 1000 };
     let read = journal.items(query).await;
     assert!(matches!(&read, Err(JournalError::Damaged { place, .. }) if !place.is_empty()), "{read:?}");

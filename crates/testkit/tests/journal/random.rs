@@ -34,9 +34,14 @@ enum Op {
 #[derive(Clone, Copy, Debug)]
 struct Id(i64, i64, i64);
 
+/// Numbers of messages on both sides of where a store may divide them, by the small numbers of the sequences.
+const KEYS: [i64; 9] = [0, 1, 2, 63, 64, 65, 128, 4_096, 70_000];
+/// Added to UIDs for the same reason.
+const UIDS: i64 = 122;
+
 impl Id {
     fn item(self) -> ItemId {
-        ItemId { mailbox: MailboxId(self.0), epoch: EpochId(self.1), key: Key(self.2) }
+        ItemId { mailbox: MailboxId(self.0), epoch: EpochId(self.1), key: Key(KEYS[self.2 as usize]) }
     }
 }
 
@@ -53,7 +58,8 @@ impl Move {
         let mut change = Change::to(self.id.item(), State::ALL[self.to]);
         if let Some((uid, origin)) = self.place {
             let origins = [Origin::Appended, Origin::Found, Origin::Adopted, Origin::Shared];
-            change = change.at(Place { epoch: EpochId(2), uid: Key(uid) }, origins[usize::from(origin % 4)]);
+            change = change
+                .at(Place { epoch: EpochId(2), uid: Key(UIDS + uid) }, origins[usize::from(origin % 4)]);
         }
         if self.extra & 1 != 0 {
             change.grade = Some([Grade::Exact, Grade::Newline][usize::from(self.extra >> 7)]);
@@ -183,7 +189,7 @@ async fn run<J: Journal>(journal: &J, op: &Op) -> String {
 fn heard(key: i64, how: u8) -> ListedItem {
     let flags = Flags::from_octets(["\\Seen", "", "\\Flagged"][usize::from(how % 3)]);
     let excluded = (how & 64 != 0).then(|| ["since", "size"][usize::from(how >> 7)].to_owned());
-    ListedItem { flags, excluded, ..listed(key) }
+    ListedItem { flags, excluded, ..listed(KEYS[key as usize]) }
 }
 
 fn end_of(end: u8) -> BatchEnd {
@@ -196,7 +202,7 @@ async fn answer<J: Journal>(journal: &J, mailbox: MailboxId, how: u8) -> String 
     };
     let lost = how & 3 == 0;
     let change = |(i, id): (usize, &ItemId)| {
-        let uid = Key(i64::from(how >> 4) + i as i64);
+        let uid = Key(UIDS + i64::from(how >> 4) + i as i64);
         match (lost, (how >> 2) & 3) {
             (true, _) => Change::to(*id, State::InDoubt),
             (_, 0) => Change::to(*id, State::Listed),

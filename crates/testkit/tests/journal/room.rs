@@ -1,7 +1,8 @@
 //! A full disk: the commit is refused, nothing of it stays, and the same commit succeeds once there is room.
 
 use super::InFile;
-use mailhaul_engine::journal::{BatchEnd, Journal, JournalError};
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{BatchEnd, Journal, JournalError, JournalResult};
 use mailhaul_testkit::suites::journal::fixtures::{commit, prepare};
 use mailhaul_testkit::suites::journal::{Shelf, check_consistency, dump};
 use std::path::Path;
@@ -45,22 +46,12 @@ async fn child() {
     std::fs::write(&ballast, vec![1; DISK_KIB * 1024 - used as usize - 300 * 1024]).unwrap();
     let (mut committed, mut refused) = (0, 0);
     for items in p.items.chunks(50) {
-        let before = dump(&journal).await;
-        let batch = match commit(&journal, &p, items).await {
-            Ok(batch) => batch,
-            Err(JournalError::DiskFull { .. }) => {
-                refused += 1;
-                assert_eq!(dump(&journal).await, before, "a refused commit leaves nothing");
-                let again = commit(&journal, &p, items).await;
-                assert!(matches!(again, Err(JournalError::DiskFull { .. })), "{again:?}");
-                std::fs::remove_file(&ballast).unwrap();
-                commit(&journal, &p, items).await.expect("there is room again")
-            }
-            Err(other) => panic!("{other}"),
-        };
+        let commit = async || commit(&journal, &p, items).await;
+        let batch = once_there_is_room(&journal, &ballast, &mut refused, commit).await;
         committed += 1;
         let stored: Vec<_> = items.iter().map(|i| p.stored(i.key.0 as usize - 1, i.key.0)).collect();
-        journal.end_batch(batch, BatchEnd::Answered, &stored).await.unwrap();
+        let end = async || journal.end_batch(batch, BatchEnd::Answered, &stored).await;
+        once_there_is_room(&journal, &ballast, &mut refused, end).await;
         if refused > 0 && committed > 20 {
             break;
         }
@@ -71,6 +62,28 @@ async fn child() {
     journal.release().await.unwrap();
     assert_eq!(dump(&shelf.open().await.unwrap()).await, before);
     println!("the small disk was full and had room again");
+}
+
+/// Runs a verb. If the disk is full nothing of it may stay, and nothing changes until the ballast goes.
+async fn once_there_is_room<T: std::fmt::Debug>(
+    journal: &SqliteJournal,
+    ballast: &Path,
+    refused: &mut u32,
+    verb: impl AsyncFn() -> JournalResult<T>,
+) -> T {
+    let before = dump(journal).await;
+    match verb().await {
+        Ok(done) => done,
+        Err(JournalError::DiskFull { .. }) => {
+            *refused += 1;
+            assert_eq!(dump(journal).await, before, "a refused verb leaves nothing");
+            let again = verb().await;
+            assert!(matches!(again, Err(JournalError::DiskFull { .. })), "{again:?}");
+            std::fs::remove_file(ballast).unwrap();
+            verb().await.expect("there is room again")
+        }
+        Err(other) => panic!("{other}"),
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -1,18 +1,22 @@
 //! The format of the file: which it is, whether it is whole, and the steps from one to the next.
 
 use super::open::failure;
+use super::{claims, items, open, tally};
 use crate::journal::{JournalError, JournalResult};
 use rusqlite::Connection;
+use std::path::Path;
 
 /// "Mhau": marks the file as a journal of Mailhaul.
 pub(super) const APPLICATION_ID: i64 = 0x4d68_6175;
-/// Step n leads from format n to n + 1; from 0, which is nothing, they make a new journal. A step that is released
-/// never changes.
+/// The first step makes a journal of format [`FIRST`] of nothing, each further one leads to the next. A step that is
+/// released never changes.
 pub(super) const STEPS: [&str; 1] = [include_str!("schema.sql")];
+/// The format that the first step makes. Format 1 was left before the first release.
+const FIRST: i64 = 2;
 /// The newest format known here.
-pub(super) const FORMAT: i64 = STEPS.len() as i64;
+pub(super) const FORMAT: i64 = FIRST - 1 + STEPS.len() as i64;
 
-/// Runs the steps from format `from` on.
+/// Runs the steps from the `from`th on.
 pub(super) fn upgrade(connection: &Connection, steps: &[&str], from: usize) -> rusqlite::Result<()> {
     steps.iter().skip(from).try_for_each(|step| connection.execute_batch(step))
 }
@@ -32,6 +36,11 @@ pub(super) fn check(connection: &Connection, place: &str) -> JournalResult<()> {
     if found > FORMAT {
         return Err(JournalError::Newer { place: place.to_owned(), found, known: FORMAT });
     }
+    if found == 1 {
+        let what =
+            "its format, 1, was left before the first release: go on with the Mailhaul that began it".into();
+        return damaged(what);
+    }
     if found != FORMAT {
         return damaged(format!("format {found} never existed"));
     }
@@ -49,19 +58,19 @@ pub(super) fn check_content(connection: &Connection, place: &str) -> JournalResu
     if word != "ok" {
         return damaged(word);
     }
-    let counted = "SELECT migration_id, mailbox_id, state, COUNT(*) AS n FROM item
-                   GROUP BY migration_id, mailbox_id, state";
-    let tallied = "SELECT migration_id, mailbox_id, state, SUM(items) AS n FROM tally
-                   GROUP BY migration_id, mailbox_id, state HAVING SUM(items) <> 0";
-    // As many rows on both sides and none of one that the other lacks: the same rows.
-    let differ: bool = connection
-        .query_row(&format!("SELECT EXISTS ({counted} EXCEPT {tallied})"), [], |r| r.get(0))
-        .and_then(|more: bool| {
-            let less = format!("SELECT EXISTS ({tallied} EXCEPT {counted})");
-            connection.query_row(&less, [], |r| r.get(0)).map(|less: bool| more || less)
-        })
-        .map_err(failed)?;
-    if differ { damaged("its items and their tally contradict each other".into()) } else { Ok(()) }
+    let counted = items::count(connection).map_err(located(place))?;
+    claims::check(connection).map_err(located(place))?;
+    let tallied = tally::items(connection).map_err(located(place))?;
+    if counted == tallied {
+        Ok(())
+    } else {
+        damaged("its items and their tally contradict each other".into())
+    }
+}
+
+/// Rows do not know their file.
+fn located(place: &str) -> impl Fn(JournalError) -> JournalError {
+    move |error| open::located(error, Path::new(place))
 }
 
 type Schema = Vec<(String, String, Option<String>)>;

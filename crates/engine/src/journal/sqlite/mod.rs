@@ -5,15 +5,19 @@
 //! open, and each write checks the token of the lease.
 
 mod batches;
+mod claims;
+mod coding;
 mod facts;
 mod format;
 mod items;
 mod lock;
 mod moves;
 mod open;
+mod record;
 mod rekey;
 mod rows;
 mod tally;
+mod work;
 mod worker;
 
 use super::{
@@ -295,7 +299,7 @@ impl Journal for SqliteJournal {
             return Ok(());
         }
         let changes = changes.to_vec();
-        self.write(move |c| moves::change(c, &changes)).await
+        self.write(move |c| items::change(c, &changes)).await
     }
 
     async fn rekey(&self, pairs: &[(ItemId, ItemId)]) -> JournalResult<()> {
@@ -310,7 +314,7 @@ impl Journal for SqliteJournal {
         from: Key,
         limit: usize,
     ) -> JournalResult<Vec<(Key, ItemId)>> {
-        self.read(move |c| moves::claims(c, mailbox, epoch, from, limit)).await
+        self.read(move |c| claims::page(c, mailbox, epoch, from, limit)).await
     }
 
     async fn commit_batch(&self, intent: &Intent) -> JournalResult<BatchId> {

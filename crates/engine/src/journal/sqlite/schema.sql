@@ -1,5 +1,5 @@
--- Format 1. Every table carries migration_id; types are those that PostgreSQL has, too. Times are milliseconds since 1970 UTC.
--- A fingerprint is 72 octets: length (8, big endian), SHA-256 of the octets (32), SHA-256 of n(octets) (32).
+-- Format 2. Every table carries migration_id; types are those that PostgreSQL has, too. Times are milliseconds since 1970 UTC.
+-- The content of a block or batch ends with a CRC-32 of it and of where it belongs (coding.rs).
 
 CREATE TABLE migration (
   migration_id INTEGER PRIMARY KEY,
@@ -74,41 +74,20 @@ CREATE TABLE baseline (
   matched BOOLEAN NOT NULL,
   PRIMARY KEY (migration_id, mailbox_id)
 );
-CREATE TABLE item (
+-- Messages whose keys differ in the last six bits alone are one row: a batch then writes a few rows, not one for each
+-- message and state. What is in them: record.rs.
+CREATE TABLE item_block (
   migration_id INTEGER NOT NULL,
   mailbox_id BIGINT NOT NULL,
   epoch_id BIGINT NOT NULL,
-  key BIGINT NOT NULL,
-  state TEXT NOT NULL,
-  -- RFC822.SIZE as listed; what was fetched counts its own octets.
-  octets BIGINT NOT NULL,
-  flags BLOB NOT NULL,
-  internal_date BLOB,
-  mod_seq BIGINT,
-  lineage TEXT,
-  fetched BLOB,
-  -- NULL when the octets went out as fetched.
-  sent BLOB,
-  sent_flags BLOB,
-  sent_date BLOB,
-  ladder INTEGER,
-  place_epoch BIGINT,
-  place_uid BIGINT,
-  origin TEXT,
-  -- Empty when the octets read back are those fetched.
-  read_fingerprint BLOB,
-  read_octets BIGINT,
-  read_flags BLOB,
-  read_date BLOB,
-  read_mod_seq BIGINT,
-  grade TEXT,
-  kind TEXT,
-  reason TEXT,
-  PRIMARY KEY (migration_id, mailbox_id, epoch_id, key)
-) WITHOUT ROWID;
-CREATE INDEX item_by_state ON item (migration_id, mailbox_id, state, epoch_id, key);
--- Stored, and the target did not say under which UID.
-CREATE INDEX item_unplaced ON item (migration_id, mailbox_id, epoch_id, key) WHERE state = 'stored' AND place_uid IS NULL;
+  -- key / 64, rounded down
+  block BIGINT NOT NULL,
+  -- A bit for each state that occurs in it, and one for "stored, and the target did not say under which UID".
+  states BIGINT NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (migration_id, mailbox_id, epoch_id, block)
+);
+CREATE INDEX item_block_states ON item_block (migration_id, mailbox_id, epoch_id, block, states);
 -- How many items are where, kept by every verb that moves one: counting a million items reads a few rows.
 -- '' stands for no grade and no kind.
 CREATE TABLE tally (
@@ -130,16 +109,16 @@ CREATE TABLE native_id (
   key BIGINT NOT NULL,
   PRIMARY KEY (migration_id, mailbox_id, epoch_id, native)
 );
--- One target UID belongs to one source message.
-CREATE TABLE claim (
+-- One target UID belongs to one source message. UIDs that differ in the last seven bits alone are one row: claims.rs.
+CREATE TABLE claim_block (
   migration_id INTEGER NOT NULL,
   mailbox_id BIGINT NOT NULL,
   epoch_id BIGINT NOT NULL,
-  uid BIGINT NOT NULL,
-  item_epoch BIGINT NOT NULL,
-  item_key BIGINT NOT NULL,
-  PRIMARY KEY (migration_id, mailbox_id, epoch_id, uid)
-) WITHOUT ROWID;
+  -- UID / 128, rounded down
+  block BIGINT NOT NULL,
+  content BLOB NOT NULL,
+  PRIMARY KEY (migration_id, mailbox_id, epoch_id, block)
+);
 CREATE TABLE batch (
   migration_id INTEGER NOT NULL,
   batch_id BIGINT NOT NULL,
@@ -150,19 +129,13 @@ CREATE TABLE batch (
   committed_at BIGINT NOT NULL,
   -- 'open', 'lost', 'answered', 'void', 'resolved'
   state TEXT NOT NULL,
+  -- Its messages, each with the digests of what was sent: batches.rs. Of a closed batch only what it sent and did not store is
+  -- kept: a late commit (a ghost) is recognised by these digests. NULL for nothing.
+  content BLOB,
   PRIMARY KEY (migration_id, batch_id)
 );
+CREATE INDEX batch_unstored ON batch (migration_id, mailbox_id, batch_id) WHERE state IN ('answered', 'resolved') AND content IS NOT NULL;
 CREATE INDEX batch_open ON batch (migration_id, mailbox_id) WHERE state IN ('open', 'lost');
--- Of a closed batch only what it sent and did not store is kept: a late commit (a ghost) is recognised by these digests.
-CREATE TABLE batch_item (
-  migration_id INTEGER NOT NULL,
-  batch_id BIGINT NOT NULL,
-  position INTEGER NOT NULL,
-  item_epoch BIGINT NOT NULL,
-  item_key BIGINT NOT NULL,
-  sent BLOB NOT NULL,
-  PRIMARY KEY (migration_id, batch_id, position)
-) WITHOUT ROWID;
 CREATE TABLE note (
   migration_id INTEGER NOT NULL,
   note_id BIGINT NOT NULL,

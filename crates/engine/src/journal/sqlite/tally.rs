@@ -76,6 +76,15 @@ pub(super) fn counts(c: &Connection) -> JournalResult<Vec<Count>> {
     Ok(counts)
 }
 
+/// How many items of each mailbox are in each state.
+pub(super) fn items(c: &Connection) -> JournalResult<BTreeMap<(MailboxId, State), i64>> {
+    let mut all: BTreeMap<_, i64> = BTreeMap::new();
+    for count in counts(c)? {
+        *all.entry((count.mailbox, count.state)).or_default() += rows::number(count.items);
+    }
+    Ok(all)
+}
+
 /// Mailboxes from `from` on that hold items in one of these states, ascending, at most `limit`.
 pub(super) fn mailboxes_with(
     c: &Connection,

@@ -114,8 +114,12 @@ impl Worker<'_> {
     fn transaction(&mut self, group: &mut [Request]) -> rusqlite::Result<()> {
         let need = group.iter().map(|r| r.need).max().unwrap_or(Need::Read);
         self.begin(need)?;
+        // Alone in its transaction a request needs no savepoint.
+        let alone = group.len() == 1;
         for request in group {
-            self.statement("SAVEPOINT request")?;
+            if !alone {
+                self.statement("SAVEPOINT request")?;
+            }
             let stays = request.work.run(&self.connection);
             if self.connection.is_autocommit() {
                 // SQLite has rolled back the whole transaction (disk full, failed read or write of the file).
@@ -123,10 +127,15 @@ impl Worker<'_> {
                 let code = if full { ffi::SQLITE_FULL } else { ffi::SQLITE_ABORT_ROLLBACK };
                 return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
             }
-            if !stays {
-                self.statement("ROLLBACK TO request")?;
+            match (stays, alone) {
+                (true, true) => {}
+                (false, true) => return self.statement("ROLLBACK"),
+                (true, false) => self.statement("RELEASE request")?,
+                (false, false) => {
+                    self.statement("ROLLBACK TO request")?;
+                    self.statement("RELEASE request")?;
+                }
             }
-            self.statement("RELEASE request")?;
         }
         self.statement("COMMIT")
     }
