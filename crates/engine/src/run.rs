@@ -1,6 +1,7 @@
 //! One migration, end to end: survey, plan, transfer, verify, report. Every stage starts by reading the journal,
 //! so that going on after an interruption is not a feature with its own code.
 
+mod ahead;
 mod check;
 mod crew;
 mod days;
@@ -30,6 +31,7 @@ use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
 use crate::verify::Scope;
 use crate::waits::Waits;
+use ahead::Ahead;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -225,7 +227,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let servers = servers(&sessions);
         facts::keep(ctx, self.settings.level, &servers).await?;
         days::remember(ctx).await?;
-        let (survey, plan) = self.prepare(ctx, &mut sessions).await?;
+        let (survey, plan, ahead) = self.prepare(ctx, &mut sessions).await?;
         // With what All Mail shows once more: only when it is listed nothing is left to do.
         let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
         let octets = plan.totals.octets;
@@ -248,11 +250,11 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let (left, reader) = match labels {
             Some(labels) => {
                 let labels = Arc::new(labels);
-                let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions).await?;
+                let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions, ahead).await?;
                 labelled::leave_to_others(ctx, &labels, &plan.vanished).await?;
                 end
             }
-            None => crew::transfer(ctx, &to_copy, sessions).await?,
+            None => crew::transfer(ctx, &to_copy, sessions, ahead).await?,
         };
         // What was told before something was sent says nothing of the time after.
         let new = match copying {
@@ -273,7 +275,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         &self,
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
-    ) -> Result<(Survey, Plan), Error> {
+    ) -> Result<(Survey, Plan, Ahead<S, T>), Error> {
         let mut losses = Losses::new(ctx);
         let mut passing = Passing::Fails;
         loop {
@@ -299,16 +301,17 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
         passing: Passing,
-    ) -> Result<(Survey, Plan), Error> {
+    ) -> Result<(Survey, Plan, Ahead<S, T>), Error> {
         let (survey, plan) = self.make_plan(ctx, sessions, passing).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
+        let ahead = Ahead::begin(ctx, &plan);
         let target = sessions.target(ctx).await?;
         plan::carry_out(target, &self.journal, &plan, &records, passing).await?;
-        Ok((survey, plan))
+        Ok((survey, plan, ahead))
     }
 
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {

@@ -99,6 +99,11 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// Whose connection it is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
     /// The server gave the connection.
     pub fn given(&self) {
         self.seats.of(self.side).given();

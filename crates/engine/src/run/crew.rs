@@ -2,6 +2,7 @@
 //! are wanted and the servers give connections for ([`Seats`](crate::seats::Seats)): some leave when there is trouble,
 //! others come when it has been calm.
 
+use super::ahead::{Ahead, Beside};
 use super::{Ctx, note_left};
 use crate::config::Level;
 use crate::end::{Source, Target};
@@ -19,13 +20,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// The sides that a worker connects to.
-const COPYING: &[Side] = &[Side::Source, Side::Target];
+pub(super) const COPYING: &[Side] = &[Side::Source, Side::Target];
 const PROVING: &[Side] = &[Side::Target];
 
 /// Mailboxes that could not be finished, and why.
 pub(super) type Left = Vec<(MailboxId, String)>;
+
+/// How many of the connections to the target read back while others copy: one, where there are more. With a single one that
+/// is done after the copying (law 9).
+fn readers<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> usize {
+    usize::from(ctx.settings.connections > 1 && ctx.settings.level != Level::Counts)
+}
+
+/// How many copy, of so many mailboxes.
+pub(super) fn writers<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>, mailboxes: usize) -> usize {
+    (ctx.settings.connections.max(1) - readers(ctx)).clamp(1, mailboxes.max(1))
+}
 
 /// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's. What is left over
 /// is the connection that read back: nothing was appended on it (law 9).
@@ -33,28 +46,28 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     jobs: &[Job],
     mut first: Sessions<S, T>,
+    ahead: Ahead<S, T>,
 ) -> Result<(Left, Option<T::Session>), Error> {
     if jobs.is_empty() {
         first.close().await;
         return Ok((Vec::new(), None));
     }
-    let connections = ctx.settings.connections.max(1);
-    // One of the target's connections reads back; with a single one it does so after the copying (law 9).
-    let readers = usize::from(connections > 1 && ctx.settings.level != Level::Counts);
-    let writers = (connections - readers).clamp(1, jobs.len());
+    let writers = writers(ctx, jobs.len());
     let crew = Arc::new(Crew::new(largest_first(jobs)));
     let left = Arc::new(Mutex::new(Left::new()));
     let done = CancellationToken::new();
     let mut reading = JoinSet::new();
-    if readers > 0 {
+    if readers(ctx) > 0 {
         let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
         reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
     }
-    let worker = |seats, sessions| {
+    let worker = |start| {
         let (ctx, crew, left) = (ctx.clone(), crew.clone(), left.clone());
-        async move { copy_mailboxes(&ctx, &crew, seats, sessions, &left, writers).await }
+        async move { copy_mailboxes(&ctx, &crew, start, &left, writers).await }
     };
-    let copied = keep_at_work(ctx, &crew, writers, COPYING, first, worker).await;
+    let Ahead { first: seats, others } = ahead;
+    let starts = std::iter::once(Start::With(first, seats)).chain(others.into_iter().map(Start::Ahead));
+    let copied = keep_at_work(ctx, &crew, writers, COPYING, starts, worker).await;
     done.cancel();
     let mut reader = None;
     let read = match reading.join_next().await {
@@ -88,12 +101,13 @@ pub(super) async fn prove<S: Source, T: Target, J: Journal>(
     let workers = ctx.settings.connections.clamp(1, queue.len().max(1));
     let crew = Arc::new(Crew::new(queue));
     let asked = Arc::new(Mutex::new(BTreeMap::new()));
-    let worker = |seats, sessions| {
+    let worker = |start| {
         let (ctx, crew, asked) = (ctx.clone(), crew.clone(), asked.clone());
-        async move { prove_mailboxes(&ctx, &crew, seats, sessions, (scope, level), &asked).await }
+        async move { prove_mailboxes(&ctx, &crew, start, (scope, level), &asked).await }
     };
-    let first = Sessions { source: None, target: first };
-    keep_at_work(ctx, &crew, workers, PROVING, first, worker).await?;
+    let seats = PROVING.iter().map(|side| ctx.seats.anyway(*side)).collect();
+    let start = Start::With(Sessions { source: None, target: first }, seats);
+    keep_at_work(ctx, &crew, workers, PROVING, [start], worker).await?;
     let asked = std::mem::take(&mut *locked(&asked));
     Ok(asked.into_values().collect())
 }
@@ -127,6 +141,7 @@ impl<W> Crew<W> {
     /// connection holds nobody up.
     async fn if_needed<V>(&self, connecting: impl Future<Output = Option<V>>) -> Option<V> {
         tokio::select! {
+            biased;
             given = connecting => given,
             () = self.emptied.cancelled() => None,
         }
@@ -146,15 +161,45 @@ impl<W> Crew<W> {
     }
 }
 
+/// What a worker begins with.
+enum Start<S: Source, T: Target> {
+    /// Sessions that the run has, or none yet, with seats whatever the servers give.
+    With(Sessions<S, T>, Vec<Seat>),
+    /// Sessions that are being opened.
+    Ahead(AbortOnDropHandle<Beside<S, T>>),
+    /// Seats for sessions beside the others'.
+    Seats(Vec<Seat>),
+}
+
+impl<S: Source, T: Target> Start<S, T> {
+    /// The sessions to work with; `None` when the servers give none, or nobody needs them any more.
+    async fn sessions<J: Journal, W>(self, ctx: &Ctx<S, T, J>, crew: &Crew<W>) -> Beside<S, T> {
+        match self {
+            Self::With(sessions, seats) => Some((sessions, seats)),
+            Self::Ahead(connecting) => crew.if_needed(async { joined(connecting.await) }).await,
+            Self::Seats(seats) => crew.if_needed(Sessions::beside(ctx, seats)).await,
+        }
+    }
+}
+
+/// What a task gave; nothing if it was ended. A panic goes on as one.
+fn joined<V>(ended: Result<Option<V>, JoinError>) -> Option<V> {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(given) => given,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => None,
+    }
+}
+
 /// Keeps up to `most` workers at work until the queue is empty and all have ended; the first failure stops the others at
-/// their next commit point, and is what is told. The first worker has a seat whatever the servers give.
+/// their next commit point, and is what is told.
 async fn keep_at_work<S, T, J, W, Doing>(
     ctx: &Ctx<S, T, J>,
     crew: &Crew<W>,
     most: usize,
     sides: &[Side],
-    first: Sessions<S, T>,
-    worker: impl Fn(Vec<Seat>, Option<Sessions<S, T>>) -> Doing,
+    starts: impl IntoIterator<Item = Start<S, T>>,
+    worker: impl Fn(Start<S, T>) -> Doing,
 ) -> Result<(), Error>
 where
     S: Source,
@@ -164,15 +209,16 @@ where
 {
     let mut workers = JoinSet::new();
     let mut outcome = Ok(());
-    let seats = sides.iter().map(|side| ctx.seats.anyway(*side)).collect();
-    workers.spawn(worker(seats, Some(first)));
+    for start in starts {
+        workers.spawn(worker(start));
+    }
     loop {
         let wanted =
             |workers: &JoinSet<_>| workers.len() < most && crew.is_work_left() && !ctx.cancel.is_cancelled();
         while wanted(&workers)
             && let Some(seats) = ctx.seats.another(sides)
         {
-            workers.spawn(worker(seats, None));
+            workers.spawn(worker(Start::Seats(seats)));
         }
         tokio::select! {
             ended = workers.join_next() => match ended {
@@ -211,26 +257,16 @@ fn worse(first: Result<(), Error>, second: Result<(), Error>) -> Result<(), Erro
     }
 }
 
-/// One worker that copies. Without `sessions` it asks for some beside the others', and does nothing when it gets none.
+/// One worker that copies; it does nothing when it gets no sessions.
 async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     crew: &Crew<Job>,
-    mut seats: Vec<Seat>,
-    sessions: Option<Sessions<S, T>>,
+    start: Start<S, T>,
     left: &Mutex<Left>,
     writers: usize,
 ) -> Result<(), Error> {
     let memory = memory_share(&ctx.settings.limits, writers);
-    let mut sessions = match sessions {
-        Some(sessions) => sessions,
-        None => {
-            let (Some(target), Some(source)) = (seats.pop(), seats.pop()) else { return Ok(()) };
-            let connecting = Sessions::more(ctx, source, target);
-            let Some((sessions, given)) = crew.if_needed(connecting).await else { return Ok(()) };
-            seats = given;
-            sessions
-        }
-    };
+    let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
     crew.at_work.fetch_add(1, Ordering::AcqRel);
     sessions.connect_both(ctx).await?;
     while !crew.should_leave(&mut seats) {
@@ -258,21 +294,11 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
 async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     crew: &Crew<(usize, Job)>,
-    mut seats: Vec<Seat>,
-    sessions: Option<Sessions<S, T>>,
+    start: Start<S, T>,
     (scope, level): (Scope, Level),
     asked: &Mutex<BTreeMap<usize, Question>>,
 ) -> Result<(), Error> {
-    let mut sessions = match sessions {
-        Some(sessions) => sessions,
-        None => {
-            let Some(seat) = seats.pop() else { return Ok(()) };
-            let connecting = ctx.another_target(seat);
-            let Some((session, seat)) = crew.if_needed(connecting).await else { return Ok(()) };
-            seats.push(seat);
-            Sessions { source: None, target: Some(session) }
-        }
-    };
+    let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
     crew.at_work.fetch_add(1, Ordering::AcqRel);
     while !crew.should_leave(&mut seats) {
         let Some((at, job)) = crew.next() else {

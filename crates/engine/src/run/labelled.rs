@@ -1,6 +1,7 @@
 //! The transfer from an account with labels ([`labels`](crate::labels)): All Mail comes last, when every other mailbox has
 //! shown what it holds.
 
+use super::ahead::Ahead;
 use super::crew;
 use super::{Ctx, note_left};
 use crate::config::Labels;
@@ -26,7 +27,10 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     moving: &[Job],
     to_copy: Vec<Job>,
     mut sessions: Sessions<S, T>,
+    ahead: Ahead<S, T>,
 ) -> Result<(crew::Left, Option<T::Session>), Error> {
+    // For the first transfer; a second one begins with what the first one leaves.
+    let mut ahead = Some(ahead);
     settle_others(ctx, &mut sessions, moving).await?;
     let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
         to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
@@ -39,12 +43,14 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         let bringers = Arc::new(bringers(ctx, labelled, true).await?);
         others.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
     }
+    let mut connections = || ahead.take().unwrap_or_else(|| Ahead::none(ctx));
     if rest.is_empty() {
-        return crew::transfer(ctx, &others, sessions).await;
+        return crew::transfer(ctx, &others, sessions, connections()).await;
     }
     let mut left = crew::Left::new();
     if !others.is_empty() {
-        let (of_others, reader) = crew::transfer(ctx, &others, std::mem::take(&mut sessions)).await?;
+        let first = std::mem::take(&mut sessions);
+        let (of_others, reader) = crew::transfer(ctx, &others, first, connections()).await?;
         left = of_others;
         if let Some(reader) = reader {
             reader.close().await;
@@ -60,7 +66,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     }
     let bringers = Arc::new(bringers(ctx, labelled, false).await?);
     rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
-    let (more, reader) = crew::transfer(ctx, &rest, sessions).await?;
+    let (more, reader) = crew::transfer(ctx, &rest, sessions, connections()).await?;
     left.extend(more);
     Ok((left, reader))
 }

@@ -89,27 +89,27 @@ impl<S: Source, T: Target> Sessions<S, T> {
         Ok(())
     }
 
-    /// Sessions on both sides beside others of the run, with their seats; `None` when either server gives no further one.
-    pub async fn more<J: Journal>(
-        ctx: &Context<S, T, J>,
-        source: Seat,
-        target: Seat,
-    ) -> Option<(Self, Vec<Seat>)> {
-        let (source, target) = tokio::join!(ctx.another_source(source), ctx.another_target(target));
-        let (mut sessions, mut seats) = (Self::default(), Vec::new());
-        if let Some((session, seat)) = source {
-            sessions.source = Some(session);
-            seats.push(seat);
+    /// Sessions beside others of the run, one for each seat; `None` when a server gives no further one.
+    pub async fn beside<J: Journal>(ctx: &Context<S, T, J>, seats: Vec<Seat>) -> Option<(Self, Vec<Seat>)> {
+        let (mut source, mut target) = (None, None);
+        for seat in seats {
+            match seat.side() {
+                Side::Source => source = Some(seat),
+                Side::Target => target = Some(seat),
+            }
         }
-        if let Some((session, seat)) = target {
-            sessions.target = Some(session);
-            seats.push(seat);
+        let wanted = (source.is_some(), target.is_some());
+        let (source, target) = tokio::join!(async { ctx.another_source(source?).await }, async {
+            ctx.another_target(target?).await
+        },);
+        let (source, of_source) = source.unzip();
+        let (target, of_target) = target.unzip();
+        let mut sessions = Self { source, target };
+        if (sessions.source.is_some(), sessions.target.is_some()) == wanted {
+            return Some((sessions, of_source.into_iter().chain(of_target).collect()));
         }
-        if sessions.source.is_none() || sessions.target.is_none() {
-            sessions.close().await;
-            return None;
-        }
-        Some((sessions, seats))
+        sessions.close().await;
+        None
     }
 
     /// Drops the target session so that nothing more of it reaches the server.

@@ -323,6 +323,26 @@ async fn nobody_waits_for_a_server_that_is_slow_to_give_further_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn further_connections_are_opened_while_the_target_is_made_ready_and_none_where_nothing_is_new() {
+    let mut world = account(9, 3);
+    world.connections = 4;
+    let (server, made) = (world.target.clone(), Arc::new(Mutex::new(Vec::new())));
+    let at_dial = made.clone();
+    world.target_dialer = Some(Dialer::InProcess(Arc::new(move || {
+        at_dial.lock().unwrap().push(server.counters().commands.get("CREATE").copied().unwrap_or(0));
+        dial(&server)
+    })));
+    world.migrate().await;
+    all_verified(&world, 27).await;
+    // The first connection, two more that copy, and the one that reads back.
+    let created = std::mem::take(&mut *made.lock().unwrap());
+    assert_eq!(created[..3], [0, 0, 0], "{created:?}");
+    assert_eq!(created[3], world.target.counters().commands["CREATE"], "{created:?}");
+    world.migrate().await;
+    assert_eq!(made.lock().unwrap().len(), 1, "{made:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_ends_with_the_words_of_throttling_halves_the_others_too() {
     let world = slow(80, 30 * SECOND);
     let last_words = Fault::Bye("Too many simultaneous connections. (Failure)".into());

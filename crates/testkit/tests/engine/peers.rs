@@ -9,7 +9,7 @@ use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{AccountPair, Journal, State};
+use mailhaul_engine::journal::{AccountPair, Item, Journal, Query, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, Facts, Report};
@@ -159,6 +159,12 @@ pub fn counted(folder: &Path, what: &str) -> u64 {
     let journal = rusqlite::Connection::open(folder.join(JOURNAL)).unwrap();
     let count = journal.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get::<_, i64>(0));
     count.unwrap().unsigned_abs()
+}
+
+/// All messages, by the journal in a folder.
+pub async fn items(folder: &Path) -> Vec<Item> {
+    let journal = SqliteJournal::open_read_only(folder.join(JOURNAL)).unwrap();
+    journal.items(Query { mailbox: None, states: &[], after: None, limit: usize::MAX }).await.unwrap()
 }
 
 pub async fn image(account: &Account) -> AccountImage {

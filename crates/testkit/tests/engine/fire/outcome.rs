@@ -2,7 +2,8 @@
 
 use super::MESSAGES;
 use super::others::Fate;
-use crate::peers::{counted, order_may_differ};
+use crate::peers::{counted, items, order_may_differ};
+use mailhaul_engine::journal::{Item, Origin, State};
 use mailhaul_engine::report::Report;
 use mailhaul_testkit::checker::{DifferenceKind, PathMap, judge};
 use mailhaul_testkit::image::AccountImage;
@@ -94,13 +95,15 @@ impl Outcome {
         }
     }
 
-    /// What the journal in `folder` tells of doubts. Read without the engine.
+    /// What the journal in `folder` tells of doubts.
     pub fn count_doubts(&mut self, folder: &Path) {
-        let count = |what| counted(folder, what);
-        self.resolved = count("batch WHERE state = 'resolved'");
-        self.found = count("item WHERE origin = 'found'");
-        let unverified = count("item WHERE state <> 'verified'");
-        let all = count("item");
+        self.resolved = counted(folder, "batch WHERE state = 'resolved'");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let items = runtime.block_on(items(folder));
+        let count = |wanted: fn(&Item) -> bool| items.iter().filter(|item| wanted(item)).count() as u64;
+        self.found = count(|item| item.origin == Some(Origin::Found));
+        let unverified = count(|item| item.state != State::Verified);
+        let all = items.len() as u64;
         // Of what its server took away and brought back under other numbers something else may be true at the end.
         let unverified = if self.rebuilt > 0 { 0 } else { unverified };
         if (all, unverified) != (MESSAGES as u64, 0) {
