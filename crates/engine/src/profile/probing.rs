@@ -160,15 +160,10 @@ impl<T: Target> Probing<'_, T> {
             if together { session.stage(&wire, batch) } else { session.stage_apart(&wire, batch) };
         let answers = match upload.uploaded().await {
             Uploaded::AtGate => upload.finish().await,
-            // Early: after it the connection may be at its end, and others of the group were not sent.
+            // Early: others of the group were not sent.
             Uploaded::Refused(refusal) => {
                 let messages = if together { letters.len() } else { 1 };
                 drop(upload);
-                if let Some(session) = &mut self.session
-                    && let Err(error) = session.keep_alive().await
-                {
-                    self.lost(error)?;
-                }
                 vec![Answer { messages, verdict: Verdict::Refused(refusal) }]
             }
             Uploaded::Lost(what) => {
@@ -184,9 +179,15 @@ impl<T: Target> Probing<'_, T> {
             Told::Stored(uid) => *uid,
             _ => None,
         }));
-        if answers.iter().any(|a| matches!(a.verdict, Verdict::Lost(_))) {
-            let (server, what) = ("the new server".to_owned(), "the connection ended".to_owned());
-            self.lost(EndError::Lost { server, doing: "APPEND", what })?;
+        if answers.iter().all(|a| matches!(a.verdict, Verdict::Stored(_))) {
+            return Ok(told);
+        }
+        // After a refusal that came before all octets had left, the connection is at its end; the next message must not be
+        // taken for what ended it.
+        if let Some(session) = &mut self.session
+            && let Err(error) = session.keep_alive().await
+        {
+            self.lost(error)?;
         }
         Ok(told)
     }

@@ -64,7 +64,8 @@ fn is_dovecot(profile: &Profile) {
         assert!(matches!(of(profile, lost), Got::Other { .. }), "{lost}");
     }
     for refused in ["a]b", "LongKeyword"] {
-        assert!(matches!(of(profile, refused), Got::Refused { .. }), "{refused}");
+        let got = of(profile, refused);
+        assert!(matches!(got, Got::Refused { .. }), "{refused}: {got:?}");
     }
     assert_eq!(profile.many_keywords, Some(Got::Same));
     assert!(profile.names.refuses_first.contains('~'), "{:?}", profile.names);
