@@ -31,7 +31,7 @@ impl Checked {
         let mut lines = side(SideName::Source, &self.source, self.moving.as_ref());
         lines.extend(side(SideName::Target, &self.target, self.moving.as_ref()));
         if let Some(moving) = &self.moving {
-            lines.extend(moving.survey.target.profile.iter().flat_map(|kept| profile(kept)));
+            lines.extend(moving.survey.target.profile.iter().flat_map(profile));
             lines.extend(moving.lines());
         }
         lines.extend(self.remarks.iter().flat_map(Remark::lines));

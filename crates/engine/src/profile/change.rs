@@ -63,6 +63,11 @@ pub enum Change {
     },
 }
 
+/// Tells an octet of a kind.
+type Is = fn(u8) -> bool;
+/// Octets in a form in which some line ends are alike.
+type Form = fn(&[u8]) -> Vec<u8>;
+
 /// What came back otherwise than it was sent; empty where nothing did.
 pub fn changes(sent: &[u8], got: &[u8]) -> Vec<Change> {
     if sent == got {
@@ -107,7 +112,7 @@ fn named(field: &str) -> String {
 
 /// Octets of one kind, each replaced, or all of them dropped.
 fn of_octets(sent: &[u8], got: &[u8]) -> Option<Change> {
-    let kinds: [(Octets, fn(u8) -> bool); 2] = [(Octets::Nul, |b| b == 0), (Octets::EightBit, |b| b >= 0x80)];
+    let kinds: [(Octets, Is); 2] = [(Octets::Nul, |b| b == 0), (Octets::EightBit, |b| b >= 0x80)];
     kinds.into_iter().find_map(|(octets, is)| {
         if !sent.iter().any(|b| is(*b)) {
             return None;
@@ -132,13 +137,13 @@ fn of_octets(sent: &[u8], got: &[u8]) -> Option<Change> {
 }
 
 /// `octets` with each UTF-8 character of the kind as one octet.
-fn characters(octets: &[u8], is: fn(u8) -> bool, by: u8) -> Vec<u8> {
+fn characters(octets: &[u8], is: Is, by: u8) -> Vec<u8> {
     let continues = |b: u8| (0x80..0xc0).contains(&b);
     octets.iter().filter(|b| !(is(**b) && continues(**b))).map(|b| if is(*b) { by } else { *b }).collect()
 }
 
 /// `octets` with each run of the kind as one octet.
-fn runs(octets: &[u8], is: fn(u8) -> bool, by: u8) -> Vec<u8> {
+fn runs(octets: &[u8], is: Is, by: u8) -> Vec<u8> {
     let chunks = octets.chunk_by(|a, b| is(*a) == is(*b));
     chunks
         .flat_map(|chunk| if chunk.first().is_some_and(|b| is(*b)) { vec![by] } else { chunk.to_vec() })
@@ -156,7 +161,7 @@ fn spelled(octets: &[u8]) -> String {
 
 /// Line ends alone: inside, and at the very end.
 fn of_line_ends(sent: &[u8], got: &[u8]) -> Vec<Change> {
-    let forms: [fn(&[u8]) -> Vec<u8>; 2] = [normal, without_cr];
+    let forms: [Form; 2] = [normal, without_cr];
     let Some(form) = forms.into_iter().find(|form| trimmed(&form(sent)) == trimmed(&form(got))) else {
         return Vec::new();
     };

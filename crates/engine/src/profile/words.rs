@@ -46,11 +46,13 @@ impl Profile {
 
     /// What it refuses, with its words: kinds of messages.
     pub fn refuses(&self) -> Vec<(&'static str, &str)> {
-        let refused = |(what, treatment)| match treatment {
-            &Treatment::Refused { ref words } => Some((what, words.as_str())),
-            _ => None,
-        };
-        self.treatments().into_iter().filter_map(refused).collect()
+        let mut refused = Vec::new();
+        for (what, treatment) in self.treatments() {
+            if let Treatment::Refused { words } = treatment {
+                refused.push((what, words.as_str()));
+            }
+        }
+        refused
     }
 }
 
