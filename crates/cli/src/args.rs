@@ -30,7 +30,7 @@ pub enum Command {
     /// Move a sample account between two embedded servers, to see how it works
     Demo(DemoArgs),
     /// Look at both accounts: reached, logged in, what they can do, what will not move
-    Check(CommonArgs),
+    Check(CheckArgs),
     /// Show what would be done: mailboxes, counts, names
     Plan(CommonArgs),
     /// Move what is new, read every message back, write the report
@@ -262,6 +262,16 @@ pub struct CommonArgs {
     /// Seconds to wait before a message counts as not stored (for tests)
     #[arg(long, hide = true, value_name = "SECONDS")]
     pub settle: Option<u64>,
+}
+
+/// Options of `check`.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Try at the new account what it keeps, changes and refuses: a scratch mailbox is made there and removed again
+    #[arg(long)]
+    pub probe: bool,
 }
 
 /// Options of `migrate`.

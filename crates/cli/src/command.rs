@@ -1,7 +1,7 @@
 //! The verbs: from options to the library and back to words and an exit code.
 
 use crate::account::{self, Account};
-use crate::args::{Command, CommonArgs, JournalArgs, LabelsArg, LevelArg, OutputArgs};
+use crate::args::{CheckArgs, Command, CommonArgs, JournalArgs, LabelsArg, LevelArg, OutputArgs};
 use crate::demo;
 use crate::env;
 use crate::error::Failure;
@@ -69,7 +69,8 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Guide(_) | Command::Serve(_) | Command::Demo(_) => false,
         Command::Completions(_) | Command::Man(_) => false,
-        Command::Check(a) | Command::Plan(a) | Command::Undo(a) => a.place.json,
+        Command::Check(a) => a.common.place.json,
+        Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
         Command::Verify(a) => a.common.place.json,
         Command::Status(a) | Command::Report(a) => a.json,
@@ -452,11 +453,15 @@ async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-async fn check(args: &CommonArgs) -> Result<u8, Failure> {
+async fn check(args: &CheckArgs) -> Result<u8, Failure> {
+    let CheckArgs { common: args, probe } = args;
     start_log(&args.place.output)?;
     let place = find::place(args).await?;
     let discovery: Vec<Discovery> = place.found.iter().flatten().cloned().collect();
-    let ready = ready_in(args, place, ASK_BOTH, Keep::Nothing).await?;
+    // What a probe makes is in the journal before it is made, and so is what it learns.
+    let keep = if *probe { Keep::Journal } else { Keep::Nothing };
+    let mut ready = ready_in(args, place, ASK_BOTH, keep).await?;
+    ready.migration.settings.probe = *probe;
     let checked = ready.with_progress(ready.migration.check(ready.refused.clone())).await?;
     ready.migration.journal.release().await?;
     if ready.json {
@@ -467,7 +472,7 @@ async fn check(args: &CommonArgs) -> Result<u8, Failure> {
         checked.lines().iter().for_each(|line| print(line));
     }
     let let_in = ready.refused.each_ref().map(Option::is_none);
-    if let Some(named) = ready.place.named(let_in) {
+    if let Some(named) = ready.place.named(let_in).filter(|_| !probe) {
         let text =
             format!("`check` keeps nothing of what was found; so that it is not looked for again: {named}");
         note(&ready.output, &text);

@@ -388,7 +388,7 @@ fn may_be_the_name(error: &EndError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{CheckArgs, Cli, Command};
     use crate::error::USAGE;
     use clap::Parser;
     use mailhaul_engine::discovery::{self, Address, Candidate, Proposal, Provider, Trust};
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn a_user_name_that_only_its_owner_knows_is_asked_for_by_the_options_that_name_it() {
         let cli = Cli::try_parse_from(["mailhaul", "check", "ann@old.example", "bob@new.example"]).unwrap();
-        let Some(Command::Check(args)) = cli.command else { panic!() };
+        let Some(Command::Check(CheckArgs { common: args, .. })) = cli.command else { panic!() };
         let provider = Provider::of_domain("icloud.com").unwrap();
         let found = |user: Option<&str>| {
             let candidate = Candidate {

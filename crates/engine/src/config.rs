@@ -104,6 +104,8 @@ pub struct Settings {
     /// A message that the target refuses for its octets goes untouched inside a cover message (T8). With
     /// [`Settings::retry_exceptions`] also those that earlier runs gave up.
     pub repair: bool,
+    /// A check probes the target: it makes a scratch mailbox there and removes it again.
+    pub probe: bool,
     /// The will-not-move list is accepted.
     pub accept_will_not_move: bool,
     /// What will not move, a line each, as it was shown and agreed to: nothing is asked as long as nothing else is in the list.
@@ -131,6 +133,7 @@ impl Settings {
             existing: None,
             retry_exceptions: false,
             repair: false,
+            probe: false,
             accept_will_not_move: false,
             accepted: Vec::new(),
             limits: Limits::default(),

@@ -327,6 +327,15 @@ pub enum Depth {
     Octets,
 }
 
+/// What of a message is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// `BODY[]`.
+    Whole,
+    /// `BODY[HEADER]`.
+    Header,
+}
+
 /// A message on its way to the target.
 #[derive(Debug)]
 pub struct Outgoing {
@@ -456,6 +465,12 @@ pub trait TargetSession: Send + 'static {
         mailbox: &Bytes,
         role: Option<Role>,
     ) -> impl Future<Output = Result<Bytes, EndError>> + Send;
+    /// Deletes mailboxes, each with what is in it, and says of each whether it was. Only for those that this program made and
+    /// proved to hold nothing but its own (law 8). An end that cannot do it says [`EndError::Unsupported`].
+    fn delete_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Result<(), EndError>>, EndError>> + Send;
     /// Subscribes.
     fn subscribe(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<(), EndError>> + Send;
     /// Creates mailboxes in this order, each as [`TargetSession::create`] would; together where the end can.
@@ -504,6 +519,10 @@ pub trait TargetSession: Send + 'static {
     /// Hands a batch to the connection: its octets go out up to the point of no return, and no further. Several
     /// messages go as one command where [`Abilities::multi`] holds, else as a group of pipelined single ones.
     fn stage(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> Self::Upload;
+    /// As [`TargetSession::stage`], but each message as a command of its own, which is answered for itself.
+    fn stage_apart(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> Self::Upload {
+        self.stage(mailbox, batch)
+    }
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;
     /// Opens a mailbox and lists it, as [`TargetSession::open`] and [`TargetSession::keys`] would; together where the
@@ -532,6 +551,22 @@ pub trait TargetSession: Send + 'static {
         uid: Key,
         octets_max: u64,
     ) -> impl Future<Output = Result<Option<Bytes>, EndError>> + Send;
+    /// The octets of messages of the open mailbox, or of their headers alone, as far as they are there and no longer than
+    /// `octets_max` each; together where the end can.
+    fn octets_of(
+        &mut self,
+        uids: &[Key],
+        section: Section,
+        octets_max: u64,
+    ) -> impl Future<Output = Result<Vec<(Key, Bytes)>, EndError>> + Send {
+        async move {
+            let mut all = Vec::new();
+            for uid in uids.iter().filter(|_| section == Section::Whole) {
+                all.extend(self.octets(*uid, octets_max).await?.map(|octets| (*uid, octets)));
+            }
+            Ok(all)
+        }
+    }
     /// Removes messages of a mailbox that this migration appended: sets `\Deleted` on each (only where its
     /// MODSEQ is still the one given, if the server can do that), then expunges exactly those by UID. Returns the
     /// UIDs that are gone. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.

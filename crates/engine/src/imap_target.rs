@@ -2,7 +2,7 @@
 
 use crate::end::{
     Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role, Room,
-    Seen, Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
+    Section, Seen, Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::identity::{Measured, Meter};
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use mailhaul_imap::{
     AppendMessage, Body as WireBody, Command, Fetch, ResponseCode, Status, StatusText, Untagged,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Items on their way from a connection to this end.
@@ -39,6 +39,32 @@ impl ImapTargetSession {
     fn uids_max(&self) -> usize {
         let limit = self.0.abilities().command_messages_max;
         limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)).max(1)
+    }
+
+    /// Hands a batch to the connection: as one command, or as a group of single ones.
+    fn upload(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>, together: bool) -> ImapUpload {
+        let messages: Vec<AppendMessage> = batch
+            .iter()
+            .map(|o| AppendMessage {
+                flags: Bytes::copy_from_slice(o.flags.as_octets()),
+                internal_date: o.internal_date.as_ref().map(|d| Bytes::copy_from_slice(d.as_octets())),
+                len: o.body.octets(),
+            })
+            .collect();
+        let commands = if together {
+            vec![(Command::append(mailbox, &messages), messages.len())]
+        } else {
+            Command::append_group(mailbox, &messages).into_iter().map(|c| (c, 1)).collect()
+        };
+        let limit = self.0.limits().append_answer;
+        let (sink, items) = mpsc::channel(ITEMS_QUEUED);
+        let mut bodies = batch.into_iter().map(|o| o.body);
+        let mut waiting = Vec::with_capacity(commands.len());
+        for (command, count) in commands {
+            let these = Bodies(bodies.by_ref().take(count).collect());
+            waiting.push((self.0.send_with(command, these, "APPEND", limit, sink.clone()), count));
+        }
+        ImapUpload { waiting, items, gate: self.0.gate_keeper(), answers: Vec::new(), finished: false }
     }
 }
 
@@ -83,6 +109,12 @@ impl TargetSession for ImapTargetSession {
         Ok(made)
     }
 
+    async fn delete_each(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Result<(), EndError>>, EndError> {
+        let commands = mailboxes.iter().map(|m| Command::delete(m)).collect();
+        let replies = self.0.ask_all(commands, "DELETE").await?;
+        Ok(replies.into_iter().map(|reply| reply.map(|_| ())).collect())
+    }
+
     async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
         self.0.ask(Command::subscribe(mailbox), "SUBSCRIBE").await.map(|_| ())
     }
@@ -106,29 +138,13 @@ impl TargetSession for ImapTargetSession {
     }
 
     fn stage(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> ImapUpload {
-        let messages: Vec<AppendMessage> = batch
-            .iter()
-            .map(|o| AppendMessage {
-                flags: Bytes::copy_from_slice(o.flags.as_octets()),
-                internal_date: o.internal_date.as_ref().map(|d| Bytes::copy_from_slice(d.as_octets())),
-                len: o.body.octets(),
-            })
-            .collect();
-        let multi = self.0.abilities().multi || messages.len() == 1;
-        let commands = if multi {
-            vec![(Command::append(mailbox, &messages), messages.len())]
-        } else {
-            Command::append_group(mailbox, &messages).into_iter().map(|c| (c, 1)).collect()
-        };
-        let limit = self.0.limits().append_answer;
-        let (sink, items) = mpsc::channel(ITEMS_QUEUED);
-        let mut bodies = batch.into_iter().map(|o| o.body);
-        let mut waiting = Vec::with_capacity(commands.len());
-        for (command, count) in commands {
-            let these = Bodies(bodies.by_ref().take(count).collect());
-            waiting.push((self.0.send_with(command, these, "APPEND", limit, sink.clone()), count));
-        }
-        ImapUpload { waiting, items, gate: self.0.gate_keeper(), answers: Vec::new(), finished: false }
+        let together = self.0.abilities().multi || batch.len() == 1;
+        self.upload(mailbox, batch, together)
+    }
+
+    fn stage_apart(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> ImapUpload {
+        let together = batch.len() == 1;
+        self.upload(mailbox, batch, together)
     }
 
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
@@ -185,14 +201,31 @@ impl TargetSession for ImapTargetSession {
     }
 
     async fn octets(&mut self, uid: Key, octets_max: u64) -> Result<Option<Bytes>, EndError> {
+        Ok(self.octets_of(&[uid], Section::Whole, octets_max).await?.pop().map(|(_, octets)| octets))
+    }
+
+    async fn octets_of(
+        &mut self,
+        uids: &[Key],
+        section: Section,
+        octets_max: u64,
+    ) -> Result<Vec<(Key, Bytes)>, EndError> {
         let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
         let silence = self.0.limits().silence;
-        let command = Command::uid_fetch(&uid_set([uid]).to_string(), "(UID BODY.PEEK[])");
-        self.0.send(command, "UID FETCH", silence, sink);
-        let (mut octets, mut whole, mut fits) = (Vec::new(), None, true);
-        loop {
+        let what = match section {
+            Section::Whole => "(UID BODY.PEEK[])",
+            Section::Header => "(UID BODY.PEEK[HEADER])",
+        };
+        let (mut in_flight, mut refused) = (0, None);
+        for some in uids.chunks(self.uids_max()) {
+            let set = uid_set(some.iter().copied()).to_string();
+            self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
+            in_flight += 1;
+        }
+        let (mut octets, mut whole, mut fits) = (Vec::new(), BTreeMap::new(), true);
+        while in_flight > 0 {
             match items.recv().await {
-                Some(Item::BodyStart) => octets.clear(),
+                Some(Item::BodyStart) => (octets, fits) = (Vec::new(), true),
                 // What is too long is read to its end and dropped.
                 Some(Item::Chunk(piece)) => {
                     fits &= octets.len() as u64 + piece.len() as u64 <= octets_max;
@@ -200,24 +233,34 @@ impl TargetSession for ImapTargetSession {
                         octets.extend_from_slice(&piece);
                     }
                 }
-                Some(Item::Data(Untagged::Fetch(fetch))) if fetch.uid.map(key) == Some(uid) => {
-                    whole = match &fetch.body {
-                        WireBody::Literal(_) if fits => Some(Bytes::from(std::mem::take(&mut octets))),
-                        WireBody::Quoted(quoted) if quoted.len() as u64 <= octets_max => {
-                            Some(Bytes::copy_from_slice(quoted))
+                Some(Item::Data(Untagged::Fetch(fetch))) => {
+                    let Some(uid) = fetch.uid.map(key).filter(|uid| uids.contains(uid)) else { continue };
+                    match &fetch.body {
+                        WireBody::Literal(_) if fits => {
+                            whole.insert(uid, Bytes::from(std::mem::take(&mut octets)));
                         }
-                        _ => whole,
-                    };
+                        WireBody::Quoted(quoted) if quoted.len() as u64 <= octets_max => {
+                            whole.insert(uid, Bytes::copy_from_slice(quoted));
+                        }
+                        _ => {}
+                    }
                 }
-                Some(Item::Done { status: Status::Ok, .. }) => return Ok(whole),
                 Some(Item::Done { status, text, .. }) => {
-                    let (server, refusal) = (self.0.server().to_owned(), quirks::refusal(status, &text));
-                    return Err(EndError::Refused { server, doing: "UID FETCH", refusal });
+                    in_flight -= 1;
+                    if status != Status::Ok {
+                        refused = Some(quirks::refusal(status, &text));
+                    }
                 }
                 Some(Item::Lost(error)) => return Err(error),
                 Some(_) => {}
                 None => return Err(self.0.lost("UID FETCH")),
             }
+        }
+        match refused {
+            Some(refusal) => {
+                Err(EndError::Refused { server: self.0.server().to_owned(), doing: "UID FETCH", refusal })
+            }
+            None => Ok(whole.into_iter().collect()),
         }
     }
 

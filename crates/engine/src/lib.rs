@@ -35,6 +35,7 @@ pub mod pace;
 pub mod pacer;
 pub mod plan;
 pub mod probe;
+pub mod profile;
 pub mod progress;
 pub mod quirks;
 mod recount;

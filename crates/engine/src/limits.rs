@@ -70,6 +70,17 @@ pub const FORECAST_OCTETS_PER_SECOND: u64 = 2_000_000;
 /// Messages that are taken to pass in a second, where a run's length is guessed.
 pub const FORECAST_MESSAGES_PER_SECOND: u64 = 50;
 
+/// How long a probe of the target may look, cleaning up not counted.
+pub const PROBE_TIME_MAX: Duration = Duration::from_secs(180);
+/// How long it may then take to remove what it made, on a connection of its own if need be.
+pub const PROBE_CLEANUP_TIME_MAX: Duration = Duration::from_secs(30);
+/// Messages of a probe that are on their way together.
+pub const PROBE_GROUP_MESSAGES: usize = 8;
+/// Connections that a probe may lose before it gives up: some servers end one at each odd message or name.
+pub const PROBE_LOSSES_MAX: u32 = 16;
+/// Octets of a message of a probe that are read back; a server that makes more of it has changed it.
+pub const PROBE_READ_OCTETS_MAX: u64 = 1024 * 1024;
+
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -7,6 +7,7 @@ mod crew;
 mod days;
 pub(crate) mod facts;
 mod labelled;
+mod probe;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
@@ -41,6 +42,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use facts::{RunFacts, kept};
+pub use probe::Probed;
 
 /// One account pair and its journal.
 #[derive(Clone, Debug)]

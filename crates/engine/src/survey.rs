@@ -9,6 +9,7 @@ use crate::end::{
 use crate::error::{EndError, Error, LISTING, Scope};
 use crate::name_rules::NameRules;
 use crate::names;
+use crate::profile::kept::Kept;
 use bytes::Bytes;
 use futures_util::future::try_join;
 use serde::{Serialize, Serializer};
@@ -34,6 +35,8 @@ pub struct SideSurvey {
     pub mailboxes: Vec<SurveyedMailbox>,
     /// The mailbox names that it takes, as far as it is known.
     pub name_rules: NameRules,
+    /// What an earlier probe learnt of it.
+    pub profile: Option<Kept>,
 }
 
 /// A mailbox as it was found.
@@ -62,17 +65,25 @@ impl SideSurvey {
         let surveyed = |info| SurveyedMailbox { info, trouble: None, same_as: None };
         let name_rules = NameRules::of(&abilities, &listed);
         let mailboxes = tidy(listed).into_iter().map(surveyed).collect();
-        Self { abilities, room, mailboxes, name_rules }
+        Self { abilities, room, mailboxes, name_rules, profile: None }
     }
 
     /// Where new mailboxes go: the first personal namespace (RFC 2342), else the top of the hierarchy that the
     /// listing shows.
     pub fn home(&self) -> Prefix {
-        let listed = || self.mailboxes.iter().find_map(|m| m.info.delimiter);
-        match self.abilities.personal.first() {
-            Some(prefix) => Prefix { wire: prefix.wire.clone(), delimiter: prefix.delimiter.or_else(listed) },
-            None => Prefix { wire: Bytes::new(), delimiter: listed() },
+        home(&self.abilities, self.mailboxes.iter().map(|m| &m.info))
+    }
+
+    /// Takes over what a probe of this side learnt, where it is of this server: its rules for names.
+    pub fn know(&mut self, kept: Option<Kept>) {
+        if let Some(Kept { profile, fits: true, .. }) = &kept {
+            profile.names.refine(&mut self.name_rules);
+            let inbox = self.mailboxes.iter_mut().find(|m| names::is_inbox(&m.info.wire));
+            if let (Some(inbox), Some(false)) = (inbox, profile.names.below_inbox) {
+                inbox.info.may_have_children = false;
+            }
         }
+        self.profile = kept;
     }
 
     /// The mailboxes by [`names::key`].
@@ -85,6 +96,15 @@ impl SideSurvey {
         let Some(room) = self.room else { return (None, None) };
         let left = |limit: Option<u64>, used: Option<u64>| Some(limit?.saturating_sub(used?));
         (left(room.limit_octets, room.used_octets), left(room.limit_messages, room.used_messages))
+    }
+}
+
+/// Where new mailboxes of a side go, as it announces it and lists its mailboxes: see [`SideSurvey::home`].
+pub(crate) fn home<'a>(abilities: &Abilities, listed: impl IntoIterator<Item = &'a MailboxInfo>) -> Prefix {
+    let delimiter = listed.into_iter().find_map(|info| info.delimiter);
+    match abilities.personal.first() {
+        Some(prefix) => Prefix { wire: prefix.wire.clone(), delimiter: prefix.delimiter.or(delimiter) },
+        None => Prefix { wire: Bytes::new(), delimiter },
     }
 }
 

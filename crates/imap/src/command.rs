@@ -245,6 +245,11 @@ impl Command {
         Writer::new("CREATE").raw(b" ").astring(mailbox).raw(role.as_bytes()).end(Class::Plain)
     }
 
+    /// DELETE
+    pub fn delete(mailbox: &[u8]) -> Self {
+        Writer::new("DELETE").raw(b" ").astring(mailbox).end(Class::Plain)
+    }
+
     /// SUBSCRIBE
     pub fn subscribe(mailbox: &[u8]) -> Self {
         Writer::new("SUBSCRIBE").raw(b" ").astring(mailbox).end(Class::Plain)

@@ -50,6 +50,8 @@ pub(crate) struct Shape {
     pub(crate) nil: bool,
     /// RFC822.SIZE says so many octets more.
     pub(crate) size_adds: u64,
+    /// What stands in a header alone for an octet above 127.
+    pub(crate) header_shows: Option<u8>,
 }
 
 /// One FETCH response. `None` for an item that is not known.
@@ -81,7 +83,7 @@ pub(crate) fn response(
                 out.extend(format!("RFC822.SIZE {size}").bytes());
             }
             section => {
-                let (name, octets) = body(section, &message.octets)?;
+                let (name, octets) = body(section, &message.octets, shape.header_shows)?;
                 if shape.nil {
                     out.extend(format!("{name} NIL").bytes());
                 } else {
@@ -105,12 +107,15 @@ pub(crate) fn marks_seen(item: &str) -> bool {
     item.starts_with("BODY[") || item == "RFC822"
 }
 
-fn body(item: &str, octets: &Bytes) -> Option<(String, Bytes)> {
+fn body(item: &str, octets: &Bytes, shows: Option<u8>) -> Option<(String, Bytes)> {
     let split = memchr::memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |i| i + 4);
     let name = item.replacen("BODY.PEEK[", "BODY[", 1);
     let part = match name.as_str() {
         "BODY[]" | "RFC822" => octets.clone(),
-        "BODY[HEADER]" => octets.slice(..split),
+        "BODY[HEADER]" => {
+            let shown = |b: &u8| if b.is_ascii() { *b } else { shows.unwrap_or(*b) };
+            octets[..split].iter().map(shown).collect::<Vec<_>>().into()
+        }
         "BODY[TEXT]" => octets.slice(split..),
         _ => return None,
     };

@@ -104,6 +104,8 @@ pub struct Profile {
     pub creates_as: Option<fn(&str) -> String>,
     /// CREATE refuses names in which one of these is.
     pub refuse_in_names: &'static str,
+    /// DELETE is refused with these words.
+    pub refuse_delete: Option<String>,
     /// ACL (RFC 4314) is announced, and MYRIGHTS answers with the first letters whose mailbox this is, or is `*`. What they
     /// do not allow is refused.
     pub rights: Vec<(&'static str, &'static str)>,
@@ -134,6 +136,12 @@ pub struct Profile {
     pub merges: bool,
     /// What is kept of a message as it is handed over, with its UID, as servers that add headers do.
     pub rewrites: Option<Rewrite>,
+    /// What becomes of a date, as Dovecot makes the present time of one in the future.
+    pub keeps_date: Option<fn(&str) -> String>,
+    /// Which flags are kept; others are dropped without a word.
+    pub keeps_flag: Option<fn(&str) -> bool>,
+    /// What stands in `BODY[HEADER]` for an octet above 127, as with Zimbra.
+    pub header_shows: Option<u8>,
     /// An equal message in the same mailbox takes the place of the one that is there, under another UID, as Gmail was seen to do.
     pub replaces: bool,
     /// Every message is there once and mailboxes show labels, as with Gmail; the container of the system's mailboxes
@@ -188,6 +196,7 @@ impl Default for Profile {
             childless: Childless::None,
             creates_as: None,
             refuse_in_names: "",
+            refuse_delete: None,
             rights: Vec::new(),
             lists_nothing: false,
             quota_octets: None,
@@ -202,6 +211,9 @@ impl Default for Profile {
             refuse_nul: false,
             merges: false,
             rewrites: None,
+            keeps_date: None,
+            keeps_flag: None,
+            header_shows: None,
             replaces: false,
             gmail: None,
             hidden: Vec::new(),

@@ -322,6 +322,10 @@ impl Sandbox {
         self.world().flagged(user, mailbox, uids);
     }
 
+    pub(crate) fn delete_mailbox(&self, user: &str, mailbox: &str) {
+        self.world().delete_mailbox(user, mailbox, Who::Client);
+    }
+
     pub(crate) fn add_flag(&self, user: &str, mailbox: &str, uids: &[u32], flag: &str) {
         self.with(user, |a| {
             let messages = a.mailbox_mut(mailbox).map(|m| m.messages.iter_mut()).into_iter().flatten();

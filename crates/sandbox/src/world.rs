@@ -218,7 +218,7 @@ impl World {
             }
             Deed::Move { from, to, nth } => self.carry(user, from, to, *nth),
             Deed::Rename { from, to } => self.account(user, |a| a.rename(from, to)),
-            Deed::DeleteMailbox { mailbox } => self.delete_mailbox(user, mailbox),
+            Deed::DeleteMailbox { mailbox } => self.delete_mailbox(user, mailbox, Who::Other),
             Deed::CreateMailbox { mailbox } => self.account(user, |a| _ = a.create(mailbox, None)),
             Deed::NewEpoch { mailbox } => self.new_epoch(user, mailbox),
         }
@@ -230,9 +230,9 @@ impl World {
         }
     }
 
-    fn delete_mailbox(&mut self, user: &str, name: &str) {
+    pub(crate) fn delete_mailbox(&mut self, user: &str, name: &str, who: Who) {
         let uids = self.mailbox(user, name).map(|m| m.uids()).unwrap_or_default();
-        self.remove(user, name, &uids, Who::Other);
+        self.remove(user, name, &uids, who);
         self.account(user, |a| a.delete(name));
     }
 

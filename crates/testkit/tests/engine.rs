@@ -63,6 +63,10 @@ mod patience;
 mod peers;
 #[path = "engine/poison.rs"]
 mod poison;
+#[path = "engine/probe.rs"]
+mod probe;
+#[path = "engine/probe_real.rs"]
+mod probe_real;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
 #[path = "engine/refusals.rs"]

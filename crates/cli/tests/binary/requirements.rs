@@ -202,3 +202,48 @@ async fn room_is_needed_for_what_is_still_to_be_moved_and_no_more() {
     pair.run("check", &[]).await.expect(14).says("at least");
     pair.run("check", &["--since", "2099-01-01"]).await.expect(0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_is_shown_kept_and_leaves_the_new_account_as_it_was() {
+    let pair = pair().await;
+    pair.new.set(|p| {
+        p.refuse_nul = true;
+        p.keeps_flag = Some(|flag| flag != "$Forwarded");
+    });
+    let before = pair.new.snapshot(USER);
+    pair.old
+        .deliver(USER, "INBOX", "Subject: x\r\n\r\nx\r\n", "$Forwarded", "03-Mar-2020 10:11:12 +0100")
+        .unwrap();
+    let said = pair.run("check", &["--probe"]).await.expect(0);
+    let said = said.says("as probed on").says("NUL: refused (NO Message contains NUL characters)");
+    said.says("1 message has flags or keywords that the new server does not keep")
+        .says("Ready, with remarks");
+    assert_eq!(pair.new.snapshot(USER), before);
+    assert!(pair.journal().exists());
+    let appends = pair.appends();
+    assert!(appends > 0);
+    // Later, without the option, it is known and nothing is sent.
+    let json = pair.run("check", &["--json"]).await.expect(0);
+    let (document, _) = verdict(&json);
+    assert_eq!(document["profile"]["nul"]["is"], "refused");
+    assert_eq!(document["profile"]["used"], true);
+    assert_eq!(document["sizes"]["lossy_flags_messages"], 1);
+    pair.run("plan", &[]).await.expect(0).says("as probed on").says("the new server refuses: NUL");
+    assert_eq!(pair.appends(), appends);
+    // The mail moves and is proven as without a probe; the next check knows the profile still.
+    pair.run("migrate", &[]).await;
+    pair.run("check", &[]).await.says("as probed on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_is_not_allowed_is_one_remark_and_no_failure() {
+    let pair = pair().await;
+    pair.new.create(USER, "Work", None, true);
+    pair.new.create(USER, "Work/Entw&APw-rfe", None, true);
+    pair.new.set(|p| p.rights = vec![("*", "lrswi")]);
+    let before = pair.new.snapshot(USER);
+    let said = pair.run("check", &["--probe"]).await.expect(0);
+    let said = said.says("it was not probed, so that nothing is known of what it changes");
+    assert_eq!(said.stdout.matches("probe").count(), 1, "{said:#?}");
+    assert_eq!(pair.new.snapshot(USER), before);
+}

@@ -4,6 +4,7 @@ use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
 use crate::plan::{amount, limits_remarks, size};
 use crate::progress::SideName;
+use crate::run::Probed;
 
 /// Exit codes (docs/cli.md): failed; the new account is full.
 const FAILED: u8 = 1;
@@ -12,8 +13,14 @@ const FULL: u8 = 14;
 const NAMES_SHOWN_MAX: usize = 5;
 
 /// What there is to say. `now`: seconds since 1970.
-pub fn judge(source: &Checks, target: &Checks, moving: Option<&Moving>, now: i64) -> Vec<Remark> {
-    let mut remarks = Vec::new();
+pub fn judge(
+    source: &Checks,
+    target: &Checks,
+    moving: Option<&Moving>,
+    probed: Option<&Probed>,
+    now: i64,
+) -> Vec<Remark> {
+    let mut remarks: Vec<Remark> = probed.into_iter().flat_map(of_probe).collect();
     for (side, checks) in [(SideName::Source, source), (SideName::Target, target)] {
         remarks.extend(certificate(side, checks, now));
         remarks.extend(connections(side, checks));
@@ -21,6 +28,7 @@ pub fn judge(source: &Checks, target: &Checks, moving: Option<&Moving>, now: i64
     if let Some(moving) = moving {
         remarks.extend(room(moving));
         remarks.extend(too_large(moving));
+        remarks.extend(will_change(moving));
         remarks.extend(rights(&moving.rights));
         remarks.extend(empty(moving));
         remarks.extend(moving.plan.questions.iter().map(|question| Remark {
@@ -100,6 +108,36 @@ fn too_large(moving: &Moving) -> Option<Remark> {
     let next = "ask the new provider for a higher limit; otherwise they stay behind, each listed, with its original in the \
                 report's folder";
     (moving.sizes.too_large > 0).then(|| worth(SideName::Target, what, next))
+}
+
+/// What a probe leaves to be said: no profile, mailboxes that are still there.
+fn of_probe(probed: &Probed) -> Vec<Remark> {
+    let unknown = probed.unknown.as_ref().map(|why| {
+        let what = format!("it was not probed, so that nothing is known of what it changes: {why}");
+        worth(SideName::Target, what, "nothing has to be done: every message is read back whole in any case")
+    });
+    let left = probed.left.iter().map(|left| {
+        let what = format!(
+            "“{}” of a probe could not be removed: {}",
+            crate::names::printable(&left.name),
+            left.why
+        );
+        worth(SideName::Target, what, "the next `check --probe` tries again; or delete it by hand")
+    });
+    unknown.into_iter().chain(left).collect()
+}
+
+/// Messages that lose flags or their date, as far as a profile tells.
+fn will_change(moving: &Moving) -> Vec<Remark> {
+    let of = |count: u64, what: &str| {
+        let what = format!("{} {what}", amount(count, "message has", "messages have"));
+        let next = "they move all the same, without them; each is told by the manifest";
+        (count > 0).then(|| worth(SideName::Target, what, next))
+    };
+    let sizes = moving.sizes;
+    let flags = of(sizes.flags_lost, "flags or keywords that the new server does not keep, as it was probed");
+    let dates = of(sizes.dates_lost, "a date that the new server does not keep, as it was probed");
+    flags.into_iter().chain(dates).collect()
 }
 
 fn empty(moving: &Moving) -> Option<Remark> {

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::progress::SideName;
 use crate::report::exit_code_of;
+use crate::run::Probed;
 use crate::survey::Survey;
 
 /// All that was found.
@@ -24,6 +25,8 @@ pub struct Checked {
     pub target: Checks,
     /// What would move, where both let us in and could be looked at.
     pub moving: Option<Moving>,
+    /// What became of the probe of the new account, where one was asked for.
+    pub probed: Option<Probed>,
     /// What stands in the way, then what is to be decided, then what is worth knowing.
     pub remarks: Vec<Remark>,
 }
@@ -78,6 +81,10 @@ pub struct Sizes {
     pub largest: Option<u64>,
     /// Of them, those that the new server does not take.
     pub too_large: u64,
+    /// Of them, those with flags that the new server is known not to keep.
+    pub flags_lost: u64,
+    /// Of them, those with a date that it is known not to keep.
+    pub dates_lost: u64,
 }
 
 /// What the user may do with a mailbox.

@@ -6,7 +6,7 @@ fn checks(weight: &[Weight]) -> Checked {
     let remark =
         |weight: &Weight| Remark { weight: *weight, side: None, what: "x".into(), next: String::new() };
     let remarks = weight.iter().map(remark).collect();
-    Checked { source: side(), target: side(), moving: None, remarks }
+    Checked { source: side(), target: side(), moving: None, probed: None, remarks }
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_certificate_that_ends_soon_is_spoken_of_and_another_is_not() {
         let abilities = Abilities { certificate: Some(certificate), ..Abilities::default() };
         let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
         let none = Checks { account: String::new(), abilities: None, connections: None };
-        judge(&side, &none, None, 1_000_000)
+        judge(&side, &none, None, None, 1_000_000)
     };
     let day = 86_400;
     assert_eq!(of(1_000_000 + 14 * day), []);

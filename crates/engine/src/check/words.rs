@@ -6,6 +6,7 @@ use crate::end::{Abilities, Compression};
 use crate::limits::{FORECAST_MESSAGES_PER_SECOND, FORECAST_OCTETS_PER_SECOND};
 use crate::names::printable;
 use crate::plan::{amount, size};
+use crate::profile::kept::Kept;
 use crate::progress::SideName;
 use crate::survey::SideSurvey;
 use crate::waits::spelled;
@@ -30,6 +31,7 @@ impl Checked {
         let mut lines = side(SideName::Source, &self.source, self.moving.as_ref());
         lines.extend(side(SideName::Target, &self.target, self.moving.as_ref()));
         if let Some(moving) = &self.moving {
+            lines.extend(moving.survey.target.profile.iter().flat_map(profile));
             lines.extend(moving.lines());
         }
         lines.extend(self.remarks.iter().flat_map(Remark::lines));
@@ -138,6 +140,16 @@ fn side(which: SideName, checks: &Checks, moving: Option<&Moving>) -> Vec<String
     lines
 }
 
+/// What a probe learnt, a line each.
+fn profile(kept: &Kept) -> Vec<String> {
+    if !kept.fits {
+        return Vec::new();
+    }
+    let title = format!("What the new account does with mail, as probed on {}:", kept.day());
+    let lines = kept.profile.lines().into_iter().map(|line| format!("  {line}"));
+    std::iter::once(title).chain(lines).collect()
+}
+
 fn holds(which: SideName, moving: &Moving) -> Vec<String> {
     let survey: &SideSurvey = match which {
         SideName::Source => &moving.survey.source,
@@ -209,6 +221,7 @@ impl Serialize for Checked {
             remarks: Vec<RemarkView<'a>>,
             source: SideView<'a>,
             target: SideView<'a>,
+            profile: Option<ProfileView<'a>>,
             sizes: Option<SizesView>,
             forecast: Option<ForecastView>,
             survey: Option<&'a crate::survey::Survey>,
@@ -221,6 +234,7 @@ impl Serialize for Checked {
             remarks: self.remarks.iter().map(RemarkView::of).collect(),
             source: SideView::of(&self.source),
             target: SideView::of(&self.target),
+            profile: moving.and_then(|m| m.survey.target.profile.as_ref()).map(ProfileView::of),
             sizes: moving.map(SizesView::of),
             forecast: moving.map(ForecastView::of),
             survey: moving.map(|m| &m.survey),
@@ -275,12 +289,29 @@ impl<'a> SideView<'a> {
     }
 }
 
+/// What a probe learnt of the new account.
+#[derive(Serialize)]
+struct ProfileView<'a> {
+    probed: String,
+    used: bool,
+    #[serde(flatten)]
+    profile: &'a crate::profile::Profile,
+}
+
+impl<'a> ProfileView<'a> {
+    fn of(kept: &'a Kept) -> Self {
+        Self { probed: kept.day(), used: kept.fits, profile: &kept.profile }
+    }
+}
+
 #[derive(Serialize)]
 struct SizesView {
     octets: u64,
     listed_messages: u64,
     largest_octets: Option<u64>,
     too_large_messages: u64,
+    lossy_flags_messages: u64,
+    lossy_date_messages: u64,
 }
 
 impl SizesView {
@@ -291,6 +322,8 @@ impl SizesView {
             listed_messages: sizes.listed,
             largest_octets: sizes.largest,
             too_large_messages: sizes.too_large,
+            lossy_flags_messages: sizes.flags_lost,
+            lossy_date_messages: sizes.dates_lost,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A journal in memory, for tests: it forgets what was not synced.
 //!
-//! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch` and
-//! `set_baseline` make everything before them durable, in order, as a write-ahead log does.
+//! Two images are kept: `current` is what the next call sees, `durable` is what a crash leaves. `commit_batch`,
+//! `set_baseline` and `note_durably` make everything before them durable, in order, as a write-ahead log does.
 
 mod image;
 
@@ -422,12 +422,11 @@ impl Journal for MemoryJournal {
     }
 
     async fn note(&self, note: Note) -> JournalResult<()> {
-        self.write("note", false, |image, now| {
-            let (id, run) = (image.notes.len() as i64 + 1, image.runs.last().map(|r| r.id));
-            image.notes.push(NoteRecord { id, run, at: now, note });
-            Ok(())
-        })
-        .await
+        self.write("note", false, |image, now| image.note(note, now)).await
+    }
+
+    async fn note_durably(&self, note: Note) -> JournalResult<()> {
+        self.write("note_durably", true, |image, now| image.note(note, now)).await
     }
 
     async fn notes(&self, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {

@@ -694,6 +694,8 @@ pub trait Journal: Clone + Send + Sync + 'static {
 
     /// Writes a remark.
     fn note(&self, note: Note) -> impl Future<Output = JournalResult<()>> + Send;
+    /// Writes a remark, durable when it returns: an intent outside of batches.
+    fn note_durably(&self, note: Note) -> impl Future<Output = JournalResult<()>> + Send;
     /// Remarks whose kind begins with `prefix`, ascending, one page.
     fn notes(
         &self,

@@ -299,6 +299,13 @@ impl TargetSession for MemorySession {
         }
         Ok(mailbox.clone())
     }
+    async fn delete_each(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Result<(), EndError>>, EndError> {
+        self.check("DELETE")?;
+        let mut account = self.mail.account();
+        let mut delete =
+            |mailbox| account.mailboxes.remove(mailbox).map(|_| ()).ok_or_else(|| no_mailbox("DELETE"));
+        Ok(mailboxes.iter().map(&mut delete).collect())
+    }
     async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
         self.check("SUBSCRIBE")?;
         if let Some(m) = self.mail.account().mailboxes.get_mut(mailbox) {

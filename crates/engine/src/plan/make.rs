@@ -8,6 +8,7 @@ use crate::journal::{
     Change, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
 };
 use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
+use crate::profile::kept::kept;
 use crate::survey::{Passing, Survey, or_trouble, survey};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
@@ -37,6 +38,7 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
         None => None,
     };
     let mut survey = survey(source, target, passing).await?;
+    survey.target.know(kept(journal, &survey.target.abilities).await?);
     let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
     if !mapping.problems.is_empty() {
         return Err(Error::Settings { what: mapping.problems.join("\n") });

@@ -18,6 +18,7 @@ use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Nam
 use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
+use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -453,6 +454,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         }
     }
     remarks.extend(limits_remarks(plan, survey));
+    remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));
     remarks
 }
 

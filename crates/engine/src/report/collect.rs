@@ -16,6 +16,7 @@ use crate::journal::{
     Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunId,
     RunRecord, Side,
 };
+use crate::profile::kept;
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
 use crate::run::facts::{RUN_FACTS, RunFacts, is_reported};
 use std::collections::{BTreeMap, BTreeSet};
@@ -352,7 +353,7 @@ impl Notes {
                 }
             }
             LEFT => {}
-            kind if kind.starts_with(SPENT) => {}
+            kind if kind.starts_with(SPENT) || kind.starts_with(kept::KIND) => {}
             RUN_FACTS => {
                 if let Some((run, facts)) = RunFacts::of(record) {
                     self.runs.insert(run);

@@ -400,6 +400,9 @@ impl Journal for PlainJournal {
     async fn note(&self, _: Note) -> JournalResult<()> {
         read_only()
     }
+    async fn note_durably(&self, _: Note) -> JournalResult<()> {
+        read_only()
+    }
     async fn notes(&self, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {
         let wanted = |n: &&NoteRecord| n.id > after && n.note.kind.starts_with(prefix);
         Ok(self.0.notes.iter().filter(wanted).take(limit).cloned().collect())

@@ -1,9 +1,9 @@
 //! Looks at both servers before anything is moved. It opens mailboxes by EXAMINE alone, and sends nothing that changes anything,
-//! on either side or in the journal.
+//! on either side or in the journal; but for a probe of the target, where one is asked for.
 
 use super::{Ctx, Migration, days};
 use crate::check::{
-    Checked, Checks, Connections, DayForecast, Forecast, Moving, Remark, RightsIn, Sizes, judge,
+    Checked, Checks, Connections, DayForecast, Forecast, Moving, Remark, RightsIn, Sizes, Weight, judge,
 };
 use crate::end::{Listed, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
@@ -19,6 +19,8 @@ use bytes::Bytes;
 use std::time::SystemTime;
 use tokio::sync::{mpsc, oneshot};
 
+/// The exit code of what was stopped (docs/cli.md).
+const INTERRUPTED: u8 = 130;
 /// Pieces of a listing on their way.
 const PIECES_QUEUED: usize = 4;
 
@@ -60,6 +62,11 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             Ok(session) => sessions.target = Some(session),
             Err(error) => in_the_way.push(of_server(error)?),
         }
+        let mut probed = None;
+        if in_the_way.is_empty() && ctx.settings.probe {
+            probed = Some(self.probe_target(&ctx, &mut sessions.target).await?);
+        }
+        in_the_way.extend(probed.as_ref().filter(|p| p.interrupted).map(|_| interrupted()));
         let mut moving = None;
         if in_the_way.is_empty() {
             match self.look(&ctx, &mut sessions).await {
@@ -74,8 +81,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let now = ctx.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let mut remarks = in_the_way;
-        remarks.extend(judge(&source, &target, moving.as_ref(), now));
-        Ok(Checked { source, target, moving, remarks })
+        remarks.extend(judge(&source, &target, moving.as_ref(), probed.as_ref(), now));
+        Ok(Checked { source, target, moving, probed, remarks })
     }
 
     async fn look(&self, ctx: &Ctx<S, T, J>, sessions: &mut Sessions<S, T>) -> Result<Moving, Error> {
@@ -144,6 +151,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 }
 
+/// What was asked for was stopped by the person.
+fn interrupted() -> Remark {
+    let what = "interrupted before all was looked at".into();
+    let next = "run the same command again".into();
+    Remark { weight: Weight::Blocks(INTERRUPTED), side: None, what, next }
+}
+
 /// What a server did is told; anything else ends the check.
 fn of_server(error: Error) -> Result<Remark, Error> {
     match &error {
@@ -161,8 +175,8 @@ async fn settled<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result
     Ok(settled.map(|c| c.octets).sum())
 }
 
-/// Lists the messages of mailboxes whose size is not told; all of them where the new server limits the size of a message, or
-/// only those from `since` on move. Of a mailbox that brings only what others do not, nothing is known before a run.
+/// Lists the messages of mailboxes whose size is not told; all of them where the new server limits the size of a message, or is
+/// known not to keep some flags or dates, or only those from `since` on move. Of a mailbox that brings only what others do not, nothing is known before a run.
 async fn sizes<S: SourceSession>(
     session: &mut S,
     survey: &Survey,
@@ -170,10 +184,12 @@ async fn sizes<S: SourceSession>(
     since: Option<i64>,
 ) -> Result<Sizes, EndError> {
     let limit = survey.target.abilities.append_limit_octets;
+    let profile = survey.target.profile.as_ref().filter(|kept| kept.fits).map(|kept| &kept.profile);
+    let profile = profile.filter(|profile| profile.predicts_by_message());
     let mut sizes = Sizes::default();
     for step in plan.steps.iter().filter(|step| step.trouble.is_none() && !step.is_rest) {
         let record = &step.record;
-        let told = record.octets.filter(|_| limit.is_none() && since.is_none());
+        let told = record.octets.filter(|_| limit.is_none() && since.is_none() && profile.is_none());
         if let (Some(octets), _) | (None, Some(octets)) = (told, record.messages.filter(|n| *n == 0)) {
             sizes.octets = sizes.octets.saturating_add(octets);
             continue;
@@ -191,6 +207,9 @@ async fn sizes<S: SourceSession>(
                     sizes.octets = sizes.octets.saturating_add(message.octets);
                     sizes.largest = sizes.largest.max(Some(message.octets));
                     sizes.too_large += u64::from(limit.is_some_and(|limit| message.octets > limit));
+                    let lost = profile.map(|p| p.predict(&message.flags, message.internal_date.as_ref()));
+                    sizes.flags_lost += u64::from(lost.is_some_and(|lost| lost.flags));
+                    sizes.dates_lost += u64::from(lost.is_some_and(|lost| lost.date));
                 }
             }
         };

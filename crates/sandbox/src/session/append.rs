@@ -144,6 +144,12 @@ fn taken(mut message: NewMessage, profile: &Profile) -> Taken {
         }
         message.octets = out.into();
     }
+    if let Some(made) = profile.keeps_date {
+        message.internal_date = made(&message.internal_date);
+    }
+    if let Some(keeps) = profile.keeps_flag {
+        message.flags.retain(|flag| keeps(flag));
+    }
     Taken { sent, kept: message }
 }
 

@@ -35,8 +35,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 };
                 attributes.extend(is_childless.then(|| "\\Noinferiors".to_owned()));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
-                let name = m.name.replace('"', "\\\"");
-                (m.name.clone(), format!("* {verb} ({}) \"{d}\" \"{name}\"\r\n", attributes.join(" ")))
+                let name = quoted(&m.name);
+                (m.name.clone(), format!("* {verb} ({}) \"{d}\" {name}\r\n", attributes.join(" ")))
             };
             listed.map(line).collect::<Vec<_>>()
         });
@@ -95,6 +95,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// INBOX cannot be deleted (RFC 9051, 6.3.5).
+    pub(super) fn delete(&self, user: &str, name: &str) -> Done {
+        if let Some(words) = self.profile().refuse_delete {
+            return no(&words);
+        }
+        let is_there = self.sandbox.with(user, |a| a.mailbox(name).is_some()) == Some(true);
+        if !is_there || canonical(name) == "INBOX" {
+            return no("[NONEXISTENT] no such mailbox");
+        }
+        self.sandbox.delete_mailbox(user, name);
+        ok("done")
+    }
+
     pub(super) fn status(&self, user: &str, name: &str, items: Option<&Word>) -> Option<String> {
         let Some(Word::List(items)) = items else { return None };
         let m = self.looked_at(user, name)?;
@@ -111,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let named = items.iter().filter_map(Word::text).map(|i| i.to_ascii_uppercase());
         let values: Vec<String> = named.filter_map(|i| value(&i).map(|v| format!("{i} {v}"))).collect();
-        Some(format!("* STATUS \"{}\" ({})\r\n", m.name, values.join(" ")))
+        Some(format!("* STATUS {} ({})\r\n", quoted(&m.name), values.join(" ")))
     }
 
     /// A mailbox as STATUS and SELECT show it.
@@ -151,6 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.selected = Some(Selected { told: m.uids(), epoch: m.uid_validity, name: m.name, read_only });
         Some(ok(if read_only { "[READ-ONLY] open" } else { "[READ-WRITE] open" }))
     }
+}
+
+/// A quoted string (RFC 9051, 9).
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What RETURN (… STATUS (…)) asks for.

@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if let Some(form) = gone {
             return self.fetch_of_expunged(user, &m, &positions, &items, form).await;
         }
-        let shape = fetch::Shape { nil: fault == Some(Fault::NilBody), size_adds: self.profile().size_adds };
+        let shape = fetch::Shape { nil: fault == Some(Fault::NilBody), ..self.shape() };
         for position in positions {
             let Some(response) = fetch::response(position + 1, &m.messages[position], &items, shape) else {
                 return Some(bad("unknown item"));
@@ -73,6 +73,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         Some(Done::Ok(cut.unwrap_or_else(|| "done".into())))
     }
 
+    /// How answers depart from the truth here.
+    fn shape(&self) -> fetch::Shape {
+        let profile = self.profile();
+        fetch::Shape { nil: false, size_adds: profile.size_adds, header_shows: profile.header_shows }
+    }
+
     /// The last message asked for is removed by another client in this moment.
     async fn fetch_of_expunged(
         &mut self,
@@ -85,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let (last, others) = positions.split_last()?;
         let uid = m.messages[*last].uid;
         self.sandbox.expunge(user, &m.name, uid);
-        let shape = fetch::Shape { nil: false, size_adds: self.profile().size_adds };
+        let shape = self.shape();
         for position in others {
             let response = fetch::response(position + 1, &m.messages[*position], items, shape)?;
             self.write(&response).await?;

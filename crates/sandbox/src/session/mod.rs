@@ -238,6 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ok("done")
             }
             ("CREATE", Some(user)) => self.create(&user.clone(), words),
+            ("DELETE", Some(user)) => self.delete(&user.clone(), &text(0)),
             ("SUBSCRIBE", Some(user)) => {
                 let (user, name) = (user.clone(), text(0));
                 let done = self.sandbox.with(&user, |a| a.mailbox_mut(&name).map(|m| m.subscribed = true));

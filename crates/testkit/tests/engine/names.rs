@@ -139,3 +139,11 @@ async fn a_mailbox_is_subscribed_by_the_name_that_it_has_there() {
         world.target.snapshot(USER).into_iter().filter(|m| m.subscribed).map(|m| m.name).collect();
     assert_eq!(subscribed, ["FOO"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_name_with_quotes_and_backslashes_is_listed_as_it_is() {
+    let world = moved(Profile::default(), &[], &["a\\b"]).await;
+    assert!(world.source.snapshot(USER).iter().any(|m| m.name == "a\\b"));
+    let (names, _) = told(&world).await;
+    assert!(names.iter().any(|(source, _)| source == "a\\b"), "{names:?}");
+}

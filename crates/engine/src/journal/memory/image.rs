@@ -4,8 +4,8 @@ use crate::journal::is_other;
 use crate::journal::state::{State, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
-    JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, NoteRecord, Origin, Place, ReadBack,
-    Reason, RunId, RunRecord, Sighting, Unstored,
+    JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, Note, NoteRecord, Origin, Place,
+    ReadBack, Reason, RunId, RunRecord, Sighting, Unstored,
 };
 use crate::message::{Fingerprint, Key};
 use std::collections::BTreeMap;
@@ -42,6 +42,12 @@ pub(super) struct Image {
 }
 
 impl Image {
+    pub(super) fn note(&mut self, note: Note, now: SystemTime) -> JournalResult<()> {
+        let (id, run) = (self.notes.len() as i64 + 1, self.runs.last().map(|r| r.id));
+        self.notes.push(NoteRecord { id, run, at: now, note });
+        Ok(())
+    }
+
     pub(super) fn apply(&mut self, change: &Change) -> JournalResult<()> {
         let Some(item) = self.items.get_mut(&change.item) else {
             return Err(unknown(&format!("message {:?}", change.item)));

@@ -344,6 +344,10 @@ impl Journal for SqliteJournal {
         self.write(move |c| facts::note(c, &note, wall_now())).await
     }
 
+    async fn note_durably(&self, note: Note) -> JournalResult<()> {
+        self.call(Need::Durable, move |c| facts::note(c, &note, wall_now())).await
+    }
+
     async fn notes(&self, prefix: &str, after: i64, limit: usize) -> JournalResult<Vec<NoteRecord>> {
         let prefix = prefix.to_owned();
         self.read(move |c| facts::notes(c, &prefix, after, limit)).await

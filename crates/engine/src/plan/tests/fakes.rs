@@ -176,6 +176,9 @@ impl TargetSession for FakeEnd {
         self.side = self.side.clone().wire(name.clone());
         Ok(if behaviour.silent { Bytes::new() } else { name })
     }
+    async fn delete_each(&mut self, _: &[Bytes]) -> Result<Vec<Result<(), EndError>>, EndError> {
+        unreachable!("a plan deletes nothing")
+    }
     async fn subscribe(&mut self, mailbox: &Bytes) -> Result<(), EndError> {
         self.say("SUBSCRIBE", mailbox);
         Ok(())
@@ -369,8 +372,11 @@ impl Journal for FakeJournal {
         self.tables().notes.push(note);
         Ok(())
     }
-    async fn notes(&self, _: &str, _: i64, _: usize) -> JournalResult<Vec<NoteRecord>> {
+    async fn note_durably(&self, _: Note) -> JournalResult<()> {
         absent()
+    }
+    async fn notes(&self, _: &str, _: i64, _: usize) -> JournalResult<Vec<NoteRecord>> {
+        Ok(Vec::new())
     }
     async fn save_sighting(&self, _: RunId, _: &Sighting) -> JournalResult<()> {
         absent()

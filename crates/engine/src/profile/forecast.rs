@@ -1,0 +1,153 @@
+//! Pure: what a profile predicts for the mail that is to be moved: of each message, as far as its flags and date tell it; of
+//! all, in sentences. It announces and decides nothing: each message is sent, read back and graded as without a profile.
+
+use super::kept::Kept;
+use super::{Got, Profile, Treatment, Value};
+use crate::message::{Flags, InternalDate};
+use crate::names::printable;
+
+/// What a message loses for all that its flags and date tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Keywords, or system flags.
+    pub flags: bool,
+    /// Its date.
+    pub date: bool,
+}
+
+/// Kinds of keywords that servers treat alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    System,
+    Dollar,
+    Bracket,
+    Long,
+    Punctuated,
+    Plain,
+}
+
+/// Longer keywords are of a kind of their own: Dovecot takes 50 octets (measured).
+const LONG_OCTETS: usize = 50;
+
+impl Profile {
+    /// True where flags or dates of some messages are not kept: then they are worth being listed before.
+    pub fn predicts_by_message(&self) -> bool {
+        self.flags.iter().chain(&self.dates).any(|value| is_lost(&value.got))
+    }
+
+    /// What a message with these flags and this date loses. What was not tried is not predicted.
+    pub fn predict(&self, flags: &Flags, date: Option<&InternalDate>) -> Lost {
+        let lost = |flag: &[u8]| {
+            let same = |value: &&Value| value.sent.split(' ').any(|sent| kind(sent.as_bytes()) == kind(flag));
+            let exactly =
+                |value: &&Value| value.sent.split(' ').any(|sent| sent.as_bytes().eq_ignore_ascii_case(flag));
+            // A system flag is that flag alone; a keyword stands for its kind.
+            let value = match kind(flag) {
+                Kind::System => self.flags.iter().find(exactly),
+                _ => self.flags.iter().find(exactly).or_else(|| self.flags.iter().find(same)),
+            };
+            value.is_some_and(|value| is_missing(flag, value))
+        };
+        let date = date.and_then(InternalDate::instant).is_some_and(|at| self.loses_date(at));
+        Lost { flags: flags.sendable().iter().any(lost), date }
+    }
+
+    /// A date before one that is lost before all that are kept, or after one that is lost after all that are kept.
+    fn loses_date(&self, at: i64) -> bool {
+        let tried = |value: &Value| {
+            InternalDate::from_octets(value.sent.clone()).instant().map(|at| (at, is_lost(&value.got)))
+        };
+        let tried: Vec<(i64, bool)> = self.dates.iter().filter_map(tried).collect();
+        let kept = || tried.iter().filter(|(_, lost)| !lost).map(|(at, _)| *at);
+        let (Some(first), Some(last)) = (kept().min(), kept().max()) else { return false };
+        let lost = || tried.iter().filter(|(_, lost)| *lost).map(|(at, _)| *at);
+        lost().filter(|t| *t < first).max().is_some_and(|t| at <= t)
+            || lost().filter(|t| *t > last).min().is_some_and(|t| at >= t)
+    }
+}
+
+impl Kept {
+    /// What will change, in sentences; one sentence where the profile is of another server.
+    pub fn forecast(&self) -> Vec<String> {
+        let day = self.day();
+        if !self.fits {
+            return vec![format!(
+                "the new server was probed on {day}, when it was {}: that profile is not used; `check --probe` makes a new one",
+                printable(&self.profile.server.product)
+            )];
+        }
+        let mut forecast = Vec::new();
+        let refuses: Vec<String> = self
+            .profile
+            .refuses()
+            .iter()
+            .map(|(what, words)| format!("{what} ({})", printable(words)))
+            .collect();
+        if !refuses.is_empty() {
+            forecast.push(format!(
+                "as probed on {day}, the new server refuses: {}. How many such messages there are shows when they are read; \
+                 each that stays behind is listed",
+                refuses.join("; ")
+            ));
+        }
+        let changes = |(what, treatment): (&str, &Treatment)| match treatment {
+            Treatment::Changed { .. } | Treatment::Vanished | Treatment::EndsConnection { .. } => {
+                Some(format!("{what}: {}", treatment.words()?))
+            }
+            _ => None,
+        };
+        let changes: Vec<String> = self.profile.treatments().into_iter().filter_map(changes).collect();
+        if !changes.is_empty() {
+            forecast.push(format!(
+                "as probed on {day}, the new server changes messages: {}. How many shows when they are read back; each is graded",
+                changes.join("; ")
+            ));
+        }
+        if self.profile.dedupes == Some(true) {
+            forecast
+                .push(format!("as probed on {day}, of equal messages in a mailbox the new server keeps one"));
+        }
+        for (what, values) in [("dates", &self.profile.dates), ("flags", &self.profile.flags)] {
+            let lost: Vec<String> =
+                values.iter().filter(|v| is_lost(&v.got)).map(|v| printable(&v.sent)).collect();
+            if !lost.is_empty() {
+                forecast.push(format!(
+                    "as probed on {day}, the new server does not keep these {what}, nor others like them: {}",
+                    lost.join(", ")
+                ));
+            }
+        }
+        forecast
+    }
+}
+
+fn is_lost(got: &Got) -> bool {
+    matches!(got, Got::Other { .. } | Got::Refused { .. })
+}
+
+/// The flag is not among what came back.
+fn is_missing(flag: &[u8], value: &Value) -> bool {
+    match &value.got {
+        Got::Same | Got::Unknown => false,
+        Got::Refused { .. } => true,
+        Got::Other { read } => {
+            let read = Flags::from_octets(read.clone());
+            let of_kind = |sent: &str| kind(sent.as_bytes()) == kind(flag) && !read.contains(sent.as_bytes());
+            match kind(flag) {
+                Kind::System => !read.contains(flag),
+                _ => value.sent.split(' ').any(of_kind),
+            }
+        }
+    }
+}
+
+fn kind(flag: &[u8]) -> Kind {
+    match flag {
+        [b'\\', ..] => Kind::System,
+        _ if flag.len() > LONG_OCTETS => Kind::Long,
+        _ if flag.contains(&b']') => Kind::Bracket,
+        [b'$', ..] => Kind::Dollar,
+        _ if flag.iter().all(u8::is_ascii_alphanumeric) => Kind::Plain,
+        _ => Kind::Punctuated,
+    }
+}

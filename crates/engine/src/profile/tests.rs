@@ -1,0 +1,284 @@
+//! Profiles derived from what servers were measured to do (integrity.md 1.1 and 1.2), and what follows from them.
+
+use super::kept::Kept;
+use super::letters::{Letter, Trial, batch, letters};
+use super::*;
+use crate::message::InternalDate;
+use std::time::SystemTime;
+
+const TOKEN: &str = "0123456789abcdef0123";
+
+/// What a server does with one message: refuses it, or keeps these octets, flags and this date.
+type Server = fn(&Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str>;
+
+fn keeps(letter: &Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str> {
+    Ok((letter.octets.to_vec(), letter.flags.clone(), letter.date.clone()))
+}
+
+fn crlf(octets: &[u8]) -> Vec<u8> {
+    let lines: Vec<&[u8]> =
+        octets.split(|b| *b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l)).collect();
+    lines.join(&b"\r\n"[..])
+}
+
+/// A line of the header is no field, or the header has no end.
+fn bad_header(octets: &[u8]) -> bool {
+    let header = octets.split(|b| *b == b'\n').take_while(|l| *l != b"\r");
+    let mut fields = header.filter(|l| !matches!(l.first(), Some(b' ' | b'\t') | None));
+    let is_cut = !octets.ends_with(b"\n") && memchr::memmem::find(octets, b"\r\n\r\n").is_none();
+    is_cut || fields.any(|line| !line.contains(&b':'))
+}
+
+/// Dovecot 2.3 with Maildir, as measured.
+fn dovecot(letter: &Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str> {
+    let (octets, flags, mut date) = keeps(letter)?;
+    if octets.is_empty() {
+        return Err("NO Can't save a zero byte message");
+    }
+    if letter.flags.iter().any(|f| f.len() > 50 || f.contains(&b']')) {
+        return Err("NO [CANNOT] Keyword length too long");
+    }
+    let at = date.as_ref().and_then(InternalDate::instant).unwrap_or(0);
+    if !(0..=2_147_483_647).contains(&at) {
+        date = Some(InternalDate::from_octets("27-Nov-2026 02:00:00 +0000"));
+    }
+    let octets = crlf(&octets).into_iter().map(|b| if b == 0 { 0x80 } else { b }).collect();
+    Ok((octets, flags, date))
+}
+
+/// Cyrus 3.6 with munge8bit, as measured.
+fn cyrus(letter: &Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str> {
+    let (octets, flags, date) = keeps(letter)?;
+    if octets.is_empty() {
+        return Err("NO Zero-length message literal");
+    }
+    if octets.contains(&0) {
+        return Err("NO Message contains NUL characters");
+    }
+    if crlf(&octets).len() != octets.len() && crate::identity::Measured::of(&octets).lone_lf {
+        return Err("NO Message contains bare newlines");
+    }
+    if bad_header(&octets) {
+        return Err("NO Message contains invalid header");
+    }
+    if letter.trial == Trial::ManyKeywords {
+        return Err("NO Too many user flags in mailbox");
+    }
+    if date.as_ref().and_then(InternalDate::instant).is_some_and(|at| at < 0) {
+        return Err("BAD Invalid date-time in Append command");
+    }
+    let end = memchr::memmem::find(&octets, b"\r\n\r\n").unwrap_or(octets.len());
+    let munged = octets.iter().enumerate().map(|(i, b)| if i < end && !b.is_ascii() { b'X' } else { *b });
+    Ok((munged.collect(), flags, date))
+}
+
+fn observe(server: Server, multi: bool) -> Observations {
+    let mut uid = 0;
+    let mut send = |letter: Letter| {
+        let (told, found) = match server(&letter) {
+            Err(words) => (Told::Refused(words.into()), Vec::new()),
+            Ok((octets, flags, date)) => {
+                uid += 1;
+                let found = Found {
+                    uid: Key(uid),
+                    size: octets.len() as u64,
+                    flags,
+                    date,
+                    header: Some(octets[..octets.len().min(10)].to_vec().into()),
+                    octets: octets.into(),
+                };
+                (Told::Stored(Some(Key(uid))), vec![found])
+            }
+        };
+        Sent { letter, told, found }
+    };
+    let mut singles: Vec<Sent> = letters(TOKEN).into_iter().map(&mut send).collect();
+    let first = singles.len();
+    let together =
+        if multi { batch(TOKEN, first, None).into_iter().map(&mut send).collect() } else { vec![] };
+    // Twins find each other.
+    let twins: Vec<Found> =
+        singles.iter().filter(|s| s.letter.trial == Trial::Twin).flat_map(|s| s.found.clone()).collect();
+    for sent in singles.iter_mut().filter(|s| s.letter.trial == Trial::Twin) {
+        sent.found.clone_from(&twins);
+    }
+    Observations { singles, together, tells_places: true, ..Observations::default() }
+}
+
+fn profile(seen: &Observations) -> Profile {
+    Profile::derive(Identity { product: "Test 1".into(), capabilities: "c".into() }, seen)
+}
+
+fn of(server: Server) -> Profile {
+    profile(&observe(server, true))
+}
+
+/// The word in JSON.
+fn is(treatment: &Treatment) -> String {
+    serde_json::to_value(treatment).unwrap()["is"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_server_that_keeps_everything_has_nothing_to_be_told_of() {
+    let profile = of(keeps);
+    assert!(profile.treatments().iter().all(|(_, t)| **t == Treatment::Kept), "{profile:?}");
+    assert_eq!((profile.size_exact, profile.header_agrees), (Some(true), Some(true)));
+    assert_eq!((profile.dedupes, profile.uids_told_right), (Some(false), Some(true)));
+    assert_eq!(profile.multiappend, Multi::Works { in_order: true, atomic: None });
+    assert!(!profile.predicts_by_message() && profile.refuses().is_empty());
+    let kept = Kept { at: SystemTime::UNIX_EPOCH, profile, fits: true };
+    assert_eq!(kept.forecast(), [""; 0]);
+    let lines = kept.profile.lines().join("\n");
+    assert!(lines.contains("dates: all that were tried are kept"), "{lines}");
+    assert!(lines.contains("octet for octet: ordinary messages; LF alone"), "{lines}");
+}
+
+#[test]
+fn dovecot_is_derived_as_it_was_measured() {
+    let profile = of(dovecot);
+    let words = |t: &Treatment| t.words().unwrap_or_default();
+    assert_eq!(words(&profile.newline), "come back with other line ends");
+    assert_eq!(words(&profile.nul), "NUL replaced by 0x80");
+    assert!(words(&profile.empty).contains("zero byte"));
+    for kept in [&profile.plain, &profile.hdr8bit, &profile.bad_headers, &profile.storage_fields] {
+        assert_eq!(*kept, Treatment::Kept);
+    }
+    let lost: Vec<&str> =
+        profile.dates.iter().filter(|v| v.got != Got::Same).map(|v| &v.sent[7..11]).collect();
+    assert_eq!(lost, ["1900", "1969", "2038", "2040", "2100", "2110"]);
+    let predict = |flags: &str, date: &str| {
+        let lost = profile.predict(
+            &Flags::from_octets(flags.to_owned()),
+            Some(&InternalDate::from_octets(date.to_owned())),
+        );
+        (lost.flags, lost.date)
+    };
+    let good = "03-Mar-2020 10:00:00 +0000";
+    assert_eq!(predict("\\Seen Work $Forwarded", good), (false, false));
+    assert_eq!(predict("x]y", good), (true, false), "of the kind that was refused");
+    assert_eq!(predict(&"k".repeat(51), good), (true, false));
+    assert_eq!(predict("", "01-Jan-1950 00:00:00 +0000"), (false, true));
+    assert_eq!(predict("", "01-Jan-2050 00:00:00 +0000"), (false, true));
+    assert_eq!(
+        predict("", "01-Jan-2030 00:00:00 +0000"),
+        (false, false),
+        "between two that were tried: not known"
+    );
+    assert!(profile.predicts_by_message());
+}
+
+#[test]
+fn cyrus_is_derived_as_it_was_measured() {
+    let profile = of(cyrus);
+    assert_eq!(profile.hdr8bit.words().unwrap(), "8-bit octets replaced by X");
+    let refused = [&profile.newline, &profile.nul, &profile.empty, &profile.bad_headers, &profile.no_header];
+    assert!(refused.iter().all(|t| is(t) == "refused"), "{profile:?}");
+    assert_eq!(profile.body8bit, Treatment::Kept);
+    assert!(matches!(&profile.many_keywords, Some(Got::Refused { words }) if words.contains("Too many")));
+    let kept = Kept { at: SystemTime::UNIX_EPOCH, profile, fits: true };
+    let forecast = kept.forecast().join("\n");
+    assert!(forecast.contains("8-bit octets in a header: 8-bit octets replaced by X"), "{forecast}");
+    assert!(forecast.contains("NUL (NO Message contains NUL characters)"), "{forecast}");
+    assert!(forecast.contains("as probed on 1970-01-01"), "{forecast}");
+}
+
+#[test]
+fn headers_added_and_removed_wrong_sizes_and_merged_twins_are_seen() {
+    let mut seen = observe(
+        |letter| {
+            let (octets, flags, date) = keeps(letter)?;
+            let octets: Vec<u8> = octets
+                .split_inclusive(|b| *b == b'\n')
+                .filter(|line| !line.starts_with(b"Status:") && !line.starts_with(b"Bcc:"))
+                .flatten()
+                .copied()
+                .collect();
+            Ok(([&b"X-Added: 1\r\n"[..], &octets].concat(), flags, date))
+        },
+        false,
+    );
+    for sent in &mut seen.singles {
+        sent.found.iter_mut().for_each(|found| found.size += 7);
+        sent.found.truncate(1);
+    }
+    let profile = profile(&seen);
+    assert_eq!(
+        (profile.adds_headers, profile.drops_headers),
+        (vec!["x-added".into()], vec!["bcc".into(), "status".into()])
+    );
+    assert_eq!((profile.size_exact, profile.dedupes), (Some(false), Some(true)));
+    assert_eq!(profile.multiappend, Multi::Unknown);
+}
+
+#[test]
+fn multiappend_is_what_it_did() {
+    let told = |told: Told, mut seen: Observations| {
+        seen.together.iter_mut().for_each(|s| s.told = told.clone());
+        profile(&seen).multiappend
+    };
+    let seen = || observe(keeps, true);
+    assert!(matches!(told(Told::Refused("NO".into()), seen()), Multi::Fails { .. }));
+    let mut some = seen();
+    some.together[1].found.clear();
+    assert!(matches!(profile(&some).multiappend, Multi::Fails { .. }));
+    let mut bad = seen();
+    bad.with_bad = bad.together.clone();
+    bad.with_bad.iter_mut().for_each(|s| s.told = Told::Refused("NO".into()));
+    assert_eq!(profile(&bad).multiappend, Multi::Works { in_order: true, atomic: Some(false) });
+    bad.with_bad.iter_mut().for_each(|s| s.found.clear());
+    assert_eq!(profile(&bad).multiappend, Multi::Works { in_order: true, atomic: Some(true) });
+    bad.together.swap(0, 2);
+    assert_eq!(profile(&bad).multiappend, Multi::Works { in_order: false, atomic: Some(true) });
+}
+
+#[test]
+fn uids_that_are_wrong_or_missing_are_seen() {
+    let mut seen = observe(keeps, true);
+    seen.singles[3].told = Told::Stored(Some(Key(999)));
+    assert_eq!(profile(&seen).uids_told_right, Some(false));
+    seen.singles[3].told = Told::Stored(None);
+    assert_eq!(profile(&seen).uids_told_right, Some(false));
+    seen.tells_places = false;
+    assert_eq!(profile(&seen).uids_told_right, None, "nothing was promised");
+}
+
+#[test]
+fn what_was_not_seen_is_not_known() {
+    let profile = profile(&Observations::default());
+    assert!(profile.treatments().iter().all(|(_, t)| **t == Treatment::Unknown));
+    assert!(profile.dates.is_empty() && profile.flags.is_empty() && profile.size_exact.is_none());
+    assert_eq!(profile.lines(), [""; 0]);
+    // A server that takes no message at all says nothing of dates by refusing them.
+    let closed = of(|_| Err("NO [OVERQUOTA] full"));
+    assert!(closed.dates.is_empty() && closed.flags.is_empty() && !closed.predicts_by_message());
+    assert!(closed.objection().is_some_and(|why| why.contains("OVERQUOTA")));
+    assert_eq!(of(cyrus).objection(), None);
+    // Said to be stored and not there; lost with the connection.
+    let mut seen = observe(keeps, true);
+    seen.singles[0].found.clear();
+    seen.singles[1].found.clear();
+    seen.singles[1].told = Told::Lost("gone".into());
+    let profile = super::tests::profile(&seen);
+    assert_eq!((is(&profile.plain), is(&profile.trailing)), ("vanished".into(), "ends_connection".into()));
+}
+
+#[test]
+fn a_profile_comes_back_from_its_text_and_is_of_one_version_of_a_server() {
+    for server in [keeps as Server, dovecot, cyrus] {
+        let profile = of(server);
+        let text = serde_json::to_string(&profile).unwrap();
+        assert_eq!(serde_json::from_str::<Profile>(&text).unwrap(), profile);
+    }
+    let abilities = |product: &str, announced: &[&str]| Abilities {
+        product: product.into(),
+        announced: announced.iter().map(|a| (*a).to_owned()).collect(),
+        ..Abilities::default()
+    };
+    let known = Identity::of(&abilities("S 1", &["IMAP4rev1", "UIDPLUS", "AUTH=PLAIN", "COMPRESS=DEFLATE"]));
+    assert_eq!(known, Identity::of(&abilities("S 1", &["uidplus", "IMAP4rev1", "STARTTLS"])));
+    assert_ne!(known, Identity::of(&abilities("S 2", &["IMAP4rev1", "UIDPLUS"])));
+    assert_ne!(known, Identity::of(&abilities("S 1", &["IMAP4rev1"])));
+    let old = Kept { at: SystemTime::UNIX_EPOCH, profile: of(cyrus), fits: false };
+    let forecast = old.forecast();
+    assert!(forecast.len() == 1 && forecast[0].contains("is not used"), "{forecast:?}");
+}
