@@ -124,6 +124,9 @@ pub struct Profile {
     pub refuse: Option<Bytes>,
     /// A message with this flag is refused with `NO` and these words.
     pub refuse_flag: Option<(String, String)>,
+    /// Keywords that one mailbox holds. A message with more is refused, and a MULTIAPPEND with more ends the connection, as with
+    /// Cyrus 3.6.1.
+    pub keywords_max: Option<usize>,
     /// A message with a date that contains this is refused with `BAD` and these words, as Cyrus does.
     pub refuse_date: Option<(String, String)>,
     /// An empty message is refused.
@@ -197,6 +200,7 @@ impl Default for Profile {
             refuse_bad_header: false,
             refuse: None,
             refuse_flag: None,
+            keywords_max: None,
             refuse_date: None,
             refuse_empty: true,
             refuse_nul: false,
