@@ -43,6 +43,8 @@ mod login;
 mod login_real;
 #[path = "engine/login_tls.rs"]
 mod login_tls;
+#[path = "engine/matrix.rs"]
+mod matrix;
 #[path = "engine/message_limit.rs"]
 mod message_limit;
 #[path = "engine/migration.rs"]
@@ -63,6 +65,8 @@ mod patience;
 mod peers;
 #[path = "engine/poison.rs"]
 mod poison;
+#[path = "engine/profiles.rs"]
+mod profiles;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
 #[path = "engine/refusals.rs"]
