@@ -221,10 +221,9 @@ impl Auditor<'_> {
         }
     }
 
-    /// Each source mailbox is in the report once; the one it went to is there, under a name that is told where it is another
-    /// one; what was subscribed is subscribed.
+    /// Each source mailbox is in the report once; the one it went to is there under the name that is told; what was subscribed is
+    /// subscribed.
     fn mailboxes(&mut self) {
-        let remarks: Vec<&str> = self.papers.remarks().collect();
         let mut findings = Vec::new();
         for (wire, held) in &self.source.mailboxes {
             self.audit.tally.mailboxes += 1;
@@ -237,14 +236,12 @@ impl Auditor<'_> {
                 (Some("move"), Some(target)) => match self.after.mailboxes.get(target) {
                     Some(there) => {
                         self.audit.tally.renamed += u64::from(there.path != held.path);
-                        if self.source.subscriptions.contains(wire)
-                            && !self.after.subscriptions.contains(target)
-                        {
-                            let told = remarks.iter().any(|text| text.contains("subscri"));
-                            if !told {
-                                findings
-                                    .push(format!("mailbox {wire}: {target} is not subscribed, not told"));
-                            }
+                        let (then, now) = (
+                            self.source.subscriptions.contains(wire),
+                            self.after.subscriptions.contains(target),
+                        );
+                        if then && !now {
+                            findings.push(format!("mailbox {wire}: {target} is not subscribed"));
                         }
                     }
                     None => findings.push(format!("mailbox {wire}: {target} is not at the target")),

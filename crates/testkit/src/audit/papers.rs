@@ -52,12 +52,6 @@ impl Papers {
     pub(super) fn mailboxes(&self) -> impl Iterator<Item = &Value> {
         self.report["mailboxes"].as_array().into_iter().flatten()
     }
-
-    /// Everything that the report says beside numbers: texts of remarks and doubts.
-    pub(super) fn remarks(&self) -> impl Iterator<Item = &str> {
-        let of = |part: &str| self.report[part].as_array().into_iter().flatten();
-        of("remarks").chain(of("doubts")).filter_map(|note| note["text"].as_str())
-    }
 }
 
 impl Line {

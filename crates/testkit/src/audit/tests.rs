@@ -94,7 +94,7 @@ fn whatever_is_not_as_it_is_told_is_found() {
         &mut case.after.mailboxes.get_mut("Mail").unwrap().messages
     }
     type Lie = (&'static str, fn(&mut Case));
-    let lies: [Lie; 16] = [
+    let lies: [Lie; 17] = [
         ("its target is not there", |c| _ = there(c).remove(&11)),
         ("nobody's", |c| _ = there(c).insert(13, letter(13, b"a: 3\r\n\r\nx", &[]))),
         ("octets are other", |c| _ = there(c).insert(11, letter(11, b"a: 1\r\n\r\n0ne\r\n", &["\\Seen"]))),
@@ -109,6 +109,7 @@ fn whatever_is_not_as_it_is_told_is_found() {
         ("claimed twice", |c| c.papers.lines[1].0["target"]["uid"] = json!(11)),
         ("no reason", |c| c.papers.lines[2].0["reason"] = Value::Null),
         ("not those of sha256", |c| c.papers.lines[0].0["sha256"] = json!("00")),
+        ("is not subscribed", |c| _ = c.source.subscriptions.insert("Mail".into())),
         ("rows in the report", |c| c.papers.report["mailboxes"] = json!([])),
         ("/totals/exceptions is", |c| c.papers.report["totals"]["exceptions"] = json!(0)),
     ];
