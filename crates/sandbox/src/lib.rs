@@ -6,6 +6,7 @@
 
 mod account;
 pub mod demo;
+mod families;
 mod fault;
 mod fetch;
 mod gmail;

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 use std::time::Duration;
 
+/// LITERAL- (RFC 7888, 5).
+const LITERAL_MINUS_OCTETS_MAX: usize = 4096;
+
 /// What happens to a line feed without a carriage return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoneLf {
@@ -44,6 +47,8 @@ pub type Rewrite = fn(u32, &[u8]) -> Vec<u8>;
 /// How a server behaves. The default is a modern server that keeps what it gets.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    /// IMAP4rev2 (RFC 9051) and no IMAP4rev1: names in UTF-8, no RECENT, LIST in the answer to SELECT, LITERAL-.
+    pub rev2: bool,
     /// LITERAL+ (RFC 7888).
     pub literal_plus: bool,
     /// MULTIAPPEND (RFC 3502).
@@ -126,6 +131,9 @@ pub struct Profile {
     pub refuse: Option<Bytes>,
     /// A message with this flag is refused with `NO` and these words.
     pub refuse_flag: Option<(String, String)>,
+    /// Keywords that one mailbox holds. A message with more is refused, and a MULTIAPPEND with more ends the connection, as with
+    /// Cyrus 3.6.1.
+    pub keywords_max: Option<usize>,
     /// A message with a date that contains this is refused with `BAD` and these words, as Cyrus does.
     pub refuse_date: Option<(String, String)>,
     /// An empty message is refused.
@@ -166,6 +174,7 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Self {
         Self {
+            rev2: false,
             literal_plus: true,
             multiappend: true,
             uidplus: true,
@@ -206,6 +215,7 @@ impl Default for Profile {
             refuse_bad_header: false,
             refuse: None,
             refuse_flag: None,
+            keywords_max: None,
             refuse_date: None,
             refuse_empty: true,
             refuse_nul: false,
@@ -248,6 +258,15 @@ impl Profile {
         }
     }
 
+    /// Octets of the longest literal that may come without waiting (RFC 7888); 0 for none.
+    pub(crate) fn non_synchronising_octets_max(&self) -> usize {
+        match (self.literal_plus, self.rev2) {
+            (true, _) => usize::MAX,
+            (false, true) => LITERAL_MINUS_OCTETS_MAX,
+            (false, false) => 0,
+        }
+    }
+
     /// The rights in a mailbox; `None` without ACL.
     pub(crate) fn rights_in(&self, mailbox: &str) -> Option<&'static str> {
         self.rights.iter().find(|(name, _)| *name == mailbox || *name == "*").map(|(_, letters)| *letters)
@@ -278,7 +297,7 @@ impl Profile {
 
     /// The capability line.
     pub(crate) fn capabilities(&self) -> String {
-        let mut all = vec!["IMAP4rev1".to_owned()];
+        let mut all = vec![if self.rev2 { "IMAP4rev2" } else { "IMAP4rev1" }.to_owned()];
         all.extend(self.mechanisms.iter().map(|m| format!("AUTH={m}")));
         let limit = self.append_limit.map(|l| format!("APPENDLIMIT={l}"));
         for (on, name) in [

@@ -92,7 +92,7 @@ impl Reader {
     pub(crate) async fn command<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
-        literal_plus: bool,
+        non_synchronising_octets_max: usize,
         continues: impl Fn() -> bool,
     ) -> Result<Vec<Word>, Stop> {
         let mut pieces = Vec::new();
@@ -102,7 +102,7 @@ impl Reader {
                 pieces.push((line, None));
                 break;
             };
-            if length > LITERAL_OCTETS_MAX || (plus && !literal_plus) {
+            if length > LITERAL_OCTETS_MAX || (plus && length > non_synchronising_octets_max) {
                 return Err(Stop::Closed);
             }
             if !plus && !continues() {

@@ -23,7 +23,8 @@ pub struct Account {
 }
 
 /// How an account's paths are written on the wire.
-struct Naming {
+#[derive(Clone, Debug)]
+pub struct Naming {
     /// Prefix of the personal namespace, in decoded levels.
     prefix: Vec<String>,
     delimiter: Option<char>,
@@ -114,7 +115,15 @@ impl Account {
     /// # Errors
     /// If the server is not there or refuses.
     pub fn wire_name(&self, path: &MailboxPath) -> Result<String, WireError> {
-        Ok(Naming::ask(&mut self.login()?)?.wire(path))
+        Ok(self.home()?.wire(path))
+    }
+
+    /// How names are written on this server's wire.
+    ///
+    /// # Errors
+    /// If the server is not there or refuses.
+    pub fn home(&self) -> Result<Naming, WireError> {
+        Naming::ask(&mut self.login()?)
     }
 }
 
@@ -139,7 +148,31 @@ fn append_all(wire: &mut Wire, mailbox: &str, messages: &[MessageImage]) -> Resu
 }
 
 impl Naming {
-    fn ask(wire: &mut Wire) -> Result<Self, WireError> {
+    /// The hierarchy delimiter; `/` where there is no hierarchy.
+    #[must_use]
+    pub fn delimiter(&self) -> char {
+        self.delimiter.unwrap_or('/')
+    }
+
+    /// A name of ASCII letters below the personal namespace, as it goes over the wire.
+    #[must_use]
+    pub fn wire_of(&self, name: &str) -> String {
+        self.wire(&MailboxPath::new([name]))
+    }
+
+    /// Octets below the personal namespace, as they are; below INBOX where they say so in any case.
+    #[must_use]
+    pub fn wire_of_octets(&self, name: &[u8]) -> Vec<u8> {
+        let inbox = name.get(..5).is_some_and(|first| first.eq_ignore_ascii_case(b"INBOX"));
+        let prefix = if inbox || self.prefix.is_empty() {
+            String::new()
+        } else {
+            self.wire(&MailboxPath::new(["x"])).trim_end_matches('x').to_owned()
+        };
+        [prefix.as_bytes(), name].concat()
+    }
+
+    pub(crate) fn ask(wire: &mut Wire) -> Result<Self, WireError> {
         let namespaces = wire.namespaces()?;
         let (prefix, delimiter) = match namespaces.personal.first() {
             Some(personal) => (personal.prefix.clone(), personal.delimiter),
@@ -156,11 +189,11 @@ impl Naming {
         Ok(Self { prefix, delimiter, foreign })
     }
 
-    fn is_foreign(&self, row: &Listed) -> bool {
+    pub(crate) fn is_foreign(&self, row: &Listed) -> bool {
         self.foreign.iter().any(|prefix| row.name.starts_with(prefix.as_str()))
     }
 
-    fn path(&self, row: &Listed) -> MailboxPath {
+    pub(crate) fn path(&self, row: &Listed) -> MailboxPath {
         let path = MailboxPath::new(levels(&row.name, row.delimiter));
         let prefix = self.prefix.len();
         let below = path.levels().len() > prefix

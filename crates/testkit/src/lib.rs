@@ -1,9 +1,10 @@
 //! What the project's tests with peers stand on: real servers, a faulty network, corpora, independent checkers, and
 //! conformance suites. Not published.
 //!
-//! Nothing that judges here (image, date, names, wire, account, checker) shares code with the product.
+//! Nothing that judges here (image, date, names, wire, account, checker, audit) shares code with the product.
 
 pub mod account;
+pub mod audit;
 pub mod checker;
 pub mod corpus;
 pub mod date;
@@ -12,6 +13,7 @@ pub mod image;
 pub mod issuer;
 pub mod mutf7;
 pub mod name_server;
+pub mod odd;
 pub mod proxy;
 pub mod servers;
 pub mod sim;

@@ -43,6 +43,8 @@ mod login;
 mod login_real;
 #[path = "engine/login_tls.rs"]
 mod login_tls;
+#[path = "engine/matrix.rs"]
+mod matrix;
 #[path = "engine/message_limit.rs"]
 mod message_limit;
 #[path = "engine/migration.rs"]
@@ -67,6 +69,8 @@ mod poison;
 mod probe;
 #[path = "engine/probe_real.rs"]
 mod probe_real;
+#[path = "engine/profiles.rs"]
+mod profiles;
 #[path = "engine/real_servers.rs"]
 mod real_servers;
 #[path = "engine/refusals.rs"]

@@ -28,6 +28,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Passes that settle nothing before a mailbox is left for the next run.
 const FRUITLESS_PASSES_MAX: u32 = 3;
+/// After one such pass batches are smaller by this, after two each message goes alone.
+const SMALLER_BY: usize = 8;
 /// So many messages refused in one pass that brought nothing may each be the trouble; of more, it is the server.
 const TROUBLED_MANY: usize = 3;
 /// Epochs of the source mailbox that one run follows.
@@ -388,6 +390,19 @@ pub fn highest(set: &str) -> Option<Key> {
     set.rsplit([',', ':']).next()?.parse().ok().map(Key)
 }
 
+/// Messages that go together after so many passes that settled nothing: one of them may be at what the server ends the
+/// connection each time.
+///
+/// QUIRK: Cyrus 3.6.1 does so with the MULTIAPPEND in which a mailbox gets its 101st keyword, and refuses the message when it
+/// comes alone (seen here).
+fn together_max(fruitless: u32, batch_messages_max: usize) -> Option<u64> {
+    match fruitless {
+        0 => None,
+        1 => Some((batch_messages_max / SMALLER_BY).max(1) as u64),
+        _ => Some(1),
+    }
+}
+
 /// Passes over what is listed in `epoch` until nothing is left; `None` when the source mailbox got another epoch.
 async fn passes<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
@@ -417,6 +432,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
         if !std::mem::take(&mut is_open) && is_renumbered(ctx, sessions, job, epoch).await? {
             return Ok(None);
         }
+        wish.together_max = together_max(fruitless, ctx.settings.limits.batch_messages_max);
         let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
         after_pass(ctx, sessions, job, &end).await?;
         if end.interrupted {

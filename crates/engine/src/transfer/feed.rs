@@ -60,12 +60,14 @@ pub struct Wish {
     pub without: BTreeSet<Key>,
     /// How to ask.
     pub way: Way,
+    /// No more messages than this go into one batch, because earlier ones got no answer.
+    pub together_max: Option<u64>,
 }
 
 impl Wish {
     /// Everything that is listed in `epoch`.
     pub fn new(epoch: EpochId) -> Self {
-        Self { epoch, only: BTreeSet::new(), without: BTreeSet::new(), way: Way::Whole }
+        Self { epoch, only: BTreeSet::new(), without: BTreeSet::new(), way: Way::Whole, together_max: None }
     }
 
     fn holds(&self, id: ItemId) -> bool {

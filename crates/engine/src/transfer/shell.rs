@@ -167,7 +167,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let piece = ctx.pace.target.piece_octets();
     // In a group each message has a command of its own.
     let together_max = abilities.append_messages_max.filter(|_| form == Form::Multi);
-    let brain = Brain::new(ctx.settings.limits.narrowed(together_max, piece), form, abilities.overlap);
+    let limits = ctx.settings.limits.narrowed(together_max, piece).narrowed(wish.together_max, None);
+    let brain = Brain::new(limits, form, abilities.overlap);
     let brain = if piece.is_some() { brain.in_turns() } else { brain }.repairing(ctx.settings.repair);
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);

@@ -7,6 +7,7 @@ use crate::profile::{LoneLf, Profile};
 use crate::reader::Word;
 use crate::world::{Asked, Stored, Taken};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -40,11 +41,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if let Some(words) = bad_date(&messages, &profile) {
             return Some(Done::Bad(words));
         }
+        if self.too_many_keywords(user, &name, &messages) {
+            return (messages.len() == 1).then(|| no("Too many user flags in mailbox"));
+        }
         if let Some(objection) = objection(&messages, &profile, used) {
             return Some(Done::No(objection));
         }
         let stored = self.keep(user, &name, messages, &faults, profile.commit_delay).await?;
         Some(appended(stored, &profile, &faults))
+    }
+
+    /// The mailbox would hold more keywords than the profile allows.
+    fn too_many_keywords(&self, user: &str, name: &str, messages: &[Taken]) -> bool {
+        let Some(most) = self.profile().keywords_max else { return false };
+        let there = self.sandbox.with(user, |account| {
+            let held = account.mailbox(name).into_iter().flat_map(|mailbox| &mailbox.messages);
+            held.flat_map(|message| message.flags.clone()).collect::<Vec<_>>()
+        });
+        let new = messages.iter().flat_map(|message| message.kept.flags.iter().cloned());
+        let all = there.unwrap_or_default().into_iter().chain(new);
+        let keywords: BTreeSet<String> =
+            all.filter(|flag| !flag.starts_with('\\')).map(|flag| flag.to_ascii_lowercase()).collect();
+        keywords.len() > most
     }
 
     /// Stores, at once or late. The client may be gone by then: it is stored all the same.

@@ -1,6 +1,6 @@
 //! LIST, LSUB, CREATE, STATUS, SELECT and EXAMINE.
 
-use super::{Done, Selected, Session, bad, no, ok};
+use super::{Done, Selected, Session, bad, delimiter, no, ok, quoted};
 use crate::account::{MailboxSnapshot, canonical};
 use crate::fault::{Fault, Occasion};
 use crate::profile::Childless;
@@ -17,7 +17,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let verb = if subscribed_only { "LSUB" } else { "LIST" };
         let d = char::from(self.profile().delimiter);
         if pattern.is_empty() {
-            return format!("* LIST (\\Noselect) \"{d}\" \"\"\r\n").into_bytes();
+            return format!("* LIST (\\Noselect) {} \"\"\r\n", delimiter(&self.profile())).into_bytes();
         }
         let profile = self.profile();
         let (special, childless) = (profile.special_use, profile.childless);
@@ -35,8 +35,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 };
                 attributes.extend(is_childless.then(|| "\\Noinferiors".to_owned()));
                 attributes.extend((returns && m.subscribed).then(|| "\\Subscribed".to_owned()));
-                let name = quoted(&m.name);
-                (m.name.clone(), format!("* {verb} ({}) \"{d}\" {name}\r\n", attributes.join(" ")))
+                let (d, name) = (delimiter(&profile), quoted(&m.name));
+                (m.name.clone(), format!("* {verb} ({}) {d} {name}\r\n", attributes.join(" ")))
             };
             listed.map(line).collect::<Vec<_>>()
         });
@@ -148,10 +148,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             let is_there = profile.unopened.iter().any(|unopened| unopened == name);
             return Some(no(if is_there { profile.unopened_says } else { "[NONEXISTENT] no such mailbox" }));
         };
+        // Neither is in the other revision (RFC 9051, appendix E).
+        let (recent, list) = match self.profile().rev2 {
+            true => {
+                (String::new(), format!("* LIST () {} {}\r\n", delimiter(&self.profile()), quoted(&m.name)))
+            }
+            false => ("* 0 RECENT\r\n".to_owned(), String::new()),
+        };
         let lines = format!(
             "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\
              * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] flags\r\n\
-             * {} EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY {}] epoch\r\n* OK [UIDNEXT {}] next\r\n",
+             * {} EXISTS\r\n{recent}* OK [UIDVALIDITY {}] epoch\r\n* OK [UIDNEXT {}] next\r\n{list}",
             m.messages.len(),
             m.uid_validity,
             m.uid_next
@@ -164,11 +171,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         self.selected = Some(Selected { told: m.uids(), epoch: m.uid_validity, name: m.name, read_only });
         Some(ok(if read_only { "[READ-ONLY] open" } else { "[READ-WRITE] open" }))
     }
-}
-
-/// A quoted string (RFC 9051, 9).
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What RETURN (… STATUS (…)) asks for.

@@ -71,6 +71,16 @@ fn no(text: &str) -> Done {
     Done::No(text.to_owned())
 }
 
+/// A quoted string.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// The hierarchy delimiter as a quoted string.
+fn delimiter(profile: &Profile) -> String {
+    quoted(&char::from(profile.delimiter).to_string())
+}
+
 impl<S> Drop for Session<S> {
     fn drop(&mut self) {
         if let Some(user) = &self.user {
@@ -93,10 +103,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return;
         }
         loop {
-            let literal_plus = self.profile().literal_plus;
+            let at_once = self.profile().non_synchronising_octets_max();
             let sandbox = self.sandbox.clone();
             let continues = || sandbox.strike(Occasion::Continuation, &Asked::default()).is_none();
-            let words = match self.reader.command(&mut self.stream, literal_plus, continues).await {
+            let words = match self.reader.command(&mut self.stream, at_once, continues).await {
                 Ok(words) => words,
                 Err(Stop::Closed) => return,
                 Err(Stop::Bad(tag)) => {
@@ -216,9 +226,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 "DEFLATE" => Done::Compressed,
                 _ => bad("only DEFLATE"),
             },
+            ("ENABLE", _) if self.profile().rev2 => {
+                let condstore = if self.profile().condstore { " CONDSTORE" } else { "" };
+                self.write(format!("* ENABLED{condstore}\r\n").as_bytes()).await?;
+                ok("done")
+            }
             ("NAMESPACE", _) => {
-                let (prefix, d) = (self.profile().prefix, char::from(self.profile().delimiter));
-                self.write(format!("* NAMESPACE ((\"{prefix}\" \"{d}\")) NIL NIL\r\n").as_bytes()).await?;
+                let (prefix, d) = (quoted(self.profile().prefix), delimiter(&self.profile()));
+                self.write(format!("* NAMESPACE (({prefix} {d})) NIL NIL\r\n").as_bytes()).await?;
                 ok("done")
             }
             ("MYRIGHTS", _) => match self.profile().rights_in(&text(0)) {

@@ -145,6 +145,36 @@ impl Wire {
         Ok(self.command(command)?.iter().map(Response::head).collect())
     }
 
+    /// Sends a command in pieces; whatever it says, only its end counts.
+    ///
+    /// # Errors
+    /// If the server refuses or hangs up.
+    pub fn attempt(&mut self, pieces: &[Piece<'_>]) -> Result<(), WireError> {
+        let tag = self.next_tag();
+        write!(self.to, "{tag} ")?;
+        for piece in pieces {
+            match piece {
+                Piece::Text(octets) => self.to.write_all(octets)?,
+                Piece::String(octets) if octets.iter().all(|octet| matches!(octet, b' '..=b'~')) => {
+                    self.to.write_all(quote(&String::from_utf8_lossy(octets)).as_bytes())?;
+                }
+                Piece::String(octets) | Piece::Literal(octets) => {
+                    write!(self.to, "{{{}}}\r\n", octets.len())?;
+                    self.await_continuation(&tag)?;
+                    self.to.write_all(octets)?;
+                }
+            }
+        }
+        self.to.write_all(b"\r\n")?;
+        self.to.flush()?;
+        loop {
+            let response = self.read(true)?;
+            if self.ended(&tag, &response)? {
+                return Ok(());
+            }
+        }
+    }
+
     /// LIST "" "*".
     ///
     /// # Errors

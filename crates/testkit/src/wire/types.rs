@@ -34,6 +34,17 @@ pub enum Security {
     StartTls(Arc<rustls::ClientConfig>),
 }
 
+/// A piece of a command that is sent as it is, lawful or not.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// Octets of the line.
+    Text(&'a [u8]),
+    /// A quoted string where the grammar permits one, else a literal.
+    String(&'a [u8]),
+    /// A synchronising literal.
+    Literal(&'a [u8]),
+}
+
 /// A row of LIST or LSUB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {

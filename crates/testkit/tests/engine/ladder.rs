@@ -157,3 +157,23 @@ async fn a_message_refused_for_its_octets_keeps_its_keywords_and_date_and_become
     assert_eq!(exceptions.len(), 1);
     assert!(exceptions[0].1.contains("Message contains invalid header"), "{exceptions:?}");
 }
+
+/// QUIRK: Cyrus 3.6.1 ends the connection where a MULTIAPPEND brings a mailbox more than 100 keywords, and says NO to the same
+/// message alone (the matrix between real servers).
+#[tokio::test(start_paused = true)]
+async fn a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_moving() {
+    let mut world = World::new(Profile { keywords_max: Some(5), ..Profile::default() });
+    world.limits.batch_messages_max = 100;
+    world.connections = 1;
+    for n in 0..12 {
+        let flags = if n == 7 { "a b c d e f g" } else { "\\Seen $Work" };
+        world.source.deliver(USER, "INBOX", message(n), flags, DATE);
+    }
+    assert_eq!(world.migrate().await.left, []);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
+    assert_eq!(world.held().len(), 12);
+    let items = world.items().await;
+    let without: Vec<bool> =
+        items.iter().map(|i| i.sent.as_ref().unwrap().ladder.has(Ladder::NO_KEYWORDS)).collect();
+    assert_eq!(without, (0..12).map(|n| n == 7).collect::<Vec<_>>());
+}

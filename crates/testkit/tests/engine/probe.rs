@@ -283,9 +283,9 @@ async fn mail_that_somebody_put_into_a_scratch_mailbox_is_not_deleted() {
     world.target.plan(Planned::once(Trigger::Next, Fault::Other(deed)));
     world.target.set(|p| p.refuse_delete = None);
     let checked = check(&world, true).await;
-    assert_eq!(left(&checked), [scratch.clone()]);
+    assert_eq!(left(&checked), std::slice::from_ref(&scratch));
     assert!(checked.remarks.iter().any(|r| r.what.contains("holds mail that the probe did not put there")));
-    assert_eq!(scratches(&world), [scratch.clone()], "its children are gone, it is not");
+    assert_eq!(scratches(&world), std::slice::from_ref(&scratch), "its children are gone, it is not");
     assert!(world.octets(&scratch).iter().any(|o| o.starts_with(b"Subject: theirs")));
     // A mailbox with such a name that this journal knows nothing of is nobody's to delete.
     let others = format!("{STEM}00112233445566778899");

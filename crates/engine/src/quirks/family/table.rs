@@ -38,6 +38,7 @@ const EXCHANGE_TESTS: &[&str] = &[
     "no_connection_is_used_up_to_the_bad_at_which_its_server_ends_it",
     "a_server_whose_sizes_are_estimates_is_not_read_twice",
     "a_stub_of_exchange_is_told_from_a_message_about_one",
+    "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
 ];
 
 /// QUIRK: the families, with how they are recognised, what is known of them, and from where.
@@ -81,6 +82,7 @@ pub const FAMILIES: &[Family] = &[
             "where_deleted_removes_a_message_it_is_stored_without_and_said",
             "every_message_of_gmail_arrives_where_the_person_sees_it_and_archived_mail_in_archive",
             "where_an_equal_message_takes_the_place_of_the_first_the_first_is_merged_and_not_lost",
+            "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
         ],
     },
     Family {
@@ -141,6 +143,7 @@ pub const FAMILIES: &[Family] = &[
         tests: &[
             "a_rate_limit_with_bye_for_minutes_costs_time_and_no_message",
             "a_message_that_is_always_unavailable_becomes_one_exception_and_the_rest_moves",
+            "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
         ],
     },
     Family {
@@ -226,7 +229,10 @@ pub const FAMILIES: &[Family] = &[
         ],
         before: &["raise MAXPERIP for the time of the move"],
         evidence: "probed by this project; imapsync#10",
-        tests: &["real_servers_are_recognised_by_what_they_say"],
+        tests: &[
+            "real_servers_are_recognised_by_what_they_say",
+            "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
+        ],
     },
     Family {
         word: "proton",
@@ -247,7 +253,10 @@ pub const FAMILIES: &[Family] = &[
         limits: &["messages without a valid From are refused"],
         before: &["let Bridge finish its first synchronisation", "UIDs may change when Bridge starts anew"],
         evidence: "proton-bridge#2, #18, #26; imapsync#271, #254, #403, #220; captures of the greeting in public code",
-        tests: &["a_server_whose_sizes_are_estimates_is_not_read_twice"],
+        tests: &[
+            "a_server_whose_sizes_are_estimates_is_not_read_twice",
+            "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
+        ],
     },
     Family {
         word: "cyrus",
@@ -267,25 +276,33 @@ pub const FAMILIES: &[Family] = &[
         ],
         limits: &[
             "NUL, LF alone and headers without a colon are refused",
-            "100 keywords in a mailbox",
+            "100 keywords in a mailbox; a MULTIAPPEND that brings one more ends the connection, the message alone is refused",
             "ten equal messages in a mailbox where conversations are on (Fastmail, too)",
         ],
         before: &["set munge8bit: no for the time of the move"],
         evidence: "measured by this project",
-        tests: &["dovecot_to_cyrus_is_identical", "cyrus_to_dovecot_is_identical"],
+        tests: &[
+            "dovecot_to_cyrus_is_identical",
+            "cyrus_to_dovecot_is_identical",
+            "a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_moving",
+            "an_odd_account_moves_in_every_direction_and_no_loss_is_silent",
+        ],
     },
     Family {
         word: "domino",
         name: "HCL Domino",
         signs: &[Sign::Greeting("Domino IMAP4 Server")],
         does: UNKNOWN,
-        known: Known::Threads,
+        known: Known::Simulated,
         exact: "nothing: headers and Message-ID are changed",
         changes: &["dates as 00-Jan-0000", "no mailboxes below INBOX", "replicas may differ"],
         limits: &[],
         before: &["where mailboxes are refused with code 02:46: load convert -e"],
         evidence: "imapsync FAQ.Domino; MailKit's replies of Domino 10.0.1",
-        tests: &["real_servers_are_recognised_by_what_they_say"],
+        tests: &[
+            "real_servers_are_recognised_by_what_they_say",
+            "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
+        ],
     },
     Family {
         word: "hmailserver",
@@ -363,6 +380,10 @@ pub const FAMILIES: &[Family] = &[
             "as a source: a wrong size in the name of a Maildir file breaks the connection; the message is left alone",
         ],
         evidence: "measured by this project",
-        tests: &["dovecot_to_dovecot_is_identical", "cut_connections_lose_and_double_nothing_on_dovecot"],
+        tests: &[
+            "dovecot_to_dovecot_is_identical",
+            "cut_connections_lose_and_double_nothing_on_dovecot",
+            "an_odd_account_moves_in_every_direction_and_no_loss_is_silent",
+        ],
     },
 ];
