@@ -13,6 +13,15 @@ use std::collections::{HashMap, HashSet};
 /// The component for the mail of a mailbox that cannot hold mail and children.
 const MAIL: &str = "_mail";
 
+/// True for the name of such a component, with a tail or without.
+fn is_mail(component: &str) -> bool {
+    let is_tail = |rest: &str| {
+        let digits = rest.strip_prefix('~').unwrap_or_default();
+        rest.is_empty() || TAIL_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    };
+    component.strip_prefix(MAIL).is_some_and(is_tail)
+}
+
 /// A mailbox, or a level above one that is none itself, on its way to a path at the target.
 struct Node {
     source: Vec<String>,
@@ -103,7 +112,7 @@ impl Mapper<'_> {
                 if key(&self.target.join(&there)) != key(name) {
                     continue;
                 }
-                if there.len() > 1 && there.last().is_some_and(|last| last == MAIL) {
+                if there.len() > 1 && there.last().is_some_and(|last| is_mail(last)) {
                     there.pop();
                 }
                 placed.entry(path.clone()).or_insert(Level { path: there, why: None });
@@ -121,6 +130,10 @@ impl Mapper<'_> {
         if let Some((name, folder)) = free {
             self.folders.insert(self.target.key(&name));
             let mut place = self.target.place(&folder, MAIL, &node.id);
+            // What is there already may lie below this very name.
+            if self.target.lies_above_another(&place.path) {
+                place.path = self.target.with_tail(&place.path, &tail(&node.id, TAIL_DIGITS[0]));
+            }
             let apart = || "a mailbox of the new server holds either mail or other mailboxes".to_owned();
             place.why = node.place.why.clone().or_else(|| Some(apart()));
             self.settle_at(index, place, &node.id);

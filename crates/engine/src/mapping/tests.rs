@@ -329,6 +329,16 @@ fn where_a_mailbox_is_a_file_the_mail_of_a_parent_lies_below_it() {
     assert_eq!((fate(&mapping, "P"), fate(&mapping, "P/x")), ("P".into(), "P_x".into()));
 }
 
+/// Tree 62493 of the generated ones.
+#[test]
+fn the_mail_of_a_parent_does_not_become_the_file_that_a_folder_of_the_target_is() {
+    let source = Side::new("", Some('/')).mailbox("P").mailbox("P/x");
+    let file = |side: Side| side.with(|info| info.may_have_children = false);
+    let mbox = file(file(Side::new("", Some('/'))).mailbox("P/_mail/deep"));
+    let mapping = plain(&source, &mbox);
+    assert_eq!((fate(&mapping, "P"), fate(&mapping, "P/x")), ("P/_mail~5c62".into(), "P/x".into()));
+}
+
 #[test]
 fn names_that_one_server_keeps_apart_stay_apart_on_one_that_does_not() {
     let source =
