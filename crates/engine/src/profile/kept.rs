@@ -1,5 +1,6 @@
 //! A profile in the journal of a pair: notes. What a probe made and perhaps left is there, too, before it is made.
 
+use super::letters::Token;
 use super::{Identity, Profile};
 use crate::end::Abilities;
 use crate::journal::{Journal, JournalResult, Note};
@@ -41,7 +42,7 @@ pub(crate) struct Probes {
     /// The last profile, and when it was made.
     pub(crate) last: Option<(SystemTime, Profile)>,
     /// Tokens of probes that may have left something.
-    pub(crate) open: Vec<String>,
+    pub(crate) open: Vec<Token>,
 }
 
 impl Probes {
@@ -55,15 +56,14 @@ impl Probes {
             for record in page {
                 let Note { kind, text, .. } = record.note;
                 match kind.as_str() {
-                    // One that a later Mailhaul wrote otherwise is none.
+                    // One that a later Mailhaul wrote otherwise is none; what came before it is out of date.
                     KEPT => {
-                        probes.last = serde_json::from_str(&text)
-                            .ok()
-                            .map(|profile| (record.at, profile))
-                            .or(probes.last);
+                        let read = serde_json::from_str(&text).ok();
+                        probes.last = read.map(|profile| (record.at, profile));
                     }
-                    BEGUN => probes.open.push(text),
-                    ENDED => probes.open.retain(|token| *token != text),
+                    // A text of another form names nothing that a probe made.
+                    BEGUN => probes.open.extend(Token::parse(&text)),
+                    ENDED => probes.open.retain(|token| token.as_str() != text),
                     _ => {}
                 }
             }
@@ -86,13 +86,13 @@ pub(crate) async fn keep<J: Journal>(journal: &J, profile: &Profile) -> JournalR
 }
 
 /// Says durably that a probe with this token is about to make mailboxes.
-pub(crate) async fn begin<J: Journal>(journal: &J, token: &str) -> JournalResult<()> {
-    journal.note_durably(note(BEGUN, token.to_owned())).await
+pub(crate) async fn begin<J: Journal>(journal: &J, token: &Token) -> JournalResult<()> {
+    journal.note_durably(note(BEGUN, token.as_str().to_owned())).await
 }
 
 /// Says that nothing is left of it.
-pub(crate) async fn end<J: Journal>(journal: &J, token: &str) -> JournalResult<()> {
-    journal.note(note(ENDED, token.to_owned())).await
+pub(crate) async fn end<J: Journal>(journal: &J, token: &Token) -> JournalResult<()> {
+    journal.note(note(ENDED, token.as_str().to_owned())).await
 }
 
 fn note(kind: &str, text: String) -> Note {

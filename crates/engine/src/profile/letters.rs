@@ -4,14 +4,41 @@
 use crate::message::{Flags, InternalDate};
 use bytes::Bytes;
 
+/// Random octets of a token.
+const TOKEN_OCTETS: usize = 10;
 /// Octets of the longest line.
 const LONG_LINE_OCTETS: usize = 100_000;
 /// Octets of the longest header field.
 const LONG_FIELD_OCTETS: usize = 20_000;
 /// Keywords on one message: more than Cyrus takes in a mailbox (100, measured).
 pub const MANY_KEYWORDS: usize = 120;
-/// Octets of the marker behind the token: dot, number, dot.
+/// Digits of the number in a marker: token, dot, number, dot.
 const NUMBER_DIGITS: usize = 3;
+
+/// The name of one probe, in its mailboxes and messages: 20 lower-case hexadecimal digits. There is no other, so that a damaged
+/// journal cannot make mail of others look like a probe's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A new one; `None` where the machine gives no random numbers.
+    pub fn random() -> Option<Self> {
+        let mut octets = [0; TOKEN_OCTETS];
+        aws_lc_rs::rand::fill(&mut octets).ok()?;
+        Self::parse(&octets.iter().map(|b| format!("{b:02x}")).collect::<String>())
+    }
+
+    /// A text that has exactly the form of one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (text.len() == 2 * TOKEN_OCTETS && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// What is odd about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +195,7 @@ pub struct Letter {
 }
 
 /// The messages that go one by one: odd ones, dates, flags, twins.
-pub fn letters(token: &str) -> Vec<Letter> {
+pub fn letters(token: &Token) -> Vec<Letter> {
     let odd = Odd::ALL.into_iter().map(Trial::Octets);
     let dates = DATES.into_iter().map(Trial::Date);
     let flags = FLAGS.into_iter().map(Trial::Flags);
@@ -184,7 +211,7 @@ pub fn letters(token: &str) -> Vec<Letter> {
 }
 
 /// The messages of one MULTIAPPEND, numbered from `first` on; the one in the middle has the octets of `bad`, if there is one.
-pub fn batch(token: &str, first: usize, bad: Option<&Letter>) -> Vec<Letter> {
+pub fn batch(token: &Token, first: usize, bad: Option<&Letter>) -> Vec<Letter> {
     let trial = if bad.is_some() { Trial::WithBad } else { Trial::Together };
     let mut batch: Vec<Letter> = (0..3).map(|i| letter(token, first + i, trial.clone())).collect();
     if let Some(bad) = bad {
@@ -193,8 +220,8 @@ pub fn batch(token: &str, first: usize, bad: Option<&Letter>) -> Vec<Letter> {
     batch
 }
 
-fn letter(token: &str, number: usize, trial: Trial) -> Letter {
-    let mark = format!("{token}.{number:0width$}.", width = NUMBER_DIGITS);
+fn letter(token: &Token, number: usize, trial: Trial) -> Letter {
+    let mark = format!("{}.{number:0width$}.", token.as_str(), width = NUMBER_DIGITS);
     let octets = match &trial {
         Trial::Octets(odd) => octets(*odd, &mark),
         _ => plain(&mark, b"", b"hello\r\nworld\r\n"),
@@ -215,16 +242,20 @@ fn letter(token: &str, number: usize, trial: Trial) -> Letter {
     Letter { number, trial, octets: octets.into(), flags, date }
 }
 
-/// The number of the message whose octets these are; `None` without the marker.
-pub fn number(token: &str, octets: &[u8]) -> Option<usize> {
-    let at = memchr::memmem::find(octets, token.as_bytes())? + token.len();
-    let digits = octets.get(at + 1..at + 1 + NUMBER_DIGITS)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+/// The number of the message whose octets these are; `None` without a whole marker.
+pub fn number(token: &Token, octets: &[u8]) -> Option<usize> {
+    let token = token.as_str().as_bytes();
+    memchr::memmem::find_iter(octets, token).find_map(|at| {
+        let [b'.', digits @ .., b'.'] = octets[at + token.len()..].get(..NUMBER_DIGITS + 2)? else {
+            return None;
+        };
+        digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok())?
+    })
 }
 
-/// True for octets that a probe with this token may have left: they bear it, or are nobody's mail.
-pub fn is_ours(token: &str, octets: &[u8]) -> bool {
-    octets.is_empty() || memchr::memmem::find(octets, token.as_bytes()).is_some()
+/// True for a message with these octets, and this RFC822.SIZE, that is a probe's: it bears its marker, or is nobody's mail.
+pub fn is_ours(token: &Token, octets: &[u8], size: u64) -> bool {
+    number(token, octets).is_some() || (octets.is_empty() && size == 0)
 }
 
 /// A message with these further header lines and this body. The marker is in the first line, before anything that cuts.
@@ -291,16 +322,18 @@ fn octets(odd: Odd, mark: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const TOKEN: &str = "0123456789abcdef0123";
+    fn token() -> Token {
+        Token::parse("0123456789abcdef0123").unwrap()
+    }
 
     #[test]
     fn every_message_but_the_empty_one_is_known_by_its_octets() {
-        let letters = letters(TOKEN);
+        let letters = letters(&token());
         for letter in &letters {
-            let known = number(TOKEN, &letter.octets);
+            let known = number(&token(), &letter.octets);
             let expected = (letter.trial != Trial::Octets(Odd::Empty)).then_some(letter.number);
             assert_eq!(known, expected, "{:?}", letter.trial);
-            assert!(is_ours(TOKEN, &letter.octets) && letter.date.is_some());
+            assert!(is_ours(&token(), &letter.octets, letter.octets.len() as u64) && letter.date.is_some());
         }
         let twins: Vec<_> = letters.iter().filter(|l| l.trial == Trial::Twin).collect();
         assert!(twins.len() == 2 && twins[0] == twins[1]);
@@ -311,9 +344,33 @@ mod tests {
 
     #[test]
     fn mail_of_others_is_not_ours() {
-        assert!(!is_ours(TOKEN, b"From: a@b.example\r\n\r\nhello\r\n"));
-        assert!(!is_ours(TOKEN, b"\r\n"));
-        assert_eq!(number(TOKEN, b"From: a@b.example\r\n\r\nhello\r\n"), None);
+        let others: [&[u8]; 6] = [
+            b"From: a@b.example\r\n\r\nhello\r\n",
+            b"\r\n",
+            b"Subject: what is mailhaul-probe-0123456789abcdef0123?\r\n\r\n",
+            b"0123456789abcdef0123.01",
+            b"0123456789abcdef0123.01x.",
+            b"0123456789abcdef0123 001 ",
+        ];
+        for octets in others {
+            assert!(!is_ours(&token(), octets, octets.len() as u64));
+            assert_eq!(number(&token(), octets), None);
+        }
+        assert!(!is_ours(&token(), b"", 7), "it may not have been given");
+        let quoted = b"0123456789abcdef0123: 0123456789abcdef0123.042.@";
+        assert_eq!(number(&token(), quoted), Some(42));
+    }
+
+    #[test]
+    fn a_token_has_one_form_and_tokens_differ() {
+        let (a, b) = (Token::random().unwrap(), Token::random().unwrap());
+        assert!(a != b && Token::parse(a.as_str()) == Some(a));
+        let upper = "0123456789ABCDEF0123";
+        for text in
+            ["", "0", "0123456789abcdef012", "0123456789abcdef01234", upper, "0123456789abcdefg123", " "]
+        {
+            assert_eq!(Token::parse(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -55,10 +55,37 @@ pub enum Outcome {
     Taken,
     /// Said to be created, and listed otherwise or not at all.
     Changed,
-    /// Refused: the server's words.
+    /// Refused: the server's words. In what is derived from: twice, the second time alone.
     Refused(String),
-    /// The connection ended.
+    /// Refused for a reason that has nothing to do with the name, or once this way and once that: it says nothing.
+    Unknown(String),
+    /// The connection ended; it says nothing of the name.
     Lost(String),
+}
+
+impl Outcome {
+    /// It was taken, or not; `None` where nothing is known.
+    pub fn is_taken(&self) -> Option<bool> {
+        match self {
+            Self::Taken => Some(true),
+            Self::Changed | Self::Refused(_) => Some(false),
+            Self::Unknown(_) | Self::Lost(_) => None,
+        }
+    }
+
+    /// What two answers to the same name say together, the second one to the name alone: it is not taken only if it was not
+    /// taken twice.
+    #[must_use]
+    pub fn confirmed_by(self, second: Self) -> Self {
+        match (self.is_taken(), second.is_taken()) {
+            (Some(false), Some(false)) => self,
+            (_, Some(false)) => match second {
+                Self::Refused(words) => Self::Unknown(words),
+                _ => Self::Unknown("it was listed under another name, once".into()),
+            },
+            _ => second,
+        }
+    }
 }
 
 /// A name that was tried.
@@ -135,6 +162,8 @@ impl Name {
             Self::AllCharacters => {
                 format!("a{}b", CHARACTERS.chars().filter(|c| Some(*c) != delimiter).collect::<String>())
             }
+            // With a blank it travels as a quoted string: in an atom a bracket may be taken for the beginning of a section.
+            Self::Character('[') => "a [b".into(),
             Self::Character(c) => format!("a{c}b"),
             Self::First(c) => format!("{c}{own}"),
             Self::SpaceAtEnd => "a ".into(),
@@ -152,7 +181,7 @@ impl Names {
     /// What follows from the names tried. The plain one must have been taken; else nothing does.
     pub fn derive(trials: &[NameTrial]) -> Self {
         let of = |name: Name| trials.iter().find(|t| t.name == name).map(|t| &t.outcome);
-        let taken = |name: Name| of(name).map(|outcome| *outcome == Outcome::Taken);
+        let taken = |name: Name| of(name).and_then(Outcome::is_taken);
         let mut names = Self { below_inbox: taken(Name::BelowInbox), ..Self::default() };
         if taken(Name::Lower) != Some(true) {
             return names;
@@ -162,12 +191,11 @@ impl Names {
             names.takes = CHARACTERS.into();
         }
         for trial in trials {
-            match (trial.name, &trial.outcome) {
-                (Name::Character(c), Outcome::Taken) if !names.takes.contains(c) => names.takes.push(c),
-                (Name::Character(_), Outcome::Taken) => {}
-                (Name::Character(c), _) => names.refuses.push(c),
-                (Name::First(c), Outcome::Taken) => names.takes_first.push(c),
-                (Name::First(c), _) => names.refuses_first.push(c),
+            match (trial.name, trial.outcome.is_taken()) {
+                (Name::Character(c), Some(true)) if !names.takes.contains(c) => names.takes.push(c),
+                (Name::Character(c), Some(false)) => names.refuses.push(c),
+                (Name::First(c), Some(true)) => names.takes_first.push(c),
+                (Name::First(c), Some(false)) => names.refuses_first.push(c),
                 _ => {}
             }
         }
@@ -299,5 +327,29 @@ mod tests {
         let (mut refined, known) = (rules("Cyrus"), rules("Cyrus"));
         Names::default().refine(&mut refined);
         assert_eq!(refined, known);
+    }
+
+    #[test]
+    fn what_was_not_refused_twice_for_its_name_leaves_the_rules_as_they_were() {
+        let refused = || Outcome::Refused("NO".into());
+        let unknown = || Outcome::Unknown("NO [UNAVAILABLE]".into());
+        assert_eq!(refused().confirmed_by(Outcome::Taken), Outcome::Taken);
+        assert_eq!(refused().confirmed_by(refused()), refused());
+        for (first, second) in [(refused(), unknown()), (unknown(), refused()), (unknown(), unknown())] {
+            assert_eq!(first.confirmed_by(second).is_taken(), None);
+        }
+        for outcome in [unknown(), Outcome::Lost("gone".into())] {
+            for name in trials(&[]).into_iter().map(|trial| trial.name).filter(|name| *name != Name::Lower) {
+                let mut trials = trials(&[]);
+                trials.iter_mut().filter(|t| t.name == name).for_each(|t| t.outcome = outcome.clone());
+                let known = rules("never heard of");
+                let mut refined = known.clone();
+                Names::derive(&trials).refine(&mut refined);
+                let mut without = known.clone();
+                let others: Vec<NameTrial> = trials.into_iter().filter(|t| t.name != name).collect();
+                Names::derive(&others).refine(&mut without);
+                assert_eq!(refined, without, "{name:?}: as if it had not been tried");
+            }
+        }
     }
 }

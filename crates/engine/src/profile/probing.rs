@@ -3,7 +3,7 @@
 
 use super::letters::{self, Letter, Odd, Trial};
 use super::names::{Name, NameTrial, Outcome, first_names, single_names};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, clean};
 use super::{Found, Observations, Sent, Told};
 use crate::end::{Answer, Depth, Outgoing, Section, Target, TargetSession, Upload, Uploaded, Verdict};
 use crate::error::{EndError, RefusalClass};
@@ -12,7 +12,7 @@ use crate::message::Key;
 use crate::probe::Probe;
 use crate::transfer::spool::Intake;
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use tokio::sync::mpsc;
 
 /// Facts on their way from the connection.
@@ -33,8 +33,6 @@ pub(crate) struct Probing<'a, T: Target> {
     pub(crate) intake: &'a Intake,
     /// For tests.
     pub(crate) stop: &'a Probe,
-    /// UIDs that the server gave to messages of this probe.
-    pub(crate) told: HashSet<Key>,
     /// Connections lost.
     pub(crate) losses: u32,
     /// What was seen so far.
@@ -63,8 +61,9 @@ impl<T: Target> Probing<'_, T> {
         let wire = self.scratch.wire.clone();
         match self.create(&wire).await? {
             Outcome::Taken => {}
-            Outcome::Refused(words) => return Err(Ended::NoMailbox(words)),
-            Outcome::Lost(words) => return Err(Ended::NoMailbox(words)),
+            Outcome::Refused(words) | Outcome::Unknown(words) | Outcome::Lost(words) => {
+                return Err(Ended::NoMailbox(words));
+            }
             Outcome::Changed => {
                 return Err(Ended::NoMailbox("it is not listed under the name that was asked for".into()));
             }
@@ -100,13 +99,23 @@ impl<T: Target> Probing<'_, T> {
 
     async fn messages(&mut self, multi: bool) -> Result<(), EndError> {
         let letters = letters::letters(&self.scratch.token);
-        let mut answers = self.send(&letters, PROBE_GROUP_MESSAGES).await?;
+        // The empty one bears no marker: it goes only where a message is surely kept as it is, so that it is known again.
+        let last = letters.iter().position(is_empty).unwrap_or(letters.len());
+        let mut answers = self.send(&letters[..last], PROBE_GROUP_MESSAGES).await?;
+        if last < letters.len() {
+            answers.push(Told::Untried);
+            answers.extend(self.send(&letters[last + 1..], PROBE_GROUP_MESSAGES).await?);
+        }
         let mut found = self.read_back(answers.iter().filter(|told| is_stored(told)).count()).await?;
         // What was refused, or lost with a connection, is tried once more, alone: then it is known that it is about this message.
         let is_there =
             |found: &HashMap<usize, Vec<Found>>, letter: &Letter| found.contains_key(&letter.number);
         for (letter, told) in letters.iter().zip(&mut answers) {
-            if !is_stored(told) && !is_there(&found, letter) {
+            if is_empty(letter) {
+                if keeps_exactly(&found, &letters[0]) {
+                    *told = self.send_twice(letter).await?;
+                }
+            } else if !is_stored(told) && !is_there(&found, letter) {
                 *told = self.send(std::slice::from_ref(letter), 1).await?.pop().unwrap_or(Told::Untried);
             }
         }
@@ -139,6 +148,16 @@ impl<T: Target> Probing<'_, T> {
             told.extend(self.send_group(group, false).await?);
         }
         Ok(told)
+    }
+
+    /// Sends a message; once more if it was refused.
+    async fn send_twice(&mut self, letter: &Letter) -> Result<Told, EndError> {
+        let letters = std::slice::from_ref(letter);
+        let mut told = self.send(letters, 1).await?;
+        if matches!(told.last(), Some(Told::Refused(_) | Told::Untried)) {
+            told = self.send(letters, 1).await?;
+        }
+        Ok(told.pop().unwrap_or(Told::Untried))
     }
 
     async fn send_together(&mut self, letters: Vec<Letter>) -> Result<Vec<(Letter, Told)>, EndError> {
@@ -175,10 +194,6 @@ impl<T: Target> Probing<'_, T> {
         for Answer { messages, verdict } in &answers {
             told.extend((0..*messages).map(|n| told_of(verdict, n, *messages)));
         }
-        self.told.extend(told.iter().filter_map(|told| match told {
-            Told::Stored(uid) => *uid,
-            _ => None,
-        }));
         if answers.iter().all(|a| matches!(a.verdict, Verdict::Stored(_))) {
             return Ok(told);
         }
@@ -252,23 +267,24 @@ impl<T: Target> Probing<'_, T> {
         let holds_mail = self.seen.singles.iter().any(|sent| !sent.found.is_empty());
         let mut below = delimiter.is_some();
         let mut trials = self.try_names(&first_names(delimiter, below), below).await?;
-        if below && outcome(&trials, Name::Lower) != Some(&Outcome::Taken) {
+        let taken_below = outcome(&trials, Name::Lower).and_then(Outcome::is_taken);
+        if below && taken_below != Some(true) {
             below = false;
             trials = self.try_names(&first_names(delimiter, below), below).await?;
         }
         let plain = outcome(&trials, Name::Lower) == Some(&Outcome::Taken);
-        self.seen.below_mail = (plain && holds_mail && delimiter.is_some()).then_some(below);
-        if plain && outcome(&trials, Name::AllCharacters) != Some(&Outcome::Taken) {
+        self.seen.below_mail = taken_below.filter(|_| plain && holds_mail && delimiter.is_some());
+        if plain && outcome(&trials, Name::AllCharacters).and_then(Outcome::is_taken) == Some(false) {
             trials.extend(self.try_names(&single_names(delimiter), below).await?);
         }
         if self.scratch.below_inbox().is_some() {
             trials.extend(self.try_names(&[Name::BelowInbox], below).await?);
         }
         self.seen.names = trials;
-        Ok(())
+        self.remove_names().await
     }
 
-    /// Creates mailboxes of these names, sees how they are listed, and deletes them at once.
+    /// Creates mailboxes of these names and sees how they are listed.
     async fn try_names(&mut self, names: &[Name], below: bool) -> Result<Vec<NameTrial>, EndError> {
         let place = |name: &Name| {
             let component = name.component(&self.scratch.own(), self.scratch.delimiter);
@@ -284,9 +300,8 @@ impl<T: Target> Probing<'_, T> {
         let wires: Vec<(Bytes, Option<crate::end::Role>)> =
             wanted.iter().map(|(_, wire)| (wire.clone(), None)).collect();
         self.stop.pass("probe:names").await;
-        let made = self.session().await?.create_each(&wires).await;
         let mut outcomes = Vec::with_capacity(wanted.len());
-        match made {
+        match self.session().await?.create_each(&wires).await {
             Ok(made) => outcomes.extend(wires.iter().zip(made).map(|((wire, _), made)| judged(wire, made))),
             Err(error) if error.is_connection() => {
                 self.lost(error)?;
@@ -296,13 +311,30 @@ impl<T: Target> Probing<'_, T> {
             }
             Err(error) => return Err(error),
         }
+        let mut trials = Vec::with_capacity(wanted.len());
+        for ((name, wire), outcome) in wanted.into_iter().zip(outcomes) {
+            // Asked for once more, alone: a refusal may pass.
+            let outcome = match outcome {
+                Outcome::Changed | Outcome::Refused(_) | Outcome::Unknown(_) => {
+                    outcome.confirmed_by(self.create(&wire).await?)
+                }
+                Outcome::Taken | Outcome::Lost(_) => outcome,
+            };
+            trials.push(NameTrial { name, outcome });
+        }
+        Ok(trials)
+    }
+
+    /// Deletes the mailboxes whose names were tried. What stays is found by its name at the end.
+    async fn remove_names(&mut self) -> Result<(), EndError> {
         self.stop.pass("probe:delete names").await;
-        let doomed: Vec<Bytes> = wires.into_iter().map(|(wire, _)| wire).collect();
-        // What stays is found by its name at the end.
-        if let Err(error) = self.session().await?.delete_each(&doomed).await {
+        let scratch = self.scratch;
+        if let Err(error) = clean(self.session().await?, &scratch.token, Some(&scratch.wire)).await
+            && error.is_connection()
+        {
             self.lost(error)?;
         }
-        Ok(wanted.into_iter().zip(outcomes).map(|((name, _), outcome)| NameTrial { name, outcome }).collect())
+        Ok(())
     }
 
     async fn create(&mut self, wire: &Bytes) -> Result<Outcome, EndError> {
@@ -322,8 +354,11 @@ fn judged(wire: &Bytes, made: Result<Bytes, EndError>) -> Outcome {
     match made {
         Ok(listed) if listed == *wire => Outcome::Taken,
         Ok(_) => Outcome::Changed,
-        Err(EndError::Refused { refusal, .. }) => Outcome::Refused(refusal.to_string()),
-        Err(error) => Outcome::Refused(error.to_string()),
+        Err(EndError::Refused { refusal, .. }) if is_about_names(refusal.class) => {
+            Outcome::Refused(refusal.to_string())
+        }
+        Err(EndError::Refused { refusal, .. }) => Outcome::Unknown(refusal.to_string()),
+        Err(error) => Outcome::Unknown(error.to_string()),
     }
 }
 
@@ -364,6 +399,11 @@ fn is_about_messages(class: RefusalClass) -> bool {
     )
 }
 
+/// A refusal that says something of a name: no passing trouble, and no limit of the account.
+fn is_about_names(class: RefusalClass) -> bool {
+    is_about_messages(class) || matches!(class, RefusalClass::NoMailbox | RefusalClass::NoPermission)
+}
+
 fn is_stored(told: &Told) -> bool {
     matches!(told, Told::Stored(_))
 }
@@ -377,6 +417,16 @@ fn find(found: &HashMap<usize, Vec<Found>>, letter: &Letter, told: &Told) -> Vec
             _ => Vec::new(),
         },
     }
+}
+
+fn is_empty(letter: &Letter) -> bool {
+    letter.octets.is_empty()
+}
+
+/// The message came back octet for octet, and with its size.
+fn keeps_exactly(found: &HashMap<usize, Vec<Found>>, letter: &Letter) -> bool {
+    let is_kept = |found: &Found| found.octets == letter.octets && found.size == letter.octets.len() as u64;
+    found.get(&letter.number).is_some_and(|found| !found.is_empty() && found.iter().all(is_kept))
 }
 
 /// A message that may stand for a bad one: its octets alone were refused, with a NO.

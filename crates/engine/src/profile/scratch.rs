@@ -1,29 +1,37 @@
 //! The mailboxes of a probe: how they are called, and how they are removed.
 //!
 //! A mailbox is a probe's if its name holds the token of that probe, 80 random bits that the journal knew before the mailbox
-//! was made. It is deleted only while every message in it is the probe's, too (law 8).
+//! was made. It is deleted only right after a look that found nothing in it but the probe's own (law 8). IMAP has no DELETE on
+//! a condition: what comes between that look and the DELETE is not seen ([`remove`]).
 
-use super::letters;
-use crate::end::{Prefix, TargetSession};
+use super::letters::{self, Token};
+use crate::end::{Depth, MailboxInfo, Prefix, Section, Seen, TargetSession};
 use crate::error::EndError;
 use crate::limits::PROBE_READ_OCTETS_MAX;
 use crate::message::Key;
 use crate::names;
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use tokio::sync::mpsc;
 
 /// What names of a probe begin with.
 const STEM: &str = "mailhaul-probe-";
-/// Random octets of a token.
-const TOKEN_OCTETS: usize = 10;
-/// How often what is left is deleted again: a server may keep a node without mail while something lies below it.
+/// How often what could not be deleted is tried.
 const ROUNDS: usize = 2;
+/// Rounds at most, where each deletes something: a mailbox is deleted in a round in which nothing lies below it.
+const ROUNDS_MAX: usize = 8;
+/// Messages that are read together.
+const READ_MESSAGES: usize = 50;
+/// A mailbox with more messages is not a probe's: one makes some sixty.
+const MESSAGES_MAX: usize = 200;
+/// Messages without octets that one probe leaves at most: one by itself, one in a MULTIAPPEND.
+const EMPTY_MESSAGES_MAX: usize = 2;
 
 /// Where a probe works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scratch {
     /// Its token.
-    pub(crate) token: String,
+    pub(crate) token: Token,
     /// The mailbox of its messages, as the server writes it.
     pub(crate) wire: Bytes,
     /// The hierarchy delimiter.
@@ -35,14 +43,14 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     /// A scratch mailbox in the place where new mailboxes go. Names travel as UTF-8, or else as modified UTF-7.
-    pub(crate) fn new(token: String, home: &Prefix, utf8: bool) -> Self {
-        let wire = [&home.wire[..], STEM.as_bytes(), token.as_bytes()].concat().into();
+    pub(crate) fn new(token: Token, home: &Prefix, utf8: bool) -> Self {
+        let wire = [&home.wire[..], STEM.as_bytes(), token.as_str().as_bytes()].concat().into();
         Self { token, wire, delimiter: home.delimiter, home: home.wire.clone(), utf8 }
     }
 
     /// Its name without the prefix.
     pub(crate) fn own(&self) -> String {
-        format!("{STEM}{}", self.token)
+        own(&self.token)
     }
 
     /// A mailbox at the top. Its component must hold [`Scratch::own`].
@@ -71,11 +79,9 @@ impl Scratch {
     }
 }
 
-/// A new token; `None` where the machine gives no random numbers.
-pub(crate) fn token() -> Option<String> {
-    let mut octets = [0; TOKEN_OCTETS];
-    aws_lc_rs::rand::fill(&mut octets).ok()?;
-    Some(octets.iter().map(|b| format!("{b:02x}")).collect())
+/// The name of the scratch mailbox of the probe with this token, without the prefix.
+pub(crate) fn own(token: &Token) -> String {
+    format!("{STEM}{}", token.as_str())
 }
 
 /// A mailbox of a probe that is still there.
@@ -87,121 +93,178 @@ pub struct Left {
     pub why: String,
 }
 
-/// Deletes the mailboxes of the probe with this token; `told`: UIDs of the scratch mailbox that the server gave to its
-/// messages. What stays is returned.
+/// Deletes the mailboxes of the probe with this token, one after the other, those first under which nothing lies; all but
+/// `spared`. What stays is returned.
 ///
 /// # Errors
 /// The connection's, and what LIST is refused with.
 pub(crate) async fn clean<T: TargetSession>(
     session: &mut T,
-    token: &str,
-    told: &HashSet<Key>,
+    token: &Token,
+    spared: Option<&Bytes>,
 ) -> Result<Vec<Left>, EndError> {
-    let mut foreign: Vec<(Bytes, Left)> = Vec::new();
-    let (mut left, mut looked) = (Vec::new(), HashSet::new());
-    for round in 0..=ROUNDS {
-        let mut there: Vec<(Bytes, String, bool)> = session
-            .mailboxes()
-            .await?
-            .into_iter()
-            .filter(|info| bears(&info.wire, token))
-            .map(|info| (info.wire, info.text, info.selectable))
-            .collect();
-        // Children first.
-        there.sort_by_key(|(wire, ..)| std::cmp::Reverse(wire.len()));
-        for (wire, name, selectable) in &there {
-            if *selectable && looked.insert(wire.clone()) {
-                let why = objection(session, wire, token, told).await?;
-                foreign.extend(why.map(|why| (wire.clone(), Left { name: name.clone(), why })));
-            }
+    let mut reasons: HashMap<Bytes, String> = HashMap::new();
+    let (mut round, mut is_moving) = (0, true);
+    loop {
+        let listed = session.mailboxes().await?;
+        let there: Vec<&MailboxInfo> = listed.iter().filter(|info| bears(&info.wire, token)).collect();
+        let doomed = there.iter().filter(|info| Some(&info.wire) != spared);
+        if round >= ROUNDS_MAX || (round >= ROUNDS && !is_moving) {
+            return Ok(doomed.map(|info| left(info, &mut reasons)).collect());
         }
-        // What lies above mail of somebody stays, too.
-        there.retain(|(wire, ..)| !foreign.iter().any(|(kept, _)| kept.starts_with(wire)));
-        if there.is_empty() {
-            left.clear();
-            break;
+        is_moving = false;
+        for info in doomed.filter(|info| !there.iter().any(|other| is_below(other, info))) {
+            let why = remove(session, info, token).await?;
+            is_moving |= why.is_none();
+            let why = why.unwrap_or_else(|| "it is listed after it was deleted".into());
+            reasons.insert(info.wire.clone(), why);
         }
-        if round < ROUNDS {
-            left = delete(session, &there).await?;
-        }
+        round += 1;
     }
-    Ok(left.into_iter().chain(foreign.into_iter().map(|(_, left)| left)).collect())
 }
 
-/// Deletes them; what each refusal said.
-async fn delete<T: TargetSession>(
+fn left(info: &MailboxInfo, reasons: &mut HashMap<Bytes, String>) -> Left {
+    let why =
+        reasons.remove(&info.wire).unwrap_or_else(|| "another mailbox lies below it, which stays".into());
+    Left { name: info.text.clone(), why }
+}
+
+/// Looks into a mailbox, opens another, and deletes it, with nothing in between; why it was not deleted.
+async fn remove<T: TargetSession>(
     session: &mut T,
-    doomed: &[(Bytes, String, bool)],
-) -> Result<Vec<Left>, EndError> {
+    info: &MailboxInfo,
+    token: &Token,
+) -> Result<Option<String>, EndError> {
+    if info.selectable
+        && let Some(why) = objection(session, &info.wire, token).await?
+    {
+        return Ok(Some(why));
+    }
     // No mailbox is deleted while it is open here: some servers end the connection then.
     if let Err(error) = session.open(&Bytes::from_static(names::INBOX.as_bytes())).await
         && error.is_connection()
     {
         return Err(error);
     }
-    let wires: Vec<Bytes> = doomed.iter().map(|(wire, ..)| wire.clone()).collect();
-    let deleted = session.delete_each(&wires).await?;
-    let of = |((_, name, _), outcome): (&(Bytes, String, bool), Result<(), EndError>)| Left {
-        name: name.clone(),
-        why: outcome.err().map_or_else(|| "it is listed after it was deleted".into(), |e| e.to_string()),
-    };
-    Ok(doomed.iter().zip(deleted).map(of).collect())
+    let deleted = session.delete_each(std::slice::from_ref(&info.wire)).await?.pop();
+    Ok(match deleted {
+        Some(Ok(())) => None,
+        Some(Err(error)) => Some(error.to_string()),
+        None => Some("there was no answer to its DELETE".into()),
+    })
 }
 
 /// Why a mailbox must not be deleted: a message in it that is not the probe's, or that cannot be read.
 async fn objection<T: TargetSession>(
     session: &mut T,
     wire: &Bytes,
-    token: &str,
-    told: &HashSet<Key>,
+    token: &Token,
 ) -> Result<Option<String>, EndError> {
-    let listing = match session.open_and_list(wire).await {
-        Ok(listing) => listing,
-        Err(error) if error.is_connection() => return Err(error),
-        Err(error) => return Ok(Some(format!("it cannot be looked into: {error}"))),
-    };
-    if !listing.is_complete() {
-        return Ok(Some("it is not listed whole".into()));
+    match look(session, wire, token).await {
+        Err(error) if error.is_connection() => Err(error),
+        Err(error) => Ok(Some(format!("it cannot be looked into: {error}"))),
+        Ok(why) => Ok(why.map(str::to_owned)),
     }
-    let unknown: Vec<Key> = listing.keys.into_iter().filter(|uid| !told.contains(uid)).collect();
-    if unknown.is_empty() {
-        return Ok(None);
-    }
-    let read = session.octets_of(&unknown, crate::end::Section::Whole, PROBE_READ_OCTETS_MAX).await?;
-    let ours = read.iter().filter(|(_, octets)| letters::is_ours(token, octets)).count();
-    Ok((ours < unknown.len()).then(|| "it holds mail that the probe did not put there".into()))
 }
 
-/// True for a name with this token in it; a server may have changed its case.
-fn bears(wire: &[u8], token: &str) -> bool {
-    memchr::memmem::find(&wire.to_ascii_lowercase(), token.as_bytes()).is_some()
+async fn look<T: TargetSession>(
+    session: &mut T,
+    wire: &Bytes,
+    token: &Token,
+) -> Result<Option<&'static str>, EndError> {
+    const FOREIGN: Option<&str> = Some("it holds mail that the probe did not put there");
+    let listing = session.open_and_list(wire).await?;
+    if !listing.is_complete() {
+        return Ok(Some("it is not listed whole"));
+    }
+    if listing.keys.len() > MESSAGES_MAX {
+        return Ok(FOREIGN);
+    }
+    let mut empty: Vec<Key> = Vec::new();
+    for some in listing.keys.chunks(READ_MESSAGES) {
+        let read = session.octets_of(some, Section::Whole, PROBE_READ_OCTETS_MAX).await?;
+        let (nothing, mail): (Vec<_>, Vec<_>) = read.iter().partition(|(_, octets)| octets.is_empty());
+        if mail.iter().any(|(_, octets)| letters::number(token, octets).is_none()) {
+            return Ok(FOREIGN);
+        }
+        if read.len() < some.len() {
+            return Ok(Some("not every message in it can be read"));
+        }
+        empty.extend(nothing.iter().map(|(uid, _)| *uid));
+    }
+    // The probe puts messages into its scratch mailbox alone, and one or two empty ones among them.
+    let may_be_ours = is_scratch(wire, token) && empty.len() <= EMPTY_MESSAGES_MAX;
+    if !empty.is_empty() && !(may_be_ours && are_of_no_octets(session, token, &empty).await?) {
+        return Ok(FOREIGN);
+    }
+    // What came while it was read.
+    let now = if listing.keys.is_empty() { Vec::new() } else { session.keys().await?.0 };
+    Ok(if now == listing.keys { None } else { FOREIGN })
+}
+
+/// RFC822.SIZE says so, too: octets that were not given are not an empty message.
+async fn are_of_no_octets<T: TargetSession>(
+    session: &mut T,
+    token: &Token,
+    uids: &[Key],
+) -> Result<bool, EndError> {
+    let (out, mut facts) = mpsc::channel::<Seen>(MESSAGES_MAX);
+    session.read(uids, Depth::Facts, out).await?;
+    let mut ours = 0;
+    while let Some(fact) = facts.recv().await {
+        ours += usize::from(uids.contains(&fact.uid) && letters::is_ours(token, b"", fact.octets));
+    }
+    Ok(ours == uids.len())
+}
+
+/// True for a name with the whole name of this probe in it; a server may have changed its case.
+fn bears(wire: &[u8], token: &Token) -> bool {
+    memchr::memmem::find(&wire.to_ascii_lowercase(), own(token).as_bytes()).is_some()
+}
+
+/// True for the mailbox of the messages: nothing follows the name of the probe.
+fn is_scratch(wire: &[u8], token: &Token) -> bool {
+    wire.to_ascii_lowercase().ends_with(own(token).as_bytes())
+}
+
+fn is_below(info: &MailboxInfo, above: &MailboxInfo) -> bool {
+    let delimiter = above.delimiter.and_then(|d| u8::try_from(d).ok());
+    let rest = info.wire.strip_prefix(&above.wire[..]);
+    rest.and_then(|rest| rest.first().copied()).is_some_and(|first| Some(first) == delimiter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const OWN: &str = "mailhaul-probe-0123456789abcdef0123";
+
+    fn token() -> Token {
+        Token::parse("0123456789abcdef0123").unwrap()
+    }
+
     fn scratch(prefix: &str, delimiter: Option<char>) -> Scratch {
         let home = Prefix { wire: Bytes::copy_from_slice(prefix.as_bytes()), delimiter };
-        Scratch::new("abc".into(), &home, false)
+        Scratch::new(token(), &home, false)
     }
 
     #[test]
     fn names_lie_where_new_mailboxes_go() {
         let plain = scratch("", Some('/'));
-        assert_eq!(&plain.wire[..], b"mailhaul-probe-abc");
-        assert_eq!(&plain.below("\u{e9}").unwrap()[..], b"mailhaul-probe-abc/&AOk-");
-        assert_eq!(&plain.beside("x")[..], b"mailhaul-probe-abc-x");
-        assert_eq!(&plain.below_inbox().unwrap()[..], b"INBOX/mailhaul-probe-abc");
+        assert_eq!(&plain.wire[..], OWN.as_bytes());
+        assert_eq!(plain.below("\u{e9}").unwrap(), format!("{OWN}/&AOk-"));
+        assert_eq!(plain.beside("x"), format!("{OWN}-x"));
+        assert_eq!(plain.below_inbox().unwrap(), format!("INBOX/{OWN}"));
         assert_eq!(scratch("INBOX.", Some('.')).below_inbox(), None);
         let flat = scratch("", None);
         assert_eq!((flat.below("x"), flat.below_inbox()), (None, None));
     }
 
     #[test]
-    fn tokens_differ_and_are_long() {
-        let (a, b) = (token().unwrap(), token().unwrap());
-        assert!(a != b && a.len() == 2 * TOKEN_OCTETS && a.bytes().all(|b| b.is_ascii_hexdigit()));
-        assert!(bears(b"INBOX.MAILHAUL-PROBE-ABC.x", "abc") && !bears(b"mailhaul-probe-abd", "abc"));
+    fn a_mailbox_is_a_probes_by_the_whole_of_its_name() {
+        let bears = |name: &str| super::bears(name.as_bytes(), &token());
+        assert!(bears(&format!("INBOX.{}.x", OWN.to_uppercase())) && bears(&format!("~{OWN}lll")));
+        assert!(!bears("0123456789abcdef0123") && !bears("mailhaul-probe-") && !bears("mailhaul-probe-0123"));
+        assert!(is_scratch(OWN.as_bytes(), &token()) && !is_scratch(format!("{OWN}/x").as_bytes(), &token()));
     }
 }

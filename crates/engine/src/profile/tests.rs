@@ -1,12 +1,14 @@
 //! Profiles derived from what servers were measured to do (integrity.md 1.1 and 1.2), and what follows from them.
 
 use super::kept::Kept;
-use super::letters::{Letter, Trial, batch, letters};
+use super::letters::{Letter, Token, Trial, batch, letters};
 use super::*;
 use crate::message::InternalDate;
 use std::time::SystemTime;
 
-const TOKEN: &str = "0123456789abcdef0123";
+fn token() -> Token {
+    Token::parse("0123456789abcdef0123").unwrap()
+}
 
 /// What a server does with one message: refuses it, or keeps these octets, flags and this date.
 type Server = fn(&Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str>;
@@ -92,10 +94,10 @@ fn observe(server: Server, multi: bool) -> Observations {
         };
         Sent { letter, told, found }
     };
-    let mut singles: Vec<Sent> = letters(TOKEN).into_iter().map(&mut send).collect();
+    let mut singles: Vec<Sent> = letters(&token()).into_iter().map(&mut send).collect();
     let first = singles.len();
     let together =
-        if multi { batch(TOKEN, first, None).into_iter().map(&mut send).collect() } else { vec![] };
+        if multi { batch(&token(), first, None).into_iter().map(&mut send).collect() } else { vec![] };
     // Twins find each other.
     let twins: Vec<Found> =
         singles.iter().filter(|s| s.letter.trial == Trial::Twin).flat_map(|s| s.found.clone()).collect();

@@ -6,13 +6,16 @@ use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::limits::{PROBE_CLEANUP_TIME_MAX, PROBE_TIME_MAX};
-use crate::message::Key;
 use crate::profile::kept::{self, Probes};
+use crate::profile::letters::Token;
 use crate::profile::probing::{Ended, Probing};
-use crate::profile::scratch::{Left, Scratch, clean, token};
+use crate::profile::scratch::{Left, Scratch, clean, own};
 use crate::profile::{Identity, Observations, Profile};
 use crate::survey::home;
-use std::collections::HashSet;
+use std::time::Duration;
+
+/// After a command whose answer is not known, what it made is looked for once more, so much later.
+const LATE_COMMAND_TIME: Duration = Duration::from_secs(3);
 
 /// What became of a probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,33 +45,30 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     ) -> Result<Probed, Error> {
         let mut probed = Probed::default();
         for token in Probes::read(&ctx.journal).await?.open {
-            // Its commands are long over: what is there of it is listed.
-            let left = self.remove(session, &token, &HashSet::new()).await;
-            if left.is_empty() {
-                kept::end(&ctx.journal, &token).await?;
+            if ctx.cancel.is_cancelled() {
+                probed.interrupted = true;
+                return Ok(probed);
             }
-            probed.left.extend(left);
+            // Its commands are long over: what is there of it is listed.
+            let left = self.remove(session, &token).await;
+            self.ended(ctx, &token, left, true, &mut probed).await;
         }
-        let Some(connected) = session else {
-            return Ok(Probed { unknown: Some("the connection was lost".into()), ..probed });
+        let scratch = match begin(session).await {
+            Ok(scratch) => scratch,
+            Err(why) => return Ok(Probed { unknown: Some(why), ..probed }),
         };
+        let Some(connected) = session.take() else { return Ok(probed) };
         let identity = Identity::of(connected.abilities());
-        let home = match connected.mailboxes().await {
-            Ok(listed) => home(connected.abilities(), &listed),
-            Err(error) => return Ok(Probed { unknown: Some(error.to_string()), ..probed }),
-        };
-        let Some(token) = token() else {
-            return Ok(Probed { unknown: Some("this machine gives no random numbers".into()), ..probed });
-        };
-        let scratch = Scratch::new(token, &home, connected.abilities().utf8_names);
-        kept::begin(&ctx.journal, &scratch.token).await?;
+        if let Err(error) = kept::begin(&ctx.journal, &scratch.token).await {
+            *session = Some(connected);
+            return Ok(Probed { unknown: Some(format!("the journal cannot be written: {error}")), ..probed });
+        }
         let mut probing = Probing {
             target: &ctx.target,
-            session: session.take(),
+            session: Some(connected),
             scratch: &scratch,
             intake: &ctx.intake,
             stop: &ctx.probe,
-            told: HashSet::new(),
             losses: 0,
             seen: Observations::default(),
         };
@@ -78,26 +78,32 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             () = tokio::time::sleep(PROBE_TIME_MAX) => Looked::TooLong,
             done = probing.observe() => Looked::Done(done),
         };
-        let Probing { session: mut at_work, told, losses, seen, .. } = probing;
-        // A connection in the middle of a command is of no use; a new one sees what that command did, or soon will.
+        let Probing { session: mut at_work, losses, seen, .. } = probing;
         let certain = matches!(looked, Looked::Done(_)) && losses == 0;
-        if !matches!(looked, Looked::Done(_)) {
-            at_work = None;
+        if !matches!(looked, Looked::Done(_))
+            && let Some(in_a_command) = at_work.take()
+        {
+            in_a_command.abort();
         }
-        let left = self.remove(&mut at_work, &scratch.token, &told).await;
+        let mut left = self.remove(&mut at_work, &scratch.token).await;
+        if !certain {
+            // A command may still be carried out whose connection is gone.
+            tokio::time::sleep(LATE_COMMAND_TIME).await;
+            left = self.remove(&mut at_work, &scratch.token).await;
+        }
         *session = at_work;
-        // After a loss a command may still be done that was under way: the next probe looks once more.
-        if left.is_empty() && certain {
-            kept::end(&ctx.journal, &scratch.token).await?;
-        }
-        probed.left.extend(left);
+        self.ended(ctx, &scratch.token, left, certain, &mut probed).await;
         match looked {
             Looked::Done(Ok(())) => {
                 let profile = Profile::derive(identity, &seen);
-                probed.unknown = profile.objection();
-                if probed.unknown.is_none() {
-                    kept::keep(&ctx.journal, &profile).await?;
-                }
+                let unknown = match profile.objection() {
+                    None => kept::keep(&ctx.journal, &profile)
+                        .await
+                        .err()
+                        .map(|e| format!("it cannot be kept: {e}")),
+                    objection => objection,
+                };
+                probed.unknown = unknown.or(probed.unknown);
             }
             Looked::Done(Err(Ended::NoMailbox(words))) => {
                 probed.unknown = Some(format!("its scratch mailbox could not be made: {words}"));
@@ -111,24 +117,47 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         Ok(probed)
     }
 
+    /// Takes over what is left of a probe, and says in the journal where nothing is. After a loss a command may be carried out
+    /// still later: then the next probe looks once more. So it does where the journal cannot be written.
+    async fn ended(
+        &self,
+        ctx: &Ctx<S, T, J>,
+        token: &Token,
+        left: Vec<Left>,
+        certain: bool,
+        probed: &mut Probed,
+    ) {
+        if left.is_empty() && certain {
+            let ended = kept::end(&ctx.journal, token).await;
+            probed.unknown =
+                ended.err().map(|e| format!("the journal cannot be written: {e}")).or(probed.unknown.take());
+        }
+        probed.left.extend(left);
+    }
+
     /// Removes what is there of a probe, with this connection or, if that fails, a new one; what stays. Also after the person
     /// asked to stop.
-    async fn remove(&self, session: &mut Option<T::Session>, token: &str, told: &HashSet<Key>) -> Vec<Left> {
-        let unknown = |why: String| vec![Left { name: format!("mailhaul-probe-{token}"), why }];
+    async fn remove(&self, session: &mut Option<T::Session>, token: &Token) -> Vec<Left> {
+        let unknown = |why: String| vec![Left { name: own(token), why }];
         let cleaning = async {
             self.probe.pass("probe:clean").await;
             if let Some(connected) = session {
-                match clean(connected, token, told).await {
+                match clean(connected, token, None).await {
                     Err(error) if error.is_connection() => *session = None,
                     done => return done,
                 }
             }
             let connected = session.insert(self.target.connect().await?);
-            clean(connected, token, told).await
+            clean(connected, token, None).await
         };
         match tokio::time::timeout(PROBE_CLEANUP_TIME_MAX, cleaning).await {
             Ok(Ok(left)) => left,
-            Ok(Err(error)) => unknown(format!("it may be there: {error}")),
+            Ok(Err(error)) => {
+                if error.is_connection() {
+                    *session = None;
+                }
+                unknown(format!("it may be there: {error}"))
+            }
             Err(_) => {
                 *session = None;
                 unknown(format!(
@@ -138,4 +167,20 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             }
         }
     }
+}
+
+/// Where a new probe works. A connection that fails meanwhile is given up: it is of no use to anybody.
+async fn begin<C: TargetSession>(session: &mut Option<C>) -> Result<Scratch, String> {
+    let Some(connected) = session else { return Err("the connection was lost".into()) };
+    let home = match connected.mailboxes().await {
+        Ok(listed) => home(connected.abilities(), &listed),
+        Err(error) => {
+            if error.is_connection() {
+                *session = None;
+            }
+            return Err(error.to_string());
+        }
+    };
+    let token = Token::random().ok_or("this machine gives no random numbers")?;
+    Ok(Scratch::new(token, &home, connected.abilities().utf8_names))
 }

@@ -3,12 +3,15 @@
 
 use crate::wire::{USER, World};
 use bytes::Bytes;
-use mailhaul_engine::check::{Checked, Weight};
-use mailhaul_engine::journal::Journal;
+use mailhaul_engine::check::{Checked, Remark, Weight};
+use mailhaul_engine::journal::{Journal, Note};
+use mailhaul_engine::probe::Probe;
 use mailhaul_engine::profile::kept::Kept;
 use mailhaul_engine::profile::{Got, Multi, Profile as Learnt, Treatment};
-use mailhaul_sandbox::{Childless, Deed, Fault, LoneLf, MailboxSnapshot, Planned, Profile, Trigger};
+use mailhaul_sandbox::{Childless, Deed, Fault, LoneLf, MailboxSnapshot, Planned, Profile, Sandbox, Trigger};
 use mailhaul_testkit::stopper::{Death, Stopper};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const STEM: &str = "mailhaul-probe-";
@@ -37,13 +40,73 @@ fn kept(checked: &Checked) -> Option<&Kept> {
     checked.moving.as_ref()?.survey.target.profile.as_ref()
 }
 
+/// `check` with a probe; `at` is called with each of its steps, and how often that came.
+async fn check_watched(world: &World, at: impl Fn(&'static str, u64) + Send + Sync + 'static) -> Checked {
+    let mut migration = world.migration();
+    migration.settings.probe = true;
+    let passed = std::sync::Mutex::new(std::collections::HashMap::<&str, u64>::new());
+    migration.probe = Probe::new(Arc::new(move |step| {
+        let times = {
+            let mut passed = passed.lock().unwrap();
+            let times = passed.entry(step).or_default();
+            *times += 1;
+            *times
+        };
+        at(step, times);
+        false
+    }));
+    let checked = migration.check([None, None]).await.unwrap();
+    migration.journal.release().await.unwrap();
+    checked
+}
+
+/// `check` with a probe, and what happens at the target when it comes to this step for the first time.
+async fn check_with(
+    world: &World,
+    step: &'static str,
+    deed: impl Fn(&Sandbox) + Send + Sync + 'static,
+) -> Checked {
+    let target = world.target.clone();
+    check_watched(world, move |at, times| {
+        if at == step && times == 1 {
+            deed(&target);
+        }
+    })
+    .await
+}
+
+/// The mailbox of the messages.
+fn scratch_of(server: &Sandbox) -> String {
+    let names = server.snapshot(USER).into_iter().map(|m| m.name).filter(|name| name.starts_with(STEM));
+    names.min_by_key(String::len).unwrap()
+}
+
+fn deliver_foreign(server: &Sandbox, mailbox: &str) {
+    let mail = format!("Subject: theirs in {mailbox}\r\n\r\nx\r\n");
+    server.deliver(USER, mailbox, Bytes::from(mail), "", DATE).unwrap();
+}
+
+fn count(server: &Sandbox, verb: &str) -> u64 {
+    server.counters().commands.get(verb).copied().unwrap_or(0)
+}
+
+/// Notes of probes that began, with these texts for tokens.
+async fn begun(world: &World, texts: &[&str]) {
+    let migration = world.migration();
+    for text in texts {
+        let note = Note { kind: "probe:begun".into(), mailbox: None, key: None, text: (*text).into() };
+        migration.journal.note_durably(note).await.unwrap();
+    }
+    migration.journal.release().await.unwrap();
+}
+
 /// The profile that a probe makes of such a server, which is left as it was.
 async fn learnt(target: Profile) -> Learnt {
     let world = world(target);
     let before = world.target.snapshot(USER);
     let checked = check(&world, true).await;
-    assert_eq!(world.target.snapshot(USER), before, "nothing is left, and nothing else is touched");
-    assert_eq!(left(&checked), [""; 0]);
+    assert_eq!(checked.probed.as_ref().unwrap().left, [], "nothing is left");
+    assert_eq!(world.target.snapshot(USER), before, "and nothing else is touched");
     assert_eq!(checked.probed.as_ref().unwrap().unknown, None, "{:?}", checked.remarks);
     assert_eq!(checked.exit_code(), 0, "{:?}", checked.remarks);
     let writes = ["APPEND", "CREATE", "DELETE", "SELECT", "STORE", "EXPUNGE"];
@@ -179,6 +242,7 @@ async fn at_gmail_no_message_is_sent_since_a_deleted_label_would_leave_it_in_all
     let world = World::new(Profile::gmail());
     let before = world.target.snapshot(USER);
     let checked = check(&world, true).await;
+    assert_eq!(checked.probed.as_ref().unwrap().left, []);
     assert_eq!(world.target.snapshot(USER), before);
     assert!(!world.target.counters().commands.contains_key("APPEND"));
     let profile = &kept(&checked).unwrap().profile;
@@ -237,8 +301,9 @@ async fn flags_and_dates_that_will_be_lost_are_counted_before_and_every_message_
     assert!(remarks.iter().any(|r| r.starts_with("1 message has a date")), "{remarks:?}");
     assert_eq!(checked.exit_code(), 0);
     // As many bodies are read back as without a profile: it proves nothing.
+    let before = world.target.counters().octets_given;
     assert_eq!(world.migrate().await.left, []);
-    let given = world.target.counters().octets_given;
+    let given = world.target.counters().octets_given - before;
     let moved: u64 = world.octets("INBOX").iter().map(|o| o.len() as u64).sum();
     assert!(given >= moved, "{given} of {moved}");
 }
@@ -263,11 +328,11 @@ async fn a_scratch_mailbox_that_cannot_be_removed_is_named_and_removed_by_the_ne
     let named = left(&checked);
     assert!(!named.is_empty() && named.iter().all(|name| name.contains(STEM)));
     assert_eq!(scratches(&world).len(), named.len());
-    let remarks = checked
-        .remarks
-        .iter()
-        .filter(|r| r.what.contains("could not be removed") && r.what.contains("NOPERM"));
-    assert_eq!(remarks.count(), named.len());
+    let said = |words: &str| {
+        let said = |r: &&Remark| r.what.contains("could not be removed") && r.what.contains(words);
+        checked.remarks.iter().filter(said).count()
+    };
+    assert_eq!((said("NOPERM"), said("another mailbox lies below it")), (named.len() - 1, 1));
     assert_eq!(checked.exit_code(), 0);
     world.target.set(|p| p.refuse_delete = None);
     assert_eq!(left(&check(&world, true).await), [""; 0]);
@@ -294,25 +359,277 @@ async fn mail_that_somebody_put_into_a_scratch_mailbox_is_not_deleted() {
     assert!(scratches(&world).contains(&others));
 }
 
-/// How many commands a check with a probe sends to the target.
-async fn commands(profile: &Profile) -> u64 {
-    let world = world(profile.clone());
+#[tokio::test(start_paused = true)]
+async fn mail_that_comes_into_any_mailbox_of_a_probe_while_it_runs_is_not_deleted() {
+    let world = world(Profile::default());
+    let checked = check_with(&world, "probe:delete names", |target| {
+        deliver_foreign(target, &format!("{}/x", scratch_of(target)));
+    })
+    .await;
+    let scratch = scratch_of(&world.target);
+    let both = [scratch.clone(), format!("{scratch}/x")];
+    assert_eq!(scratches(&world), both, "its own UIDs are those of other mailboxes, too");
+    assert_eq!(left(&checked), both, "both are named");
+    let why = &checked.probed.as_ref().unwrap().left[0].why;
+    assert!(why.contains("lies below it"), "{why}");
+    assert_eq!(world.octets(&both[1]).len(), 1);
+    world.target.expunge(USER, &both[1], 1);
+    assert_eq!(left(&check(&world, true).await), [""; 0]);
+    assert_eq!(scratches(&world), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn uids_of_a_server_that_lies_prove_nothing() {
+    let world = world(Profile::default());
+    for k in 1..200 {
+        world.target.plan(Planned::once(Trigger::Verb("APPEND", k), Fault::OkWithoutStoring));
+    }
+    let checked = check_with(&world, "probe:clean", |target| {
+        (0..3).for_each(|_| deliver_foreign(target, &scratch_of(target)));
+    })
+    .await;
+    let scratch = scratch_of(&world.target);
+    assert_eq!((scratches(&world), left(&checked)), (vec![scratch.clone()], vec![scratch.clone()]));
+    assert_eq!(world.octets(&scratch).len(), 3, "no message of the probe is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_mailbox_is_looked_into_right_before_each_try_to_delete_it() {
+    // While another one is deleted.
+    let while_another = world(Profile::default());
+    let checked = check_with(&while_another, "probe:delete names", |target| {
+        let mailbox = format!("{}/x", scratch_of(target));
+        let octets = Bytes::from("Subject: theirs\r\n\r\nx\r\n");
+        let deed = Fault::Other(Deed::Deliver { mailbox, octets });
+        target.plan(Planned::once(Trigger::Verb("DELETE", count(target, "DELETE") + 1), deed));
+    })
+    .await;
+    let scratch = scratch_of(&while_another.target);
+    assert_eq!(left(&checked), [scratch.clone(), format!("{scratch}/x")]);
+    assert_eq!(while_another.octets(&format!("{scratch}/x")).len(), 1);
+    // Between a refused DELETE and the next one.
+    let between = world(Profile::default());
+    let checked = check_with(&between, "probe:clean", |target| {
+        let octets = Bytes::from("Subject: theirs\r\n\r\nx\r\n");
+        let deed = Fault::Other(Deed::Deliver { mailbox: scratch_of(target), octets });
+        let refused = Fault::Answer("NO not now".into());
+        target.plan(Planned::once(Trigger::Verb("DELETE", count(target, "DELETE") + 1), refused));
+        target.plan(Planned::once(Trigger::Verb("EXAMINE", count(target, "EXAMINE") + 3), deed));
+    })
+    .await;
+    let scratch = scratch_of(&between.target);
+    assert_eq!(left(&checked), std::slice::from_ref(&scratch));
+    assert!(between.octets(&scratch).iter().any(|o| o.starts_with(b"Subject: theirs")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_note_of_a_probe_makes_nothing_a_probes() {
+    let world = world(Profile::default());
+    world.target.create(USER, &format!("{STEM}0123"), None, true);
+    world.target.create(USER, "0123456789abcdef0123", None, true);
+    let before = world.target.snapshot(USER);
+    let damaged =
+        ["", "0", "e", "0123", "0123456789abcdef012", "0123456789ABCDEF0123", "0123456789abcdef0123\n"];
+    begun(&world, &damaged).await;
+    begun(&world, &["0123456789abcdef0123"]).await;
+    assert_eq!(left(&check(&world, true).await), [""; 0]);
+    assert_eq!(world.target.snapshot(USER), before, "nothing is deleted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_full_of_mail_of_others_is_not_read() {
+    const OCTETS: usize = 10_000;
+    for (messages, read_at_most) in [(150, 50 * OCTETS), (250, 0)] {
+        let world = world(Profile::default());
+        let idle = {
+            let world = self::world(Profile::default());
+            check(&world, true).await;
+            world.target.counters().octets_given
+        };
+        let checked = check_with(&world, "probe:delete names", move |target| {
+            let x = format!("{}/x", scratch_of(target));
+            for n in 0..messages {
+                let mail = format!("Subject: {n}\r\n\r\n{}\r\n", "x".repeat(OCTETS));
+                target.deliver(USER, &x, Bytes::from(mail), "", DATE).unwrap();
+            }
+        })
+        .await;
+        assert_eq!(left(&checked).len(), 2);
+        let given = world.target.counters().octets_given;
+        // Two rounds after the names, two at the end.
+        let looks = 4;
+        let read_at_most = idle + (looks * read_at_most) as u64;
+        assert!(given < read_at_most, "{messages} messages: {given} of {read_at_most}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_refused_once_leaves_the_rules_as_they_were() {
+    let calm = world(Profile::default());
+    let known = kept(&check(&calm, true).await).unwrap().profile.names.clone();
+    let creates = count(&calm.target, "CREATE");
+    assert!(creates > 10);
+    for words in ["NO [UNAVAILABLE] later", "NO"] {
+        for k in 2..=creates {
+            let world = world(Profile::default());
+            let fault = Fault::Answer(words.into());
+            world.target.plan(Planned::once(Trigger::Verb("CREATE", k), fault));
+            let checked = check(&world, true).await;
+            let kept = kept(&checked).map(|kept| &kept.profile.names);
+            assert_eq!(kept, Some(&known), "CREATE {k}: {words}, {:?}", checked.probed);
+        }
+    }
+    // Trouble that lasts says nothing of names, either.
+    let without = {
+        let world = world(Profile::default());
+        check(&world, false).await.moving.unwrap().survey.target.name_rules
+    };
+    for words in ["[UNAVAILABLE] later", "[INUSE] x", "[SERVERBUG] x", "[OVERQUOTA] x", "[LIMIT] x"] {
+        let world = world(Profile::default());
+        for k in 2..200 {
+            let fault = Fault::Answer(format!("NO {words}"));
+            world.target.plan(Planned::once(Trigger::Verb("CREATE", k), fault));
+        }
+        let checked = check(&world, true).await;
+        assert!(kept(&checked).is_some(), "{words}");
+        assert_eq!(checked.moving.unwrap().survey.target.name_rules, without, "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_made_late_by_a_command_cut_short_is_removed_too() {
+    let world = world(Profile::default());
+    let mut migration = world.migration();
+    migration.settings.probe = true;
+    let made = Arc::new(AtomicU64::new(0));
+    migration.probe = {
+        let (target, cancel, cleaned) = (world.target.clone(), migration.cancel.clone(), made.clone());
+        let scratch = std::sync::Mutex::new(String::new());
+        Probe::new(Arc::new(move |step| {
+            match step {
+                "probe:names" => {
+                    *scratch.lock().unwrap() = scratch_of(&target);
+                    cancel.cancel();
+                }
+                // What the server does between two looks.
+                "probe:clean" if cleaned.fetch_add(1, Ordering::Relaxed) == 1 => {
+                    target.create(USER, &format!("{}/late", scratch.lock().unwrap()), None, false);
+                }
+                _ => {}
+            }
+            false
+        }))
+    };
+    let checked = migration.check([None, None]).await.unwrap();
+    migration.journal.release().await.unwrap();
+    assert_eq!((checked.exit_code(), left(&checked)), (130, vec![]));
+    assert_eq!(made.load(Ordering::Relaxed), 2, "it is looked for twice");
+    assert_eq!(scratches(&world), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_named_where_the_journal_cannot_be_written() {
+    let world = world(Profile { refuse_delete: Some("[NOPERM] not you".into()), ..Profile::default() });
     check(&world, true).await;
-    world.target.counters().commands.values().sum()
+    let mut migration = world.migration();
+    migration.settings.probe = true;
+    let store = world.store.clone();
+    migration.probe = Probe::new(Arc::new(move |step| {
+        store.set_disk_full(step == "probe:clean");
+        false
+    }));
+    let checked = migration.check([None, None]).await.unwrap();
+    world.store.set_disk_full(false);
+    migration.journal.release().await.unwrap();
+    let probed = checked.probed.as_ref().unwrap();
+    assert!(probed.unknown.as_ref().is_some_and(|why| why.contains("cannot be written")), "{probed:?}");
+    assert_eq!(left(&checked).len(), scratches(&world).len());
+    assert!(!probed.left.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_lost_before_anything_was_made_is_not_used_again() {
+    let world = world(Profile::default());
+    world.target.plan(Planned::once(Trigger::Verb("LIST", 1), Fault::Bye("restarting".into())));
+    let checked = check(&world, true).await;
+    assert!(checked.probed.as_ref().unwrap().unknown.is_some());
+    assert!(checked.moving.is_some());
+    assert_eq!(checked.exit_code(), 0, "{:?}", checked.remarks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_while_leftovers_are_removed_it_looks_for_no_others() {
+    let world = world(Profile::default());
+    begun(&world, &["0123456789abcdef0123", "0123456789abcdef0124"]).await;
+    let mut migration = world.migration();
+    migration.settings.probe = true;
+    let cleaned = Arc::new(AtomicU64::new(0));
+    migration.probe = {
+        let (cancel, cleaned) = (migration.cancel.clone(), cleaned.clone());
+        Probe::new(Arc::new(move |step| {
+            if step == "probe:clean" {
+                cleaned.fetch_add(1, Ordering::Relaxed);
+                cancel.cancel();
+            }
+            false
+        }))
+    };
+    let checked = migration.check([None, None]).await.unwrap();
+    migration.journal.release().await.unwrap();
+    assert_eq!((checked.exit_code(), cleaned.load(Ordering::Relaxed)), (130, 1));
+}
+
+/// The commands that a check with a probe sends to the target: all of them, and those of the probe: after the first, up to the
+/// last.
+async fn commands(profile: &Profile) -> (u64, std::ops::RangeInclusive<u64>) {
+    let world = world(profile.clone());
+    let all = |server: &Sandbox| server.counters().commands.values().sum::<u64>();
+    let (target, bounds) = (world.target.clone(), Arc::new([AtomicU64::new(0), AtomicU64::new(0)]));
+    let kept = bounds.clone();
+    check_watched(&world, move |step, times| match step {
+        "probe:create" if times == 1 => kept[0].store(all(&target), Ordering::Relaxed),
+        "probe:clean" => kept[1].store(all(&target), Ordering::Relaxed),
+        _ => {}
+    })
+    .await;
+    let [first, last] = [&bounds[0], &bounds[1]].map(|bound| bound.load(Ordering::Relaxed));
+    (all(&world.target), first + 1..=last)
+}
+
+/// Trouble that passed has become no property of the server.
+fn learnt_nothing_wrong(checked: &Checked, context: &str) {
+    let Some(probed) = &checked.probed else { return };
+    let Some(kept) = kept(checked) else {
+        assert!(probed.unknown.is_some() || checked.moving.is_none(), "{context}");
+        return;
+    };
+    let names = &kept.profile.names;
+    assert_eq!((names.refuses.as_str(), names.refuses_first.as_str()), ("", ""), "{context}");
+    assert_ne!(names.below_mail, Some(false), "{context}");
+    assert!(
+        [names.case_sensitive, names.odd_spaces, names.astral].iter().all(|f| *f != Some(false)),
+        "{context}"
+    );
+    assert_eq!(names.component_octets_max, None, "{context}");
+    // This sandbox refuses these, and no others.
+    let refused = kept.profile.refuses();
+    assert!(refused.iter().all(|(what, _)| *what == "empty messages"), "{context}: {refused:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn refused_or_cut_at_any_command_it_leaves_nothing_or_names_it() {
     for profile in [Profile::default(), Profile { multiappend: false, uidplus: false, ..Profile::default() }]
     {
-        let all = commands(&profile).await;
-        for k in (1..=all).step_by(5) {
-            for fault in [
-                Fault::Answer("NO not now".into()),
-                Fault::Answer("BAD what?".into()),
-                Fault::Bye("restarting".into()),
-                Fault::Untagged("* BYE bye".into()),
-            ] {
+        let (all, of_probe) = commands(&profile).await;
+        let faults = [
+            Fault::Answer("NO not now".into()),
+            Fault::Answer("BAD what?".into()),
+            Fault::Bye("restarting".into()),
+            Fault::Untagged("* BYE bye".into()),
+        ];
+        for (i, k) in (1..=all).step_by(5).enumerate() {
+            // Two of them at each place, in turn.
+            for fault in faults.iter().cycle().skip(i % faults.len()).take(2) {
                 let world = world(profile.clone());
                 let own = world.octets("Own");
                 world.target.plan(Planned::once(Trigger::Command(k), fault.clone()));
@@ -320,6 +637,10 @@ async fn refused_or_cut_at_any_command_it_leaves_nothing_or_names_it() {
                 let (there, named) = (scratches(&world), left(&checked));
                 assert!(there.iter().all(|name| named.contains(name)), "{k} {fault:?}: {there:?}, {named:?}");
                 assert_eq!(world.octets("Own"), own);
+                learnt_nothing_wrong(&checked, &format!("{k} {fault:?}"));
+                if of_probe.contains(&k) {
+                    assert_eq!(checked.exit_code(), 0, "{k} {fault:?}: {:?}", checked.remarks);
+                }
                 check(&world, true).await;
                 assert_eq!(scratches(&world), [""; 0], "{k} {fault:?}: after a later probe nothing is left");
             }
@@ -346,7 +667,14 @@ async fn a_server_that_lies_or_loses_connections_is_left_with_nothing_of_the_pro
             let checked = check(&world, true).await;
             let (there, named) = (scratches(&world), left(&checked));
             assert!(there.iter().all(|name| named.contains(name)), "{fault:?}: {there:?}, {named:?}");
-            check(&world, true).await;
+            assert_eq!(checked.exit_code(), 0, "{fault:?}: {:?}", checked.remarks);
+            let later = check(&world, true).await;
+            learnt_nothing_wrong(&later, &format!("{fault:?}"));
+            if matches!(fault, Fault::Truncate(_)) {
+                // Without its marker a message is nobody's to delete.
+                assert_eq!((left(&later), scratches(&world)), (named, there));
+                continue;
+            }
             assert_eq!(scratches(&world), [""; 0], "{fault:?}");
         }
     }
