@@ -17,7 +17,8 @@ const MAIL: &str = "_mail";
 fn is_mail(component: &str) -> bool {
     let is_tail = |rest: &str| {
         let digits = rest.strip_prefix('~').unwrap_or_default();
-        rest.is_empty() || TAIL_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+        rest.is_empty()
+            || TAIL_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
     };
     component.strip_prefix(MAIL).is_some_and(is_tail)
 }
