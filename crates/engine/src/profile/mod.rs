@@ -416,7 +416,12 @@ fn same_flags(sent: &Letter, found: &Found) -> Got {
 fn dedupes(seen: &Observations) -> Option<bool> {
     let twins: Vec<&Sent> = seen.singles.iter().filter(|sent| sent.letter.trial == Trial::Twin).collect();
     let stored = twins.iter().filter(|sent| matches!(sent.told, Told::Stored(_))).count();
-    (stored == 2).then(|| twins.iter().any(|sent| sent.found.len() < 2))
+    // They find the same ones; where there is none, both are gone, and nothing was merged.
+    match twins.first().map_or(0, |sent| sent.found.len()) {
+        1 if stored == 2 => Some(true),
+        2.. if stored == 2 => Some(false),
+        _ => None,
+    }
 }
 
 fn multi(seen: &Observations) -> Multi {

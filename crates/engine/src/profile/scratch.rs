@@ -194,7 +194,8 @@ async fn look<T: TargetSession>(
     }
     // The probe puts messages into its scratch mailbox alone, and one or two empty ones among them.
     let may_be_ours = is_scratch(wire, token) && empty.len() <= EMPTY_MESSAGES_MAX;
-    if !empty.is_empty() && !(may_be_ours && are_of_no_octets(session, token, &empty).await?) {
+    let are_ours = empty.is_empty() || (may_be_ours && are_of_no_octets(session, token, &empty).await?);
+    if !are_ours {
         return Ok(FOREIGN);
     }
     // What came while it was read.

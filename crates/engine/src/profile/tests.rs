@@ -213,6 +213,15 @@ fn headers_added_and_removed_wrong_sizes_and_merged_twins_are_seen() {
 }
 
 #[test]
+fn two_equal_messages_that_are_both_gone_were_not_merged() {
+    let mut seen = observe(keeps, false);
+    for sent in seen.singles.iter_mut().filter(|sent| sent.letter.trial == Trial::Twin) {
+        sent.found.clear();
+    }
+    assert_eq!(profile(&seen).dedupes, None);
+}
+
+#[test]
 fn multiappend_is_what_it_did() {
     let told = |told: Told, mut seen: Observations| {
         seen.together.iter_mut().for_each(|s| s.told = told.clone());

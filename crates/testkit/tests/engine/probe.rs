@@ -92,9 +92,13 @@ fn count(server: &Sandbox, verb: &str) -> u64 {
 
 /// Notes of probes that began, with these texts for tokens.
 async fn begun(world: &World, texts: &[&str]) {
+    note(world, "probe:begun", texts).await;
+}
+
+async fn note(world: &World, kind: &str, texts: &[&str]) {
     let migration = world.migration();
     for text in texts {
-        let note = Note { kind: "probe:begun".into(), mailbox: None, key: None, text: (*text).into() };
+        let note = Note { kind: kind.into(), mailbox: None, key: None, text: (*text).into() };
         migration.journal.note_durably(note).await.unwrap();
     }
     migration.journal.release().await.unwrap();
@@ -272,6 +276,11 @@ async fn a_profile_is_kept_with_its_day_and_not_used_for_another_version() {
     assert_ne!(stale.moving.as_ref().unwrap().survey.target.name_rules.forbidden, "%");
     let remarks: Vec<&String> = stale.remarks.iter().map(|r| &r.what).collect();
     assert!(remarks.iter().any(|r| r.contains("that profile is not used")), "{remarks:?}");
+    // A newer one that cannot be read is none, and the older one is out of date.
+    world.target.set(|p| p.extra_capabilities = Vec::new());
+    assert!(kept(&check(&world, false).await).unwrap().fits);
+    note(&world, "probe:profile", &["{"]).await;
+    assert_eq!(kept(&check(&world, false).await), None);
     // A report says nothing of what probes keep.
     let report = {
         world.migrate().await;
