@@ -279,12 +279,15 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions: &mut Sessions<S, T>,
     ) -> Result<(Survey, Plan, Ahead<S, T>), Error> {
         let mut losses = Losses::new(ctx);
-        let mut passing = Passing::Fails;
+        let (mut passing, mut ahead) = (Passing::Fails, None);
         loop {
-            let waited = match self.prepare_once(ctx, sessions, passing).await {
+            let waited = match self.prepare_once(ctx, sessions, passing, &mut ahead).await {
                 Err(Error::Source(error)) if may_pass(&error) => losses.at_source(ctx, sessions, error).await,
                 Err(Error::Target(error)) if may_pass(&error) => losses.at_target(ctx, sessions, error).await,
-                prepared => return prepared,
+                prepared => {
+                    let (survey, plan) = prepared?;
+                    return Ok((survey, plan, ahead.unwrap_or_else(|| Ahead::none(ctx))));
+                }
             };
             match waited {
                 // Waited for long enough: the others move without it.
@@ -303,17 +306,19 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx: &Ctx<S, T, J>,
         sessions: &mut Sessions<S, T>,
         passing: Passing,
-    ) -> Result<(Survey, Plan, Ahead<S, T>), Error> {
+        ahead: &mut Option<Ahead<S, T>>,
+    ) -> Result<(Survey, Plan), Error> {
         let (survey, plan) = self.make_plan(ctx, sessions, passing).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }
         let records = plan::save(&self.journal, &plan).await?;
-        let ahead = Ahead::begin(ctx, &plan);
+        // Once: who has to try again must not log in again each time.
+        ahead.get_or_insert_with(|| Ahead::begin(ctx, &plan));
         let target = sessions.target(ctx).await?;
         plan::carry_out(target, &self.journal, &plan, &records, passing).await?;
-        Ok((survey, plan, ahead))
+        Ok((survey, plan))
     }
 
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {

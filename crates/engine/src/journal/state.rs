@@ -1,7 +1,7 @@
 //! Pure: the states of an item and the only moves between them. One table for code, docs and journal
 //! (docs/design/journal.md shows the same).
 
-use super::{Change, ItemId, Reason};
+use super::{Change, Item, ItemId, ListedItem, Reason};
 
 /// Where a source message stands. Every message ever listed is in exactly one of these (law 10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +139,25 @@ pub(super) fn moves_of_rules(id: ItemId, at: State, known: Option<&str>, rule: O
     let excludes = rule.filter(|_| at == State::Listed || leave.is_some());
     let enter = excludes.map(|rule| Change::to(id, State::Excluded).because(Reason::new(rule, "")));
     leave.into_iter().chain(enter).collect()
+}
+
+/// A message as a listing shows it first.
+pub(super) fn item_of(id: ItemId, listed: &ListedItem) -> Item {
+    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
+    Item {
+        id,
+        state: if excluded.is_some() { State::Excluded } else { State::Listed },
+        octets: listed.octets,
+        flags: listed.flags.clone(),
+        internal_date: listed.internal_date.clone(),
+        lineage: listed.lineage.clone(),
+        sent: None,
+        place: None,
+        origin: None,
+        read_back: None,
+        grade: None,
+        reason: excluded,
+    }
 }
 
 #[cfg(test)]

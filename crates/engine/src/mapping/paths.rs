@@ -127,25 +127,21 @@ impl Mapper<'_> {
         let is_folder = |(_, path): &(Name, Vec<String>)| {
             self.target.would_be_file(path) && (has_children || self.target.lies_above_another(path))
         };
-        let free = self.free(&node.place, &node.id).filter(is_folder);
+        let free = self.free(&node.place, &node.id, false).filter(is_folder);
         if let Some((name, folder)) = free {
             self.folders.insert(self.target.key(&name));
             let mut place = self.target.place(&folder, MAIL, &node.id);
-            // What is there already may lie below this very name.
-            if self.target.lies_above_another(&place.path) {
-                place.path = self.target.with_tail(&place.path, &tail(&node.id, TAIL_DIGITS[0]));
-            }
             let apart = || "a mailbox of the new server holds either mail or other mailboxes".to_owned();
             place.why = node.place.why.clone().or_else(|| Some(apart()));
-            self.settle_at(index, place, &node.id);
+            self.settle_at(index, place, &node.id, true);
             return folder;
         }
-        self.settle_at(index, node.place.clone(), &node.id)
+        self.settle_at(index, node.place.clone(), &node.id, false)
     }
 
-    /// Gives a mailbox the name at this place, or one beside it; the result is its path.
-    fn settle_at(&mut self, index: usize, mut place: Place, id: &[u8]) -> Vec<String> {
-        let Some((name, path)) = self.free(&place, id) else {
+    /// Gives a mailbox the name at this place, or one beside it; the result is its path. Nothing lies below a leaf.
+    fn settle_at(&mut self, index: usize, mut place: Place, id: &[u8], is_leaf: bool) -> Vec<String> {
+        let Some((name, path)) = self.free(&place, id, is_leaf) else {
             let (info, name) = (self.info(index), self.target.join(&place.path));
             let by = self.taken.get(&self.target.key(&name)).cloned().unwrap_or_default();
             self.enter(index, Decision::Refuse(collision(info, &name, &by)), How::Nowhere, None);
@@ -171,8 +167,9 @@ impl Mapper<'_> {
     }
 
     /// The name at this place, or one with a tail that is free.
-    fn free(&self, place: &Place, id: &[u8]) -> Option<(Name, Vec<String>)> {
-        if let Some(name) = self.usable(&place.path, place.why.is_some()) {
+    fn free(&self, place: &Place, id: &[u8], is_leaf: bool) -> Option<(Name, Vec<String>)> {
+        let fits = |path: &[String]| !is_leaf || !self.target.lies_above_another(path);
+        if let Some(name) = self.usable(&place.path, place.why.is_some()).filter(|_| fits(&place.path)) {
             return Some((name, place.path.clone()));
         }
         // What is listed with this tail was made from this very name. The top is for what would lie among other people's mail.
@@ -181,7 +178,8 @@ impl Mapper<'_> {
         [&place.path[..], &[top]].into_iter().find_map(|path| {
             TAIL_DIGITS.into_iter().find_map(|digits| {
                 let path = with_tail(path, digits);
-                Some((self.usable(&path, false)?, path))
+                let name = self.usable(&path, false).filter(|_| fits(&path))?;
+                Some((name, path))
             })
         })
     }

@@ -2,7 +2,7 @@
 //! is made ready.
 
 use super::Ctx;
-use super::crew::{COPYING, writers};
+use super::crew::{COPYING, PROVING, readers, writers};
 use crate::end::{Source, Target};
 use crate::journal::Journal;
 use crate::plan::Plan;
@@ -30,8 +30,13 @@ impl<S: Source, T: Target> Ahead<S, T> {
     /// As many as will copy mailboxes that are new to this migration, so far as the servers are known to give them. A run
     /// that may find nothing to do opens none.
     pub(super) fn begin<J: Journal>(ctx: &Ctx<S, T, J>, plan: &Plan) -> Self {
-        let new = plan.steps.iter().filter(|step| step.baseline_needed).count();
+        let new = plan.steps.iter().filter(|step| step.baseline_needed && !step.is_rest).count();
         let mut ahead = Self::none(ctx);
+        // Who reads back finds a seat, too.
+        let kept_free = (readers(ctx) > 0).then(|| ctx.seats.another(PROVING));
+        if matches!(kept_free, Some(None)) {
+            return ahead;
+        }
         while ahead.others.len() + 1 < writers(ctx, new)
             && let Some(seats) = ctx.seats.another(COPYING)
         {

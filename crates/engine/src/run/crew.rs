@@ -24,14 +24,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The sides that a worker connects to.
 pub(super) const COPYING: &[Side] = &[Side::Source, Side::Target];
-const PROVING: &[Side] = &[Side::Target];
+pub(super) const PROVING: &[Side] = &[Side::Target];
 
 /// Mailboxes that could not be finished, and why.
 pub(super) type Left = Vec<(MailboxId, String)>;
 
 /// How many of the connections to the target read back while others copy: one, where there are more. With a single one that
 /// is done after the copying (law 9).
-fn readers<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> usize {
+pub(super) fn readers<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> usize {
     usize::from(ctx.settings.connections > 1 && ctx.settings.level != Level::Counts)
 }
 

@@ -2,7 +2,7 @@
 
 use super::InFile;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{Journal, JournalError};
+use mailhaul_engine::journal::{Journal, JournalError, ListedItem};
 use mailhaul_testkit::suites::journal::fixtures::{prepare, store};
 use mailhaul_testkit::suites::journal::promises::fill;
 use mailhaul_testkit::suites::journal::{Shelf, dump};
@@ -89,11 +89,19 @@ async fn content_that_contradicts_itself_is_damage() {
         ),
         (
             "a bit of a message",
-            "UPDATE item_block SET content = 'x' || substr(content, 2) WHERE mailbox_id = 3",
+            "UPDATE item_block SET content = CAST('x' || substr(content, 2) AS BLOB) WHERE mailbox_id = 3",
         ),
         ("messages cut", "UPDATE item_block SET content = substr(content, 1, 40) WHERE mailbox_id = 3"),
         ("a state told that is not there", "UPDATE item_block SET states = states | 32 WHERE mailbox_id = 3"),
         ("claims of another place", "UPDATE claim_block SET epoch_id = 77"),
+        (
+            "an open batch without messages",
+            "UPDATE batch SET state = 'open', content = NULL WHERE batch_id = 1",
+        ),
+        (
+            "messages of another batch",
+            "UPDATE batch SET state = 'open', content = (SELECT content FROM batch b WHERE b.content IS NOT NULL AND b.batch_id <> batch.batch_id) WHERE content IS NULL",
+        ),
         ("no accounts", "DELETE FROM migration"),
     ] {
         let (shelf, _) = whole().await;
@@ -108,6 +116,21 @@ async fn content_that_contradicts_itself_is_damage() {
     let query = mailhaul_engine::journal::Query { mailbox: None, states: &[], after: None, limit: 1000 };
     let read = journal.items(query).await;
     assert!(matches!(&read, Err(JournalError::Damaged { place, .. }) if !place.is_empty()), "{read:?}");
+}
+
+#[tokio::test]
+async fn sizes_that_a_server_makes_up_keep_no_journal_from_being_opened() {
+    let shelf = InFile::default();
+    let journal = shelf.open().await.unwrap();
+    let p = mailhaul_testkit::suites::journal::fixtures::prepare_named(&journal, "Huge", 0).await;
+    for octets in [i64::MAX as u64, u64::MAX, 7] {
+        let key = octets as i64 & 0xff;
+        let listed = ListedItem { octets, ..mailhaul_testkit::suites::journal::fixtures::listed(key) };
+        journal.record_listing(p.mailbox, p.source, &[listed]).await.unwrap();
+    }
+    journal.release().await.unwrap();
+    let journal = shelf.open().await.unwrap();
+    assert_eq!(journal.counts().await.unwrap().iter().map(|c| c.items).sum::<u64>(), 2);
 }
 
 #[tokio::test]

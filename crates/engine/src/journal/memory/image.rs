@@ -1,11 +1,11 @@
 //! What a journal in memory holds, and the checked changes of it.
 
 use crate::journal::is_other;
-use crate::journal::state::{State, moves_of_rules};
+use crate::journal::state::{State, item_of, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
     JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, Note, NoteRecord, Origin, Place,
-    ReadBack, Reason, RunId, RunRecord, Sighting, Unstored,
+    ReadBack, RunId, RunRecord, Sighting, Unstored,
 };
 use crate::message::{Fingerprint, Key};
 use std::collections::BTreeMap;
@@ -229,24 +229,6 @@ impl Image {
             uid_next: b.uid_next,
             sent: b.items.iter().copied().zip(b.sent.iter().copied()).collect(),
         })
-    }
-}
-
-fn item_of(id: ItemId, listed: &ListedItem) -> Item {
-    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
-    Item {
-        id,
-        state: if excluded.is_some() { State::Excluded } else { State::Listed },
-        octets: listed.octets,
-        flags: listed.flags.clone(),
-        internal_date: listed.internal_date.clone(),
-        lineage: listed.lineage.clone(),
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
-        reason: excluded,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::message::{Fingerprint, Key};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 /// What a batch sends: the message, and the octets that go out.
@@ -43,17 +43,13 @@ fn insert(c: &Connection, intent: &Intent, now: SystemTime) -> JournalResult<Bat
     let form = rows::form_word(intent.form);
     let (mailbox, epoch, uid_next) = (intent.mailbox.0, intent.epoch.0, intent.uid_next.0);
     let members: Vec<Member> = intent.items.iter().map(|(id, sent)| (*id, sent.sent)).collect();
-    let content = write_members(BatchId(batch), &members);
+    let content = write_members(intent.mailbox, BatchId(batch), &members);
     let values = params![MIGRATION, batch, mailbox, epoch, uid_next, form, millis(now), content];
     c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
     Ok(BatchId(batch))
 }
 
-/// A batch that has ended keeps no content if it stored all it sent.
-fn write_members(batch: BatchId, members: &[Member]) -> Option<Vec<u8>> {
-    if members.is_empty() {
-        return None;
-    }
+fn write_members(mailbox: MailboxId, batch: BatchId, members: &[Member]) -> Vec<u8> {
     let mut w = Writer::default();
     w.number(members.len() as u64);
     for (id, sent) in members {
@@ -61,12 +57,13 @@ fn write_members(batch: BatchId, members: &[Member]) -> Option<Vec<u8>> {
         w.signed(id.key.0);
         write_print(&mut w, sent);
     }
-    Some(w.end(&[batch.0]))
+    w.end(&[mailbox.0, batch.0])
 }
 
+/// A batch that stored all it sent keeps no content; one that is not closed has it.
 fn read_members(mailbox: MailboxId, batch: BatchId, content: Option<Vec<u8>>) -> JournalResult<Vec<Member>> {
-    let Some(content) = content else { return Ok(Vec::new()) };
-    let mut r = Reader::new(content, &[batch.0])?;
+    let content = content.ok_or_else(|| damaged("an open batch without its messages"))?;
+    let mut r = Reader::new(content, &[mailbox.0, batch.0])?;
     let mut members = Vec::new();
     for _ in 0..r.number()? {
         let id = ItemId { mailbox, epoch: EpochId(r.signed()?), key: Key(r.signed()?) };
@@ -81,16 +78,35 @@ pub(super) fn end_batch(
     end: BatchEnd,
     changes: &[Change],
 ) -> JournalResult<()> {
-    let Some(members) = members_of_open(c, batch)? else {
+    let Some((mailbox, members)) = open_batch(c, batch)? else {
         return Err(unknown(format!("batch {} is not open", batch.0)));
     };
     let mut work = Work::new(c);
     changes.iter().try_for_each(|change| moves::apply(&mut work, change))?;
-    if end == BatchEnd::Lost {
-        let sql = "UPDATE batch SET state = 'lost' WHERE migration_id = ?1 AND batch_id = ?2";
-        c.prepare_cached(sql).and_then(|mut s| s.execute(params![MIGRATION, batch.0])).map_err(failed)?;
-        return work.write();
-    }
+    let word = match end {
+        BatchEnd::Answered => "answered",
+        BatchEnd::Lost => "lost",
+        BatchEnd::Void => "void",
+        BatchEnd::Resolved => "resolved",
+    };
+    let kept = match end {
+        BatchEnd::Lost => members,
+        _ => unstored_of(&mut work, batch, end, members)?,
+    };
+    let content = (end == BatchEnd::Lost || !kept.is_empty()).then(|| write_members(mailbox, batch, &kept));
+    let sql = "UPDATE batch SET state = ?3, content = ?4 WHERE migration_id = ?1 AND batch_id = ?2";
+    let values = params![MIGRATION, batch.0, word, content];
+    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
+    work.write()
+}
+
+/// Of a batch that is to be closed: what it sent and did not store.
+fn unstored_of(
+    work: &mut Work<'_>,
+    batch: BatchId,
+    end: BatchEnd,
+    members: Vec<Member>,
+) -> JournalResult<Vec<Member>> {
     let mut unstored = Vec::new();
     for member in members {
         let state = work.item(member.0)?.state;
@@ -102,19 +118,10 @@ pub(super) fn end_batch(
             unstored.push(member);
         }
     }
-    let word = match end {
-        BatchEnd::Answered => "answered",
-        BatchEnd::Lost => "lost",
-        BatchEnd::Void => "void",
-        BatchEnd::Resolved => "resolved",
-    };
-    let sql = "UPDATE batch SET state = ?3, content = ?4 WHERE migration_id = ?1 AND batch_id = ?2";
-    let values = params![MIGRATION, batch.0, word, write_members(batch, &unstored)];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
-    work.write()
+    Ok(unstored)
 }
 
-fn members_of_open(c: &Connection, batch: BatchId) -> JournalResult<Option<Vec<Member>>> {
+fn open_batch(c: &Connection, batch: BatchId) -> JournalResult<Option<(MailboxId, Vec<Member>)>> {
     let sql = "SELECT mailbox_id, content FROM batch
                WHERE migration_id = ?1 AND batch_id = ?2 AND state IN ('open', 'lost')";
     let row = |r: &Row<'_>| Ok((MailboxId(r.get(0)?), r.get(1)?));
@@ -122,7 +129,7 @@ fn members_of_open(c: &Connection, batch: BatchId) -> JournalResult<Option<Vec<M
         .prepare_cached(sql)
         .and_then(|mut s| s.query_row(params![MIGRATION, batch.0], row).optional())
         .map_err(failed)?;
-    found.map(|(mailbox, content)| read_members(mailbox, batch, content)).transpose()
+    found.map(|(mailbox, content)| Ok((mailbox, read_members(mailbox, batch, content)?))).transpose()
 }
 
 /// What closed batches sent and did not store, one page of batches.
@@ -174,17 +181,41 @@ pub(super) fn open_batches(c: &Connection, mailbox: MailboxId) -> JournalResult<
     Ok(batches)
 }
 
+/// Reads all batches that have messages: what is broken is told before anything is written.
+pub(super) fn check(c: &Connection) -> JournalResult<()> {
+    let sql = "SELECT batch_id, mailbox_id, content FROM batch
+               WHERE migration_id = ?1 AND (content IS NOT NULL OR state IN ('open', 'lost'))";
+    let mut statement = c.prepare(sql).map_err(failed)?;
+    let mut found = statement.query([MIGRATION]).map_err(failed)?;
+    while let Some(row) = found.next().map_err(failed)? {
+        let (batch, mailbox) = (BatchId(row.get(0).map_err(failed)?), MailboxId(row.get(1).map_err(failed)?));
+        read_members(mailbox, batch, row.get(2).map_err(failed)?)?;
+    }
+    Ok(())
+}
+
 /// Which messages of a mailbox are in batches: those of open ones, and what closed ones sent and did not store.
 pub(super) struct Members {
+    mailbox: MailboxId,
     open: BTreeSet<ItemId>,
-    closed: Vec<(BatchId, Vec<Member>, bool)>,
+    closed: Vec<Unstored>,
+    /// Where in `closed` a message is: batch and position.
+    places: BTreeMap<ItemId, Vec<(usize, usize)>>,
+    /// Which of `closed` are not as they are in the journal.
+    changed: BTreeSet<usize>,
 }
 
 impl Members {
     pub(super) fn load(c: &Connection, mailbox: MailboxId) -> JournalResult<Self> {
         let open = open_batches(c, mailbox)?.into_iter().flat_map(|batch| batch.items).collect();
         let closed = unstored(c, mailbox, None, usize::MAX)?;
-        Ok(Self { open, closed: closed.into_iter().map(|u| (u.batch, u.sent, false)).collect() })
+        let mut places: BTreeMap<ItemId, Vec<(usize, usize)>> = BTreeMap::new();
+        for (batch, unstored) in closed.iter().enumerate() {
+            for (position, (id, _)) in unstored.sent.iter().enumerate() {
+                places.entry(*id).or_default().push((batch, position));
+            }
+        }
+        Ok(Self { mailbox, open, closed, places, changed: BTreeSet::new() })
     }
 
     /// True for a message of an open batch.
@@ -194,19 +225,19 @@ impl Members {
 
     /// What was sent of `from` was sent of `to`.
     pub(super) fn rekey(&mut self, from: ItemId, to: ItemId) {
-        for (_, members, changed) in &mut self.closed {
-            for (id, _) in members.iter_mut().filter(|(id, _)| *id == from) {
-                *id = to;
-                *changed = true;
-            }
+        let Some(places) = self.places.remove(&from) else { return };
+        for (batch, position) in &places {
+            self.closed[*batch].sent[*position].0 = to;
+            self.changed.insert(*batch);
         }
+        self.places.entry(to).or_default().extend(places);
     }
 
     /// Writes the batches that were changed.
     pub(super) fn save(&self, c: &Connection) -> JournalResult<()> {
         let sql = "UPDATE batch SET content = ?3 WHERE migration_id = ?1 AND batch_id = ?2";
-        for (batch, members, _) in self.closed.iter().filter(|(.., changed)| *changed) {
-            let values = params![MIGRATION, batch.0, write_members(*batch, members)];
+        for Unstored { batch, sent, .. } in self.changed.iter().map(|at| &self.closed[*at]) {
+            let values = params![MIGRATION, batch.0, write_members(self.mailbox, *batch, sent)];
             c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
         }
         Ok(())

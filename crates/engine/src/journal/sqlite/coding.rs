@@ -72,7 +72,7 @@ impl Reader {
         let content = block.len().checked_sub(SUM_OCTETS).ok_or_else(cut)?;
         let told = block.split_off(content);
         if told[..] != sum(&block, place).to_le_bytes() {
-            return Err(damaged("the sum of a block of messages or claims is wrong"));
+            return Err(damaged("the sum of a block or batch is wrong"));
         }
         Ok(Self { block, at: 0 })
     }
@@ -144,7 +144,7 @@ fn sum(octets: &[u8], place: &[i64]) -> u32 {
 }
 
 fn cut() -> crate::journal::JournalError {
-    damaged("a block of messages or claims is cut")
+    damaged("a block or batch is cut")
 }
 
 #[cfg(test)]

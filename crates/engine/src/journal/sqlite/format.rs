@@ -1,7 +1,7 @@
 //! The format of the file: which it is, whether it is whole, and the steps from one to the next.
 
 use super::open::failure;
-use super::{claims, items, open, tally};
+use super::{batches, claims, items, open, tally};
 use crate::journal::{JournalError, JournalResult};
 use rusqlite::Connection;
 use std::path::Path;
@@ -60,6 +60,7 @@ pub(super) fn check_content(connection: &Connection, place: &str) -> JournalResu
     }
     let counted = items::count(connection).map_err(located(place))?;
     claims::check(connection).map_err(located(place))?;
+    batches::check(connection).map_err(located(place))?;
     let tallied = tally::items(connection).map_err(located(place))?;
     if counted == tallied {
         Ok(())

@@ -6,10 +6,9 @@ use super::record::{Block, BlockId, UNPLACED, bit};
 use super::rows::{damaged, failed};
 use super::tally;
 use super::work::Work;
-use crate::journal::state::moves_of_rules;
+use crate::journal::state::{item_of, moves_of_rules};
 use crate::journal::{
-    Change, EpochId, Item, ItemId, JournalResult, ListedItem, ListingChange, MailboxId, Reason, State,
-    is_other,
+    Change, EpochId, Item, ItemId, JournalResult, ListedItem, ListingChange, MailboxId, State, is_other,
 };
 use crate::message::Key;
 use rusqlite::{Connection, params};
@@ -163,24 +162,6 @@ pub(super) fn change(c: &Connection, changes: &[Change]) -> JournalResult<()> {
     let mut work = Work::new(c);
     changes.iter().try_for_each(|change| moves::apply(&mut work, change))?;
     work.write()
-}
-
-fn item_of(id: ItemId, listed: &ListedItem) -> Item {
-    let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
-    Item {
-        id,
-        state: if excluded.is_some() { State::Excluded } else { State::Listed },
-        octets: listed.octets,
-        flags: listed.flags.clone(),
-        internal_date: listed.internal_date.clone(),
-        lineage: listed.lineage.clone(),
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
-        reason: excluded,
-    }
 }
 
 #[cfg(test)]

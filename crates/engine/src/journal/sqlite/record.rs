@@ -167,7 +167,7 @@ fn read_item(r: &mut Reader, block: BlockId) -> JournalResult<Item> {
         state: decode(&State::ALL, r.octet()?, "an unknown state")?,
         octets: r.number()?,
         flags: Flags::from_octets(r.octets()?),
-        internal_date: r.option(Reader::octets)?.map(InternalDate::from_octets),
+        internal_date: r.option(read_own_date)?,
         lineage: r.option(Reader::text)?,
         sent: None,
         place: None,
@@ -273,8 +273,13 @@ fn write_date(w: &mut Writer, date: Option<&InternalDate>, before: Option<&Inter
 fn read_date(r: &mut Reader, before: Option<&InternalDate>) -> JournalResult<Option<InternalDate>> {
     match r.octet()? {
         0 => Ok(before.cloned()),
-        _ => Ok(r.option(Reader::octets)?.map(InternalDate::from_octets)),
+        _ => r.option(read_own_date),
     }
+}
+
+/// Copied, since dates are what is kept of many messages at once: a part would keep its whole block.
+fn read_own_date(r: &mut Reader) -> JournalResult<InternalDate> {
+    Ok(InternalDate::from_octets(r.octets()?.to_vec()))
 }
 
 #[cfg(test)]

@@ -78,9 +78,15 @@ pub(super) fn counts(c: &Connection) -> JournalResult<Vec<Count>> {
 
 /// How many items of each mailbox are in each state.
 pub(super) fn items(c: &Connection) -> JournalResult<BTreeMap<(MailboxId, State), i64>> {
-    let mut all: BTreeMap<_, i64> = BTreeMap::new();
-    for count in counts(c)? {
-        *all.entry((count.mailbox, count.state)).or_default() += rows::number(count.items);
+    let sql = "SELECT mailbox_id, state, SUM(items) FROM tally WHERE migration_id = ?1
+               GROUP BY mailbox_id, state HAVING SUM(items) <> 0";
+    let mut statement = c.prepare(sql).map_err(failed)?;
+    let mut found = statement.query([MIGRATION]).map_err(failed)?;
+    let mut all = BTreeMap::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        let word: String = row.get(1).map_err(failed)?;
+        let of = (MailboxId(row.get(0).map_err(failed)?), rows::state(&word)?);
+        all.insert(of, row.get(2).map_err(failed)?);
     }
     Ok(all)
 }

@@ -135,11 +135,15 @@ impl<'c> Work<'c> {
     }
 }
 
+/// What a message counts for at most, in octets: sizes that a server makes up must not run over a sum.
+const COUNTED_OCTETS_MAX: u64 = 1 << 40;
+
 /// How a message counts: the octets are those fetched, or until then those listed.
 fn counted(item: &Item) -> (Cell, i64) {
     let kind = item.reason.as_ref().map(|r| r.kind.clone());
     let cell = Cell { mailbox: item.id.mailbox, state: item.state, grade: item.grade, kind };
-    (cell, number(item.sent.as_ref().map_or(item.octets, |s| s.fetched.octets)))
+    let octets = item.sent.as_ref().map_or(item.octets, |s| s.fetched.octets);
+    (cell, number(octets.min(COUNTED_OCTETS_MAX)))
 }
 
 fn load(c: &Connection, id: BlockId) -> JournalResult<Block> {

@@ -1,5 +1,5 @@
 //! The one thread that owns the connection. Requests that wait are put into one transaction, each in a savepoint of
-//! its own, and answered after it is committed.
+//! its own unless it is alone, and answered after it is committed.
 
 use super::open::failure;
 use crate::journal::{JournalError, JournalResult};
