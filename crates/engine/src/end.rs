@@ -545,22 +545,6 @@ pub trait TargetSession: Send + 'static {
         depth: Depth,
         out: mpsc::Sender<Seen>,
     ) -> impl Future<Output = Result<(), EndError>> + Send;
-    /// Opens a mailbox and reads messages of it, as [`TargetSession::open`] and [`TargetSession::read`] would; together where
-    /// the end can. False when the mailbox shows another epoch than this one: then nothing is given.
-    fn open_and_read(
-        &mut self,
-        (mailbox, epoch): (&Bytes, UidValidity),
-        uids: &[Key],
-        depth: Depth,
-        out: mpsc::Sender<Seen>,
-    ) -> impl Future<Output = Result<bool, EndError>> + Send {
-        async move {
-            if self.open(mailbox).await?.facts.uid_validity != epoch {
-                return Ok(false);
-            }
-            self.read(uids, depth, out).await.map(|()| true)
-        }
-    }
     /// The octets of one message of the open mailbox; `None` where it is not there or longer than `octets_max`.
     fn octets(
         &mut self,

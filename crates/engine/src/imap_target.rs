@@ -75,79 +75,6 @@ impl Target for ImapTarget {
     }
 }
 
-impl ImapTargetSession {
-    /// Reads messages of the open mailbox, or of the one that is opened with it. False when that one shows another epoch.
-    async fn read_in(
-        &mut self,
-        opening: Option<(&Bytes, UidValidity)>,
-        uids: &[Key],
-        depth: Depth,
-        out: mpsc::Sender<Seen>,
-    ) -> Result<bool, EndError> {
-        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let silence = self.0.limits().silence;
-        let examine = opening.map(|(mailbox, _)| {
-            let command = self.0.examining(mailbox);
-            self.0.send(command, "EXAMINE", silence.max(self.0.limits().command), sink.clone())
-        });
-        let what = what_is_read(depth, self.0.capabilities().condstore());
-        let mut todo = uids.chunks(self.uids_max().min(READ_UIDS));
-        let (mut in_flight, mut refused, mut meter) = (usize::from(examine.is_some()), None, None);
-        // What another epoch gives is not what was asked for; after a refused EXAMINE nothing is open.
-        let (mut is_open, mut is_other) = (opening.is_none(), false);
-        loop {
-            while in_flight < READS_IN_FLIGHT && !is_other {
-                let Some(chunk) = todo.next() else { break };
-                let set = uid_set(chunk.iter().copied()).to_string();
-                self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
-                in_flight += 1;
-            }
-            if in_flight == 0 {
-                return refused.map_or(Ok(!is_other), Err);
-            }
-            match items.recv().await {
-                Some(Item::Opened(facts)) => {
-                    let Some((mailbox, epoch)) = opening else { continue };
-                    is_open = self.0.opened(mailbox, &facts)?.facts.uid_validity == epoch;
-                    is_other = !is_open;
-                }
-                Some(Item::BodyStart) => meter = Some(Meter::new()),
-                Some(Item::Chunk(octets)) => meter.iter_mut().for_each(|m: &mut Meter| m.update(&octets)),
-                Some(Item::Data(Untagged::Fetch(fetch))) => {
-                    if let Some(seen) = seen(&fetch, meter.take(), depth).filter(|_| is_open) {
-                        // A caller that is gone wants nothing more; the rest is drained.
-                        let _ = out.send(seen).await;
-                    }
-                }
-                Some(Item::Done { id, status, text }) => {
-                    in_flight -= 1;
-                    if status != Status::Ok {
-                        let not_opened = Some(id) == examine;
-                        is_other |= not_opened;
-                        let doing = if not_opened { "EXAMINE" } else { "UID FETCH" };
-                        let (server, refusal) = (self.0.server().to_owned(), quirks::refusal(status, &text));
-                        // The first one says why.
-                        refused.get_or_insert(EndError::Refused { server, doing, refusal });
-                    }
-                }
-                Some(Item::Lost(error)) => return Err(error),
-                Some(_) => {}
-                None => return Err(self.0.lost("UID FETCH")),
-            }
-        }
-    }
-}
-
-/// The items of a FETCH that reads back.
-fn what_is_read(depth: Depth, condstore: bool) -> &'static str {
-    match (depth, condstore) {
-        (Depth::Octets, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ BODY.PEEK[])",
-        (Depth::Octets, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
-        (Depth::Facts, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
-        (Depth::Facts, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
-    }
-}
-
 impl TargetSession for ImapTargetSession {
     type Upload = ImapUpload;
 
@@ -229,18 +156,48 @@ impl TargetSession for ImapTargetSession {
     }
 
     async fn read(&mut self, uids: &[Key], depth: Depth, out: mpsc::Sender<Seen>) -> Result<(), EndError> {
-        self.read_in(None, uids, depth, out).await.map(drop)
-    }
-
-    /// EXAMINE and the first FETCHes go out together. After a refused EXAMINE nothing is open, so that they are refused as well.
-    async fn open_and_read(
-        &mut self,
-        mailbox: (&Bytes, UidValidity),
-        uids: &[Key],
-        depth: Depth,
-        out: mpsc::Sender<Seen>,
-    ) -> Result<bool, EndError> {
-        self.read_in(Some(mailbox), uids, depth, out).await
+        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
+        let silence = self.0.limits().silence;
+        let what = match (depth, self.0.capabilities().condstore()) {
+            (Depth::Octets, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ BODY.PEEK[])",
+            (Depth::Octets, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
+            (Depth::Facts, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
+            (Depth::Facts, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
+        };
+        let mut todo = uids.chunks(self.uids_max().min(READ_UIDS));
+        let (mut in_flight, mut refused, mut meter) = (0, None, None);
+        loop {
+            while in_flight < READS_IN_FLIGHT {
+                let Some(chunk) = todo.next() else { break };
+                let set = uid_set(chunk.iter().copied()).to_string();
+                self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
+                in_flight += 1;
+            }
+            if in_flight == 0 {
+                return refused.map_or(Ok(()), Err);
+            }
+            match items.recv().await {
+                Some(Item::BodyStart) => meter = Some(Meter::new()),
+                Some(Item::Chunk(octets)) => meter.iter_mut().for_each(|m: &mut Meter| m.update(&octets)),
+                Some(Item::Data(Untagged::Fetch(fetch))) => {
+                    if let Some(seen) = seen(&fetch, meter.take(), depth) {
+                        // A caller that is gone wants nothing more; the rest is drained.
+                        let _ = out.send(seen).await;
+                    }
+                }
+                Some(Item::Done { status, text, .. }) => {
+                    in_flight -= 1;
+                    if status != Status::Ok {
+                        let refusal = quirks::refusal(status, &text);
+                        let server = self.0.server().to_owned();
+                        refused = Some(EndError::Refused { server, doing: "UID FETCH", refusal });
+                    }
+                }
+                Some(Item::Lost(error)) => return Err(error),
+                Some(_) => {}
+                None => return Err(self.0.lost("UID FETCH")),
+            }
+        }
     }
 
     async fn octets(&mut self, uid: Key, octets_max: u64) -> Result<Option<Bytes>, EndError> {

@@ -240,6 +240,11 @@ async fn read_once<S: Source, T: Target, J: Journal>(
     answered: &mut BTreeSet<Key>,
     disagree: &mut Vec<Key>,
 ) -> Result<Result<(), EndError>, Error> {
+    match session.open(&job.target.wire).await {
+        Ok(opened) if opened.facts.uid_validity != job.target_epoch.facts.uid_validity => return Ok(Ok(())),
+        Ok(_) => {}
+        Err(error) => return Ok(Err(error)),
+    }
     let (tx, mut rx) = mpsc::channel::<Seen>(64);
     let compare = async {
         let mut changes = Vec::new();
@@ -262,32 +267,26 @@ async fn read_once<S: Source, T: Target, J: Journal>(
         write(ctx, job, items, &mut changes).await
     };
     let (read, compared) =
-        tokio::join!(read_in_turns(&ctx.pace.target_reading, session, job, sized, depth, tx), compare);
+        tokio::join!(read_in_turns(&ctx.pace.target_reading, session, sized, depth, tx), compare);
     compared?;
     Ok(read)
 }
 
-/// Opens the mailbox and reads messages of these sizes, no faster than the rate allows. Nothing is read of another epoch.
+/// Reads messages of these sizes, no faster than the rate allows.
 async fn read_in_turns<S: TargetSession>(
     pacer: &Pacer,
     session: &mut S,
-    job: &Job,
     sized: &[(Key, u64)],
     depth: Depth,
     out: mpsc::Sender<Seen>,
 ) -> Result<(), EndError> {
     let octets_max = pacer.piece_octets().filter(|_| depth == Depth::Octets);
-    let mailbox = (&job.target.wire, job.target_epoch.facts.uid_validity);
-    for (at, piece) in pieces(sized, octets_max).into_iter().enumerate() {
+    for piece in pieces(sized, octets_max) {
         if octets_max.is_some() {
             pacer.turn().await?.pay(piece.iter().map(|(_, octets)| octets).sum());
         }
         let uids: Vec<Key> = piece.iter().map(|(uid, _)| *uid).collect();
-        if at > 0 {
-            session.read(&uids, depth, out.clone()).await?;
-        } else if !session.open_and_read(mailbox, &uids, depth, out.clone()).await? {
-            break;
-        }
+        session.read(&uids, depth, out.clone()).await?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Pure: what a server does with mail, derived from what came back of a probe's messages and names. The probing itself is
-//! [`scratch`] and [`probing`]; [`kept`] is how a profile lives in the journal.
+//! `scratch` and `probing`; [`kept`] is how a profile lives in the journal.
 //!
 //! A profile predicts, and proves nothing: what is moved is read back whole whatever the profile says.
 
