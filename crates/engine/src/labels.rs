@@ -317,20 +317,8 @@ mod tests {
     }
 
     fn item(mailbox: i64, number: u64, state: State) -> Item {
-        Item {
-            id: ItemId { mailbox: MailboxId(mailbox), epoch: EpochId(1), key: Key(1) },
-            state,
-            octets: 1,
-            flags: Flags::default(),
-            internal_date: None,
-            lineage: Some(format!("{LINEAGE}{number}")),
-            sent: None,
-            place: None,
-            origin: None,
-            read_back: None,
-            grade: None,
-            reason: None,
-        }
+        let id = ItemId { mailbox: MailboxId(mailbox), epoch: EpochId(1), key: Key(1) };
+        Item { state, lineage: Some(format!("{LINEAGE}{number}")), ..Item::listed(id, 1) }
     }
 
     fn bringers(items: &[Item]) -> Arc<Bringers> {

@@ -361,6 +361,26 @@ pub struct Item {
     pub reason: Option<Reason>,
 }
 
+impl Item {
+    /// A message of this size as a listing finds it, before anything else is known of it.
+    pub(crate) fn listed(id: ItemId, octets: u64) -> Self {
+        Self {
+            id,
+            state: State::Listed,
+            octets,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: None,
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: None,
+        }
+    }
+}
+
 /// A checked change of one item. Facts that are `None` stay as they are.
 ///
 /// A move to [`State::Listed`] forgets sent, place, read-back, grade and reason, and releases the claim.

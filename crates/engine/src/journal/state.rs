@@ -145,18 +145,12 @@ pub(super) fn moves_of_rules(id: ItemId, at: State, known: Option<&str>, rule: O
 pub(super) fn item_of(id: ItemId, listed: &ListedItem) -> Item {
     let excluded = listed.excluded.as_ref().map(|rule| Reason::new(rule.clone(), ""));
     Item {
-        id,
         state: if excluded.is_some() { State::Excluded } else { State::Listed },
-        octets: listed.octets,
         flags: listed.flags.clone(),
         internal_date: listed.internal_date.clone(),
         lineage: listed.lineage.clone(),
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
         reason: excluded,
+        ..Item::listed(id, listed.octets)
     }
 }
 

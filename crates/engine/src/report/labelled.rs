@@ -87,23 +87,11 @@ mod tests {
     use crate::identity::Grade;
     use crate::journal::{EpochId, ItemId, MailboxId, State};
     use crate::labels::LINEAGE;
-    use crate::message::{Flags, Key};
+    use crate::message::Key;
 
     fn counted(rows: &[(Bucket, Option<bool>)]) -> LabelledMail {
-        let item = Item {
-            id: ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(1) },
-            state: State::Listed,
-            octets: 1,
-            flags: Flags::default(),
-            internal_date: None,
-            lineage: Some(format!("{LINEAGE}7")),
-            sent: None,
-            place: None,
-            origin: None,
-            read_back: None,
-            grade: None,
-            reason: None,
-        };
+        let id = ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(1) };
+        let item = Item { lineage: Some(format!("{LINEAGE}7")), ..Item::listed(id, 1) };
         let mut numbers = Numbers::default();
         rows.iter().for_each(|(bucket, is_shown)| numbers.add(&item, bucket, *is_shown));
         numbers.finish().unwrap()

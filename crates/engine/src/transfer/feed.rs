@@ -224,23 +224,9 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Flags;
 
     fn item(key: i64, octets: u64) -> Item {
-        Item {
-            id: ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) },
-            state: State::Listed,
-            octets,
-            flags: Flags::default(),
-            internal_date: None,
-            lineage: None,
-            sent: None,
-            place: None,
-            origin: None,
-            read_back: None,
-            grade: None,
-            reason: None,
-        }
+        Item::listed(ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) }, octets)
     }
 
     /// Messages that go to the spool reserve more than they are long: a range of many must not ask for more memory

@@ -2,10 +2,10 @@
 
 use super::coding::{Reader, Writer};
 use super::open::MIGRATION;
-use super::rows::{damaged, failed};
+use super::rows::{self, damaged, failed};
 use crate::journal::{EpochId, ItemId, JournalResult, MailboxId};
 use crate::message::Key;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
 /// UIDs that differ in the last so many bits alone are in one block.
@@ -38,29 +38,23 @@ impl Claims {
     pub(super) fn load(c: &Connection, id: ClaimsId) -> JournalResult<Self> {
         let sql = "SELECT content FROM claim_block
                    WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND block = ?4";
-        let key = params![MIGRATION, id.mailbox.0, id.epoch.0, id.number];
-        let content: Option<Vec<u8>> = c
-            .prepare_cached(sql)
-            .and_then(|mut s| s.query_row(key, |r| r.get(0)).optional())
-            .map_err(failed)?;
+        let content = rows::content(c, sql, id.place())?;
         content.map_or_else(|| Ok(Self::default()), |content| Self::read(id, content))
     }
 
     /// Puts them into the journal; a block without a claim goes.
     pub(super) fn save(&self, c: &Connection, id: ClaimsId) -> JournalResult<()> {
-        let (mailbox, epoch) = (id.mailbox.0, id.epoch.0);
-        let saved = if self.0.is_empty() {
+        if self.0.is_empty() {
             let sql = "DELETE FROM claim_block
                        WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND block = ?4";
-            c.prepare_cached(sql).and_then(|mut s| s.execute(params![MIGRATION, mailbox, epoch, id.number]))
-        } else {
-            let sql = "INSERT INTO claim_block (migration_id, mailbox_id, epoch_id, block, content)
-                       VALUES (?1, ?2, ?3, ?4, ?5)
-                       ON CONFLICT (migration_id, mailbox_id, epoch_id, block) DO UPDATE SET content = excluded.content";
-            let values = params![MIGRATION, mailbox, epoch, id.number, self.write(id)];
-            c.prepare_cached(sql).and_then(|mut s| s.execute(values))
-        };
-        saved.map(drop).map_err(failed)
+            return rows::remove(c, sql, id.place());
+        }
+        let sql = "INSERT INTO claim_block (migration_id, mailbox_id, epoch_id, block, content)
+                   VALUES (?1, ?2, ?3, ?4, ?5)
+                   ON CONFLICT (migration_id, mailbox_id, epoch_id, block) DO UPDATE SET content = excluded.content";
+        let [mailbox, epoch, number] = id.place();
+        let values = params![MIGRATION, mailbox, epoch, number, self.write(id)];
+        c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(drop).map_err(failed)
     }
 
     fn write(&self, id: ClaimsId) -> Vec<u8> {

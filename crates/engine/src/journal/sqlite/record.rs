@@ -37,7 +37,8 @@ impl BlockId {
         Key(self.number << BITS | i64::from(offset))
     }
 
-    fn place(self) -> [i64; 3] {
+    /// Its key in the table.
+    pub(super) fn place(self) -> [i64; 3] {
         [self.mailbox.0, self.epoch.0, self.number]
     }
 }
@@ -63,11 +64,14 @@ impl Block {
         self.find(key).ok().map(|at| &mut self.0[at])
     }
 
-    /// Adds a message, or puts it in the place of the one with its key.
-    pub(super) fn put(&mut self, item: Item) {
+    /// Adds a message, or puts it in the place of the one with its key, which is returned.
+    pub(super) fn put(&mut self, item: Item) -> Option<Item> {
         match self.find(item.id.key) {
-            Ok(at) => self.0[at] = item,
-            Err(at) => self.0.insert(at, item),
+            Ok(at) => Some(std::mem::replace(&mut self.0[at], item)),
+            Err(at) => {
+                self.0.insert(at, item);
+                None
+            }
         }
     }
 
@@ -162,20 +166,11 @@ fn read_item(r: &mut Reader, block: BlockId) -> JournalResult<Item> {
         return Err(damaged("a message in a block that is not its own"));
     }
     let id = ItemId { mailbox: block.mailbox, epoch: block.epoch, key: block.key(offset) };
-    let mut item = Item {
-        id,
-        state: decode(&State::ALL, r.octet()?, "an unknown state")?,
-        octets: r.number()?,
-        flags: Flags::from_octets(r.octets()?),
-        internal_date: r.option(read_own_date)?,
-        lineage: r.option(Reader::text)?,
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
-        reason: None,
-    };
+    let state = decode(&State::ALL, r.octet()?, "an unknown state")?;
+    let mut item = Item { state, ..Item::listed(id, r.number()?) };
+    item.flags = Flags::from_octets(r.octets()?);
+    item.internal_date = r.option(read_own_date)?;
+    item.lineage = r.option(Reader::text)?;
     item.sent = r.option(|r| read_sent(r, &item))?;
     item.place = r.option(|r| Ok(Place { epoch: EpochId(r.signed()?), uid: Key(r.signed()?) }))?;
     item.origin = r.option(|r| decode(&ORIGINS, r.octet()?, "an unknown origin"))?;
@@ -373,7 +368,7 @@ mod tests {
         fn a_block_comes_out_as_it_went_in(items in proptest::collection::vec(item(), 0..70)) {
             let id = BlockId { mailbox: MailboxId(3), epoch: EpochId(9), number: -1 };
             let mut block = Block::default();
-            items.into_iter().for_each(|item| block.put(item));
+            items.into_iter().for_each(|item| drop(block.put(item)));
             let read = Block::read(id, block.write(id)).unwrap();
             prop_assert_eq!(read.items(), block.items());
             for (read, written) in read.items().iter().zip(block.items()) {

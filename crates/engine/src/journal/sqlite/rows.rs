@@ -1,13 +1,13 @@
 //! Rows to values and back.
 
-use super::open::failure;
+use super::open::{MIGRATION, failure};
 use crate::identity::Grade;
 use crate::journal::{
     Decision, Epoch, EpochFacts, EpochId, Existing, Form, JournalError, JournalResult, MailboxId,
     MailboxRecord, Name, Side, State,
 };
 use crate::message::{Key, UidValidity};
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::time::{Duration, SystemTime};
 
 // Rows do not know their file: the handle puts its path into these errors.
@@ -25,6 +25,22 @@ pub(super) fn unknown(what: String) -> JournalError {
 /// SQLite's error while reading or writing rows.
 pub(super) fn failed(error: rusqlite::Error) -> JournalError {
     failure("", "be read or written", &error)
+}
+
+/// The content of a block, by a statement that finds it by migration, mailbox, epoch and number.
+pub(super) fn content(
+    c: &Connection,
+    sql: &str,
+    [mailbox, epoch, number]: [i64; 3],
+) -> JournalResult<Option<Vec<u8>>> {
+    let key = params![MIGRATION, mailbox, epoch, number];
+    c.prepare_cached(sql).and_then(|mut s| s.query_row(key, |row| row.get(0)).optional()).map_err(failed)
+}
+
+/// Removes a block, by a statement that finds it as [`content`] does.
+pub(super) fn remove(c: &Connection, sql: &str, [mailbox, epoch, number]: [i64; 3]) -> JournalResult<()> {
+    let key = params![MIGRATION, mailbox, epoch, number];
+    c.prepare_cached(sql).and_then(|mut s| s.execute(key)).map(drop).map_err(failed)
 }
 
 pub(super) fn millis(at: SystemTime) -> i64 {

@@ -3,11 +3,11 @@
 use super::claims::{Claims, ClaimsId};
 use super::open::MIGRATION;
 use super::record::{Block, BlockId};
-use super::rows::{failed, number, unknown};
+use super::rows::{self, failed, number, unknown};
 use super::tally::{Cell, Tally};
 use crate::journal::{EpochId, Item, ItemId, JournalResult, MailboxId};
 use crate::message::Key;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -54,12 +54,14 @@ impl<'c> Work<'c> {
 
     /// Adds a message, in the place of one with its number if there is one.
     pub(super) fn put(&mut self, item: Item) -> JournalResult<()> {
-        self.take(item.id)?;
-        let (cell, octets) = counted(&item);
+        let entered = counted(&item);
         let held = self.block(item.id)?;
         held.changed = true;
-        held.content.put(item);
-        self.tally.enter(cell, octets);
+        let before = held.content.put(item);
+        if let Some((cell, octets)) = before.as_ref().map(counted) {
+            self.tally.leave(cell, octets);
+        }
+        self.tally.enter(entered.0, entered.1);
         Ok(())
     }
 
@@ -149,26 +151,22 @@ fn counted(item: &Item) -> (Cell, i64) {
 fn load(c: &Connection, id: BlockId) -> JournalResult<Block> {
     let sql = "SELECT content FROM item_block
                WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND block = ?4";
-    let key = params![MIGRATION, id.mailbox.0, id.epoch.0, id.number];
-    let content: Option<Vec<u8>> =
-        c.prepare_cached(sql).and_then(|mut s| s.query_row(key, |r| r.get(0)).optional()).map_err(failed)?;
+    let content = rows::content(c, sql, id.place())?;
     content.map_or_else(|| Ok(Block::default()), |content| Block::read(id, content))
 }
 
 /// A block without a message goes.
 fn save(c: &Connection, id: BlockId, block: &Block) -> JournalResult<()> {
-    let (mailbox, epoch) = (id.mailbox.0, id.epoch.0);
-    let saved = if block.items().is_empty() {
+    if block.items().is_empty() {
         let sql = "DELETE FROM item_block
                    WHERE migration_id = ?1 AND mailbox_id = ?2 AND epoch_id = ?3 AND block = ?4";
-        c.prepare_cached(sql).and_then(|mut s| s.execute(params![MIGRATION, mailbox, epoch, id.number]))
-    } else {
-        let sql = "INSERT INTO item_block (migration_id, mailbox_id, epoch_id, block, states, content)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                   ON CONFLICT (migration_id, mailbox_id, epoch_id, block) DO UPDATE
-                   SET states = excluded.states, content = excluded.content";
-        let values = params![MIGRATION, mailbox, epoch, id.number, block.summary(), block.write(id)];
-        c.prepare_cached(sql).and_then(|mut s| s.execute(values))
-    };
-    saved.map(drop).map_err(failed)
+        return rows::remove(c, sql, id.place());
+    }
+    let sql = "INSERT INTO item_block (migration_id, mailbox_id, epoch_id, block, states, content)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (migration_id, mailbox_id, epoch_id, block) DO UPDATE
+               SET states = excluded.states, content = excluded.content";
+    let [mailbox, epoch, number] = id.place();
+    let values = params![MIGRATION, mailbox, epoch, number, block.summary(), block.write(id)];
+    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(drop).map_err(failed)
 }

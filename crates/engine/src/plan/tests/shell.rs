@@ -5,7 +5,7 @@ use crate::error::{EndError, Error, Question};
 use crate::journal::{
     Decision, EpochId, Existing, Item, ItemId, Journal, JournalError, MailboxRecord, State,
 };
-use crate::message::{Flags, Key};
+use crate::message::Key;
 use crate::plan::{Plan, carry_out, make, save};
 use crate::survey::{Passing, survey};
 use crate::survey_testing::Side;
@@ -302,19 +302,9 @@ async fn listed_messages_of_a_mailbox_left_out_later_become_excluded_and_copied_
     let (mut target, journal) = (FakeEnd::new(slash()), FakeJournal::default());
     run(&mut source, &mut target, &journal, &settings()).await.unwrap();
     let mailbox = journal.record("A").id;
-    let item = |key: i64, state| Item {
-        id: ItemId { mailbox, epoch: EpochId(1), key: Key(key) },
-        state,
-        octets: 1,
-        flags: Flags::default(),
-        internal_date: None,
-        lineage: None,
-        sent: None,
-        place: None,
-        origin: None,
-        read_back: None,
-        grade: None,
-        reason: None,
+    let item = |key: i64, state| {
+        let id = ItemId { mailbox, epoch: EpochId(1), key: Key(key) };
+        Item { state, ..Item::listed(id, 1) }
     };
     journal.tables().items =
         (1..=2500).map(|key| item(key, if key % 5 == 0 { State::Verified } else { State::Listed })).collect();
