@@ -347,6 +347,28 @@ pub struct Outgoing {
     pub body: Body,
 }
 
+/// Messages to read of one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToRead {
+    /// The mailbox, as on the wire.
+    pub mailbox: Bytes,
+    /// The epoch that the UIDs are of.
+    pub epoch: UidValidity,
+    /// Ascending.
+    pub uids: Vec<Key>,
+    /// How much of each.
+    pub depth: Depth,
+}
+
+/// A mailbox that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The name the server gave it, as [`TargetSession::create`] says.
+    pub name: Bytes,
+    /// What the mailbox of the name asked for said when it was opened, if it was.
+    pub opened: Option<Opened>,
+}
+
 /// The answer to one command of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -486,6 +508,16 @@ pub trait TargetSession: Send + 'static {
             Ok(made)
         }
     }
+    /// Creates mailboxes as [`TargetSession::create_each`] does, and opens each where the end can do both together.
+    fn create_and_open_each(
+        &mut self,
+        wanted: &[(Bytes, Option<Role>)],
+    ) -> impl Future<Output = Result<Vec<Result<Created, EndError>>, EndError>> + Send {
+        async move {
+            let made = self.create_each(wanted).await?;
+            Ok(made.into_iter().map(|made| Ok(Created { name: made?, opened: None })).collect())
+        }
+    }
     /// Subscribes to mailboxes, each as [`TargetSession::subscribe`] would; together where the end can.
     fn subscribe_each(
         &mut self,
@@ -537,6 +569,20 @@ pub trait TargetSession: Send + 'static {
             Ok(UidListing { opened, keys, exists })
         }
     }
+    /// Opens and lists mailboxes one after the other, each as [`TargetSession::open_and_list`] would; together where the end
+    /// can. A listing may then be cut by a limit of the server, and shows it by its EXISTS. All listings are held in memory.
+    fn open_and_list_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Result<UidListing, EndError>>, EndError>> + Send {
+        async move {
+            let mut listings = Vec::with_capacity(mailboxes.len());
+            for mailbox in mailboxes {
+                listings.push(apart(self.open_and_list(mailbox).await)?);
+            }
+            Ok(listings)
+        }
+    }
     /// Reads messages of the opened mailbox by UID, pipelined. What is asked for and not answered is not in
     /// `out`: the caller's difference is a worklist (law 7). `uids` ascending.
     fn read(
@@ -545,6 +591,34 @@ pub trait TargetSession: Send + 'static {
         depth: Depth,
         out: mpsc::Sender<Seen>,
     ) -> impl Future<Output = Result<(), EndError>> + Send;
+    /// Opens mailboxes one after the other and reads messages of each, as [`TargetSession::open`] and [`TargetSession::read`]
+    /// would; together where the end can. In `out` an answer has the place of its mailbox in `wanted`. The result says of each
+    /// whether it was read, or what refused it: false when it shows another epoch, of which nothing is given.
+    fn read_each(
+        &mut self,
+        wanted: &[ToRead],
+        out: mpsc::Sender<(usize, Seen)>,
+    ) -> impl Future<Output = Result<Vec<Result<bool, EndError>>, EndError>> + Send {
+        async move {
+            let mut read = Vec::with_capacity(wanted.len());
+            for (at, ToRead { mailbox, epoch, uids, depth }) in wanted.iter().enumerate() {
+                let opened = apart(self.open(mailbox).await)?;
+                if !matches!(&opened, Ok(opened) if opened.facts.uid_validity == *epoch) {
+                    read.push(opened.map(|_| false));
+                    continue;
+                }
+                let (tx, mut rx) = mpsc::channel(SEEN_QUEUED);
+                let (answered, ()) = tokio::join!(self.read(uids, *depth, tx), async {
+                    while let Some(seen) = rx.recv().await {
+                        // A caller that is gone wants nothing more.
+                        let _ = out.send((at, seen)).await;
+                    }
+                });
+                read.push(apart(answered)?.map(|()| true));
+            }
+            Ok(read)
+        }
+    }
     /// The octets of one message of the open mailbox; `None` where it is not there or longer than `octets_max`.
     fn octets(
         &mut self,
@@ -615,6 +689,9 @@ pub enum Uploaded {
     /// The connection ended. Nothing of the batch is stored.
     Lost(String),
 }
+
+/// Answers on their way from one mailbox.
+const SEEN_QUEUED: usize = 64;
 
 /// A failure that ends the connection is everybody's; any other belongs to its own question.
 fn apart<V>(outcome: Result<V, EndError>) -> Result<Result<V, EndError>, EndError> {

@@ -1,28 +1,23 @@
 //! An IMAP account as a target: APPEND up to the gate and past it, reading back, and removing what we put there.
 
+mod read;
+
 use crate::end::{
-    Abilities, Answer, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role, Room,
-    Section, Seen, Target, TargetSession, UidListing, Upload, Uploaded, Verdict,
+    Abilities, Answer, Created, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
+    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
-use crate::identity::{Measured, Meter};
-use crate::imap_session::{Bodies, Item, Link, Opener, flags, open};
-use crate::imap_source::{date, key, uid_set};
+use crate::imap_session::{Bodies, Item, Link, Opener, open};
+use crate::imap_source::{key, uid_set};
 use crate::message::{Key, UidValidity};
 use crate::quirks;
 use bytes::Bytes;
-use mailhaul_imap::{
-    AppendMessage, Body as WireBody, Command, Fetch, ResponseCode, Status, StatusText, Untagged,
-};
+use mailhaul_imap::{AppendMessage, Body as WireBody, Command, ResponseCode, Status, StatusText, Untagged};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 
 /// Items on their way from a connection to this end.
 const ITEMS_QUEUED: usize = 64;
-/// UIDs read by one FETCH.
-const READ_UIDS: usize = 200;
-/// FETCHes on their way at once.
-const READS_IN_FLIGHT: usize = 4;
 /// UIDs an APPENDUID may name for one command: more than we ever send at once.
 const APPENDED_UIDS_MAX: usize = 100_000;
 
@@ -34,13 +29,13 @@ pub struct ImapTarget(pub Opener);
 #[derive(Debug)]
 pub struct ImapTargetSession(Link);
 
-impl ImapTargetSession {
-    /// How many UIDs one command may name.
-    fn uids_max(&self) -> usize {
-        let limit = self.0.abilities().command_messages_max;
-        limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)).max(1)
-    }
+/// How many UIDs one command may name.
+fn uids_max(link: &Link) -> usize {
+    let limit = link.abilities().command_messages_max;
+    limit.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX)).max(1)
+}
 
+impl ImapTargetSession {
     /// Hands a batch to the connection: as one command, or as a group of single ones.
     fn upload(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>, together: bool) -> ImapUpload {
         let messages: Vec<AppendMessage> = batch
@@ -95,16 +90,37 @@ impl TargetSession for ImapTargetSession {
         &mut self,
         wanted: &[(Bytes, Option<Role>)],
     ) -> Result<Vec<Result<Bytes, EndError>>, EndError> {
-        let pair = |(mailbox, role): &(Bytes, Option<Role>)| {
-            let attribute = role.map(|r| format!("\\{}", r.capitalised()));
-            [Command::create(mailbox, attribute.as_deref()), Command::list("", b"", mailbox, "")]
-        };
-        let commands = wanted.iter().flat_map(pair).collect();
+        let commands = wanted.iter().flat_map(|(mailbox, role)| creating(mailbox, *role)).collect();
         let mut replies = self.0.ask_all(commands, "CREATE").await?.into_iter();
         let mut made = Vec::with_capacity(wanted.len());
         for (mailbox, _) in wanted {
             let (Some(created), Some(listed)) = (replies.next(), replies.next()) else { break };
             made.push(created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data)));
+        }
+        Ok(made)
+    }
+
+    /// A mailbox that is refused, or gets another name, is not opened, and nothing is said of it.
+    async fn create_and_open_each(
+        &mut self,
+        wanted: &[(Bytes, Option<Role>)],
+    ) -> Result<Vec<Result<Created, EndError>>, EndError> {
+        let mut commands = Vec::with_capacity(3 * wanted.len());
+        for (mailbox, role) in wanted {
+            commands.extend(creating(mailbox, *role));
+            commands.push(self.0.examining(mailbox));
+        }
+        let mut replies = self.0.ask_all(commands, "CREATE").await?.into_iter();
+        let mut made = Vec::with_capacity(wanted.len());
+        for (mailbox, _) in wanted {
+            let (Some(created), Some(listed), Some(opened)) =
+                (replies.next(), replies.next(), replies.next())
+            else {
+                break;
+            };
+            let name = created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data));
+            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply)).ok();
+            made.push(name.map(|name| Created { name, opened }));
         }
         Ok(made)
     }
@@ -155,49 +171,23 @@ impl TargetSession for ImapTargetSession {
         self.0.open_and_list(mailbox).await
     }
 
+    async fn open_and_list_each(
+        &mut self,
+        mailboxes: &[Bytes],
+    ) -> Result<Vec<Result<UidListing, EndError>>, EndError> {
+        self.0.open_and_list_each(mailboxes).await
+    }
+
     async fn read(&mut self, uids: &[Key], depth: Depth, out: mpsc::Sender<Seen>) -> Result<(), EndError> {
-        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let silence = self.0.limits().silence;
-        let what = match (depth, self.0.capabilities().condstore()) {
-            (Depth::Octets, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ BODY.PEEK[])",
-            (Depth::Octets, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])",
-            (Depth::Facts, true) => "(UID FLAGS INTERNALDATE RFC822.SIZE MODSEQ)",
-            (Depth::Facts, false) => "(UID FLAGS INTERNALDATE RFC822.SIZE)",
-        };
-        let mut todo = uids.chunks(self.uids_max().min(READ_UIDS));
-        let (mut in_flight, mut refused, mut meter) = (0, None, None);
-        loop {
-            while in_flight < READS_IN_FLIGHT {
-                let Some(chunk) = todo.next() else { break };
-                let set = uid_set(chunk.iter().copied()).to_string();
-                self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
-                in_flight += 1;
-            }
-            if in_flight == 0 {
-                return refused.map_or(Ok(()), Err);
-            }
-            match items.recv().await {
-                Some(Item::BodyStart) => meter = Some(Meter::new()),
-                Some(Item::Chunk(octets)) => meter.iter_mut().for_each(|m: &mut Meter| m.update(&octets)),
-                Some(Item::Data(Untagged::Fetch(fetch))) => {
-                    if let Some(seen) = seen(&fetch, meter.take(), depth) {
-                        // A caller that is gone wants nothing more; the rest is drained.
-                        let _ = out.send(seen).await;
-                    }
-                }
-                Some(Item::Done { status, text, .. }) => {
-                    in_flight -= 1;
-                    if status != Status::Ok {
-                        let refusal = quirks::refusal(status, &text);
-                        let server = self.0.server().to_owned();
-                        refused = Some(EndError::Refused { server, doing: "UID FETCH", refusal });
-                    }
-                }
-                Some(Item::Lost(error)) => return Err(error),
-                Some(_) => {}
-                None => return Err(self.0.lost("UID FETCH")),
-            }
-        }
+        read::read(&mut self.0, uids, depth, out).await
+    }
+
+    async fn read_each(
+        &mut self,
+        wanted: &[ToRead],
+        out: mpsc::Sender<(usize, Seen)>,
+    ) -> Result<Vec<Result<bool, EndError>>, EndError> {
+        read::read_each(&mut self.0, wanted, out).await
     }
 
     async fn octets(&mut self, uid: Key, octets_max: u64) -> Result<Option<Bytes>, EndError> {
@@ -217,7 +207,7 @@ impl TargetSession for ImapTargetSession {
             Section::Header => "(UID BODY.PEEK[HEADER])",
         };
         let (mut in_flight, mut refused) = (0, None);
-        for some in uids.chunks(self.uids_max()) {
+        for some in uids.chunks(uids_max(&self.0)) {
             let set = uid_set(some.iter().copied()).to_string();
             self.0.send(Command::uid_fetch(&set, what), "UID FETCH", silence, sink.clone());
             in_flight += 1;
@@ -284,13 +274,13 @@ impl TargetSession for ImapTargetSession {
                 }
             }
         } else {
-            for some in uids.chunks(self.uids_max()) {
+            for some in uids.chunks(uids_max(&self.0)) {
                 let some = uid_set(some.iter().map(|(uid, _)| *uid));
                 self.0.ask(Command::uid_store_add(&some, "\\Deleted", None), "UID STORE").await?;
             }
         }
         let doomed: Vec<Key> = uids.iter().map(|(uid, _)| *uid).filter(|u| !kept.contains(u)).collect();
-        for some in doomed.chunks(self.uids_max()) {
+        for some in doomed.chunks(uids_max(&self.0)) {
             self.0.ask(Command::uid_expunge(&uid_set(some.iter().copied())), "UID EXPUNGE").await?;
         }
         let (left, _) = self.0.keys().await?;
@@ -319,6 +309,12 @@ impl TargetSession for ImapTargetSession {
     }
 }
 
+/// CREATE, and LIST of what it made.
+fn creating(mailbox: &Bytes, role: Option<Role>) -> [Command; 2] {
+    let attribute = role.map(|r| format!("\\{}", r.capitalised()));
+    [Command::create(mailbox, attribute.as_deref()), Command::list("", b"", mailbox, "")]
+}
+
 /// The name under which a mailbox is listed after its CREATE. One that is there already is no failure, whatever code the
 /// server has for it.
 fn created_as(
@@ -335,26 +331,6 @@ fn created_as(
         (false, Err(error)) => Err(error),
         (false, Ok(())) => Ok(names.into_iter().next().unwrap_or_default()),
     }
-}
-
-fn seen(fetch: &Fetch, meter: Option<Meter>, depth: Depth) -> Option<Seen> {
-    let measured = match (&fetch.body, meter) {
-        (WireBody::Literal(_), Some(meter)) => Some(meter.finish()),
-        (WireBody::Quoted(octets), _) => Some(Measured::of(octets)),
-        _ => None,
-    };
-    // Without octets where octets were asked for it is somebody's change of flags, or no answer.
-    if depth == Depth::Octets && measured.is_none() {
-        return None;
-    }
-    Some(Seen {
-        uid: key(fetch.uid?),
-        flags: flags(fetch.flags.as_ref()?),
-        internal_date: date(fetch),
-        octets: fetch.size.or(measured.map(|m| m.fingerprint.octets)).unwrap_or(0),
-        mod_seq: fetch.mod_seq,
-        measured,
-    })
 }
 
 /// A batch on its way: one command, or a group of them.

@@ -249,7 +249,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let all = moving.len();
         let to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
         let copying = to_copy.len();
-        let (left, reader) = match labels {
+        let (left, rest) = match labels {
             Some(labels) => {
                 let labels = Arc::new(labels);
                 let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions, ahead).await?;
@@ -267,7 +267,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         // Anew: a target mailbox may have got another epoch meanwhile.
         let jobs = jobs(ctx).await?;
-        let questions = crew::prove(ctx, &jobs, Scope::New, self.settings.level, &new, reader).await?;
+        let questions = crew::prove(ctx, &jobs, Scope::New, self.settings.level, &new, rest).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 
@@ -347,7 +347,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         }
         sessions.close().await;
         note_left(ctx, &left).await?;
-        let questions = crew::prove(ctx, &jobs, Scope::All, level, &Told::default(), None).await?;
+        let questions =
+            crew::prove(ctx, &jobs, Scope::All, level, &Told::default(), Sessions::default()).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 

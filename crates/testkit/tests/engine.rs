@@ -75,6 +75,8 @@ mod profiles;
 mod real_servers;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/round_trips.rs"]
+mod round_trips;
 #[path = "engine/scenarios.rs"]
 mod scenarios;
 #[path = "engine/second_pass.rs"]

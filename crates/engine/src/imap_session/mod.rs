@@ -6,12 +6,11 @@ mod driver;
 mod login;
 #[cfg(test)]
 mod tests;
+mod uids;
 
 pub use login::{Opener, look, open};
 
-use crate::end::{
-    Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Rights, Role, Room, Space, UidListing,
-};
+use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Rights, Role, Room, Space};
 use crate::error::EndError;
 use crate::journal::EpochFacts;
 use crate::limits::Limits;
@@ -189,7 +188,7 @@ impl Link {
         Command::examine(mailbox, self.capabilities.condstore() && !self.condstore_enabled)
     }
 
-    fn examined(&mut self, mailbox: &Bytes, reply: Reply) -> Result<Opened, EndError> {
+    pub(crate) fn examined(&mut self, mailbox: &Bytes, reply: Reply) -> Result<Opened, EndError> {
         let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
         self.opened(mailbox, &facts)
     }
@@ -206,84 +205,14 @@ impl Link {
         Ok(opened)
     }
 
+    /// An EXAMINE that was sent was refused: no mailbox is open (RFC 9051, 6.3.2).
+    pub(crate) fn is_not_opened(&mut self) {
+        self.open = None;
+    }
+
     /// The epoch of this mailbox, if it is the one that is open.
     pub(crate) fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity> {
         self.open.as_ref().filter(|(open, _)| open == mailbox).map(|(_, epoch)| *epoch)
-    }
-
-    /// The complete UID set after a NOOP, with EXISTS.
-    ///
-    /// QUIRK: Dovecot 2.3: a fresh session can miss a message just appended until a NOOP (law 7).
-    pub(crate) async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {
-        let (_, keys) = self.uids(Self::listing().into(), "NOOP and UID FETCH").await?;
-        Ok((keys, self.exists))
-    }
-
-    /// [`Link::examine`] and [`Link::keys`] in one round trip. After a refused EXAMINE nothing is open, so that the
-    /// others are refused as well.
-    pub(crate) async fn open_and_list(&mut self, mailbox: &Bytes) -> Result<UidListing, EndError> {
-        let [noop, fetch] = Self::listing();
-        let examine = self.examining(mailbox);
-        let (facts, keys) = self.uids(vec![examine, noop, fetch], "EXAMINE").await?;
-        let Some(facts) = facts else { return Err(self.lost("EXAMINE")) };
-        let exists = self.exists;
-        let opened = self.opened(mailbox, &facts)?;
-        self.exists = exists;
-        Ok(UidListing { opened, keys, exists })
-    }
-
-    fn listing() -> [Command; 2] {
-        [Command::noop(), Command::uid_fetch("1:*", "(UID)")]
-    }
-
-    /// Sends commands together and keeps of their answers the UIDs, ascending, and what a mailbox said when it was
-    /// opened: a listing of a million messages takes a million numbers, not a million responses.
-    async fn uids(
-        &mut self,
-        commands: Vec<Command>,
-        doing: &'static str,
-    ) -> Result<(Option<MailboxFacts>, Vec<Key>), EndError> {
-        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let (mut open, limit) = (commands.len(), self.limits.command.max(self.limits.silence));
-        for command in commands {
-            self.send(command, doing, limit, sink.clone());
-        }
-        let (mut keys, mut facts, mut refused) = (Vec::new(), None, None);
-        let mut cut = Cut::new(Key(1));
-        while open > 0 {
-            match items.recv().await {
-                Some(Item::Data(Untagged::Fetch(fetch))) => {
-                    keys.extend(fetch.uid.map(|uid| Key(uid.get().into())));
-                }
-                Some(Item::Data(data)) => {
-                    cut.note(&data);
-                    self.count(&data);
-                }
-                Some(Item::Opened(said)) => {
-                    self.exists = u64::from(said.exists);
-                    facts = Some(*said);
-                }
-                Some(Item::Done { status, text, .. }) => {
-                    open -= 1;
-                    if status != Status::Ok {
-                        refused = refused.or_else(|| Some(quirks::refusal(status, &text)));
-                    } else if let Some(last) = cut.rest(&text) {
-                        let rest = Command::uid_fetch(&format!("1:{last}"), "(UID)");
-                        self.send(rest, doing, limit, sink.clone());
-                        open += 1;
-                    }
-                }
-                Some(Item::Lost(error)) => return Err(error),
-                Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
-                None => return Err(self.lost(doing)),
-            }
-        }
-        if let Some(refusal) = refused {
-            return Err(EndError::Refused { server: self.server.clone(), doing, refusal });
-        }
-        keys.sort_unstable();
-        keys.dedup();
-        Ok((facts, keys))
     }
 
     /// Follows EXISTS and EXPUNGE of the opened mailbox.

@@ -121,3 +121,58 @@ async fn a_command_on_a_connection_that_has_just_ended_is_told_so() {
     let told = tokio::time::timeout(Duration::from_secs(3600), items.recv()).await;
     assert!(matches!(told, Ok(Some(Item::Lost(_)))), "{told:?}");
 }
+
+/// Waits for all commands of three listings before it answers any: the second mailbox cannot be opened, and the third is cut
+/// by a limit of the server, once.
+async fn lists_when_all_are_asked_for(stream: DuplexStream) {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"* PREAUTH [CAPABILITY IMAP4rev1] hello\r\n").await.unwrap();
+    let (mut line, mut asked, mut is_open) = (String::new(), Vec::new(), false);
+    while stream.read_line(&mut line).await.unwrap() > 0 {
+        asked.push(std::mem::take(&mut line));
+        let last = asked[asked.len() - 1].clone();
+        if asked.len() < 9 && asked.iter().any(|said| said.contains("EXAMINE")) {
+            continue;
+        }
+        for said in std::mem::take(&mut asked) {
+            let (tag, command) = said.trim_end().split_once(' ').unwrap();
+            let answer = match command {
+                "EXAMINE B" => {
+                    is_open = false;
+                    format!("{tag} NO [INUSE] locked\r\n")
+                }
+                name if name.starts_with("EXAMINE") => {
+                    is_open = true;
+                    let exists = if name.ends_with('A') { 2 } else { 3 };
+                    format!("* {exists} EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n{tag} OK opened\r\n")
+                }
+                "UID FETCH 1:* (UID)" if !is_open => format!("{tag} BAD nothing is open\r\n"),
+                "UID FETCH 1:* (UID)" if said == last => {
+                    format!("* 3 FETCH (UID 9)\r\n* 2 FETCH (UID 5)\r\n{tag} OK [MESSAGELIMIT 2 5] cut\r\n")
+                }
+                "UID FETCH 1:* (UID)" => {
+                    format!("* 1 FETCH (UID 3)\r\n* 2 FETCH (UID 4)\r\n{tag} OK listed\r\n")
+                }
+                "UID FETCH 1:4 (UID)" => format!("* 1 FETCH (UID 2)\r\n{tag} OK listed\r\n"),
+                _ => format!("{tag} OK done\r\n"),
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailboxes_are_listed_in_one_round_trip_and_one_that_is_refused_keeps_the_others_from_nothing() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    tokio::spawn(lists_when_all_are_asked_for(theirs));
+    let mut link = open(&opener(ours)).await.unwrap();
+    let mailboxes = ["A", "B", "C"].map(|name| Bytes::from_static(name.as_bytes()));
+    let listings = link.open_and_list_each(&mailboxes).await.unwrap();
+    let keys = |at: usize| listings[at].as_ref().map(|l| (l.keys.clone(), l.exists));
+    assert_eq!(keys(0).unwrap(), (vec![Key(3), Key(4)], 2));
+    let refused = keys(1).unwrap_err();
+    assert!(matches!(&refused, EndError::Refused { refusal, .. } if refusal.text == "locked"), "{refused}");
+    assert_eq!(keys(2).unwrap(), (vec![Key(2), Key(5), Key(9)], 3), "the last one is gone on with");
+    assert_eq!(link.open_epoch(&mailboxes[2]), Some(UidValidity(7)));
+    assert_eq!(link.open_epoch(&mailboxes[0]), None);
+}

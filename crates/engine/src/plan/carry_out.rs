@@ -39,13 +39,13 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     }
     let mut work = pair(plan, records)?;
     let there = work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed);
-    look_at(target, journal, there.collect(), passing).await?;
+    look_at(target, journal, there.map(|task| (task, None)).collect(), passing).await?;
     ask_about_mail(plan, &work)?;
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
     work.sort_by_key(|task| names::split(&task.name.wire, task.name.delimiter).len());
     let missing = work.iter_mut().filter(|task| task.step.create).collect();
     let made = create(target, journal, plan, missing, passing).await?;
-    let new = made.into_iter().filter(|task| task.step.baseline_needed);
+    let new = made.into_iter().filter(|(task, _)| task.step.baseline_needed);
     look_at(target, journal, new.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
     let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
@@ -90,17 +90,22 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
     plan.steps.iter().map(|step| task(step).ok_or_else(|| missing(step))).collect()
 }
 
-/// Opens target mailboxes and keeps their facts, with a UIDNEXT each.
+/// A step in work, and what its mailbox said if it was opened already.
+type Looked<'t, 'a> = (&'t mut Task<'a>, Option<Opened>);
+
+/// Opens target mailboxes that are not opened yet, and keeps the facts of all, with a UIDNEXT each.
 async fn look_at<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
-    tasks: Vec<&mut Task<'_>>,
+    tasks: Vec<Looked<'_, '_>>,
     passing: Passing,
 ) -> Result<(), Error> {
-    let names: Vec<Bytes> = tasks.iter().map(|task| task.name.wire.clone()).collect();
-    let opened = target.open_each(&names).await.map_err(Error::Target)?;
-    for (task, opened) in tasks.into_iter().zip(opened) {
-        match or_refusal(opened, passing)? {
+    let unopened = tasks.iter().filter(|(_, opened)| opened.is_none());
+    let names: Vec<Bytes> = unopened.map(|(task, _)| task.name.wire.clone()).collect();
+    let mut outcomes = target.open_each(&names).await.map_err(Error::Target)?.into_iter();
+    for (task, opened) in tasks {
+        let Some(outcome) = opened.map(Ok).or_else(|| outcomes.next()) else { break };
+        match or_refusal(outcome, passing)? {
             Ok(opened) => keep_facts(target, journal, task, opened, passing).await?,
             Err(words) => {
                 refuse(journal, task, format!("the new server does not open it: {words}")).await?;
@@ -193,16 +198,17 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
 }
 
-/// Creates mailboxes, in this order; the result has those that the server made, by the names it lists them under.
+/// Creates mailboxes, in this order; the result has those that the server made, by the names it lists them under, with what
+/// they said if they were opened with it.
 async fn create<'t, 'a, T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     plan: &Plan,
     tasks: Vec<&'t mut Task<'a>>,
     passing: Passing,
-) -> Result<Vec<&'t mut Task<'a>>, Error> {
+) -> Result<Vec<Looked<'t, 'a>>, Error> {
     let wanted: Vec<_> = tasks.iter().map(|t| (t.name.wire.clone(), t.step.create_role)).collect();
-    let outcomes = target.create_each(&wanted).await.map_err(Error::Target)?;
+    let outcomes = target.create_and_open_each(&wanted).await.map_err(Error::Target)?;
     let mut strange = Strangers::of(plan);
     let mut made = Vec::with_capacity(tasks.len());
     // What passes says nothing of the name: once the others are made all of it is done again, or the mailbox is left.
@@ -215,11 +221,15 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
             }
             ref outcome => outcome.as_ref().is_err_and(EndError::is_passing),
         };
-        let mut outcome = or_refusal(outcome, passing)?;
+        let (mut outcome, mut opened) = match or_refusal(outcome, passing)? {
+            Ok(made) => (Ok(made.name), made.opened),
+            Err(words) => (Err(words), None),
+        };
         if let Err(words) = outcome {
             outcome =
                 if passes { Err(words) } else { create_otherwise(target, journal, task, words).await? };
         }
+        let asked = task.name.wire.clone();
         let why = match outcome {
             Ok(listed) => strange.take(target, task, listed).await?.err(),
             Err(words) => {
@@ -231,7 +241,9 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
             Some(why) => refuse(journal, task, why).await?,
             None => {
                 keep_name(target, journal, task).await?;
-                made.push(task);
+                // It is another mailbox that was opened, else.
+                opened = opened.filter(|_| task.name.wire == asked);
+                made.push((task, opened));
             }
         }
     }

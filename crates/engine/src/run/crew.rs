@@ -26,6 +26,10 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) const COPYING: &[Side] = &[Side::Source, Side::Target];
 pub(super) const PROVING: &[Side] = &[Side::Target];
 
+/// So many mailboxes, with so many messages in all, are listed together for the last time: their listings are in memory at once.
+const LISTED_TOGETHER_MAX: usize = 64;
+const LISTED_UIDS_MAX: u64 = 200_000;
+
 /// Mailboxes that could not be finished, and why.
 pub(super) type Left = Vec<(MailboxId, String)>;
 
@@ -41,16 +45,15 @@ pub(super) fn writers<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>, mail
 }
 
 /// Copies all mailboxes, several at a time, and reads back beside it. `first` becomes the first worker's. What is left over
-/// is the connection that read back: nothing was appended on it (law 9).
+/// is the connection that read back, or all there is where nothing was to be copied: nothing was appended on it (law 9).
 pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     jobs: &[Job],
-    mut first: Sessions<S, T>,
+    first: Sessions<S, T>,
     ahead: Ahead<S, T>,
-) -> Result<(Left, Option<T::Session>), Error> {
+) -> Result<(Left, Sessions<S, T>), Error> {
     if jobs.is_empty() {
-        first.close().await;
-        return Ok((Vec::new(), None));
+        return Ok((Vec::new(), first));
     }
     let writers = writers(ctx, jobs.len());
     let crew = Arc::new(Crew::new(largest_first(jobs)));
@@ -77,39 +80,70 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     worse(copied, read)?;
     let left = std::mem::take(&mut *locked(&left));
     note_left(ctx, &left).await?;
-    Ok((left, reader))
+    Ok((left, Sessions { source: None, target: reader }))
 }
 
-/// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time. `first`, if
-/// any, becomes the first worker's connection.
+/// Reads back what is not read yet, then lists every target mailbox completely; several mailboxes at a time. `first`, as far as
+/// there is one, becomes the first worker's.
 pub(super) async fn prove<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     jobs: &[Job],
     scope: Scope,
     level: Level,
     told: &Told,
-    first: Option<T::Session>,
+    first: Sessions<S, T>,
 ) -> Result<Vec<Question>, Error> {
-    let mut queue = VecDeque::new();
+    let mut queue = Vec::new();
     for (at, job) in jobs.iter().enumerate() {
         if verify::is_proven(ctx, job, told).await? {
             ctx.bus.tell(Progress::MailboxDone { mailbox: job.record.id.0 });
         } else {
-            queue.push_back((at, job.clone()));
+            let is_read = scope == Scope::New && !verify::is_unread(ctx, job, level).await?;
+            queue.push(ToProve { at, job: job.clone(), is_read });
         }
     }
+    let queue = together(queue);
     let workers = ctx.settings.connections.clamp(1, queue.len().max(1));
-    let crew = Arc::new(Crew::new(queue));
+    let crew = Arc::new(Crew::new(queue.into()));
     let asked = Arc::new(Mutex::new(BTreeMap::new()));
     let worker = |start| {
         let (ctx, crew, asked) = (ctx.clone(), crew.clone(), asked.clone());
         async move { prove_mailboxes(&ctx, &crew, start, (scope, level), &asked).await }
     };
     let seats = PROVING.iter().map(|side| ctx.seats.anyway(*side)).collect();
-    let start = Start::With(Sessions { source: None, target: first }, seats);
-    keep_at_work(ctx, &crew, workers, PROVING, [start], worker).await?;
+    keep_at_work(ctx, &crew, workers, PROVING, [Start::With(first, seats)], worker).await?;
     let asked = std::mem::take(&mut *locked(&asked));
     Ok(asked.into_values().collect())
+}
+
+/// A mailbox whose proof is not complete.
+#[derive(Debug)]
+struct ToProve {
+    /// Its number among the jobs.
+    at: usize,
+    job: Job,
+    /// All that is stored was read back: only its listing is left.
+    is_read: bool,
+}
+
+/// Pure: which mailboxes one worker takes at once. Those of which only the listing is left go together, so that many cost no
+/// more round trips than one; where messages are to be read the workers share the mailboxes.
+fn together(queue: Vec<ToProve>) -> Vec<Vec<ToProve>> {
+    let (to_list, to_read): (Vec<_>, Vec<_>) = queue.into_iter().partition(|mailbox| mailbox.is_read);
+    let mut groups: Vec<Vec<ToProve>> = to_read.into_iter().map(|mailbox| vec![mailbox]).collect();
+    let (mut group, mut uids) = (Vec::new(), 0);
+    for mailbox in to_list {
+        let more = mailbox.job.record.messages.unwrap_or(0);
+        let full = group.len() == LISTED_TOGETHER_MAX || uids + more > LISTED_UIDS_MAX;
+        if full && !group.is_empty() {
+            groups.push(std::mem::take(&mut group));
+            uids = 0;
+        }
+        uids += more;
+        group.push(mailbox);
+    }
+    groups.extend((!group.is_empty()).then_some(group));
+    groups
 }
 
 /// What workers share: the mailboxes that nobody has taken yet, and how many workers have connections.
@@ -293,7 +327,7 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
 /// One worker that proves, as [`copy_mailboxes`].
 async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
-    crew: &Crew<(usize, Job)>,
+    crew: &Crew<Vec<ToProve>>,
     start: Start<S, T>,
     (scope, level): (Scope, Level),
     asked: &Mutex<BTreeMap<usize, Question>>,
@@ -301,29 +335,36 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
     let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
     crew.at_work.fetch_add(1, Ordering::AcqRel);
     while !crew.should_leave(&mut seats) {
-        let Some((at, job)) = crew.next() else {
+        let Some(group) = crew.next() else {
             crew.at_work.fetch_sub(1, Ordering::AcqRel);
             break;
         };
-        ctx.check_cancel()?;
-        if let Some(question) = prove_one(ctx, &mut sessions, &job, scope, level).await? {
-            locked(asked).insert(at, question);
+        for mailbox in &group {
+            ctx.check_cancel()?;
+            verify::sweep(ctx, &mut sessions, &mailbox.job, scope, level).await?;
+        }
+        let jobs: Vec<&Job> = group.iter().map(|mailbox| &mailbox.job).collect();
+        let looked = verify::look_at_each(ctx, &mut sessions, &jobs).await?;
+        for (mailbox, looked) in group.iter().zip(looked) {
+            ctx.check_cancel()?;
+            if let Some(question) = prove_one(ctx, &mut sessions, &mailbox.job, level, looked).await? {
+                locked(asked).insert(mailbox.at, question);
+            }
         }
     }
     sessions.close().await;
     Ok(())
 }
 
-/// Proves one mailbox: what is there, octet by octet where it was not read yet, and that all of it is there.
+/// Proves that all is there of one mailbox that was read back.
 async fn prove_one<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
-    scope: Scope,
     level: Level,
+    looked: Option<verify::Looked>,
 ) -> Result<Option<Question>, Error> {
-    verify::sweep(ctx, sessions, job, scope, level).await?;
-    let question = match verify::presence(ctx, sessions, job).await {
+    let question = match verify::presence(ctx, sessions, job, looked).await {
         Ok(question) => question,
         // One mailbox that cannot be opened any more keeps the others from nothing.
         Err(Error::Target(EndError::Refused { refusal, .. })) => {

@@ -5,7 +5,7 @@ use super::ahead::Ahead;
 use super::crew;
 use super::{Ctx, note_left};
 use crate::config::Labels;
-use crate::end::{Source, Target, TargetSession};
+use crate::end::{Source, Target};
 use crate::error::Error;
 use crate::journal::{
     Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
@@ -28,7 +28,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     to_copy: Vec<Job>,
     mut sessions: Sessions<S, T>,
     ahead: Ahead<S, T>,
-) -> Result<(crew::Left, Option<T::Session>), Error> {
+) -> Result<(crew::Left, Sessions<S, T>), Error> {
     // For the first transfer; a second one begins with what the first one leaves.
     let mut ahead = Some(ahead);
     settle_others(ctx, &mut sessions, moving).await?;
@@ -50,11 +50,9 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     let mut left = crew::Left::new();
     if !others.is_empty() {
         let first = std::mem::take(&mut sessions);
-        let (of_others, reader) = crew::transfer(ctx, &others, first, connections()).await?;
+        let (of_others, mut beside) = crew::transfer(ctx, &others, first, connections()).await?;
         left = of_others;
-        if let Some(reader) = reader {
-            reader.close().await;
-        }
+        beside.close().await;
     }
     if let Some(unlisted) = unlisted(ctx, labelled).await? {
         let held: Vec<(MailboxId, String)> =
@@ -62,13 +60,13 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         note_left(ctx, &held).await?;
         left.extend(held);
         sessions.close().await;
-        return Ok((left, None));
+        return Ok((left, sessions));
     }
     let bringers = Arc::new(bringers(ctx, labelled, false).await?);
     rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
-    let (more, reader) = crew::transfer(ctx, &rest, sessions, connections()).await?;
+    let (more, beside) = crew::transfer(ctx, &rest, sessions, connections()).await?;
     left.extend(more);
-    Ok((left, reader))
+    Ok((left, beside))
 }
 
 fn held_words(all_mail: &str, unlisted: &MailboxRecord) -> String {

@@ -167,6 +167,24 @@ pub async fn list_target<S: Source, T: Target, J: Journal>(
     }
 }
 
+/// Opens the target mailboxes of jobs and lists them, together where the end can. `None` for each that could not be, the
+/// reason of which the next attempt tells.
+pub async fn list_targets<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    jobs: &[&Job],
+) -> Result<Vec<Option<UidListing>>, Error> {
+    let mailboxes: Vec<_> = jobs.iter().map(|job| job.target.wire.clone()).collect();
+    match sessions.target(ctx).await?.open_and_list_each(&mailboxes).await {
+        Ok(listings) => Ok(listings.into_iter().map(Result::ok).collect()),
+        Err(error) => {
+            tracing::debug!(%error, "the listings are asked for one by one");
+            sessions.abort_target();
+            Ok(jobs.iter().map(|_| None).collect())
+        }
+    }
+}
+
 /// Items of a mailbox in some states, page by page, in order. They may be moved between two pages.
 #[derive(Debug)]
 pub struct Pages<'a, S, T, J> {

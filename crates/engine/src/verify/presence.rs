@@ -3,6 +3,7 @@
 
 use super::moved::{self, Moved};
 use super::{ghosts, hold, replaced};
+use crate::clock::Stamp;
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Source, Target, UidListing};
@@ -11,7 +12,7 @@ use crate::journal::{Change, Item, ItemId, Journal, Origin, Reason, Side, State}
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::copy::save_sighting;
-use crate::transfer::job::{self, Job, Pages, Sessions};
+use crate::transfer::job::{Job, Pages, Sessions, list_target, list_targets};
 use crate::transfer::resolve::place_stored;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const LIST_WAIT_MIN: Duration = Duration::from_millis(250);
 
 /// Compares the claims of a mailbox with one complete UID listing made after the last write, and looks by content
 /// for stored messages whose UID the server never told. Returns a question when so much is missing that a person must
-/// look.
+/// look. `first` is what the first look gave, where it was made together with that at other mailboxes.
 ///
 /// Absence is not evidence (law 7): NOOP and EXAMINE come before each listing, a new connection before the next, and
 /// the one that may conclude starts after the settle time.
@@ -29,14 +30,25 @@ pub async fn presence<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
+    first: Option<Looked>,
 ) -> Result<Option<Question>, Error> {
-    let began = ctx.clock.now();
-    let mut wait = LIST_WAIT_MIN;
+    let began = first.as_ref().map_or_else(|| ctx.clock.now(), |first| first.began);
+    let (mut wait, mut first) = (LIST_WAIT_MIN, first);
     loop {
-        let settled = ctx.clock.at_least_since(began) >= ctx.settle();
-        // Before the listing, which then holds what is claimed here.
-        let unplaced = place_stored(ctx, sessions, job, settled).await?;
-        let Some(listing) = list_target(ctx, sessions, job).await? else { return Ok(None) };
+        let (settled, looked) = match first.take() {
+            Some(looked) => (false, looked),
+            None => {
+                let settled = ctx.clock.at_least_since(began) >= ctx.settle();
+                // Before the listing, which then holds what is claimed here.
+                let unplaced = place_stored(ctx, sessions, job, settled).await?;
+                ctx.probe.pass("list the target").await;
+                (settled, Looked { began, unplaced, listing: list_target(ctx, sessions, job).await? })
+            }
+        };
+        let Looked { unplaced, listing, .. } = looked;
+        if listing.opened.facts.uid_validity != job.target_epoch.facts.uid_validity {
+            return Ok(None);
+        }
         let (missing, claimed) = missing_claims(ctx, job, &listing.keys).await?;
         if listing.is_complete() && (settled || (missing.is_empty() && unplaced.is_empty())) {
             return conclude(ctx, sessions, job, &listing, Absent { missing, unplaced, claimed }).await;
@@ -48,6 +60,33 @@ pub async fn presence<S: Source, T: Target, J: Journal>(
         ctx.sleep(wait).await?;
         wait = (wait * 2).min(ctx.settle());
     }
+}
+
+/// A look at a mailbox: its listing, and what before it was stored without a UID and not found by content.
+#[derive(Debug)]
+pub struct Looked {
+    began: Stamp,
+    unplaced: BTreeSet<ItemId>,
+    listing: UidListing,
+}
+
+/// Looks at several mailboxes, at the cost of one round trip where the end can list them together. `None` for each that
+/// must be looked at by itself.
+pub async fn look_at_each<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    jobs: &[&Job],
+) -> Result<Vec<Option<Looked>>, Error> {
+    let began = ctx.clock.now();
+    let mut unplaced = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        unplaced.push(place_stored(ctx, sessions, job, false).await?);
+    }
+    ctx.probe.pass("list the target").await;
+    let listings = list_targets(ctx, sessions, jobs).await?;
+    let looked =
+        |(unplaced, listing): (_, Option<UidListing>)| Some(Looked { began, unplaced, listing: listing? });
+    Ok(unplaced.into_iter().zip(listings).map(looked).collect())
 }
 
 /// What a complete listing does not show.
@@ -105,18 +144,6 @@ fn absent<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, job: &Job, i
     let (mailbox, key, kind) = (id.mailbox.0, id.key.0, "absent".to_owned());
     ctx.bus.tell(Progress::Exception { mailbox, key, kind, text: text.clone() });
     Change::to(id, State::Exception).because(Reason::new("absent", text))
-}
-
-/// Lists the target mailbox; `None` when its epoch is another one.
-async fn list_target<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-) -> Result<Option<UidListing>, Error> {
-    ctx.probe.pass("list the target").await;
-    let listing = job::list_target(ctx, sessions, job).await?;
-    let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
-    Ok(same_epoch.then_some(listing))
 }
 
 /// Claims that are not in the listing, and the number of claims. Both walk ascending, page by page.

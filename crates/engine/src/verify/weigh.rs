@@ -3,7 +3,7 @@
 //!
 //! Only the first reading can find a message SEMANTIC: what changes at the target later is no rewriting of the server's.
 
-use super::conclude;
+use super::portion::conclude;
 use crate::adopt::read_back;
 use crate::context::Context;
 use crate::end::{Seen, Source, Target};

@@ -92,7 +92,7 @@ impl World {
         let end = copy(&ctx, &mut sessions, &mut job, &memory).await.unwrap();
         let mut reader = Sessions::default();
         verify::sweep(&ctx, &mut reader, &job, verify::Scope::New, ctx.settings.level).await.unwrap();
-        verify::presence(&ctx, &mut reader, &job).await.unwrap();
+        verify::presence(&ctx, &mut reader, &job, None).await.unwrap();
         journal.release().await.unwrap();
         end
     }
