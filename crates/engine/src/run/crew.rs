@@ -11,6 +11,7 @@ use crate::journal::{Journal, MailboxId, Side};
 use crate::progress::Progress;
 use crate::seats::Seat;
 use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::following::Following;
 use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
 use crate::transfer::unchanged::Told;
@@ -303,8 +304,10 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
     let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
     crew.at_work.fetch_add(1, Ordering::AcqRel);
     sessions.connect_both(ctx).await?;
-    while !crew.should_leave(&mut seats) {
-        let Some(mut job) = crew.next() else {
+    let next = || crew.next();
+    let mut following = Following::new(&next);
+    while following.is_taken() || !crew.should_leave(&mut seats) {
+        let Some(mut job) = following.take() else {
             crew.at_work.fetch_sub(1, Ordering::AcqRel);
             break;
         };
@@ -313,7 +316,7 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
         let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
         let mailbox = job.record.id;
         ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
-        match copy(ctx, &mut sessions, &mut job, &memory).await? {
+        match copy(ctx, &mut sessions, &mut job, &memory, &mut following).await? {
             CopyEnd::Done => {}
             CopyEnd::Left(why) => locked(left).push((mailbox, why)),
             CopyEnd::Full(refusal) => return Err(Error::Full { refusal }),
