@@ -2,6 +2,7 @@
 //! remembered, looked at, logged in with and carried out. Every answer is written down, but no secret is: those are in memory.
 
 pub mod answers;
+pub mod look;
 pub mod words;
 
 use crate::account::Account;
@@ -54,7 +55,8 @@ impl Step {
     }
 }
 
-/// One move being prepared.
+/// One move being prepared. A copy of it asks servers while the page goes on with the original; nothing that waits for a server changes it.
+#[derive(Clone)]
 pub struct Steps {
     /// What was said beside the answers.
     further: Vec<String>,
@@ -69,6 +71,12 @@ pub struct Looked {
     answer: Answer,
     /// The server and the user, and how they were found.
     pub proposed: Proposed,
+}
+
+/// An account that let us in.
+pub struct LetIn {
+    account: Account,
+    credentials: Arc<dyn Credentials>,
 }
 
 /// Why an account does not let us in.
@@ -198,13 +206,13 @@ impl Steps {
     /// possible, the second is tried after the first was refused, and `tell` hears of it.
     ///
     /// # Errors
-    /// Why it did not let us in. A password is kept only where it did.
+    /// Why it did not let us in.
     pub async fn log_in(
-        &mut self,
+        &self,
         side: &'static str,
         password: Option<Zeroizing<String>>,
         tell: &(dyn Fn(&str) + Sync),
-    ) -> Result<(), NotLetIn> {
+    ) -> Result<LetIn, NotLetIn> {
         let args = self.answers.args(&self.further)?;
         let place = self.place(&args).await?;
         let accounts = self.answers.side(side).accounts();
@@ -218,10 +226,15 @@ impl Steps {
         let mut opener = opener(&args, side, account, &place.tokens, ask)?;
         let users: Vec<String> = accounts.iter().map(|account| account.user.clone()).collect();
         find::log_in(&users, &mut opener, tell).await.map_err(NotLetIn::End)?;
-        let taken = Account { user: opener.account.user.clone(), ..account.clone() };
-        self.answers.side_mut(side).accounts = vec![taken.address()];
-        self.let_in[usize::from(side == "to")] = Some(opener.account.credentials);
-        Ok(self.write_down()?)
+        let account = Account { user: opener.account.user.clone(), ..account.clone() };
+        Ok(LetIn { account, credentials: opener.account.credentials })
+    }
+
+    /// One side let us in: as whom is written down, by what is kept in memory.
+    pub fn let_in(&mut self, side: &str, let_in: LetIn) -> Result<(), Failure> {
+        self.answers.side_mut(side).accounts = vec![let_in.account.address()];
+        self.let_in[usize::from(side == "to")] = Some(let_in.credentials);
+        self.write_down()
     }
 
     /// How one side is logged in to. It has to let us in anew.

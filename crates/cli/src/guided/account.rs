@@ -200,7 +200,8 @@ async fn log_in(
         let letting_in = steps.log_in(side, secret.clone(), &|line| tell(line));
         let Some(let_in) = talk.meanwhile(letting_in).await else { return Ok(Some(Way::Leave)) };
         match let_in {
-            Ok(()) => {
+            Ok(let_in) => {
+                steps.let_in(side, let_in)?;
                 tell("You are in.");
                 return Ok(Some(Way::On));
             }

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod choose;
 pub mod moving;
+pub mod waiting;
 
 use super::guard::{Refused, Session};
 use super::http::FORM_TOKEN;
@@ -25,8 +26,8 @@ pub struct Frame<'a> {
     pub accounts: Option<(&'a str, &'a str)>,
     /// What went wrong just now.
     pub problem: Option<&'a Problem>,
-    /// Seconds after which a browser without script loads the page again.
-    pub again_after: Option<u32>,
+    /// Seconds after which a browser without script goes on, and where to.
+    pub again_after: Option<(u32, &'a str)>,
     /// Where the page leads by itself, at once.
     pub leads_to: Option<&'a str>,
 }
@@ -76,8 +77,8 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                 link rel="stylesheet" href="/assets/page.css";
                 script src="/assets/page.js" defer {}
                 @if let Some(path) = frame.leads_to { meta http-equiv="refresh" content={ "0;url=" (path) }; }
-                @if let Some(seconds) = frame.again_after {
-                    noscript { meta http-equiv="refresh" content=(seconds); }
+                @if let Some((seconds, path)) = frame.again_after {
+                    noscript { meta http-equiv="refresh" content=(format!("{seconds};url={path}")); }
                 }
             }
             body {
@@ -164,10 +165,10 @@ fn opening(title: &str, purpose: &str) -> Markup {
     html! { h1 { (title) } p { (purpose) } }
 }
 
-/// A form of ours. `is_slow`: the answer takes its time, and the page says so.
-fn form(session: &Session, action: &str, is_slow: bool, content: &Markup) -> Markup {
+/// A form of ours.
+fn form(session: &Session, action: &str, content: &Markup) -> Markup {
     html! {
-        form method="post" action=(action) data-slow=[is_slow.then_some("yes")] novalidate {
+        form method="post" action=(action) novalidate {
             input type="hidden" name=(FORM_TOKEN) value=(session.form.reveal());
             (content)
         }
@@ -180,7 +181,6 @@ fn go(label: &str, back: Option<&str>) -> Markup {
         div.do {
             button { (label) }
             @if let Some(back) = back { a.button.quiet href=(back) { (texts::BACK) } }
-            span.hint #busy role="status" hidden { (texts::BUSY) }
         }
     }
 }

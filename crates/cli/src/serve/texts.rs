@@ -145,13 +145,24 @@ pub const PROBLEM: &str = "There is a problem";
 pub const DETAILS: &str = "Details";
 pub const CONTINUE: &str = "Continue";
 pub const BACK: &str = "Back";
-pub const BUSY: &str = "Working … this can take a minute.";
+pub const GIVE_UP: &str = "Give up";
 pub const FOOT: &str = "This page runs on your own computer and loads nothing from elsewhere.";
 pub const NOT_FOUND: &str = "There is no such page";
 pub const FIRST_PAGE: &str = "Go to the first page";
 
 pub const LET_IN: &str = "You are in";
 pub const LET_IN_WHY: &str = "The link is used up. This browser stays let in until Mailhaul ends.";
+
+pub const FINDING: &str = "Looking for your servers …";
+pub const FINDING_WHY: &str =
+    "Mailhaul asks who knows where the mail of both addresses lies. Your passwords are not used for that.";
+pub const LOGGING_IN_OLD: &str = "Logging in to your old mailbox …";
+pub const LOGGING_IN_NEW: &str = "Logging in to your new mailbox …";
+pub const LOGGING_IN_WHY: &str = "Some servers answer only after a minute.";
+pub const LOOKING: &str = "Looking at both mailboxes …";
+pub const LOOKING_WHY: &str = "Mailhaul counts the folders and messages, and changes nothing. With many folders that takes some minutes.";
+pub const WAIT_GOES_ON: &str = "This page goes on by itself. “Give up” leads back to the step, and what you typed is kept, but no password.";
+pub const WAIT_RELOAD: &str = "Look whether it is done";
 
 pub const BOTH_ADDRESSES: &str = "Your two mailboxes";
 pub const OLD_ADDRESS: &str = "Address of your old mailbox";
@@ -285,6 +296,11 @@ pub fn speed(per_minute: Option<u64>, left: Option<&str>) -> Option<String> {
         (Some(rate), Some(left)) => Some(format!("{rate}; {left} left")),
         (rate, _) => rate,
     }
+}
+
+/// How long it is waited for.
+pub fn so_long(waited: Duration) -> String {
+    format!("Waiting for {} so far.", mailhaul_engine::waits::spelled(waited))
 }
 
 /// Connections that were lost.

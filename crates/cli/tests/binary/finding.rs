@@ -87,7 +87,7 @@ impl World {
         });
     }
 
-    fn add(&self, name: &str, at: SocketAddr) {
+    pub fn add(&self, name: &str, at: SocketAddr) {
         self.hosts.lock().unwrap().insert(name.to_owned(), at);
     }
 

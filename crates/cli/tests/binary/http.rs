@@ -1,8 +1,14 @@
 //! A browser of a few lines: one request for each connection, a cookie, forms with their token; nothing is followed by itself.
 
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// Where one waits for what is done at a server.
+pub const WAIT: &str = "/wait";
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -30,6 +36,11 @@ impl Answer {
     pub fn is(&self, status: u16) -> &Self {
         assert_eq!(self.status, status, "{}\n{}", self.head, self.body);
         self
+    }
+
+    /// True for the page that shows what is waited for.
+    pub fn waits(&self) -> bool {
+        self.body.contains("value=\"give-up\"")
     }
 
     /// A redirect, and where to.
@@ -120,9 +131,21 @@ impl Browser {
         Self { wire, cookie, seen: Mutex::default() }
     }
 
+    /// What a page says when nothing is waited for any more.
     pub async fn get(&self, path: &str) -> Answer {
+        loop {
+            let answer = self.look(path).await;
+            if !answer.waits() {
+                return answer;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What a page says now.
+    pub async fn look(&self, path: &str) -> Answer {
         let headers = [("Cookie", self.cookie.as_str()), ("Sec-Fetch-Site", "same-origin")];
-        if path == "/move/events" {
+        if path.ends_with("/events") {
             return self.head_of(path).await;
         }
         let answer = self.wire.get(path, &headers).await;
@@ -130,8 +153,19 @@ impl Browser {
         answer
     }
 
-    /// A form with its token, as a browser sends one from a page that wants no referrer told.
+    /// Sends a form, and waits for what comes of it: where that leads, or the page that tells of a problem.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let answer = self.send(path, fields).await;
+        if answer.header("location").as_deref() != Some(WAIT) {
+            return answer;
+        }
+        let led = self.get(WAIT).await;
+        // A problem is shown where it was sent from.
+        if led.header("location").as_deref() == Some(path) { self.get(path).await } else { led }
+    }
+
+    /// A form with its token, as a browser sends one from a page that wants no referrer told.
+    pub async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let token = self.form_token("/requirements").await;
         let pairs = [("form-token", token.as_str())].into_iter().chain(fields.iter().copied());
         let body: Vec<String> =

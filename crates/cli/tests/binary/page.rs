@@ -51,11 +51,11 @@ impl Serving {
     }
 
     /// A browser that came by the link.
-    async fn browser(&self) -> Browser {
+    pub async fn browser(&self) -> Browser {
         Browser::let_in(self.port, &self.link).await
     }
 
-    fn interrupt(&self) {
+    pub fn interrupt(&self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     }
@@ -227,7 +227,7 @@ async fn a_head_or_a_form_that_never_ends_is_given_up() {
 }
 
 /// From nothing to step 5.
-async fn prepared(browser: &Browser) {
+pub async fn prepared(browser: &Browser) {
     let found = browser.post("/requirements", &[("from", OLD), ("to", NEW)]).await.leads_to("/found");
     let page = browser.get(&found).await;
     page.says("imaps://mail.hoster.example:993").says("imaps://imap.provider.example:993");

@@ -12,21 +12,17 @@
         return;
       }
       form.dataset.sent = "yes";
-      const busy = byId("busy");
-      if (busy && form.dataset.slow) busy.hidden = false;
     });
   }
   // A page that comes back out of the browser's memory can be sent again.
   addEventListener("pageshow", () => {
     for (const form of document.forms) delete form.dataset.sent;
-    const busy = byId("busy");
-    if (busy) busy.hidden = true;
   });
 
   const live = document.querySelector("[data-live]");
   if (!live) return;
   const events = new EventSource(live.dataset.live);
-  for (const part of ["whole", "boxes", "needs"]) {
+  for (const part of ["whole", "boxes", "needs", "stands"]) {
     // Made by the same templates as the page, where everything that a server says is escaped.
     events.addEventListener(part, (event) => {
       byId(part).innerHTML = event.data;
@@ -37,7 +33,8 @@
   });
   events.addEventListener("over", () => {
     events.close();
-    location.reload();
+    if (live.dataset.then) location.assign(live.dataset.then);
+    else location.reload();
   });
   events.addEventListener("open", () => {
     byId("lost").hidden = true;

@@ -2,7 +2,7 @@
 
 use super::{field, form, go, name, opening};
 use crate::find::server_url;
-use crate::serve::app::Desk;
+use crate::serve::desk::Desk;
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{Answer, SignIn};
@@ -36,7 +36,7 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
     };
     html! {
         (opening(Step::Requirements.title(), texts::purpose(Step::Requirements)))
-        (form(session, "/requirements", true, &content))
+        (form(session, "/requirements", &content))
         section {
             h2 { (texts::YOU_NEED) }
             ul.plain { @for need in texts::NEEDS { li { (need) } } }
@@ -52,7 +52,7 @@ pub fn found(session: &Session, looked: &[Looked; 2]) -> Markup {
     };
     html! {
         (opening(texts::FOUND, texts::FOUND_WHY))
-        (form(session, "/found", false, &content))
+        (form(session, "/found", &content))
     }
 }
 
@@ -110,7 +110,7 @@ pub fn login(session: &Session, desk: &Desk, side: &'static str, step: Step, bac
     html! {
         (opening(step.title(), texts::purpose(step)))
         @if let Some(shown) = shown { (certificate(session, action, &shown)) }
-        (form(session, action, true, &content))
+        (form(session, action, &content))
         @if is_in { p.do { a.button href="/" { (texts::CONTINUE) } } }
         @if asks_instead { (by_browser(session, action, &desk.steps.answers().side(side).sign_in)) }
     }
@@ -127,7 +127,7 @@ fn certificate(session: &Session, action: &str, shown: &[u8; 32]) -> Markup {
             div.do { button.quiet { (texts::TRUST_IT) } }
         }
     };
-    form(session, action, false, &content)
+    form(session, action, &content)
 }
 
 fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
@@ -155,5 +155,5 @@ fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
             }
         }
     };
-    form(session, action, true, &content)
+    form(session, action, &content)
 }

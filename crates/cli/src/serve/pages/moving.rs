@@ -25,7 +25,7 @@ pub fn before(session: &Session, forecast: Option<&str>) -> Markup {
     };
     html! {
         (opening(Step::Move.title(), texts::purpose(Step::Move)))
-        (form(session, "/move", true, &content))
+        (form(session, "/move", &content))
     }
 }
 
@@ -51,7 +51,7 @@ pub fn under(session: &Session, under: &Under, standing: &Standing) -> Markup {
         p.problem #lost role="alert" hidden { (texts::LIVE_LOST) }
         p.unseen #said role="status" {}
         div data-live=(EVENTS) {
-            section { div #whole { (whole(standing)) } (form(session, "/move", false, &buttons)) }
+            section { div #whole { (whole(standing)) } (form(session, "/move", &buttons)) }
             section { h2 { (texts::NEEDS_YOU) } div #needs { (needs(standing)) } }
             section { h2 { (texts::ALL_FOLDERS) } div #boxes { (boxes(standing)) } }
         }
@@ -188,13 +188,13 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     @if !may_end { p { (texts::NOTHING_LOST) } }
                 }
             }
-            (form(session, "/move", true, &buttons))
+            (form(session, "/move", &buttons))
         }
         @if !over.last.view.needs.is_empty() {
             section.alert {
                 h2 { (texts::NEEDS_YOU) }
                 (needs(&over.last))
-                (form(session, "/move", true, &remedies(&over.last)))
+                (form(session, "/move", &remedies(&over.last)))
             }
         }
         @if let Some(folder) = &over.report {
@@ -221,7 +221,7 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     p.server { (name(command)) }
                 }
                 p.hint { (texts::OTHER_MAILBOXES_WHY) }
-                (form(session, "/anew", false, &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
+                (form(session, "/anew", &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
             }
         }
     }
