@@ -88,7 +88,7 @@ impl Desk {
             seen: Seen::NotYet,
             problem: None,
             errand: None,
-            led_to: "/",
+            led_to: "./",
         }
     }
 
@@ -128,7 +128,7 @@ impl Desk {
             Outcome::Seen(seen, chosen) => self.have_seen(*seen, chosen.map(|chosen| *chosen)),
         };
         self.led_to = match took {
-            Ok(()) if errand.about == About::Finding => "/found",
+            Ok(()) if errand.about == About::Finding => "found",
             Ok(()) => path(self.steps.step()),
             Err(_) => path(step),
         };

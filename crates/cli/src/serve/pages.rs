@@ -47,14 +47,14 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Where a step is.
+/// Where a step is, as all paths of pages here: below the secret path of whoever was let in, by which they are not named.
 pub fn path(step: Step) -> &'static str {
     match step {
-        Step::Requirements => "/requirements",
-        Step::Old => "/old",
-        Step::New => "/new",
-        Step::Choose => "/choose",
-        Step::Move => "/move",
+        Step::Requirements => "requirements",
+        Step::Old => "old",
+        Step::New => "new",
+        Step::Choose => "choose",
+        Step::Move => "move",
     }
 }
 
@@ -207,26 +207,27 @@ pub fn refused(refused: Refused) -> Markup {
         &html! {
             h1 { (title) }
             p { (why) }
-            section { p { b { (next) } } @if home { p { a href="/" { (texts::FIRST_PAGE) } } } }
+            section { p { b { (next) } } @if home { p { a href="./" { (texts::FIRST_PAGE) } } } }
         },
     )
 }
 
 /// Nothing is here.
-pub fn not_found() -> Markup {
+pub fn not_found(session: &Session) -> Markup {
     page(
         &Frame::plain(texts::NOT_FOUND),
-        &html! { h1 { (texts::NOT_FOUND) } section { p { a href="/" { (texts::FIRST_PAGE) } } } },
+        &html! { h1 { (texts::NOT_FOUND) } section { p { a href=(session.home()) { (texts::FIRST_PAGE) } } } },
     )
 }
 
 /// Just let in. What a link from elsewhere leads to gets no cookie that is of this site alone, what leads on from this page does:
 /// so it leads on by itself.
-pub fn let_in() -> Markup {
-    let frame = Frame { leads_to: Some("/"), ..Frame::plain(texts::LET_IN) };
+pub fn let_in(session: &Session) -> Markup {
+    let home = session.home();
+    let frame = Frame { leads_to: Some(&home), ..Frame::plain(texts::LET_IN) };
     let content = html! {
         h1 { (texts::LET_IN) }
-        section { p { (texts::LET_IN_WHY) } p { a href="/" { (texts::CONTINUE) } } }
+        section { p { (texts::LET_IN_WHY) } p { a href=(home) { (texts::CONTINUE) } } }
     };
     page(&frame, &content)
 }

@@ -6,12 +6,12 @@ use super::app::{App, Asked, Course, How};
 use super::events;
 use super::files;
 use super::guard::Session;
-use super::http::{Posted, WAY_IN, guarded};
+use super::http::{ICON, Posted, WAY_IN, guarded};
 use super::pages::{self, moving, path, waiting};
 use super::texts::Problem;
 use crate::steps::{Step, words};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -25,32 +25,39 @@ type Shared = State<Arc<App>>;
 type Who = Extension<Arc<Session>>;
 type Form = Extension<Posted>;
 
-/// All there is.
+/// All there is. `place` is that of the session, which [`guarded`] has compared.
 pub fn router(app: Arc<App>) -> Router {
+    let at = |page: &str| format!("/{{place}}/{page}");
     Router::new()
-        .route("/", get(home))
+        .route(&at(""), get(home))
         .route(WAY_IN, get(enter))
-        .route("/requirements", get(steps::addresses).post(steps::look_for))
-        .route("/found", get(steps::found).post(steps::agree))
-        .route("/old", get(steps::old).post(steps::log_in_old))
-        .route("/new", get(steps::new).post(steps::log_in_new))
-        .route("/choose", get(steps::choose).post(steps::chosen))
-        .route("/move", get(move_page).post(act))
-        .route(moving::EVENTS, get(events::events))
-        .route(waiting::WAIT, get(steps::wait).post(steps::act_on_wait))
-        .route(waiting::EVENTS, get(events::waiting))
-        .route("/anew", post(anew))
-        .route("/report/{*path}", get(files::report))
+        .route(&at("requirements"), get(steps::addresses).post(steps::look_for))
+        .route(&at("found"), get(steps::found).post(steps::agree))
+        .route(&at("old"), get(steps::old).post(steps::log_in_old))
+        .route(&at("new"), get(steps::new).post(steps::log_in_new))
+        .route(&at("choose"), get(steps::choose).post(steps::chosen))
+        .route(&at("move"), get(move_page).post(act))
+        .route(&at(moving::EVENTS), get(events::events))
+        .route(&at(waiting::WAIT), get(steps::wait).post(steps::act_on_wait))
+        .route(&at(waiting::EVENTS), get(events::waiting))
+        .route(&at("anew"), post(anew))
+        .route(&at("report/{*file}"), get(files::report))
         .route("/assets/{name}", get(asset))
-        // The report names no icon; browsers ask for this one then.
-        .route("/favicon.ico", get(|| asset(Path("icon.svg".to_owned()))))
-        .fallback(|| async { (StatusCode::NOT_FOUND, html(pages::not_found())) })
+        .route(ICON, get(|| asset(Path("icon.svg".to_owned()))))
+        .fallback(nothing)
         .layer(from_fn_with_state(app.clone(), guarded))
         .with_state(app)
 }
 
 fn html(page: Markup) -> Html<String> {
     Html(page.into_string())
+}
+
+async fn nothing(session: Option<Who>) -> Response {
+    match session {
+        Some(Extension(session)) => (StatusCode::NOT_FOUND, html(pages::not_found(&session))).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,11 +67,11 @@ struct Invitation {
 }
 
 /// A link from elsewhere led here, perhaps: the cookie comes with a page, and not with a redirect that would be followed without it.
-async fn enter(State(app): Shared, headers: HeaderMap, Query(invitation): Query<Invitation>) -> Response {
+async fn enter(State(app): Shared, Query(invitation): Query<Invitation>) -> Response {
     let mut door = app.door();
-    match door.enter(&invitation.token, &headers) {
+    match door.enter(&invitation.token) {
         Ok(session) => {
-            ([(header::SET_COOKIE, door.set_cookie(&session))], html(pages::let_in())).into_response()
+            ([(header::SET_COOKIE, door.set_cookie(&session))], html(pages::let_in(&session))).into_response()
         }
         Err(refused) => (StatusCode::FORBIDDEN, html(pages::refused(refused))).into_response(),
     }
@@ -149,7 +156,7 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
 
 async fn anew(State(app): Shared, Extension(session): Who) -> Response {
     match app.begin_anew().await {
-        Ok(()) => Redirect::to("/").into_response(),
+        Ok(()) => Redirect::to("./").into_response(),
         Err(failure) => show_move(&app, &session, Some(&failure.into())).await,
     }
 }

@@ -47,8 +47,15 @@ impl Answer {
     #[track_caller]
     pub fn leads_to(&self, path: &str) -> String {
         self.is(303);
-        assert_eq!(self.header("location").as_deref(), Some(path));
+        assert_eq!(self.leads().as_deref(), Some(path));
         path.to_owned()
+    }
+
+    /// Where a redirect from a page leads, below the secret path.
+    pub fn leads(&self) -> Option<String> {
+        let location = self.header("location")?;
+        assert!(!location.contains("//") && !location.starts_with('/'), "{location}");
+        Some(format!("/{}", location.trim_start_matches("./")))
     }
 }
 
@@ -117,6 +124,8 @@ fn unchunked(body: &str) -> String {
 /// One that was let in.
 pub struct Browser {
     wire: Wire,
+    /// The secret path, without a slash at its end.
+    pub place: String,
     pub cookie: String,
     seen: Mutex<String>,
 }
@@ -127,8 +136,11 @@ impl Browser {
         let path = link.strip_prefix(&format!("http://127.0.0.1:{port}")).unwrap();
         let answer = wire.get(path, &[]).await;
         answer.is(200);
-        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-        Self { wire, cookie, seen: Mutex::default() }
+        let set = answer.header("set-cookie").unwrap();
+        let cookie = set.split(';').next().unwrap().to_owned();
+        let path = set.split("; Path=").nth(1).unwrap().split(';').next().unwrap();
+        answer.says(&format!("href=\"{path}\""));
+        Self { wire, place: path.trim_end_matches('/').to_owned(), cookie, seen: Mutex::default() }
     }
 
     /// What a page says when nothing is waited for any more.
@@ -148,20 +160,25 @@ impl Browser {
         if path.ends_with("/events") {
             return self.head_of(path).await;
         }
-        let answer = self.wire.get(path, &headers).await;
+        let answer = self.wire.get(&self.at(path), &headers).await;
         self.see(&answer);
         answer
+    }
+
+    /// The whole path of a page.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.place)
     }
 
     /// Sends a form, and waits for what comes of it: where that leads, or the page that tells of a problem.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let answer = self.send(path, fields).await;
-        if answer.header("location").as_deref() != Some(WAIT) {
+        if answer.leads().as_deref() != Some(WAIT) {
             return answer;
         }
         let led = self.get(WAIT).await;
         // A problem is shown where it was sent from.
-        if led.header("location").as_deref() == Some(path) { self.get(path).await } else { led }
+        if led.leads().as_deref() == Some(path) { self.get(path).await } else { led }
     }
 
     /// A form with its token, as a browser sends one from a page that wants no referrer told.
@@ -172,7 +189,7 @@ impl Browser {
             pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let headers =
             [("Cookie", self.cookie.as_str()), ("Origin", "null"), ("Sec-Fetch-Site", "same-origin")];
-        let answer = self.wire.send("POST", path, &headers, &body.join("&")).await;
+        let answer = self.wire.send("POST", &self.at(path), &headers, &body.join("&")).await;
         self.see(&answer);
         answer
     }
@@ -180,9 +197,9 @@ impl Browser {
     /// The token of this browser's forms: any page has it.
     pub async fn form_token(&self, path: &str) -> String {
         let headers = [("Cookie", self.cookie.as_str())];
-        let mut page = self.wire.get(path, &headers).await;
-        if let Some(elsewhere) = page.header("location") {
-            page = self.wire.get(&elsewhere, &headers).await;
+        let mut page = self.wire.get(&self.at(path), &headers).await;
+        if let Some(elsewhere) = page.leads() {
+            page = self.wire.get(&self.at(&elsewhere), &headers).await;
         }
         let after = page
             .body
@@ -196,8 +213,10 @@ impl Browser {
     pub async fn read_until(&self, path: &str, enough: impl Fn(&str) -> bool) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.wire.port)).await.unwrap();
         let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\n\r\n",
-            self.wire.port, self.cookie
+            "GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\n\r\n",
+            self.at(path),
+            self.wire.port,
+            self.cookie
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut octets = Vec::new();

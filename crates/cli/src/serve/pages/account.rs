@@ -36,7 +36,7 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
     };
     html! {
         (opening(Step::Requirements.title(), texts::purpose(Step::Requirements)))
-        (form(session, "/requirements", &content))
+        (form(session, "requirements", &content))
         section {
             h2 { (texts::YOU_NEED) }
             ul.plain { @for need in texts::NEEDS { li { (need) } } }
@@ -48,11 +48,11 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
 pub fn found(session: &Session, looked: &[Looked; 2]) -> Markup {
     let content = html! {
         @for (side, looked) in SIDES.into_iter().zip(looked) { (one_found(side, looked)) }
-        (go(texts::CONTINUE, Some("/requirements")))
+        (go(texts::CONTINUE, Some("requirements")))
     };
     html! {
         (opening(texts::FOUND, texts::FOUND_WHY))
-        (form(session, "/found", &content))
+        (form(session, "found", &content))
     }
 }
 
@@ -111,7 +111,7 @@ pub fn login(session: &Session, desk: &Desk, side: &'static str, step: Step, bac
         (opening(step.title(), texts::purpose(step)))
         @if let Some(shown) = shown { (certificate(session, action, &shown)) }
         (form(session, action, &content))
-        @if is_in { p.do { a.button href="/" { (texts::CONTINUE) } } }
+        @if is_in { p.do { a.button href="./" { (texts::CONTINUE) } } }
         @if asks_instead { (by_browser(session, action, &desk.steps.answers().side(side).sign_in)) }
     }
 }

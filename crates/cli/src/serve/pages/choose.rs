@@ -18,8 +18,8 @@ pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
     html! {
         (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
         @match checked.moving.as_ref().filter(|_| !is_blocked(checked)) {
-            Some(moving) => (form(session, "/choose", &decide(moving, choice))),
-            None => (form(session, "/choose", &blocked(checked))),
+            Some(moving) => (form(session, "choose", &decide(moving, choice))),
+            None => (form(session, "choose", &blocked(checked))),
         }
         @if !worth.is_empty() {
             section {
@@ -53,7 +53,7 @@ fn blocked(checked: &Checked) -> Markup {
             h2 { (texts::IN_THE_WAY) }
             @for remark in in_the_way(checked) { (one_remark(remark)) }
             input type="hidden" name="again" value="yes";
-            (go(texts::LOOK_AGAIN, Some("/new")))
+            (go(texts::LOOK_AGAIN, Some("new")))
         }
     }
 }
@@ -63,12 +63,12 @@ pub fn not_looked(session: &Session) -> Markup {
     let content = html! {
         section {
             input type="hidden" name="again" value="yes";
-            (go(texts::LOOK_AGAIN, Some("/new")))
+            (go(texts::LOOK_AGAIN, Some("new")))
         }
     };
     html! {
         (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
-        (form(session, "/choose", &content))
+        (form(session, "choose", &content))
     }
 }
 
@@ -86,7 +86,7 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
                 summary { (texts::INTO) }
                 (field("into", texts::INTO, Some(texts::INTO_HINT), choice.into.as_deref().unwrap_or_default()))
             }
-            (go(texts::CONTINUE, Some("/new")))
+            (go(texts::CONTINUE, Some("new")))
         }
     }
 }

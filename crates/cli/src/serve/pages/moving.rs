@@ -15,17 +15,17 @@ use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REFUSED, REPORT_HTML, Verdi
 use maud::{Markup, PreEscaped, html};
 
 /// Where the live numbers come from.
-pub const EVENTS: &str = "/move/events";
+pub const EVENTS: &str = "move/events";
 
 /// Before anything is moved. `forecast`: how much it is, where that was looked at.
 pub fn before(session: &Session, forecast: Option<&str>) -> Markup {
     let content = html! {
         section {
-            @if let Some(forecast) = forecast { p { (forecast) } } div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="/choose" { (texts::BACK) } } }
+            @if let Some(forecast) = forecast { p { (forecast) } } div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="choose" { (texts::BACK) } } }
     };
     html! {
         (opening(Step::Move.title(), texts::purpose(Step::Move)))
-        (form(session, "/move", &content))
+        (form(session, "move", &content))
     }
 }
 
@@ -51,11 +51,11 @@ pub fn under(session: &Session, under: &Under, standing: &Standing) -> Markup {
         p.problem #lost role="alert" hidden { (texts::LIVE_LOST) }
         p.unseen #said role="status" {}
         div data-live=(EVENTS) {
-            section { div #whole { (whole(standing)) } (form(session, "/move", &buttons)) }
+            section { div #whole { (whole(standing)) } (form(session, "move", &buttons)) }
             section { h2 { (texts::NEEDS_YOU) } div #needs { (needs(standing)) } }
             section { h2 { (texts::ALL_FOLDERS) } div #boxes { (boxes(standing)) } }
         }
-        noscript { p.do { a.button.quiet href="/move" { (texts::RELOAD) } } }
+        noscript { p.do { a.button.quiet href="move" { (texts::RELOAD) } } }
     }
 }
 
@@ -188,26 +188,26 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     @if !may_end { p { (texts::NOTHING_LOST) } }
                 }
             }
-            (form(session, "/move", &buttons))
+            (form(session, "move", &buttons))
         }
         @if !over.last.view.needs.is_empty() {
             section.alert {
                 h2 { (texts::NEEDS_YOU) }
                 (needs(&over.last))
-                (form(session, "/move", &remedies(&over.last)))
+                (form(session, "move", &remedies(&over.last)))
             }
         }
         @if let Some(folder) = &over.report {
             section {
                 h2 { (texts::REPORT) }
                 ul.links {
-                    li { a href={ "/report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
+                    li { a href={ "report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
                     li {
-                        a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
-                        " · " a href={ "/report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
-                        " · " a href={ "/report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
+                        a href={ "report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
+                        " · " a href={ "report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
+                        " · " a href={ "report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
                     }
-                    li { a href={ "/report/" (MANIFEST) } { (texts::MANIFEST) } }
+                    li { a href={ "report/" (MANIFEST) } { (texts::MANIFEST) } }
                 }
                 p.hint { (texts::REPORT_FOLDER) " " span.server { (name(&folder.display().to_string())) } }
             }
@@ -221,7 +221,7 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     p.server { (name(command)) }
                 }
                 p.hint { (texts::OTHER_MAILBOXES_WHY) }
-                (form(session, "/anew", &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
+                (form(session, "anew", &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
             }
         }
     }

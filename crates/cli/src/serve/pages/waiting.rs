@@ -11,9 +11,9 @@ use maud::{Markup, html};
 use std::time::Duration;
 
 /// Where one waits; it leads on when there is nothing to wait for.
-pub const WAIT: &str = "/wait";
+pub const WAIT: &str = "wait";
 /// Where the live parts come from.
-pub const EVENTS: &str = "/wait/events";
+pub const EVENTS: &str = "wait/events";
 
 /// The page.
 pub fn waiting(session: &Session, desk: &Desk, errand: &Errand) -> Markup {

@@ -183,7 +183,7 @@ pub async fn log_in_new(State(app): Shared, Extension(session): Who, Extension(p
 }
 
 fn step_of(side: &str) -> (Step, &'static str) {
-    if side == SIDES[0] { (Step::Old, "/requirements") } else { (Step::New, "/old") }
+    if side == SIDES[0] { (Step::Old, "requirements") } else { (Step::New, "old") }
 }
 
 async fn connect(app: &App, session: &Session, side: &'static str) -> Response {
