@@ -168,6 +168,36 @@ await page.goto(home);
 await heading("Your mail is moving");
 must((await percent()) >= before, "closed and opened, it shows where it stands");
 await grows(await percent());
+// ---- what changes keeps what a person does with the rest
+
+const watched = await open();
+const card = (uid, text) => `<li id="need-1-${uid}"><h3>A message in <bdi>INBOX</bdi></h3><p>${text}</p>` +
+  `<details><summary>Details</summary><p class="words">UID ${uid}</p></details></li>`;
+let listens = 0;
+let goOn;
+const isOpened = new Promise((resolve) => { goOn = resolve; });
+await watched.route("**/move/events", async (route) => {
+  listens += 1;
+  const first = `<ul class="cards">${card(7, "As it was.")}${card(8, "Gone soon.")}</ul>`;
+  const later = `<ul class="cards">${card(6, "New, before it.")}${card(7, "As it is now.")}</ul><p>And 3 more.</p>`;
+  if (listens > 1) await isOpened;
+  const body = `retry: 100\nevent: needs\ndata: ${listens === 1 ? first : later}\n\n`;
+  await route.fulfill({ contentType: "text/event-stream", body });
+});
+await watched.goto(`${home}move`);
+const summary = watched.locator("#need-1-7 summary");
+await summary.focus();
+await watched.keyboard.press("Enter");
+must(await watched.locator("#need-1-7 details").evaluate((details) => details.open), "details are opened by keyboard");
+goOn();
+await watched.getByText("As it is now.").waitFor();
+must((await watched.locator("#needs li").count()) === 2, "what is gone is gone, what is new is there");
+must(await watched.locator("#need-1-7 details").evaluate((details) => details.open), "open details stay open when the list changes");
+must(await summary.evaluate((element) => element === document.activeElement), "the focus stays when the list changes");
+await watched.close();
+
+const bar = page.getByRole("progressbar", { name: "All folders" });
+must(/^[0-9]+ percent: /.test(await bar.getAttribute("aria-valuetext")), "the bar has a name, and says its value");
 await page.getByRole("button", { name: "Pause" }).click();
 await heading("Paused");
 await seen("09-paused");

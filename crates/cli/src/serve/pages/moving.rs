@@ -7,7 +7,7 @@ use crate::serve::live::Standing;
 use crate::serve::speed::roughly;
 use crate::serve::texts;
 use crate::steps::Step;
-use crate::view::{At, Row};
+use crate::view::{At, Need, Row, View};
 use mailhaul_engine::certificate::{PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use mailhaul_engine::report::html::{Segment, bar, key, mood};
 use mailhaul_engine::report::words::{count, exception_kind, exception_remedy, sentence};
@@ -69,7 +69,7 @@ pub fn whole(standing: &Standing) -> Markup {
             span.percent #percent { (percent) " %" }
             span.hint { (view.stage_line()) }
         }
-        progress max="100" value=(percent) aria-labelledby="percent" { (percent) " %" }
+        progress max="100" value=(percent) aria-label=(texts::ALL_FOLDERS) aria-valuetext=(said(standing)) { (percent) " %" }
         (PreEscaped(key(&segments(row))))
         @if let Some(speed) = speed { p.hint { (speed) } }
         @if let Some(waiting) = &view.waiting { p.note { (said_of(waiting)) } }
@@ -108,15 +108,16 @@ pub fn boxes(standing: &Standing) -> Markup {
                     th.n.size scope="col" { (texts::READ_BACK) }
                 }
             }
-            tbody { @for row in standing.view.mailboxes.values() { (one_box(row)) } }
+            tbody { @for (id, row) in &standing.view.mailboxes { (one_box(*id, row)) } }
         }
     }
 }
 
-fn one_box(row: &Row) -> Markup {
+/// Its id keeps it the same element of the page while its numbers change; so with [`need_id`].
+fn one_box(id: i64, row: &Row) -> Markup {
     let proven = row.proven.messages.min(row.there.messages);
     html! {
-        tr {
+        tr id=(format!("box-{id}")) {
             th scope="row" {
                 (name(&row.source))
                 @if row.target != row.source { " " span.sub { "to " (name(&row.target)) } }
@@ -138,7 +139,7 @@ pub fn needs(standing: &Standing) -> Markup {
         @else {
             ul.cards {
                 @for need in &view.needs {
-                    li {
+                    li id=(need_id(view, need)) {
                         h3 { "A message in " (name(&need.mailbox)) }
                         p { (sentence(&exception_kind(&need.kind))) "." }
                         p { (exception_remedy(&need.kind)) }
@@ -149,6 +150,11 @@ pub fn needs(standing: &Standing) -> Markup {
             @if more > 0 { p { (texts::more_needs(more)) } }
         }
     }
+}
+
+fn need_id(view: &View, need: &Need) -> String {
+    let mailbox = view.mailboxes.iter().find(|(_, row)| row.source == need.mailbox).map_or(0, |(id, _)| *id);
+    format!("need-{mailbox}-{}", need.uid)
 }
 
 /// The end of a run. `command`: what does the same on the command line.
@@ -250,7 +256,6 @@ fn why(problem: &Problem) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::View;
     use mailhaul_engine::progress::{Progress, SideName, WaitReason};
     use std::time::{Duration, SystemTime};
 
@@ -285,6 +290,7 @@ mod tests {
         let page = whole(&standing(&events)).into_string();
         for words in [
             "35 %",
+            "aria-label=\"All folders\" aria-valuetext=\"35 percent: 4 of 10 messages moved, 3 read back\"",
             "Microsoft 365 asked us to wait until",
             "120 messages a minute; about 2 minutes left",
             "A connection was lost once and made again",
@@ -311,9 +317,13 @@ mod tests {
         let events: Vec<Progress> = begun().into_iter().chain(exceptions).collect();
         let standing = standing(&events);
         let page = needs(&standing).into_string() + &boxes(&standing).into_string();
+        assert!(page.contains("<tr id=\"box-1\">"), "{page}");
         for kind in kinds {
             let remedy = html! { (exception_remedy(kind)) }.into_string();
             assert!(page.contains(&remedy), "{kind}: {page}");
+        }
+        for uid in 7..12 {
+            assert_eq!(page.matches(&format!("<li id=\"need-1-{uid}\">")).count(), 1, "{page}");
         }
         assert!(page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;A"), "{page}");
         for harmful in ["<script", "<b>A", "\u{1b}", "\u{202e}"] {
