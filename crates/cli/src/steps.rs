@@ -14,10 +14,9 @@ use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
 use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
-use mailhaul_engine::config::{Credentials, FixedPassword};
+use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::files::replace_private;
-use mailhaul_engine::plan::Plan;
 use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -256,15 +255,6 @@ impl Steps {
         self.write_down()
     }
 
-    /// What a person chose holds only as long as nothing else than what was shown would happen.
-    pub fn still_agrees_to(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        let agrees = self.answers.choice.fits(plan);
-        if !agrees {
-            self.choose_again()?;
-        }
-        Ok(agrees)
-    }
-
     /// What was chosen is to be looked at once more.
     pub fn choose_again(&mut self) -> Result<(), Failure> {
         let choice = &mut self.answers.choice;
@@ -295,6 +285,9 @@ impl Steps {
         let (settings, choice) = (&mut ready.migration.settings, &self.answers.choice);
         settings.selection.without.clone_from(&choice.leave_out);
         settings.accepted.clone_from(&choice.accepted);
+        // The run looks at both accounts itself: between step 4 and it, anything can have changed there.
+        let choice = choice.clone();
+        settings.agreed = Some(Agreed::to(move |plan| choice.fits(plan)));
         Ok(ready)
     }
 

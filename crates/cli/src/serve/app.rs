@@ -8,7 +8,7 @@ use super::texts::{self, Problem};
 use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
 use crate::error::{Failure, USAGE};
 use crate::steps::{Step, Steps, words};
-use mailhaul_engine::error::Error;
+use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::report::{Verdict, words as report_words};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -171,7 +171,7 @@ impl App {
         drop(desk);
         let app = self.clone();
         self.at_work.spawn(async move {
-            let (ended, ()) = tokio::join!(run(&app, ready, &under), under.live.follow(events));
+            let (ended, ()) = tokio::join!(run(ready, &under), under.live.follow(events));
             under.live.count().await;
             let Ended { how, code, report } = ended;
             if let How::Failed(problem @ Problem { is_question: true, .. }) = &how {
@@ -226,24 +226,12 @@ struct Ended {
 }
 
 /// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
-async fn run(app: &App, ready: Ready, under: &Under) -> Ended {
+async fn run(ready: Ready, under: &Under) -> Ended {
     let failed =
         |failure: Failure| Ended { code: failure.code, how: How::Failed(failure.into()), report: None };
     let asks = |problem| Ended { code: USAGE, how: How::Failed(problem), report: None };
     let stopped =
         |report| Ended { code: INTERRUPTED, how: How::Asked(under.asked().unwrap_or(Asked::Stop)), report };
-    let agrees = match ready.migration.plan().await {
-        Ok((_, plan)) => app.desk.lock().await.steps.still_agrees_to(&plan),
-        Err(Error::Interrupted) => {
-            let _ = ready.give_back().await;
-            return stopped(None);
-        }
-        Err(error) => Err(error.into()),
-    };
-    if !matches!(agrees, Ok(true)) {
-        let _ = ready.give_back().await;
-        return agrees.map_or_else(failed, |_| asks(Problem::changed()));
-    }
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -257,6 +245,7 @@ async fn run(app: &App, ready: Ready, under: &Under) -> Ended {
             // The journal is given back also when the run failed.
             let _ = ready.give_back().await;
             return match &error {
+                Error::Question(Question::NotAsShown) => asks(Problem::changed()),
                 Error::Question(question) => {
                     let problem = Problem::new(words::question(question), texts::LOOK_BELOW);
                     asks(Problem { is_question: true, ..problem })

@@ -501,6 +501,24 @@ async fn nothing_moves_that_the_page_did_not_show() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_run_looks_at_both_accounts_once_more_and_not_twice() {
+    let (world, old, new) = World::published().await;
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    prepared(&browser).await;
+    let lists = |server: &Sandbox| server.counters().commands.get("LIST").copied().unwrap_or_default();
+    let before = [lists(&old), lists(&new)];
+    choose(&browser, &["0"], &[]).await.leads_to("/move");
+    let look = [lists(&old) - before[0], lists(&new) - before[1]];
+    assert!(look.iter().all(|lists| *lists > 0), "step 4 looks at both: {look:?}");
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    until_over(&browser).await.says("All 5 messages are on the new server");
+    let run = [lists(&old) - before[0] - look[0], lists(&new) - before[1] - look[1]];
+    assert_eq!(run[0], look[0], "what can have changed since is looked at once");
+    assert!(run[1] <= look[1] + 1, "and after making mailboxes: {run:?} {look:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_with_a_link_that_another_one_used_ends_what_it_opened() {
     let (world, ..) = World::published().await;
     let mut serving = Serving::new(&world).await;
