@@ -17,6 +17,7 @@ use answers::{Answer, Answers, Choice, SignIn};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::files::replace_private;
+use mailhaul_engine::oauth::Person;
 use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -202,7 +203,7 @@ impl Steps {
     }
 
     /// Logs in to one side by a password, or as [`SignIn`] says where there is none. Where two forms of the user name are
-    /// possible, the second is tried after the first was refused, and `tell` hears of it.
+    /// possible, the second is tried after the first was refused, and `tell` hears of it. `person`: who logs in at an issuer.
     ///
     /// # Errors
     /// Why it did not let us in.
@@ -210,6 +211,7 @@ impl Steps {
         &self,
         side: &'static str,
         password: Option<Zeroizing<String>>,
+        person: Arc<dyn Person>,
         tell: &(dyn Fn(&str) + Sync),
     ) -> Result<LetIn, NotLetIn> {
         let args = self.answers.args(&self.further)?;
@@ -220,7 +222,7 @@ impl Steps {
         };
         let ask = match password {
             Some(password) => Ask::Given(Arc::new(FixedPassword::new(password.to_string()))),
-            None => Ask::Now,
+            None => Ask::Of(person),
         };
         let mut opener = opener(&args, side, account, &place.tokens, ask)?;
         let users: Vec<String> = accounts.iter().map(|account| account.user.clone()).collect();

@@ -4,12 +4,14 @@
 use super::app::App;
 use super::desk::{Chosen, Desk};
 use crate::error::Failure;
+use crate::oauth::Terminal;
 use crate::steps::answers::Answer;
 use crate::steps::look::look as look_at_both;
 use crate::steps::{LetIn, Looked, NotLetIn, Step, Steps};
 use crate::view::View;
 use mailhaul_engine::check::Checked;
 use mailhaul_engine::error::Error;
+use mailhaul_engine::oauth::Person;
 use mailhaul_engine::progress::Progress;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +50,8 @@ pub struct Heard {
     pub view: View,
     /// What it said last.
     pub line: Option<String>,
+    /// Where the person has to log in for it, in this browser.
+    pub visit: Option<String>,
 }
 
 /// What came of it.
@@ -69,6 +73,25 @@ impl About {
             Self::LoggingIn(_) => Step::New,
             Self::Looking => Step::Choose,
         }
+    }
+}
+
+/// Whoever waits for it logs in where the page says; later, during a run, whoever sits at the terminal.
+impl Person for Errand {
+    fn is_there(&self) -> bool {
+        !self.over.is_cancelled() || Terminal.is_there()
+    }
+
+    fn visit(&self, address: &str) {
+        if self.over.is_cancelled() {
+            Terminal.visit(address);
+        } else {
+            self.hearing().visit = Some(address.to_owned());
+        }
+    }
+
+    fn enter(&self, address: &str, code: &str) {
+        Terminal.enter(address, code);
     }
 }
 
@@ -129,7 +152,7 @@ pub fn log_in(app: &Arc<App>, desk: &mut Desk, side: &'static str, secret: Optio
     let steps = desk.steps.clone();
     go(app, errand.clone(), async move {
         let tell = |line: &str| errand.hearing().line = Some(line.to_owned());
-        let let_in = errand.unless_over(steps.log_in(side, secret, &tell)).await?;
+        let let_in = errand.unless_over(steps.log_in(side, secret, errand.clone(), &tell)).await?;
         Some(Outcome::LetIn(side, let_in))
     });
 }

@@ -161,6 +161,9 @@ pub const LOGGING_IN_NEW: &str = "Logging in to your new mailbox …";
 pub const LOGGING_IN_WHY: &str = "Some servers answer only after a minute.";
 pub const LOOKING: &str = "Looking at both mailboxes …";
 pub const LOOKING_WHY: &str = "Mailhaul counts the folders and messages, and changes nothing. With many folders that takes some minutes.";
+pub const VISIT: &str = "Log in at your provider";
+pub const VISIT_WHY: &str =
+    "Your provider asks for the login itself, on its own page, which opens beside this one.";
 pub const WAIT_GOES_ON: &str = "This page goes on by itself. “Give up” leads back to the step, and what you typed is kept, but no password.";
 pub const WAIT_RELOAD: &str = "Look whether it is done";
 
@@ -209,6 +212,7 @@ pub const LOGGED_IN: &str = "This mailbox has let Mailhaul in. You need not do t
 pub const TRUST_IT: &str = "I know this certificate and trust it";
 pub const TRUST_WHY: &str =
     "Whoever runs that server can tell you whether this is the SHA-256 of its certificate:";
+pub const VOUCHED: &str = "You vouched for this server's certificate. Now log in.";
 pub const TRUST_OTHER: &str = "That is not the certificate that the server showed.";
 pub const TRUST_OTHER_NEXT: &str = "Log in again to see it.";
 pub const BY_BROWSER: &str = "Log in at the provider instead";

@@ -4,6 +4,7 @@ use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter, program};
 use crate::finding::{NEW, OLD, World};
 use crate::http::{Answer, Browser, Wire};
 use mailhaul_sandbox::{Profile, Sandbox};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -20,8 +21,13 @@ pub struct Serving {
 
 impl Serving {
     pub async fn new(world: &World) -> Self {
+        Self::with(world, &world.options()).await
+    }
+
+    /// One that knows of the world what these options say.
+    pub async fn with(world: &World, options: &[PathBuf]) -> Self {
         let mut command = program(&["serve", "--no-browser", "--settle", "1"]);
-        command.args(world.options()).env("HOME", world.folder.path()).current_dir(world.folder.path());
+        command.args(options).env("HOME", world.folder.path()).current_dir(world.folder.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines();

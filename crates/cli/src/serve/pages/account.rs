@@ -99,6 +99,7 @@ pub fn login(session: &Session, desk: &Desk, side: &'static str, step: Step, bac
                 p.server { (name(&server_url(&account.endpoint))) }
             }
             @if is_in { p.note { (texts::LOGGED_IN) } }
+            @else if shown.is_none() && desk.steps.answers().side(side).fingerprint.is_some() { p.note { (texts::VOUCHED) } }
             div.field {
                 label for="password" { (texts::PASSWORD) }
                 input type="password" id="password" name="password" value="" autocomplete="off"

@@ -45,6 +45,10 @@ pub fn stands(errand: &Errand) -> Markup {
     let heard = errand.heard();
     html! {
         @if errand.about == About::Looking { p { (heard.view.stage_line()) "." } }
+        @if let Some(address) = &heard.visit {
+            p { (texts::VISIT_WHY) }
+            p { a.button href=(address) target="_blank" rel="noopener noreferrer" { (texts::VISIT) } }
+        }
         @if let Some(line) = &heard.line { p.note { (said(line)) } }
         @if let Some(waiting) = &heard.view.waiting { p.note { (said(waiting)) } }
     }
