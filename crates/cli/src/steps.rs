@@ -346,5 +346,5 @@ impl Looked {
 
 fn unreadable(file: &std::path::Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!("what was answered before cannot be read: {}: {error}", file.display()))
-        .hint("remove that file to begin anew; it holds answers alone, no mail and no journal")
+        .hint("remove that file to begin anew; it holds your answers alone, no mail")
 }

@@ -123,7 +123,7 @@ impl Desk {
         }
         let step = errand.about.step();
         let took = match outcome {
-            Outcome::Found(found) => found.map(|looked| self.looked = Some(looked)).map_err(Problem::from),
+            Outcome::Found(found) => (*found).map(|looked| self.looked = Some(looked)).map_err(Problem::from),
             Outcome::LetIn(side, let_in) => self.let_in(side, let_in),
             Outcome::Seen(seen, chosen) => self.have_seen(*seen, chosen.map(|chosen| *chosen)),
         };

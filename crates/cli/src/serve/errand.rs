@@ -57,7 +57,7 @@ pub struct Heard {
 /// What came of it.
 pub enum Outcome {
     /// What was found for what was typed.
-    Found(Result<[Looked; 2], Failure>),
+    Found(Box<Result<[Looked; 2], Failure>>),
     /// Whether this side let us in.
     LetIn(&'static str, Result<LetIn, NotLetIn>),
     /// What was seen of both accounts; and what somebody chose, where it is looked at for that.
@@ -142,7 +142,7 @@ pub fn find(app: &Arc<App>, desk: &mut Desk) {
     let (steps, typed): (Steps, [Answer; 2]) = (desk.steps.clone(), desk.typed.clone());
     go(app, errand.clone(), async move {
         let found = errand.unless_over(steps.look_for(typed)).await?;
-        Some(Outcome::Found(found.and_then(|[from, to]| Ok([from?, to?]))))
+        Some(Outcome::Found(Box::new(found.and_then(|[from, to]| Ok([from?, to?])))))
     });
 }
 

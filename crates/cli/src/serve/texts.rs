@@ -211,7 +211,7 @@ pub const LOG_IN: &str = "Log in";
 pub const LOGGED_IN: &str = "This mailbox has let Mailhaul in. You need not do this again.";
 pub const TRUST_IT: &str = "I know this certificate and trust it";
 pub const TRUST_WHY: &str =
-    "Whoever runs that server can tell you whether this is the SHA-256 of its certificate:";
+    "Whoever runs that server can tell you whether this is the fingerprint (SHA-256) of its certificate:";
 pub const VOUCHED: &str = "You vouched for this server's certificate. Now log in.";
 pub const TRUST_OTHER: &str = "That is not the certificate that the server showed.";
 pub const TRUST_OTHER_NEXT: &str = "Log in again to see it.";
@@ -290,8 +290,7 @@ pub const BY_COMMAND: &str = "The same by one command";
 pub const BY_COMMAND_WHY: &str = "For a script, or for later.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";
 pub const OTHER_MAILBOXES: &str = "Move other mailboxes";
-pub const OTHER_MAILBOXES_WHY: &str =
-    "Forgets the addresses and choices made here. Mail, journals and reports stay where they are.";
+pub const OTHER_MAILBOXES_WHY: &str = "Forgets the addresses and choices made here. Your mail, the reports, and what Mailhaul remembers of each move stay where they are.";
 
 /// `12 messages a minute; about 3 minutes left`, as far as it can be said.
 pub fn speed(per_minute: Option<u64>, left: Option<&str>) -> Option<String> {
@@ -382,6 +381,12 @@ mod tests {
             COPY_ANYWAY_HINT,
             INTO_HINT,
             NOTHING_LOST,
+            FINDING_WHY,
+            LOGGING_IN_WHY,
+            LOOKING_WHY,
+            WAIT_GOES_ON,
+            VISIT_WHY,
+            OTHER_MAILBOXES_WHY,
         ]);
         for text in all {
             for word in ["UID", "APPEND", "EXAMINE", "octet", "journal", "epoch", "target", "IMAP"] {
