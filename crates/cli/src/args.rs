@@ -111,9 +111,12 @@ pub struct ManArgs {
 /// Where a migration is kept.
 #[derive(Clone, Debug, Args)]
 pub struct JournalArgs {
-    /// The old and the new account, instead of --from and --to
-    #[arg(value_name = "ACCOUNT", num_args = 2, conflicts_with_all = ["from", "to"])]
-    pub accounts: Vec<String>,
+    /// The old account, as with --from
+    #[arg(value_name = "OLD", requires = "new", conflicts_with_all = ["from", "to"])]
+    pub old: Option<String>,
+    /// The new account, as with --to
+    #[arg(value_name = "NEW", conflicts_with_all = ["from", "to"])]
+    pub new: Option<String>,
     /// The old account: an IMAP URL (imaps://, imap:// with STARTTLS, imap+insecure://) or an address
     #[arg(long, value_name = "ACCOUNT")]
     pub from: Option<String>,
@@ -339,10 +342,7 @@ impl StepsArgs {
 impl JournalArgs {
     /// The old and the new account as they were written.
     pub fn written(&self) -> (Option<&str>, Option<&str>) {
-        match self.accounts.as_slice() {
-            [from, to] => (Some(from), Some(to)),
-            _ => (self.from.as_deref(), self.to.as_deref()),
-        }
+        (self.old.as_deref().or(self.from.as_deref()), self.new.as_deref().or(self.to.as_deref()))
     }
 }
 

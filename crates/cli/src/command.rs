@@ -27,6 +27,7 @@ use mailhaul_engine::report::{self, EndFacts, Facts, Report, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server, kept};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -170,9 +171,11 @@ impl Ways<'_> {
         let options = account::login_options(side, &login)?;
         let who = format!("{} at {}", account.user, account.endpoint.authority());
         let credentials = match ask {
-            Ask::Now => {
+            Ask::Now | Ask::Of(_) => {
+                let person = if let Ask::Of(person) = ask { person } else { Arc::new(oauth::Terminal) };
+                let dialer = self.dialer.clone();
                 let file = self.tokens.with_extension(format!("{side}.token"));
-                let tokens = oauth::For { side, user: &account.user, trust: &trust, file };
+                let tokens = oauth::For { side, user: &account.user, trust: &trust, file, dialer, person };
                 secrets::find(side, &login, &who, tokens)?
             }
             Ask::Given(credentials) => credentials,

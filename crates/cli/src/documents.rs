@@ -59,7 +59,7 @@ fn row(arg: &Arg) -> String {
     let short = arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();
     let typed = match arg.get_long() {
         Some(long) => format!("{short}--{long}{values}"),
-        None => format!("{} {}", values.trim(), values.trim()),
+        None => values.trim().to_owned(),
     };
     let mut does = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let choices = arg.get_possible_values();

@@ -94,12 +94,6 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Reply::Leave => return Ok(Moved::Way(Way::Leave)),
     }
     let ready = steps.ready(Keep::Journal).await?;
-    let (_, plan) = ready.with_progress(ready.migration.plan()).await?;
-    if !steps.still_agrees_to(&plan)? {
-        ready.give_back().await?;
-        tell("It has not begun: what is there is not what you were shown any more. Look at it again.");
-        return Ok(Moved::Way(Way::To(Step::Choose)));
-    }
     if talk.has_left().await {
         ready.give_back().await?;
         return Ok(Moved::Way(Way::Leave));

@@ -8,7 +8,7 @@ use crate::token_file::{TokenFile, passphrase};
 use mailhaul_engine::clock::Clock;
 use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, Trust};
 use mailhaul_engine::limits::Limits;
-use mailhaul_engine::net::Http;
+use mailhaul_engine::net::{Dialer, Http};
 use mailhaul_engine::oauth::{
     Client, ClientProof, GOOGLE_SCOPE, How, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE, OAuth,
     Person, ServiceAccount, SigningKey, Talk,
@@ -33,6 +33,10 @@ pub struct For<'a> {
     pub trust: &'a Trust,
     /// The file of the refresh token.
     pub file: PathBuf,
+    /// How the issuer is reached.
+    pub dialer: Dialer,
+    /// Who logs in there.
+    pub person: Arc<dyn Person>,
 }
 
 /// A provider of tokens from an issuer as typed: `google`, `microsoft`, or a URL.
@@ -102,7 +106,8 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
     Ok(Arc::new(ByIssuer {
         issuer: known.ok_or_else(|| issuer.to_owned()),
         // What is accepted of a mail server's certificate is not accepted of the issuer's.
-        http: Http::new(
+        http: Http::over(
+            for_.dialer,
             Trust { ca_files: for_.trust.ca_files.clone(), ..Trust::default() },
             Limits::default(),
         )
@@ -112,6 +117,7 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
         how,
         user: for_.user.to_owned(),
         file: for_.file,
+        person: for_.person,
         tokens: OnceCell::new(),
     }))
 }
@@ -125,6 +131,7 @@ struct ByIssuer {
     how: How,
     user: String,
     file: PathBuf,
+    person: Arc<dyn Person>,
     tokens: OnceCell<OAuth>,
 }
 
@@ -138,7 +145,7 @@ impl ByIssuer {
         let about = format!("{} {} {} {}", issuer.token, client.id, scope, self.user);
         let talk = Talk { http, issuer, client, scope, clock: Clock::default() };
         let store = Arc::new(TokenFile { file: self.file.clone(), about, passphrase: passphrase() });
-        Ok(OAuth::new(talk, self.how.clone(), &self.user, Arc::new(Terminal), store))
+        Ok(OAuth::new(talk, self.how.clone(), &self.user, self.person.clone(), store))
     }
 }
 
@@ -156,7 +163,7 @@ impl Credentials for ByIssuer {
 }
 
 /// Whoever sits at the terminal.
-struct Terminal;
+pub struct Terminal;
 
 impl Person for Terminal {
     fn is_there(&self) -> bool {

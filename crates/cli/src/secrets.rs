@@ -9,6 +9,7 @@ use crate::oauth;
 use mailhaul_engine::config::{
     ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
 };
+use mailhaul_engine::oauth::Person;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use zeroize::Zeroizing;
 pub enum Ask {
     /// From the options, the environment, or the person who has it, who is asked at once.
     Now,
+    /// The same, where whoever logs in at an issuer is shown its address elsewhere than at the terminal.
+    Of(Arc<dyn Person>),
     /// It was given already.
     Given(Arc<dyn Credentials>),
     /// Nobody logs in.

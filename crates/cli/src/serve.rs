@@ -1,6 +1,8 @@
 //! `mailhaul serve`: the five steps and the run as a page in the browser, on this machine alone.
 
 mod app;
+mod desk;
+mod errand;
 mod events;
 mod files;
 mod guard;
@@ -17,7 +19,7 @@ use crate::error::Failure;
 use crate::oauth::open_browser;
 use crate::output::{print, say};
 use crate::steps::Steps;
-use app::{App, Asked, Course};
+use app::{App, Course};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -45,10 +47,7 @@ pub async fn run(args: &ServeArgs) -> Result<u8, Failure> {
     let stopping = CancellationToken::new();
     let watch = tokio::spawn(stop_on_signal(stopping.clone()));
     links_on_enter(&app, &stopping).await;
-    app.stop(Asked::Stop);
-    app.at_work.close();
-    app.at_work.wait().await;
-    app.enough.cancel();
+    app.end().await;
     watch.abort();
     Ok(exit_code(&app.course()))
 }

@@ -2,6 +2,7 @@
 //! remembered, looked at, logged in with and carried out. Every answer is written down, but no secret is: those are in memory.
 
 pub mod answers;
+pub mod look;
 pub mod words;
 
 use crate::account::Account;
@@ -13,10 +14,10 @@ use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
 use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
-use mailhaul_engine::config::{Credentials, FixedPassword};
+use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::files::replace_private;
-use mailhaul_engine::plan::Plan;
+use mailhaul_engine::oauth::Person;
 use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -54,7 +55,8 @@ impl Step {
     }
 }
 
-/// One move being prepared.
+/// One move being prepared. A copy of it asks servers while the page goes on with the original; nothing that waits for a server changes it.
+#[derive(Clone)]
 pub struct Steps {
     /// What was said beside the answers.
     further: Vec<String>,
@@ -69,6 +71,12 @@ pub struct Looked {
     answer: Answer,
     /// The server and the user, and how they were found.
     pub proposed: Proposed,
+}
+
+/// An account that let us in.
+pub struct LetIn {
+    account: Account,
+    credentials: Arc<dyn Credentials>,
 }
 
 /// Why an account does not let us in.
@@ -195,16 +203,17 @@ impl Steps {
     }
 
     /// Logs in to one side by a password, or as [`SignIn`] says where there is none. Where two forms of the user name are
-    /// possible, the second is tried after the first was refused, and `tell` hears of it.
+    /// possible, the second is tried after the first was refused, and `tell` hears of it. `person`: who logs in at an issuer.
     ///
     /// # Errors
-    /// Why it did not let us in. A password is kept only where it did.
+    /// Why it did not let us in.
     pub async fn log_in(
-        &mut self,
+        &self,
         side: &'static str,
         password: Option<Zeroizing<String>>,
+        person: Arc<dyn Person>,
         tell: &(dyn Fn(&str) + Sync),
-    ) -> Result<(), NotLetIn> {
+    ) -> Result<LetIn, NotLetIn> {
         let args = self.answers.args(&self.further)?;
         let place = self.place(&args).await?;
         let accounts = self.answers.side(side).accounts();
@@ -213,15 +222,20 @@ impl Steps {
         };
         let ask = match password {
             Some(password) => Ask::Given(Arc::new(FixedPassword::new(password.to_string()))),
-            None => Ask::Now,
+            None => Ask::Of(person),
         };
         let mut opener = opener(&args, side, account, &place.tokens, ask)?;
         let users: Vec<String> = accounts.iter().map(|account| account.user.clone()).collect();
         find::log_in(&users, &mut opener, tell).await.map_err(NotLetIn::End)?;
-        let taken = Account { user: opener.account.user.clone(), ..account.clone() };
-        self.answers.side_mut(side).accounts = vec![taken.address()];
-        self.let_in[usize::from(side == "to")] = Some(opener.account.credentials);
-        Ok(self.write_down()?)
+        let account = Account { user: opener.account.user.clone(), ..account.clone() };
+        Ok(LetIn { account, credentials: opener.account.credentials })
+    }
+
+    /// One side let us in: as whom is written down, by what is kept in memory.
+    pub fn let_in(&mut self, side: &str, let_in: LetIn) -> Result<(), Failure> {
+        self.answers.side_mut(side).accounts = vec![let_in.account.address()];
+        self.let_in[usize::from(side == "to")] = Some(let_in.credentials);
+        self.write_down()
     }
 
     /// How one side is logged in to. It has to let us in anew.
@@ -241,15 +255,6 @@ impl Steps {
     pub fn choose(&mut self, choice: Choice) -> Result<(), Failure> {
         self.answers.choice = choice;
         self.write_down()
-    }
-
-    /// What a person chose holds only as long as nothing else than what was shown would happen.
-    pub fn still_agrees_to(&mut self, plan: &Plan) -> Result<bool, Failure> {
-        let agrees = self.answers.choice.fits(plan);
-        if !agrees {
-            self.choose_again()?;
-        }
-        Ok(agrees)
     }
 
     /// What was chosen is to be looked at once more.
@@ -282,6 +287,9 @@ impl Steps {
         let (settings, choice) = (&mut ready.migration.settings, &self.answers.choice);
         settings.selection.without.clone_from(&choice.leave_out);
         settings.accepted.clone_from(&choice.accepted);
+        // The run looks at both accounts itself: between step 4 and it, anything can have changed there.
+        let choice = choice.clone();
+        settings.agreed = Some(Agreed::to(move |plan| choice.fits(plan)));
         Ok(ready)
     }
 
@@ -338,5 +346,5 @@ impl Looked {
 
 fn unreadable(file: &std::path::Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::usage(format!("what was answered before cannot be read: {}: {error}", file.display()))
-        .hint("remove that file to begin anew; it holds answers alone, no mail and no journal")
+        .hint("remove that file to begin anew; it holds your answers alone, no mail")
 }

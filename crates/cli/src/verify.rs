@@ -74,7 +74,15 @@ async fn from_certificate(args: &VerifyArgs, file: &Path) -> Result<u8, Failure>
     if args.common.place.report.is_none() {
         (place.report, place.report_is_temporary) = (folder.path().join("report"), true);
     }
-    let ready = ready(args, place).await?;
+    let mut ready = ready(args, place).await?;
+    // What the new report says rests on what the certified runs read, too.
+    match certificate.danger.clone() {
+        Some(danger) => ready.migration.settings.danger.extend(danger),
+        None => warn(
+            &args.common.place.output,
+            "the certificate does not say with which danger options its runs were made",
+        ),
+    }
     certificate.import(&ready.migration.journal).await?;
     run(args, &ready).await
 }

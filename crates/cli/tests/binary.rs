@@ -26,6 +26,10 @@ mod moving;
 mod packages;
 #[path = "binary/page.rs"]
 mod page;
+#[path = "binary/page_logins.rs"]
+mod page_logins;
+#[path = "binary/page_waits.rs"]
+mod page_waits;
 #[path = "binary/pty.rs"]
 mod pty;
 #[path = "binary/refused.rs"]

@@ -12,6 +12,7 @@ pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
 
 use crate::journal::Existing;
 use crate::limits::Limits;
+use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::path::PathBuf;
@@ -74,6 +75,29 @@ pub struct MappingRules {
     pub into: Option<String>,
 }
 
+/// Whether a plan is what a person agreed to. It is asked of the plan that is about to be carried out, so that nothing can change
+/// between the look and the deed.
+#[derive(Clone)]
+pub struct Agreed(Arc<dyn Fn(&Plan) -> bool + Send + Sync>);
+
+impl Agreed {
+    /// To plans of which `holds` is true.
+    pub fn to(holds: impl Fn(&Plan) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(holds))
+    }
+
+    /// Whether it is agreed to this one.
+    pub fn holds(&self, plan: &Plan) -> bool {
+        (self.0)(plan)
+    }
+}
+
+impl std::fmt::Debug for Agreed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Agreed")
+    }
+}
+
 /// The settings of one migration.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -110,6 +134,8 @@ pub struct Settings {
     pub accept_will_not_move: bool,
     /// What will not move, a line each, as it was shown and agreed to: nothing is asked as long as nothing else is in the list.
     pub accepted: Vec<String>,
+    /// What a person was shown and agreed to, if anybody was: of another plan nothing is carried out.
+    pub agreed: Option<Agreed>,
     /// Limits.
     pub limits: Limits,
     /// Folder for spool files, beside the journal.
@@ -136,6 +162,7 @@ impl Settings {
             probe: false,
             accept_will_not_move: false,
             accepted: Vec::new(),
+            agreed: None,
             limits: Limits::default(),
             spool: spool.into(),
         }

@@ -382,6 +382,8 @@ pub enum Question {
         /// One line each: what and why.
         what: Vec<String>,
     },
+    /// Something else would happen than a person was shown and agreed to.
+    NotAsShown,
     /// An administrator logged in for a user whose name may be mistyped: the account is empty, and the server may have just
     /// made it.
     DoubtfulUser {
@@ -426,6 +428,7 @@ impl std::fmt::Display for Question {
                     what.len()
                 )
             }
+            Self::NotAsShown => f.write_str("what is there is not what was shown and agreed to any more"),
             Self::DoubtfulUser { user, side, why } => write!(
                 f,
                 "is {user} the right name at the {side} server? {why}, and some servers make an empty account for any name \

@@ -310,6 +310,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     ) -> Result<(Survey, Plan), Error> {
         let (survey, plan) = self.make_plan(ctx, sessions, passing).await?;
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Plan });
+        if self.settings.agreed.as_ref().is_some_and(|agreed| !agreed.holds(&plan)) {
+            return Err(Error::Question(Question::NotAsShown));
+        }
         if let Some(question) = plan.questions.first() {
             return Err(Error::Question(question.clone()));
         }

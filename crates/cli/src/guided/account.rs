@@ -4,10 +4,12 @@ use super::Way;
 use super::talk::{Reply, Talk, tell};
 use crate::error::Failure;
 use crate::find::server_url;
+use crate::oauth::Terminal;
 use crate::steps::answers::{Answer, SignIn};
 use crate::steps::{Looked, NotLetIn, SIDES, Steps, words};
 use mailhaul_engine::discovery::Provider;
 use mailhaul_engine::error::EndError;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Step 1: both servers are known, and what each needs.
@@ -197,10 +199,11 @@ async fn log_in(
     secret: Option<Zeroizing<String>>,
 ) -> Result<Option<Way>, Failure> {
     loop {
-        let letting_in = steps.log_in(side, secret.clone(), &|line| tell(line));
+        let letting_in = steps.log_in(side, secret.clone(), Arc::new(Terminal), &|line| tell(line));
         let Some(let_in) = talk.meanwhile(letting_in).await else { return Ok(Some(Way::Leave)) };
         match let_in {
-            Ok(()) => {
+            Ok(let_in) => {
+                steps.let_in(side, let_in)?;
                 tell("You are in.");
                 return Ok(Some(Way::On));
             }

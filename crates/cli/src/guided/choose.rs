@@ -3,11 +3,11 @@
 use super::Way;
 use super::account::show;
 use super::talk::{Reply, Talk, tell};
-use crate::command::Keep;
 use crate::error::Failure;
 use crate::steps::answers::{AlreadyThere, Choice, held};
+use crate::steps::look::{in_the_way, is_blocked, look, worth_knowing};
 use crate::steps::{Steps, words};
-use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
+use mailhaul_engine::check::{Checked, Moving, Remark};
 use mailhaul_engine::error::Question;
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
@@ -15,7 +15,9 @@ use mailhaul_engine::plan::Plan;
 /// Looks at both accounts, shows what moves and what does not, and asks until a person is content.
 pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
     loop {
-        let checked = match look(steps).await {
+        let looking =
+            look(steps, async |ready| ready.with_progress(ready.migration.check([None, None])).await);
+        let checked = match looking.await {
             Ok(checked) => checked,
             Err(failure) => {
                 show(&words::plainly(&failure));
@@ -28,7 +30,7 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> 
         };
         let way = match &checked.moving {
             Some(moving) => decide(talk, steps, &checked, moving).await?,
-            None => in_the_way(talk, &checked).await?,
+            None => nothing_can_begin(talk, &checked).await?,
         };
         if let Some(way) = way {
             return Ok(way);
@@ -36,22 +38,8 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> 
     }
 }
 
-async fn look(steps: &Steps) -> Result<Checked, Failure> {
-    let ready = steps.ready(Keep::Nothing).await?;
-    let checked = ready.with_progress(ready.migration.check([None, None])).await?;
-    ready.give_back().await?;
-    Ok(checked)
-}
-
-/// Shows what stands in the way. True where there is such a thing.
-fn blocked(checked: &Checked) -> bool {
-    let blocks = || checked.remarks.iter().filter(|remark| matches!(remark.weight, Weight::Blocks(_)));
-    blocks().for_each(remarked);
-    blocks().next().is_some()
-}
-
-async fn in_the_way(talk: &mut Talk, checked: &Checked) -> Result<Option<Way>, Failure> {
-    blocked(checked);
+async fn nothing_can_begin(talk: &mut Talk, checked: &Checked) -> Result<Option<Way>, Failure> {
+    in_the_way(checked).for_each(remarked);
     Ok(match talk.ask("Enter looks again; b goes back: ").await? {
         Reply::Line(_) => None,
         Reply::Back => Some(Way::Back),
@@ -79,8 +67,9 @@ async fn decide(
     let plan = &moving.plan;
     let names = list(plan, &choice);
     moving.lines().iter().for_each(|line| tell(line));
-    checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).for_each(remarked);
-    let is_blocked = blocked(checked);
+    worth_knowing(checked).for_each(remarked);
+    in_the_way(checked).for_each(remarked);
+    let is_blocked = is_blocked(checked);
     let enter = if is_blocked { "looks again, since something is in the way" } else { "so be it" };
     tell(&format!("Enter: {enter}. Numbers, as in “2 5”, leave mailboxes out, or take them in again."));
     loop {

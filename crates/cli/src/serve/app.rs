@@ -1,15 +1,14 @@
 //! What the page works with: the way in, the five steps, and the run if there is one. Everything that decides about mail is in
 //! [`Steps`] and in the library.
 
+use super::desk::{Desk, Seen};
 use super::guard::Door;
 use super::live::{Live, Standing};
 use super::texts::{self, Problem};
 use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
 use crate::error::{Failure, USAGE};
-use crate::steps::answers::Answer;
-use crate::steps::{Looked, Step, Steps, words};
-use mailhaul_engine::check::Checked;
-use mailhaul_engine::error::Error;
+use crate::steps::{Step, Steps, words};
+use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::report::{Verdict, words as report_words};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,28 +19,14 @@ use tokio_util::task::TaskTracker;
 pub struct App {
     /// The port it is at.
     pub port: u16,
-    /// The five steps, and what was found out in them. Whoever looks at a server has it for so long.
+    /// The five steps, and what was found out in them. Nobody has it while a server is waited for.
     pub desk: tokio::sync::Mutex<Desk>,
     /// Cancelled when the program is to end: live views end with it.
     pub enough: CancellationToken,
-    /// The run, as long as it runs.
+    /// The run, and whoever was sent to a server, as long as they are at work. Closed when the program is to end.
     pub at_work: TaskTracker,
     door: Mutex<Door>,
     course: Mutex<Course>,
-}
-
-/// The five steps, and what was found out in them.
-pub struct Desk {
-    /// The answers, and who let us in.
-    pub steps: Steps,
-    /// What was typed last, by side.
-    pub typed: [Answer; 2],
-    /// What was found for it, until somebody agrees to it.
-    pub looked: Option<[Looked; 2]>,
-    /// The certificate that nobody vouches for, as it was shown, by side.
-    pub shown: [Option<[u8; 32]>; 2],
-    /// What the look at both accounts gave.
-    pub checked: Option<Checked>,
 }
 
 /// What became of the mail so far.
@@ -106,11 +91,9 @@ pub enum How {
 impl App {
     /// Nobody is let in yet.
     pub fn new(port: u16, steps: Steps) -> Self {
-        let typed = [steps.answers().from.clone(), steps.answers().to.clone()];
-        let desk = Desk { steps, typed, looked: None, shown: [None, None], checked: None };
         Self {
             port,
-            desk: tokio::sync::Mutex::new(desk),
+            desk: tokio::sync::Mutex::new(Desk::new(steps)),
             enough: CancellationToken::new(),
             at_work: TaskTracker::new(),
             door: Mutex::new(Door::new(port)),
@@ -152,6 +135,16 @@ impl App {
         }
     }
 
+    /// Ends all work, and waits until it has ended: the run at a commit point, whoever was sent to a server at once.
+    pub async fn end(&self) {
+        // Whoever begins anything has the desk from the look at this on until it can be stopped.
+        self.at_work.close();
+        self.desk.lock().await.give_up();
+        self.stop(Asked::Stop);
+        self.at_work.wait().await;
+        self.enough.cancel();
+    }
+
     /// Begins the run, or goes on with it; `more`: options of `migrate` for this run. One that is under way goes on as it is. Nobody
     /// waits for a server here: whoever asked may leave the page, and can stop the run from its first moment.
     ///
@@ -159,8 +152,8 @@ impl App {
     /// What has to be done first.
     pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
         let desk = self.desk.lock().await;
-        // The program ends: nothing is begun any more.
-        if matches!(self.course(), Course::Under(_)) || self.at_work.is_closed() {
+        // The program ends: nothing is begun any more. Or a server is waited for, and the page says so.
+        if matches!(self.course(), Course::Under(_)) || self.at_work.is_closed() || desk.errand.is_some() {
             return Ok(());
         }
         if desk.steps.step() != Step::Move {
@@ -178,11 +171,11 @@ impl App {
         drop(desk);
         let app = self.clone();
         self.at_work.spawn(async move {
-            let (ended, ()) = tokio::join!(run(&app, ready, &under), under.live.follow(events));
+            let (ended, ()) = tokio::join!(run(ready, &under), under.live.follow(events));
             under.live.count().await;
             let Ended { how, code, report } = ended;
-            if matches!(how, How::Failed(Problem { is_question: true, .. })) {
-                app.ask_again().await;
+            if let How::Failed(problem @ Problem { is_question: true, .. }) = &how {
+                app.ask_again(problem).await;
             }
             let over = Over { how, code, report, last: under.live.standing() };
             app.set_course(Course::Over(Arc::new(over)));
@@ -192,9 +185,10 @@ impl App {
     }
 
     /// What was chosen no longer fits what is there.
-    async fn ask_again(&self) {
+    async fn ask_again(&self, problem: &Problem) {
         let mut desk = self.desk.lock().await;
-        desk.checked = None;
+        desk.seen = Seen::NotYet;
+        desk.problem = Some((Step::Choose, problem.clone()));
         // Not written down, it is asked anew by the next run all the same.
         let _ = desk.steps.choose_again();
     }
@@ -205,8 +199,7 @@ impl App {
         if matches!(self.course(), Course::Under(_)) {
             return Ok(());
         }
-        desk.steps.begin_anew()?;
-        (desk.typed, desk.looked, desk.shown, desk.checked) = (Default::default(), None, [None, None], None);
+        desk.begin_anew()?;
         self.set_course(Course::Before);
         Ok(())
     }
@@ -233,24 +226,12 @@ struct Ended {
 }
 
 /// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
-async fn run(app: &App, ready: Ready, under: &Under) -> Ended {
+async fn run(ready: Ready, under: &Under) -> Ended {
     let failed =
         |failure: Failure| Ended { code: failure.code, how: How::Failed(failure.into()), report: None };
     let asks = |problem| Ended { code: USAGE, how: How::Failed(problem), report: None };
     let stopped =
         |report| Ended { code: INTERRUPTED, how: How::Asked(under.asked().unwrap_or(Asked::Stop)), report };
-    let agrees = match ready.migration.plan().await {
-        Ok((_, plan)) => app.desk.lock().await.steps.still_agrees_to(&plan),
-        Err(Error::Interrupted) => {
-            let _ = ready.give_back().await;
-            return stopped(None);
-        }
-        Err(error) => Err(error.into()),
-    };
-    if !matches!(agrees, Ok(true)) {
-        let _ = ready.give_back().await;
-        return agrees.map_or_else(failed, |_| asks(Problem::changed()));
-    }
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -264,6 +245,7 @@ async fn run(app: &App, ready: Ready, under: &Under) -> Ended {
             // The journal is given back also when the run failed.
             let _ = ready.give_back().await;
             return match &error {
+                Error::Question(Question::NotAsShown) => asks(Problem::changed()),
                 Error::Question(question) => {
                     let problem = Problem::new(words::question(question), texts::LOOK_BELOW);
                     asks(Problem { is_question: true, ..problem })

@@ -1,7 +1,9 @@
 //! The live numbers as server-sent events (HTML Living Standard, 9.2): parts of the page, each when it has changed.
 
 use super::app::{App, Course, Under};
+use super::errand::Errand;
 use super::pages::moving;
+use super::pages::waiting::stands;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{Stream, unfold};
@@ -38,6 +40,37 @@ pub async fn events(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Resul
         Watch { app, under, changes, shown: Default::default(), said: None, waiting: VecDeque::new() };
     watch.look();
     Sse::new(unfold(watch, next)).keep_alive(KeepAlive::default())
+}
+
+/// How what is waited for stands, until it is over.
+pub async fn waiting(State(app): State<Arc<App>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let errand = app.desk.lock().await.errand.clone();
+    let waited = Waited { app, errand, shown: String::new() };
+    Sse::new(unfold(Some(waited), next_of_errand)).keep_alive(KeepAlive::default())
+}
+
+/// What one page was shown last of what is waited for.
+struct Waited {
+    app: Arc<App>,
+    errand: Option<Arc<Errand>>,
+    shown: String,
+}
+
+async fn next_of_errand(waited: Option<Waited>) -> Option<(Result<Event, Infallible>, Option<Waited>)> {
+    let mut waited = waited?;
+    while let Some(errand) = waited.errand.as_ref().filter(|errand| !errand.over.is_cancelled()) {
+        let stands = stands(errand).into_string();
+        if stands != waited.shown {
+            waited.shown.clone_from(&stands);
+            return Some((Ok(Event::default().event("stands").data(stands)), Some(waited)));
+        }
+        tokio::select! {
+            () = errand.over.cancelled() => {}
+            () = waited.app.enough.cancelled() => return None,
+            () = tokio::time::sleep(LOOK_APART) => {}
+        }
+    }
+    Some((Ok(Event::default().event("over").data("over")), None))
 }
 
 async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {

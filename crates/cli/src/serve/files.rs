@@ -23,8 +23,14 @@ struct Exception {
     file: Option<String>,
 }
 
+/// The file that a path ends with.
+#[derive(Deserialize)]
+pub struct Asked {
+    file: String,
+}
+
 /// A file of the latest report.
-pub async fn report(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
+pub async fn report(State(app): State<Arc<App>>, Path(Asked { file: name }): Path<Asked>) -> Response {
     let folder = match app.course() {
         Course::Over(over) => over.report.clone(),
         Course::Before | Course::Under(_) => None,

@@ -1,6 +1,9 @@
 //! Pure: who may see the page, and whose requests may change anything. A page on loopback can be reached by every program of this
 //! machine and, through the person's browser, by every web site. So: a secret that only the terminal shows, exchanged once for
 //! a cookie; the name that the browser used for us (DNS rebinding); the site that a request comes from; and a secret in every form.
+//!
+//! Cookies know no ports: a web server of another user of this machine would get one that is for all paths, when the same browser
+//! visits it. So all pages lie below a secret path, the cookie is for that path alone, and a request needs both.
 
 use crate::error::Failure;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -76,10 +79,23 @@ impl fmt::Debug for Token {
 /// A browser that was let in.
 #[derive(Debug)]
 pub struct Session {
+    /// The first part of the path of all that it sees. Its cookie goes nowhere else.
+    pub place: Token,
     /// What its cookie holds.
     pub cookie: Token,
     /// What its forms hold.
     pub form: Token,
+}
+
+impl Session {
+    fn fresh() -> Result<Self, Failure> {
+        Ok(Self { place: Token::fresh()?, cookie: Token::fresh()?, form: Token::fresh()? })
+    }
+
+    /// Where its pages lie: all their paths begin with this.
+    pub fn home(&self) -> String {
+        format!("/{}/", self.place.reveal())
+    }
 }
 
 /// The way in.
@@ -106,21 +122,16 @@ impl Door {
         Ok(link)
     }
 
-    /// Exchanges the link's token for a session. Where it was exchanged before, whoever comes with that session's cookie is let in
-    /// again; anybody else ends that session: one of the two took the link from the other.
-    pub fn enter(&mut self, token: &str, headers: &HeaderMap) -> Result<Arc<Session>, Refused> {
-        if let Some(at) = self.spent.iter().position(|(spent, _)| spent.is(token)) {
-            let (_, session) = &self.spent[at];
-            if self.session(headers).is_ok_and(|given| Arc::ptr_eq(&given, session)) {
-                return Ok(session.clone());
-            }
+    /// Exchanges the link's token for a session. Where it was exchanged before, that session ends: nobody can tell any more who of
+    /// the two took the link from the other, since the cookie does not come here.
+    pub fn enter(&mut self, token: &str) -> Result<Arc<Session>, Refused> {
+        if let Some((_, session)) = self.spent.iter().find(|(spent, _)| spent.is(token)) {
             self.sessions.retain(|one| !Arc::ptr_eq(one, session));
             return Err(Refused::Invitation);
         }
         let invitation = self.invitation.take_if(|invitation| invitation.is(token));
         let invitation = invitation.ok_or(Refused::Invitation)?;
-        let made = Token::fresh().and_then(|cookie| Ok(Session { cookie, form: Token::fresh()? }));
-        let session = Arc::new(made.map_err(|_| Refused::Invitation)?);
+        let session = Arc::new(Session::fresh().map_err(|_| Refused::Invitation)?);
         if self.sessions.len() == SESSIONS_MAX {
             self.sessions.pop_front();
             self.spent.pop_front();
@@ -130,20 +141,24 @@ impl Door {
         Ok(session)
     }
 
-    /// The session of a request, by its cookie.
-    pub fn session(&self, headers: &HeaderMap) -> Result<Arc<Session>, Refused> {
+    /// The session of a request, by its path and its cookie.
+    pub fn session(&self, path: &str, headers: &HeaderMap) -> Result<Arc<Session>, Refused> {
+        let place = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(place, _)| place);
         let name = cookie_name(self.port);
         let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
         let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let given: Vec<&str> = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value).collect();
-        let is_let_in = |session: &&Arc<Session>| given.iter().any(|value| session.cookie.is(value));
+        let is_let_in = |session: &&Arc<Session>| {
+            place.is_some_and(|place| session.place.is(place))
+                && given.iter().any(|value| session.cookie.is(value))
+        };
         self.sessions.iter().find(is_let_in).cloned().ok_or(Refused::NoSession)
     }
 
     /// The header that gives a browser its cookie. It goes when the browser does.
     pub fn set_cookie(&self, session: &Session) -> String {
         let (name, value) = (cookie_name(self.port), session.cookie.reveal());
-        format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict")
+        format!("{name}={value}; Path={}; HttpOnly; SameSite=Strict", session.home())
     }
 }
 
@@ -308,29 +323,28 @@ mod tests {
     #[test]
     fn a_link_lets_one_browser_in_once_and_a_new_one_ends_the_old_one() {
         let mut door = Door::new(PORT);
-        assert_eq!(door.enter("", &HeaderMap::new()).unwrap_err(), Refused::Invitation, "nobody is invited");
+        assert_eq!(door.enter("").unwrap_err(), Refused::Invitation, "nobody is invited");
         let first = door.invite().unwrap();
         assert_eq!(token_of(&first).len(), 64);
         let second = door.invite().unwrap();
         assert_ne!(first, second);
-        assert_eq!(door.enter(token_of(&first), &HeaderMap::new()).unwrap_err(), Refused::Invitation);
-        assert!(door.enter(token_of(&second), &HeaderMap::new()).is_ok());
-        assert_eq!(
-            door.enter(token_of(&second), &HeaderMap::new()).unwrap_err(),
-            Refused::Invitation,
-            "it was used"
-        );
+        assert_eq!(door.enter(token_of(&first)).unwrap_err(), Refused::Invitation);
+        assert!(door.enter(token_of(&second)).is_ok());
+        assert_eq!(door.enter(token_of(&second)).unwrap_err(), Refused::Invitation, "it was used");
     }
 
     #[test]
     fn a_session_is_known_by_its_cookie_alone() {
         let mut door = Door::new(PORT);
         let link = door.invite().unwrap();
-        let session = door.enter(token_of(&link), &HeaderMap::new()).unwrap();
+        let session = door.enter(token_of(&link)).unwrap();
         let set = door.set_cookie(&session);
-        assert!(set.ends_with("; Path=/; HttpOnly; SameSite=Strict"), "{set}");
+        let place = session.place.reveal();
+        assert_eq!(place.len(), 64, "256 bits");
+        assert!(set.ends_with(&format!("; Path=/{place}/; HttpOnly; SameSite=Strict")), "{set}");
         let cookie = set.split(';').next().unwrap().to_owned();
-        let of = |value: &str| door.session(&headers(&[("cookie", value)]));
+        let home = session.home();
+        let of = |value: &str| door.session(&home, &headers(&[("cookie", value)]));
         assert!(of(&cookie).is_ok());
         assert!(of(&format!("a=b; {cookie}; c=d")).is_ok());
         let other = format!("mailhaul-8025={}", session.form.reveal());
@@ -338,8 +352,40 @@ mod tests {
             assert!(of(wrong).is_err(), "{wrong}");
         }
         assert!(of(&cookie.replace("8025", "8026")).is_err(), "that of another port");
-        assert!(door.session(&HeaderMap::new()).is_err());
+        assert!(door.session(&home, &HeaderMap::new()).is_err());
         assert!(!format!("{door:?}").contains(session.cookie.reveal()));
+    }
+
+    #[test]
+    fn a_cookie_alone_opens_nothing_without_the_secret_path_that_it_is_for() {
+        let mut door = Door::new(PORT);
+        let mut enter = || {
+            let link = door.invite().unwrap();
+            assert!(!link.contains(door.enter(token_of(&link)).unwrap().place.reveal()), "{link}");
+            door.sessions.back().unwrap().clone()
+        };
+        let (one, other) = (enter(), enter());
+        assert_ne!(one.place.reveal(), other.place.reveal());
+        let cookie = door.set_cookie(&one);
+        let cookie = headers(&[("cookie", cookie.split(';').next().unwrap())]);
+        let place = one.place.reveal();
+        for path in [format!("/{place}/"), format!("/{place}/old"), format!("/{place}/report/a/b")] {
+            assert!(door.session(&path, &cookie).is_ok(), "{path}");
+        }
+        for path in [
+            "/".to_owned(),
+            "/old".to_owned(),
+            String::new(),
+            format!("/{place}"),
+            format!("{place}/old"),
+            format!("//{place}/old"),
+            format!("/x/{place}/old"),
+            format!("/{}/old", place.to_uppercase()),
+            format!("/{}0/old", place),
+            other.home(),
+        ] {
+            assert_eq!(door.session(&path, &cookie).unwrap_err(), Refused::NoSession, "{path}");
+        }
     }
 
     #[test]
@@ -348,10 +394,11 @@ mod tests {
         let mut cookies = Vec::new();
         for _ in 0..=SESSIONS_MAX {
             let link = door.invite().unwrap();
-            let session = door.enter(token_of(&link), &HeaderMap::new()).unwrap();
-            cookies.push(format!("mailhaul-8025={}", session.cookie.reveal()));
+            let session = door.enter(token_of(&link)).unwrap();
+            cookies.push((session.home(), format!("mailhaul-8025={}", session.cookie.reveal())));
         }
-        let is_in = |cookie: &String| door.session(&headers(&[("cookie", cookie)])).is_ok();
+        let is_in =
+            |(home, cookie): &(String, String)| door.session(home, &headers(&[("cookie", cookie)])).is_ok();
         assert!(!is_in(&cookies[0]) && cookies[1..].iter().all(is_in));
     }
 }

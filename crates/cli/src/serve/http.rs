@@ -34,6 +34,8 @@ const HEAD_OCTETS_MAX: usize = 32 * 1024;
 pub const WAY_IN: &str = "/enter";
 /// Style and script, which say nothing of anybody's mail.
 const ASSETS: &str = "/assets/";
+/// The report names no icon; browsers ask for this one then.
+pub const ICON: &str = "/favicon.ico";
 /// The field of every form that shows that it is ours.
 pub const FORM_TOKEN: &str = "form-token";
 
@@ -123,11 +125,12 @@ pub async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) 
 async fn admit(app: &App, mut request: Request) -> Result<Request, Refused> {
     let is_way_in = request.uri().path() == WAY_IN && *request.method() == Method::GET;
     guard::judge(request.method(), request.uri(), request.headers(), app.port, is_way_in)?;
-    let is_asset = request.uri().path().starts_with(ASSETS) && *request.method() == Method::GET;
+    let is_asset = (request.uri().path().starts_with(ASSETS) || request.uri().path() == ICON)
+        && *request.method() == Method::GET;
     if is_way_in || is_asset {
         return Ok(request);
     }
-    let session = app.door().session(request.headers())?;
+    let session = app.door().session(request.uri().path(), request.headers())?;
     if *request.method() == Method::POST {
         let (head, body) = request.into_parts();
         let octets = tokio::time::timeout(FORM_TIME, to_bytes(body, FORM_OCTETS_MAX)).await;

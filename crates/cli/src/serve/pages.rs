@@ -4,6 +4,7 @@
 pub mod account;
 pub mod choose;
 pub mod moving;
+pub mod waiting;
 
 use super::guard::{Refused, Session};
 use super::http::FORM_TOKEN;
@@ -25,8 +26,8 @@ pub struct Frame<'a> {
     pub accounts: Option<(&'a str, &'a str)>,
     /// What went wrong just now.
     pub problem: Option<&'a Problem>,
-    /// Seconds after which a browser without script loads the page again.
-    pub again_after: Option<u32>,
+    /// Seconds after which a browser without script goes on, and where to.
+    pub again_after: Option<(u32, &'a str)>,
     /// Where the page leads by itself, at once.
     pub leads_to: Option<&'a str>,
 }
@@ -46,14 +47,14 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Where a step is.
+/// Where a step is, as all paths of pages here: below the secret path of whoever was let in, by which they are not named.
 pub fn path(step: Step) -> &'static str {
     match step {
-        Step::Requirements => "/requirements",
-        Step::Old => "/old",
-        Step::New => "/new",
-        Step::Choose => "/choose",
-        Step::Move => "/move",
+        Step::Requirements => "requirements",
+        Step::Old => "old",
+        Step::New => "new",
+        Step::Choose => "choose",
+        Step::Move => "move",
     }
 }
 
@@ -76,8 +77,8 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                 link rel="stylesheet" href="/assets/page.css";
                 script src="/assets/page.js" defer {}
                 @if let Some(path) = frame.leads_to { meta http-equiv="refresh" content={ "0;url=" (path) }; }
-                @if let Some(seconds) = frame.again_after {
-                    noscript { meta http-equiv="refresh" content=(seconds); }
+                @if let Some((seconds, path)) = frame.again_after {
+                    noscript { meta http-equiv="refresh" content=(format!("{seconds};url={path}")); }
                 }
             }
             body {
@@ -164,10 +165,10 @@ fn opening(title: &str, purpose: &str) -> Markup {
     html! { h1 { (title) } p { (purpose) } }
 }
 
-/// A form of ours. `is_slow`: the answer takes its time, and the page says so.
-fn form(session: &Session, action: &str, is_slow: bool, content: &Markup) -> Markup {
+/// A form of ours.
+fn form(session: &Session, action: &str, content: &Markup) -> Markup {
     html! {
-        form method="post" action=(action) data-slow=[is_slow.then_some("yes")] novalidate {
+        form method="post" action=(action) novalidate {
             input type="hidden" name=(FORM_TOKEN) value=(session.form.reveal());
             (content)
         }
@@ -180,7 +181,6 @@ fn go(label: &str, back: Option<&str>) -> Markup {
         div.do {
             button { (label) }
             @if let Some(back) = back { a.button.quiet href=(back) { (texts::BACK) } }
-            span.hint #busy role="status" hidden { (texts::BUSY) }
         }
     }
 }
@@ -207,26 +207,27 @@ pub fn refused(refused: Refused) -> Markup {
         &html! {
             h1 { (title) }
             p { (why) }
-            section { p { b { (next) } } @if home { p { a href="/" { (texts::FIRST_PAGE) } } } }
+            section { p { b { (next) } } @if home { p { a href="./" { (texts::FIRST_PAGE) } } } }
         },
     )
 }
 
 /// Nothing is here.
-pub fn not_found() -> Markup {
+pub fn not_found(session: &Session) -> Markup {
     page(
         &Frame::plain(texts::NOT_FOUND),
-        &html! { h1 { (texts::NOT_FOUND) } section { p { a href="/" { (texts::FIRST_PAGE) } } } },
+        &html! { h1 { (texts::NOT_FOUND) } section { p { a href=(session.home()) { (texts::FIRST_PAGE) } } } },
     )
 }
 
 /// Just let in. What a link from elsewhere leads to gets no cookie that is of this site alone, what leads on from this page does:
 /// so it leads on by itself.
-pub fn let_in() -> Markup {
-    let frame = Frame { leads_to: Some("/"), ..Frame::plain(texts::LET_IN) };
+pub fn let_in(session: &Session) -> Markup {
+    let home = session.home();
+    let frame = Frame { leads_to: Some(&home), ..Frame::plain(texts::LET_IN) };
     let content = html! {
         h1 { (texts::LET_IN) }
-        section { p { (texts::LET_IN_WHY) } p { a href="/" { (texts::CONTINUE) } } }
+        section { p { (texts::LET_IN_WHY) } p { a href=(home) { (texts::CONTINUE) } } }
     };
     page(&frame, &content)
 }

@@ -145,13 +145,27 @@ pub const PROBLEM: &str = "There is a problem";
 pub const DETAILS: &str = "Details";
 pub const CONTINUE: &str = "Continue";
 pub const BACK: &str = "Back";
-pub const BUSY: &str = "Working … this can take a minute.";
+pub const GIVE_UP: &str = "Give up";
 pub const FOOT: &str = "This page runs on your own computer and loads nothing from elsewhere.";
 pub const NOT_FOUND: &str = "There is no such page";
 pub const FIRST_PAGE: &str = "Go to the first page";
 
 pub const LET_IN: &str = "You are in";
 pub const LET_IN_WHY: &str = "The link is used up. This browser stays let in until Mailhaul ends.";
+
+pub const FINDING: &str = "Looking for your servers …";
+pub const FINDING_WHY: &str =
+    "Mailhaul asks who knows where the mail of both addresses lies. Your passwords are not used for that.";
+pub const LOGGING_IN_OLD: &str = "Logging in to your old mailbox …";
+pub const LOGGING_IN_NEW: &str = "Logging in to your new mailbox …";
+pub const LOGGING_IN_WHY: &str = "Some servers answer only after a minute.";
+pub const LOOKING: &str = "Looking at both mailboxes …";
+pub const LOOKING_WHY: &str = "Mailhaul counts the folders and messages, and changes nothing. With many folders that takes some minutes.";
+pub const VISIT: &str = "Log in at your provider";
+pub const VISIT_WHY: &str =
+    "Your provider asks for the login itself, on its own page, which opens beside this one.";
+pub const WAIT_GOES_ON: &str = "This page goes on by itself. “Give up” leads back to the step, and what you typed is kept, but no password.";
+pub const WAIT_RELOAD: &str = "Look whether it is done";
 
 pub const BOTH_ADDRESSES: &str = "Your two mailboxes";
 pub const OLD_ADDRESS: &str = "Address of your old mailbox";
@@ -197,7 +211,8 @@ pub const LOG_IN: &str = "Log in";
 pub const LOGGED_IN: &str = "This mailbox has let Mailhaul in. You need not do this again.";
 pub const TRUST_IT: &str = "I know this certificate and trust it";
 pub const TRUST_WHY: &str =
-    "Whoever runs that server can tell you whether this is the SHA-256 of its certificate:";
+    "Whoever runs that server can tell you whether this is the fingerprint (SHA-256) of its certificate:";
+pub const VOUCHED: &str = "You vouched for this server's certificate. Now log in.";
 pub const TRUST_OTHER: &str = "That is not the certificate that the server showed.";
 pub const TRUST_OTHER_NEXT: &str = "Log in again to see it.";
 pub const BY_BROWSER: &str = "Log in at the provider instead";
@@ -275,8 +290,7 @@ pub const BY_COMMAND: &str = "The same by one command";
 pub const BY_COMMAND_WHY: &str = "For a script, or for later.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";
 pub const OTHER_MAILBOXES: &str = "Move other mailboxes";
-pub const OTHER_MAILBOXES_WHY: &str =
-    "Forgets the addresses and choices made here. Mail, journals and reports stay where they are.";
+pub const OTHER_MAILBOXES_WHY: &str = "Forgets the addresses and choices made here. Your mail, the reports, and what Mailhaul remembers of each move stay where they are.";
 
 /// `12 messages a minute; about 3 minutes left`, as far as it can be said.
 pub fn speed(per_minute: Option<u64>, left: Option<&str>) -> Option<String> {
@@ -285,6 +299,11 @@ pub fn speed(per_minute: Option<u64>, left: Option<&str>) -> Option<String> {
         (Some(rate), Some(left)) => Some(format!("{rate}; {left} left")),
         (rate, _) => rate,
     }
+}
+
+/// How long it is waited for.
+pub fn so_long(waited: Duration) -> String {
+    format!("Waiting for {} so far.", mailhaul_engine::waits::spelled(waited))
 }
 
 /// Connections that were lost.
@@ -362,6 +381,12 @@ mod tests {
             COPY_ANYWAY_HINT,
             INTO_HINT,
             NOTHING_LOST,
+            FINDING_WHY,
+            LOGGING_IN_WHY,
+            LOOKING_WHY,
+            WAIT_GOES_ON,
+            VISIT_WHY,
+            OTHER_MAILBOXES_WHY,
         ]);
         for text in all {
             for word in ["UID", "APPEND", "EXAMINE", "octet", "journal", "epoch", "target", "IMAP"] {

@@ -65,6 +65,7 @@ pub fn question(question: &Question) -> String {
             let what = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
             format!("your new mailbox holds {what} already, and it is not known where they come from.")
         }
+        Question::NotAsShown => "what is there is not what you were shown any more.".to_owned(),
         Question::WillNotMove { what } => format!("{} things will not move as they are.", what.len()),
         other => without_options(&other.to_string()),
     }

@@ -35,7 +35,7 @@ impl World {
         world
     }
 
-    fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
+    pub fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
         let names: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
         let params = rcgen::CertificateParams::new(names).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
@@ -87,7 +87,7 @@ impl World {
         });
     }
 
-    fn add(&self, name: &str, at: SocketAddr) {
+    pub fn add(&self, name: &str, at: SocketAddr) {
         self.hosts.lock().unwrap().insert(name.to_owned(), at);
     }
 
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// An IMAP server behind TLS.
-    async fn imap(&self, host: &str, user: &str, password: &str) -> Sandbox {
+    pub async fn imap(&self, host: &str, user: &str, password: &str) -> Sandbox {
         let server = Sandbox::new(Profile::default());
         server.add_user(user, password);
         let (acceptor, serving) = (self.acceptor(&[host]), server.clone());

@@ -1,8 +1,14 @@
 //! A browser of a few lines: one request for each connection, a cookie, forms with their token; nothing is followed by itself.
 
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// Where one waits for what is done at a server.
+pub const WAIT: &str = "/wait";
+/// Between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What came back.
 #[derive(Clone, Debug)]
@@ -32,12 +38,24 @@ impl Answer {
         self
     }
 
+    /// True for the page that shows what is waited for.
+    pub fn waits(&self) -> bool {
+        self.body.contains("value=\"give-up\"")
+    }
+
     /// A redirect, and where to.
     #[track_caller]
     pub fn leads_to(&self, path: &str) -> String {
         self.is(303);
-        assert_eq!(self.header("location").as_deref(), Some(path));
+        assert_eq!(self.leads().as_deref(), Some(path));
         path.to_owned()
+    }
+
+    /// Where a redirect from a page leads, below the secret path.
+    pub fn leads(&self) -> Option<String> {
+        let location = self.header("location")?;
+        assert!(!location.contains("//") && !location.starts_with('/'), "{location}");
+        Some(format!("/{}", location.trim_start_matches("./")))
     }
 }
 
@@ -106,6 +124,8 @@ fn unchunked(body: &str) -> String {
 /// One that was let in.
 pub struct Browser {
     wire: Wire,
+    /// The secret path, without a slash at its end.
+    pub place: String,
     pub cookie: String,
     seen: Mutex<String>,
 }
@@ -116,29 +136,60 @@ impl Browser {
         let path = link.strip_prefix(&format!("http://127.0.0.1:{port}")).unwrap();
         let answer = wire.get(path, &[]).await;
         answer.is(200);
-        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-        Self { wire, cookie, seen: Mutex::default() }
+        let set = answer.header("set-cookie").unwrap();
+        let cookie = set.split(';').next().unwrap().to_owned();
+        let path = set.split("; Path=").nth(1).unwrap().split(';').next().unwrap();
+        answer.says(&format!("href=\"{path}\""));
+        Self { wire, place: path.trim_end_matches('/').to_owned(), cookie, seen: Mutex::default() }
     }
 
+    /// What a page says when nothing is waited for any more.
     pub async fn get(&self, path: &str) -> Answer {
+        loop {
+            let answer = self.look(path).await;
+            if !answer.waits() {
+                return answer;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What a page says now.
+    pub async fn look(&self, path: &str) -> Answer {
         let headers = [("Cookie", self.cookie.as_str()), ("Sec-Fetch-Site", "same-origin")];
-        if path == "/move/events" {
+        if path.ends_with("/events") {
             return self.head_of(path).await;
         }
-        let answer = self.wire.get(path, &headers).await;
+        let answer = self.wire.get(&self.at(path), &headers).await;
         self.see(&answer);
         answer
     }
 
-    /// A form with its token, as a browser sends one from a page that wants no referrer told.
+    /// The whole path of a page.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.place)
+    }
+
+    /// Sends a form, and waits for what comes of it: where that leads, or the page that tells of a problem.
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let answer = self.send(path, fields).await;
+        if answer.leads().as_deref() != Some(WAIT) {
+            return answer;
+        }
+        let led = self.get(WAIT).await;
+        // A problem is shown where it was sent from.
+        if led.leads().as_deref() == Some(path) { self.get(path).await } else { led }
+    }
+
+    /// A form with its token, as a browser sends one from a page that wants no referrer told.
+    pub async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let token = self.form_token("/requirements").await;
         let pairs = [("form-token", token.as_str())].into_iter().chain(fields.iter().copied());
         let body: Vec<String> =
             pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let headers =
             [("Cookie", self.cookie.as_str()), ("Origin", "null"), ("Sec-Fetch-Site", "same-origin")];
-        let answer = self.wire.send("POST", path, &headers, &body.join("&")).await;
+        let answer = self.wire.send("POST", &self.at(path), &headers, &body.join("&")).await;
         self.see(&answer);
         answer
     }
@@ -146,9 +197,9 @@ impl Browser {
     /// The token of this browser's forms: any page has it.
     pub async fn form_token(&self, path: &str) -> String {
         let headers = [("Cookie", self.cookie.as_str())];
-        let mut page = self.wire.get(path, &headers).await;
-        if let Some(elsewhere) = page.header("location") {
-            page = self.wire.get(&elsewhere, &headers).await;
+        let mut page = self.wire.get(&self.at(path), &headers).await;
+        if let Some(elsewhere) = page.leads() {
+            page = self.wire.get(&self.at(&elsewhere), &headers).await;
         }
         let after = page
             .body
@@ -162,8 +213,10 @@ impl Browser {
     pub async fn read_until(&self, path: &str, enough: impl Fn(&str) -> bool) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.wire.port)).await.unwrap();
         let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\n\r\n",
-            self.wire.port, self.cookie
+            "GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nCookie: {}\r\n\r\n",
+            self.at(path),
+            self.wire.port,
+            self.cookie
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut octets = Vec::new();

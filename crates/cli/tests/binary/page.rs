@@ -4,6 +4,7 @@ use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter, program};
 use crate::finding::{NEW, OLD, World};
 use crate::http::{Answer, Browser, Wire};
 use mailhaul_sandbox::{Profile, Sandbox};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
@@ -20,8 +21,13 @@ pub struct Serving {
 
 impl Serving {
     pub async fn new(world: &World) -> Self {
+        Self::with(world, &world.options()).await
+    }
+
+    /// One that knows of the world what these options say.
+    pub async fn with(world: &World, options: &[PathBuf]) -> Self {
         let mut command = program(&["serve", "--no-browser", "--settle", "1"]);
-        command.args(world.options()).env("HOME", world.folder.path()).current_dir(world.folder.path());
+        command.args(options).env("HOME", world.folder.path()).current_dir(world.folder.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -51,11 +57,11 @@ impl Serving {
     }
 
     /// A browser that came by the link.
-    async fn browser(&self) -> Browser {
+    pub async fn browser(&self) -> Browser {
         Browser::let_in(self.port, &self.link).await
     }
 
-    fn interrupt(&self) {
+    pub fn interrupt(&self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     }
@@ -95,7 +101,10 @@ async fn nobody_sees_a_page_without_the_link_and_it_works_once() {
     let let_in = wire.get(&path, &[("Sec-Fetch-Site", "cross-site")]).await;
     assert_eq!(let_in.status, 200, "a mail program or a terminal may have led there");
     let cookie = let_in.header("set-cookie").unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/;"));
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Domain"));
+    let home = cookie.split("; Path=").nth(1).unwrap().split(';').next().unwrap();
+    assert_eq!(home.trim_matches('/').len(), 64, "a path of 256 bits: {cookie}");
+    assert!(home.starts_with('/') && home.ends_with('/') && !serving.link.contains(home.trim_matches('/')));
     let used = wire.get(&path, &[]).await;
     assert_eq!((used.status, used.header("set-cookie")), (403, None));
     assert!(used.body.contains("Press Enter in the terminal"), "{}", used.body);
@@ -104,8 +113,33 @@ async fn nobody_sees_a_page_without_the_link_and_it_works_once() {
     let browser = Browser::let_in(serving.port, &fresh).await;
     assert_eq!(browser.get("/requirements").await.status, 200);
     let first = cookie.split(';').next().unwrap();
-    let status = wire.get("/requirements", &[("Cookie", first)]).await.status;
+    let status = wire.get(&format!("{home}requirements"), &[("Cookie", first)]).await.status;
     assert_eq!(status, 403, "the link came a second time, without the cookie: one of the two took it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cookie_without_the_secret_path_and_the_path_without_the_cookie_open_nothing() {
+    let (world, old, _new) = World::published().await;
+    let mut serving = Serving::new(&world).await;
+    let (browser, wire) = (serving.browser().await, serving.wire());
+    let link = serving.press_enter().await;
+    let other = Browser::let_in(serving.port, &link).await;
+    assert_ne!(browser.place, other.place);
+    let (cookie, origin) = (("Cookie", browser.cookie.as_str()), ("Sec-Fetch-Site", "same-origin"));
+    let body = format!("form-token={}&from={OLD}&to={NEW}", browser.form_token("/requirements").await);
+    for path in PAGES {
+        // What the browser gives to any server of this machine, it gives to none but under the path that only it and we know.
+        for place in ["", other.place.as_str(), "/0", &"/0".repeat(2)] {
+            let path = format!("{place}{path}");
+            assert_eq!(wire.get(&path, &[cookie, origin]).await.status, 403, "{path}");
+            assert_eq!(wire.send("POST", &path, &[cookie, origin], &body).await.status, 403, "{path}");
+        }
+        assert_eq!(wire.get(&browser.at(path), &[origin]).await.status, 403, "{path}");
+        assert_eq!(wire.send("POST", &browser.at(path), &[origin], &body).await.status, 403, "{path}");
+    }
+    assert_eq!(browser.get("/found").await.status, 303, "nothing was looked for");
+    assert_eq!(old.counters().logins, 0);
+    assert_eq!(wire.get("/favicon.ico", &[]).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,18 +149,21 @@ async fn another_name_another_site_and_another_form_are_refused_and_do_nothing()
     let browser = serving.browser().await;
     let (port, wire, cookie) = (serving.port, serving.wire(), browser.cookie.clone());
     let cookie = ("Cookie", cookie.as_str());
+    let requirements = &browser.at("/requirements");
     for path in PAGES.into_iter().chain(["/enter?token=x", "/assets/page.css"]) {
         for host in
             [format!("evil.example:{port}"), format!("127.0.0.1.evil.example:{port}"), "127.0.0.1".into()]
         {
-            let answer = wire.get_from(&host, path, &[cookie]).await;
-            assert_eq!(answer.status, 421, "{host}{path}");
+            for path in [path.to_owned(), browser.at(path)] {
+                let answer = wire.get_from(&host, &path, &[cookie]).await;
+                assert_eq!(answer.status, 421, "{host}{path}");
+            }
         }
     }
-    let localhost = wire.get_from(&format!("localhost:{port}"), "/requirements", &[cookie]).await;
+    let localhost = wire.get_from(&format!("localhost:{port}"), requirements, &[cookie]).await;
     assert_eq!(localhost.status, 200);
     for site in ["cross-site", "same-site"] {
-        let answer = wire.get("/requirements", &[cookie, ("Sec-Fetch-Site", site)]).await;
+        let answer = wire.get(requirements, &[cookie, ("Sec-Fetch-Site", site)]).await;
         assert_eq!(answer.status, 403, "{site}");
     }
     let token = browser.form_token("/requirements").await;
@@ -147,18 +184,18 @@ async fn another_name_another_site_and_another_form_are_refused_and_do_nothing()
         (&[cookie, origin, ("Content-Type", "text/plain")], &body),
     ];
     for (headers, body) in refused {
-        let answer = wire.send("POST", "/requirements", headers, body).await;
+        let answer = wire.send("POST", requirements, headers, body).await;
         assert_eq!(answer.status, 403, "{headers:?}");
         assert_eq!(browser.get("/found").await.status, 303, "nothing was looked for: {headers:?}");
     }
     for method in ["PUT", "DELETE", "OPTIONS", "HEAD", "TRACE"] {
-        assert_eq!(wire.send(method, "/requirements", &[cookie, origin], "").await.status, 405, "{method}");
+        assert_eq!(wire.send(method, requirements, &[cookie, origin], "").await.status, 405, "{method}");
     }
     let large = format!("{body}&x={}", "x".repeat(3 * 1024 * 1024));
-    assert_eq!(wire.send("POST", "/requirements", &[cookie, origin], &large).await.status, 413);
+    assert_eq!(wire.send("POST", requirements, &[cookie, origin], &large).await.status, 413);
     assert_eq!(old.counters().logins, 0);
     // The same form is taken where nothing is wrong with it.
-    assert_eq!(wire.send("POST", "/requirements", &[cookie, origin], &body).await.status, 303);
+    assert_eq!(wire.send("POST", requirements, &[cookie, origin], &body).await.status, 303);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,9 +247,11 @@ async fn a_head_or_a_form_that_never_ends_is_given_up() {
     let browser = serving.browser().await;
     let token = browser.form_token("/requirements").await;
     let form = format!(
-        "POST /requirements HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\nOrigin: http://127.0.0.1:{0}\r\nCookie: {1}\r\n\
+        "POST {2} HTTP/1.1\r\nHost: 127.0.0.1:{0}\r\nOrigin: http://127.0.0.1:{0}\r\nCookie: {1}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100000\r\n\r\nform-token={token}",
-        serving.port, browser.cookie
+        serving.port,
+        browser.cookie,
+        browser.at("/requirements")
     );
     let half = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nX-Slow: ", serving.port);
     for begun in [half, form] {
@@ -227,7 +266,7 @@ async fn a_head_or_a_form_that_never_ends_is_given_up() {
 }
 
 /// From nothing to step 5.
-async fn prepared(browser: &Browser) {
+pub async fn prepared(browser: &Browser) {
     let found = browser.post("/requirements", &[("from", OLD), ("to", NEW)]).await.leads_to("/found");
     let page = browser.get(&found).await;
     page.says("imaps://mail.hoster.example:993").says("imaps://imap.provider.example:993");
@@ -468,13 +507,29 @@ async fn nothing_moves_that_the_page_did_not_show() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_run_looks_at_both_accounts_once_more_and_not_twice() {
+    let (world, old, new) = World::published().await;
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    prepared(&browser).await;
+    let lists = |server: &Sandbox| server.counters().commands.get("LIST").copied().unwrap_or_default();
+    let before = [lists(&old), lists(&new)];
+    choose(&browser, &["0"], &[]).await.leads_to("/move");
+    let look = [lists(&old) - before[0], lists(&new) - before[1]];
+    assert!(look.iter().all(|lists| *lists > 0), "step 4 looks at both: {look:?}");
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    until_over(&browser).await.says("All 5 messages are on the new server");
+    let run = [lists(&old) - before[0] - look[0], lists(&new) - before[1] - look[1]];
+    assert_eq!(run[0], look[0], "what can have changed since is looked at once");
+    assert!(run[1] <= look[1] + 1, "and after making mailboxes: {run:?} {look:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_with_a_link_that_another_one_used_ends_what_it_opened() {
     let (world, ..) = World::published().await;
     let mut serving = Serving::new(&world).await;
     let path = serving.link.split_once(&format!(":{}", serving.port)).unwrap().1.to_owned();
     let thief = Browser::let_in(serving.port, &serving.link.clone()).await;
-    // Whoever has the cookie may use the link again.
-    assert_eq!(thief.get(&path).await.status, 200);
     thief.get("/requirements").await.is(200);
     let wire = serving.wire();
     assert_eq!(wire.get(&path, &[]).await.status, 403);

@@ -73,6 +73,20 @@ async fn a_danger_option_of_an_earlier_run_stays_in_the_certificate_of_a_later_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_danger_option_of_the_certified_runs_stays_in_a_report_that_is_made_of_their_certificate() {
+    let pair = Pair::filled(Profile::default(), 4).await;
+    pair.run("migrate", &[DANGER]).await.expect(0);
+    let certificate = pair.report().join("certificate.json");
+    let again = pair.folder.path().join("again");
+    let options = ["--report", again.to_str().unwrap()];
+    crate::verifying::verify_from(&pair, certificate.to_str().unwrap(), &options).await.expect(0);
+    for file in ["certificate.json", "report.json"] {
+        let said = json(&again.join(file));
+        assert_eq!(said["danger_options"], Value::from(vec![DANGER]), "{file}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_did_not_come_to_its_end_is_reported_with_what_it_was_told() {
     let pair = Pair::filled(Profile::default(), 4).await;
     pair.old.set(|p| p.login_disabled = true);

@@ -95,3 +95,15 @@ async fn the_stable_names_are_in_the_help() {
         assert!(ran(&mut program(&[verb, "--help"])).await.expect(0).stdout.contains(name), "{verb} {name}");
     }
 }
+
+#[tokio::test]
+async fn the_usage_line_says_which_account_comes_first() {
+    for verb in ["check", "plan", "migrate", "verify", "status", "report", "undo"] {
+        let help = ran(&mut program(&[verb, "--help"])).await.expect(0);
+        let usage = help.stdout.lines().find(|line| line.starts_with("Usage:")).unwrap().to_owned();
+        assert_eq!(usage, format!("Usage: mailhaul {verb} [OPTIONS] [OLD] [NEW]"), "{help:#?}");
+    }
+    ran(&mut program(&["status", "ann@old.example"])).await.expect(2).says("NEW");
+    let both = ["status", "ann@old.example", "ann@new.example", "--to", "bob@new.example"];
+    ran(&mut program(&both)).await.expect(2).says("cannot be used with");
+}

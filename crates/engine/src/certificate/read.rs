@@ -23,6 +23,8 @@ pub struct Certificate {
     pub migration: String,
     /// The key that signed it; `None` where nobody did.
     pub signer: Option<PublicKey>,
+    /// The danger options of the runs that it rests on; `None` where it does not know them.
+    pub danger: Option<Vec<String>>,
     pub(super) mailboxes: Vec<Mailbox>,
     manifest: PathBuf,
     manifest_sha256: String,
@@ -93,6 +95,7 @@ struct File {
     target: Account,
     mailboxes: Vec<Mailbox>,
     manifest: Manifest,
+    danger_options: Option<Vec<String>>,
     signer: Option<Named>,
 }
 
@@ -221,6 +224,7 @@ impl Certificate {
             pair: AccountPair { source: json.source.account, target: json.target.account },
             migration: json.migration,
             signer,
+            danger: json.danger_options,
             mailboxes: json.mailboxes,
             manifest,
             manifest_sha256: found,

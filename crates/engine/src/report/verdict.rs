@@ -158,7 +158,10 @@ pub fn exit_code_of(error: &Error) -> u8 {
         },
         Error::Question(Question::ManyMissing { .. }) => 4,
         Error::Question(
-            Question::TargetHoldsMail { .. } | Question::WillNotMove { .. } | Question::DoubtfulUser { .. },
+            Question::TargetHoldsMail { .. }
+            | Question::WillNotMove { .. }
+            | Question::NotAsShown
+            | Question::DoubtfulUser { .. },
         )
         | Error::Settings { .. } => 2,
         Error::Certificate { .. } => 10,
@@ -275,6 +278,7 @@ mod tests {
             (Error::Journal(JournalError::DiskFull { place: place() }), 1),
             (Error::Settings { what: text() }, 2),
             (Error::Question(Question::WillNotMove { what: vec![] }), 2),
+            (Error::Question(Question::NotAsShown), 2),
             (Error::Question(Question::TargetHoldsMail { mailboxes: vec![] }), 2),
             (Error::Question(Question::DoubtfulUser { user: text(), side: "old", why: "x" }), 2),
             (Error::Question(Question::ManyMissing { mailbox: text(), missing: 30, claimed: 31 }), 4),

@@ -2,7 +2,7 @@
 
 use super::{field, form, go, name, opening};
 use crate::find::server_url;
-use crate::serve::app::Desk;
+use crate::serve::desk::Desk;
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{Answer, SignIn};
@@ -36,7 +36,7 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
     };
     html! {
         (opening(Step::Requirements.title(), texts::purpose(Step::Requirements)))
-        (form(session, "/requirements", true, &content))
+        (form(session, "requirements", &content))
         section {
             h2 { (texts::YOU_NEED) }
             ul.plain { @for need in texts::NEEDS { li { (need) } } }
@@ -48,11 +48,11 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
 pub fn found(session: &Session, looked: &[Looked; 2]) -> Markup {
     let content = html! {
         @for (side, looked) in SIDES.into_iter().zip(looked) { (one_found(side, looked)) }
-        (go(texts::CONTINUE, Some("/requirements")))
+        (go(texts::CONTINUE, Some("requirements")))
     };
     html! {
         (opening(texts::FOUND, texts::FOUND_WHY))
-        (form(session, "/found", false, &content))
+        (form(session, "found", &content))
     }
 }
 
@@ -99,6 +99,7 @@ pub fn login(session: &Session, desk: &Desk, side: &'static str, step: Step, bac
                 p.server { (name(&server_url(&account.endpoint))) }
             }
             @if is_in { p.note { (texts::LOGGED_IN) } }
+            @else if shown.is_none() && desk.steps.answers().side(side).fingerprint.is_some() { p.note { (texts::VOUCHED) } }
             div.field {
                 label for="password" { (texts::PASSWORD) }
                 input type="password" id="password" name="password" value="" autocomplete="off"
@@ -110,8 +111,8 @@ pub fn login(session: &Session, desk: &Desk, side: &'static str, step: Step, bac
     html! {
         (opening(step.title(), texts::purpose(step)))
         @if let Some(shown) = shown { (certificate(session, action, &shown)) }
-        (form(session, action, true, &content))
-        @if is_in { p.do { a.button href="/" { (texts::CONTINUE) } } }
+        (form(session, action, &content))
+        @if is_in { p.do { a.button href="./" { (texts::CONTINUE) } } }
         @if asks_instead { (by_browser(session, action, &desk.steps.answers().side(side).sign_in)) }
     }
 }
@@ -127,7 +128,7 @@ fn certificate(session: &Session, action: &str, shown: &[u8; 32]) -> Markup {
             div.do { button.quiet { (texts::TRUST_IT) } }
         }
     };
-    form(session, action, false, &content)
+    form(session, action, &content)
 }
 
 fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
@@ -155,5 +156,5 @@ fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
             }
         }
     };
-    form(session, action, true, &content)
+    form(session, action, &content)
 }

@@ -4,8 +4,9 @@ use super::{field, form, go, name, opening, said};
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{AlreadyThere, Choice, digest};
+use crate::steps::look::{holds_mail, in_the_way, is_blocked, worth_knowing};
 use crate::steps::{Step, words};
-use mailhaul_engine::check::{Checked, Moving, Remark, Weight};
+use mailhaul_engine::check::{Checked, Moving, Remark};
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::{MailboxStep, Plan};
 use mailhaul_engine::report::words::{count, rule, size};
@@ -13,13 +14,12 @@ use maud::{Markup, html};
 
 /// The page: all of it as one form.
 pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
-    let worth: Vec<&Remark> =
-        checked.remarks.iter().filter(|remark| remark.weight == Weight::Worth).collect();
+    let worth: Vec<&Remark> = worth_knowing(checked).collect();
     html! {
         (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
         @match checked.moving.as_ref().filter(|_| !is_blocked(checked)) {
-            Some(moving) => (form(session, "/choose", true, &decide(moving, choice))),
-            None => (form(session, "/choose", true, &blocked(checked))),
+            Some(moving) => (form(session, "choose", &decide(moving, choice))),
+            None => (form(session, "choose", &blocked(checked))),
         }
         @if !worth.is_empty() {
             section {
@@ -38,17 +38,6 @@ pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
     }
 }
 
-/// True where nothing can begin before something is mended.
-pub fn is_blocked(checked: &Checked) -> bool {
-    checked.moving.is_none()
-        || checked.remarks.iter().any(|remark| matches!(remark.weight, Weight::Blocks(_)))
-}
-
-/// True where the new mailbox holds mail that this migration knows nothing of.
-pub fn holds_mail(plan: &Plan) -> bool {
-    plan.steps.iter().any(MailboxStep::holds_unknown_mail)
-}
-
 fn one_remark(remark: &Remark) -> Markup {
     html! {
         div {
@@ -59,13 +48,12 @@ fn one_remark(remark: &Remark) -> Markup {
 }
 
 fn blocked(checked: &Checked) -> Markup {
-    let in_the_way = checked.remarks.iter().filter(|remark| remark.weight != Weight::Worth);
     html! {
         section.alert {
             h2 { (texts::IN_THE_WAY) }
-            @for remark in in_the_way { (one_remark(remark)) }
+            @for remark in in_the_way(checked) { (one_remark(remark)) }
             input type="hidden" name="again" value="yes";
-            (go(texts::LOOK_AGAIN, Some("/new")))
+            (go(texts::LOOK_AGAIN, Some("new")))
         }
     }
 }
@@ -75,12 +63,12 @@ pub fn not_looked(session: &Session) -> Markup {
     let content = html! {
         section {
             input type="hidden" name="again" value="yes";
-            (go(texts::LOOK_AGAIN, Some("/new")))
+            (go(texts::LOOK_AGAIN, Some("new")))
         }
     };
     html! {
         (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
-        (form(session, "/choose", true, &content))
+        (form(session, "choose", &content))
     }
 }
 
@@ -98,7 +86,7 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
                 summary { (texts::INTO) }
                 (field("into", texts::INTO, Some(texts::INTO_HINT), choice.into.as_deref().unwrap_or_default()))
             }
-            (go(texts::CONTINUE, Some("/new")))
+            (go(texts::CONTINUE, Some("new")))
         }
     }
 }

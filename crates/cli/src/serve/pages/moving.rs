@@ -7,7 +7,7 @@ use crate::serve::live::Standing;
 use crate::serve::speed::roughly;
 use crate::serve::texts;
 use crate::steps::Step;
-use crate::view::{At, Row};
+use crate::view::{At, Need, Row, View};
 use mailhaul_engine::certificate::{PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX};
 use mailhaul_engine::report::html::{Segment, bar, key, mood};
 use mailhaul_engine::report::words::{count, exception_kind, exception_remedy, sentence};
@@ -15,17 +15,17 @@ use mailhaul_engine::report::{CERTIFICATE, MANIFEST, REFUSED, REPORT_HTML, Verdi
 use maud::{Markup, PreEscaped, html};
 
 /// Where the live numbers come from.
-pub const EVENTS: &str = "/move/events";
+pub const EVENTS: &str = "move/events";
 
 /// Before anything is moved. `forecast`: how much it is, where that was looked at.
 pub fn before(session: &Session, forecast: Option<&str>) -> Markup {
     let content = html! {
         section {
-            @if let Some(forecast) = forecast { p { (forecast) } } div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="/choose" { (texts::BACK) } } }
+            @if let Some(forecast) = forecast { p { (forecast) } } div.do { (button("begin", texts::BEGIN, false)) a.button.quiet href="choose" { (texts::BACK) } } }
     };
     html! {
         (opening(Step::Move.title(), texts::purpose(Step::Move)))
-        (form(session, "/move", true, &content))
+        (form(session, "move", &content))
     }
 }
 
@@ -51,11 +51,11 @@ pub fn under(session: &Session, under: &Under, standing: &Standing) -> Markup {
         p.problem #lost role="alert" hidden { (texts::LIVE_LOST) }
         p.unseen #said role="status" {}
         div data-live=(EVENTS) {
-            section { div #whole { (whole(standing)) } (form(session, "/move", false, &buttons)) }
+            section { div #whole { (whole(standing)) } (form(session, "move", &buttons)) }
             section { h2 { (texts::NEEDS_YOU) } div #needs { (needs(standing)) } }
             section { h2 { (texts::ALL_FOLDERS) } div #boxes { (boxes(standing)) } }
         }
-        noscript { p.do { a.button.quiet href="/move" { (texts::RELOAD) } } }
+        noscript { p.do { a.button.quiet href="move" { (texts::RELOAD) } } }
     }
 }
 
@@ -69,7 +69,7 @@ pub fn whole(standing: &Standing) -> Markup {
             span.percent #percent { (percent) " %" }
             span.hint { (view.stage_line()) }
         }
-        progress max="100" value=(percent) aria-labelledby="percent" { (percent) " %" }
+        progress max="100" value=(percent) aria-label=(texts::ALL_FOLDERS) aria-valuetext=(said(standing)) { (percent) " %" }
         (PreEscaped(key(&segments(row))))
         @if let Some(speed) = speed { p.hint { (speed) } }
         @if let Some(waiting) = &view.waiting { p.note { (said_of(waiting)) } }
@@ -108,15 +108,16 @@ pub fn boxes(standing: &Standing) -> Markup {
                     th.n.size scope="col" { (texts::READ_BACK) }
                 }
             }
-            tbody { @for row in standing.view.mailboxes.values() { (one_box(row)) } }
+            tbody { @for (id, row) in &standing.view.mailboxes { (one_box(*id, row)) } }
         }
     }
 }
 
-fn one_box(row: &Row) -> Markup {
+/// Its id keeps it the same element of the page while its numbers change; so with [`need_id`].
+fn one_box(id: i64, row: &Row) -> Markup {
     let proven = row.proven.messages.min(row.there.messages);
     html! {
-        tr {
+        tr id=(format!("box-{id}")) {
             th scope="row" {
                 (name(&row.source))
                 @if row.target != row.source { " " span.sub { "to " (name(&row.target)) } }
@@ -138,7 +139,7 @@ pub fn needs(standing: &Standing) -> Markup {
         @else {
             ul.cards {
                 @for need in &view.needs {
-                    li {
+                    li id=(need_id(view, need)) {
                         h3 { "A message in " (name(&need.mailbox)) }
                         p { (sentence(&exception_kind(&need.kind))) "." }
                         p { (exception_remedy(&need.kind)) }
@@ -149,6 +150,11 @@ pub fn needs(standing: &Standing) -> Markup {
             @if more > 0 { p { (texts::more_needs(more)) } }
         }
     }
+}
+
+fn need_id(view: &View, need: &Need) -> String {
+    let mailbox = view.mailboxes.iter().find(|(_, row)| row.source == need.mailbox).map_or(0, |(id, _)| *id);
+    format!("need-{mailbox}-{}", need.uid)
 }
 
 /// The end of a run. `command`: what does the same on the command line.
@@ -188,26 +194,26 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     @if !may_end { p { (texts::NOTHING_LOST) } }
                 }
             }
-            (form(session, "/move", true, &buttons))
+            (form(session, "move", &buttons))
         }
         @if !over.last.view.needs.is_empty() {
             section.alert {
                 h2 { (texts::NEEDS_YOU) }
                 (needs(&over.last))
-                (form(session, "/move", true, &remedies(&over.last)))
+                (form(session, "move", &remedies(&over.last)))
             }
         }
         @if let Some(folder) = &over.report {
             section {
                 h2 { (texts::REPORT) }
                 ul.links {
-                    li { a href={ "/report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
+                    li { a href={ "report/" (REPORT_HTML) } { b { (texts::OPEN_REPORT) } } " " span.hint { (texts::OPEN_REPORT_WHY) } }
                     li {
-                        a href={ "/report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
-                        " · " a href={ "/report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
-                        " · " a href={ "/report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
+                        a href={ "report/" (CERTIFICATE) } { (texts::CERTIFICATE) }
+                        " · " a href={ "report/" (CERTIFICATE) (SIGNATURE_SUFFIX) } { (texts::SIGNATURE) }
+                        " · " a href={ "report/" (CERTIFICATE) (PUBLIC_KEY_SUFFIX) } { (texts::PUBLIC_KEY) }
                     }
-                    li { a href={ "/report/" (MANIFEST) } { (texts::MANIFEST) } }
+                    li { a href={ "report/" (MANIFEST) } { (texts::MANIFEST) } }
                 }
                 p.hint { (texts::REPORT_FOLDER) " " span.server { (name(&folder.display().to_string())) } }
             }
@@ -221,7 +227,7 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     p.server { (name(command)) }
                 }
                 p.hint { (texts::OTHER_MAILBOXES_WHY) }
-                (form(session, "/anew", false, &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
+                (form(session, "anew", &html! { div.do { button.quiet { (texts::OTHER_MAILBOXES) } } }))
             }
         }
     }
@@ -250,7 +256,6 @@ fn why(problem: &Problem) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::View;
     use mailhaul_engine::progress::{Progress, SideName, WaitReason};
     use std::time::{Duration, SystemTime};
 
@@ -285,6 +290,7 @@ mod tests {
         let page = whole(&standing(&events)).into_string();
         for words in [
             "35 %",
+            "aria-label=\"All folders\" aria-valuetext=\"35 percent: 4 of 10 messages moved, 3 read back\"",
             "Microsoft 365 asked us to wait until",
             "120 messages a minute; about 2 minutes left",
             "A connection was lost once and made again",
@@ -311,9 +317,13 @@ mod tests {
         let events: Vec<Progress> = begun().into_iter().chain(exceptions).collect();
         let standing = standing(&events);
         let page = needs(&standing).into_string() + &boxes(&standing).into_string();
+        assert!(page.contains("<tr id=\"box-1\">"), "{page}");
         for kind in kinds {
             let remedy = html! { (exception_remedy(kind)) }.into_string();
             assert!(page.contains(&remedy), "{kind}: {page}");
+        }
+        for uid in 7..12 {
+            assert_eq!(page.matches(&format!("<li id=\"need-1-{uid}\">")).count(), 1, "{page}");
         }
         assert!(page.contains("&lt;script&gt;") && page.contains("&lt;b&gt;A"), "{page}");
         for harmful in ["<script", "<b>A", "\u{1b}", "\u{202e}"] {
