@@ -230,7 +230,7 @@ pub struct CommonArgs {
     #[arg(long, value_enum, default_value = "octets")]
     pub verify: LevelArg,
     /// Connections on each side
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub connections: u8,
     /// Compress what goes over the connections, where a server can (COMPRESS=DEFLATE): pays on slow lines only
     #[arg(long)]

@@ -148,7 +148,7 @@ impl Settings {
         Self {
             level: Level::Octets,
             danger: Vec::new(),
-            connections: 3,
+            connections: 5,
             source_rate: None,
             target_rate: None,
             source_daily: Daily::Known,
