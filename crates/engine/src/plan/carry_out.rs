@@ -49,11 +49,10 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     look_at(target, journal, new.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
     let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
-    // Together, so that they share the journal's waits for the disk, and those for the server.
-    let baselines = try_join_all(ready.iter().map(|task| set_baseline(journal, plan, task)));
-    let (subscribed, kept) = tokio::join!(subscribe(target, journal, &ready), baselines);
-    subscribed?;
-    kept?;
+    // Before the baselines: what has one is not subscribed again by a run that comes after a lost connection.
+    subscribe(target, journal, &ready).await?;
+    // Together, so that they share the journal's waits for the disk.
+    try_join_all(ready.iter().map(|task| set_baseline(journal, plan, task))).await?;
     Ok(())
 }
 

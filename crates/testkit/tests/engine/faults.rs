@@ -63,7 +63,7 @@ fn cases() -> Vec<Case> {
             at_target: false,
             ..at_target(Fault::HalfOpen { direction: ToClient, octets: 50_000 }, stalled, false)
         },
-        tls(ToClient, 5_000, true),
+        tls(ToClient, 4_000, true),
         tls(ToServer, 40_000, true),
         tls(ToClient, 40_000, false),
     ]
@@ -98,6 +98,8 @@ async fn every_fault_of_the_vocabulary_is_survived_without_loss_or_doubling() {
         let mut journey = Move::new((old.address(), &from), (new.address(), &to));
         journey.ca_files = if case.tls { ca_files.clone() } else { Vec::new() };
         journey.settings.limits.batch_messages_max = 20;
+        // One connection writes: the one that the fault is at.
+        journey.settings.connections = 2;
         let limits = &mut journey.settings.limits;
         for limit in [&mut limits.append_answer, &mut limits.silence, &mut limits.command] {
             *limit = ANSWER;

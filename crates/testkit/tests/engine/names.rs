@@ -141,6 +141,24 @@ async fn a_mailbox_is_subscribed_by_the_name_that_it_has_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_lost_while_mailboxes_are_subscribed_costs_no_subscription() {
+    for nth in 1..=4 {
+        let world = World::new(Profile::default());
+        let names = ["Foo", "INBOX", "Zoo"];
+        names.iter().for_each(|name| world.source.create(USER, name, None, true));
+        let fault = Fault::Bye("gone".into());
+        world.target.plan(Planned { at: Trigger::Verb("SUBSCRIBE".into(), nth), fault, times: 1 });
+        if world.try_migrate().await.is_err() {
+            world.migrate().await;
+        }
+        assert_eq!(world.target.struck().is_empty(), nth > names.len() as u64, "{nth}");
+        let mailboxes = world.target.snapshot(USER).into_iter();
+        let subscribed: Vec<String> = mailboxes.filter(|m| m.subscribed).map(|m| m.name).collect();
+        assert_eq!(subscribed.len(), names.len(), "the {nth}th: {subscribed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_name_with_quotes_and_backslashes_is_listed_as_it_is() {
     let world = moved(Profile::default(), &[], &["a\\b"]).await;
     assert!(world.source.snapshot(USER).iter().any(|m| m.name == "a\\b"));
