@@ -147,14 +147,14 @@ async fn a_connection_lost_while_mailboxes_are_subscribed_costs_no_subscription(
         let names = ["Foo", "INBOX", "Zoo"];
         names.iter().for_each(|name| world.source.create(USER, name, None, true));
         let fault = Fault::Bye("gone".into());
-        world.target.plan(Planned { at: Trigger::Verb("SUBSCRIBE".into(), nth), fault, times: 1 });
+        world.target.plan(Planned { at: Trigger::Verb("SUBSCRIBE", nth), fault, times: 1 });
         if world.try_migrate().await.is_err() {
             world.migrate().await;
         }
         assert_eq!(world.target.struck().is_empty(), nth > names.len() as u64, "{nth}");
         let mailboxes = world.target.snapshot(USER).into_iter();
         let subscribed: Vec<String> = mailboxes.filter(|m| m.subscribed).map(|m| m.name).collect();
-        assert_eq!(subscribed.len(), names.len(), "the {nth}th: {subscribed:?}");
+        assert_eq!(subscribed.len(), names.len(), "at SUBSCRIBE {nth}: {subscribed:?}");
     }
 }
 
