@@ -34,7 +34,7 @@ use crate::verify::Scope;
 use crate::waits::Waits;
 use ahead::Ahead;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -428,10 +428,8 @@ async fn reach_source<S: Source, T: Target, J: Journal>(
 /// The mailboxes that take part in this run. One that an earlier run moved and a rule leaves out now is not copied;
 /// what it has at the target is still proven.
 fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
-    let moving: BTreeMap<&Name, bool> =
-        plan.steps.iter().map(|step| (&step.record.source, step.baseline_needed)).collect();
-    let of_plan = |job: &Job| Some(Job { is_new: *moving.get(&job.record.source)?, ..job.clone() });
-    jobs.iter().filter_map(of_plan).collect()
+    let moving: BTreeSet<&Name> = plan.steps.iter().map(|step| &step.record.source).collect();
+    jobs.iter().filter(|job| moving.contains(&job.record.source)).cloned().collect()
 }
 
 fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) {

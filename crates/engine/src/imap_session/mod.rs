@@ -196,6 +196,7 @@ impl Link {
     /// What a mailbox said when it was opened. From here on it is the open one.
     pub(crate) fn opened(&mut self, mailbox: &Bytes, facts: &MailboxFacts) -> Result<Opened, EndError> {
         self.exists = u64::from(facts.exists);
+        self.open = None;
         let opened = opened(facts).ok_or_else(|| EndError::Protocol {
             server: self.server.clone(),
             doing: "EXAMINE",

@@ -104,6 +104,8 @@ impl Link {
                 Some(Item::Opened(said)) => {
                     self.exists = u64::from(said.exists);
                     facts = Some(*said);
+                    // What came before is of the mailbox that was open.
+                    keys.clear();
                 }
                 Some(Item::Done { status, text, .. }) => {
                     open -= 1;

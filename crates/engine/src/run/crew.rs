@@ -11,7 +11,6 @@ use crate::journal::{Journal, MailboxId, Side};
 use crate::progress::Progress;
 use crate::seats::Seat;
 use crate::transfer::copy::{CopyEnd, copy};
-use crate::transfer::following::Following;
 use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
 use crate::transfer::unchanged::Told;
@@ -134,7 +133,10 @@ fn together(queue: Vec<ToProve>) -> Vec<Vec<ToProve>> {
     let mut groups: Vec<Vec<ToProve>> = to_read.into_iter().map(|mailbox| vec![mailbox]).collect();
     let (mut group, mut uids) = (Vec::new(), 0);
     for mailbox in to_list {
-        let more = mailbox.job.record.messages.unwrap_or(0);
+        // What is listed is the target: what was there, and what came.
+        let job = &mailbox.job;
+        let more =
+            job.target_epoch.facts.exists.saturating_add(job.record.messages.unwrap_or(LISTED_UIDS_MAX));
         let full = group.len() == LISTED_TOGETHER_MAX || uids + more > LISTED_UIDS_MAX;
         if full && !group.is_empty() {
             groups.push(std::mem::take(&mut group));
@@ -304,10 +306,8 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
     let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
     crew.at_work.fetch_add(1, Ordering::AcqRel);
     sessions.connect_both(ctx).await?;
-    let next = || crew.next();
-    let mut following = Following::new(&next);
-    while following.is_taken() || !crew.should_leave(&mut seats) {
-        let Some(mut job) = following.take() else {
+    while !crew.should_leave(&mut seats) {
+        let Some(mut job) = crew.next() else {
             crew.at_work.fetch_sub(1, Ordering::AcqRel);
             break;
         };
@@ -316,7 +316,7 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
         let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
         let mailbox = job.record.id;
         ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
-        match copy(ctx, &mut sessions, &mut job, &memory, &mut following).await? {
+        match copy(ctx, &mut sessions, &mut job, &memory).await? {
             CopyEnd::Done => {}
             CopyEnd::Left(why) => locked(left).push((mailbox, why)),
             CopyEnd::Full(refusal) => return Err(Error::Full { refusal }),

@@ -29,8 +29,6 @@ pub struct Job {
     pub uid_next: Key,
     /// What decides about its messages, where others may bring them.
     pub share: Option<Arc<Share>>,
-    /// Its target got its baseline in this run: it was just opened, and nothing of this migration is in it.
-    pub is_new: bool,
 }
 
 impl Job {
@@ -365,7 +363,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
         let uid_next = Key(1);
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None, is_new: false });
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None });
     }
     Ok(jobs)
 }

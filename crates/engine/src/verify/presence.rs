@@ -7,7 +7,7 @@ use crate::clock::Stamp;
 use crate::context::Context;
 use crate::diff::{Step, walk};
 use crate::end::{Source, Target, UidListing};
-use crate::error::{Error, Question};
+use crate::error::{EndError, Error, Question};
 use crate::journal::{Change, Item, ItemId, Journal, Origin, Reason, Side, State};
 use crate::message::Key;
 use crate::progress::Progress;
@@ -80,12 +80,18 @@ pub async fn look_at_each<S: Source, T: Target, J: Journal>(
     let began = ctx.clock.now();
     let mut unplaced = Vec::with_capacity(jobs.len());
     for job in jobs {
-        unplaced.push(place_stored(ctx, sessions, job, false).await?);
+        unplaced.push(match place_stored(ctx, sessions, job, false).await {
+            Ok(unplaced) => Some(unplaced),
+            // It is met again when the mailbox is looked at by itself.
+            Err(Error::Target(EndError::Refused { .. })) => None,
+            Err(error) => return Err(error),
+        });
     }
     ctx.probe.pass("list the target").await;
     let listings = list_targets(ctx, sessions, jobs).await?;
-    let looked =
-        |(unplaced, listing): (_, Option<UidListing>)| Some(Looked { began, unplaced, listing: listing? });
+    let looked = |(unplaced, listing): (Option<_>, Option<UidListing>)| {
+        Some(Looked { began, unplaced: unplaced?, listing: listing? })
+    };
     Ok(unplaced.into_iter().zip(listings).map(looked).collect())
 }
 
