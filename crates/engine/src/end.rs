@@ -387,6 +387,8 @@ pub enum Verdict {
     Refused(Refusal),
     /// The connection ended before the answer.
     Lost(String),
+    /// The connection ended before the first octet of the command had left this process: certainly not stored.
+    Unsent(String),
 }
 
 /// APPENDUID (RFC 4315): the epoch and the UIDs in message order, as the server named them. Not yet checked.

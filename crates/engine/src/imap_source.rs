@@ -156,7 +156,7 @@ impl ImapSourceSession {
                     return Ok(if foreign { Part::Nothing } else { part });
                 }
                 Item::Done { .. } => return Ok(Part::Nothing),
-                Item::Lost(error) => return Err(error),
+                Item::Lost(error) | Item::Unsent { why: error, .. } => return Err(error),
                 _ => {}
             }
         }
@@ -226,7 +226,7 @@ impl SourceSession for ImapSourceSession {
                     let doing = if id == fetch { "UID FETCH" } else { "EXAMINE" };
                     return Err(self.refused(doing, status, &text));
                 }
-                Item::Lost(error) => return Err(error),
+                Item::Lost(error) | Item::Unsent { why: error, .. } => return Err(error),
                 _ => {}
             }
             if piece.len() >= limits.listing_piece_messages
@@ -285,7 +285,7 @@ impl SourceSession for ImapSourceSession {
                         let refused = (status != Status::Ok).then(|| quirks::refusal(status, &text));
                         fetching.done(id, refused).await;
                     }
-                    Some(Item::Lost(error)) => return Err(error),
+                    Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                     Some(_) => {}
                     None => return Err(self.0.lost("UID FETCH")),
                 },

@@ -241,7 +241,7 @@ impl TargetSession for ImapTargetSession {
                         refused = Some(quirks::refusal(status, &text));
                     }
                 }
-                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                 Some(_) => {}
                 None => return Err(self.0.lost("UID FETCH")),
             }
@@ -372,7 +372,9 @@ impl Upload for ImapUpload {
                         _ => Uploaded::Refused(quirks::refusal(status, &text)),
                     };
                 }
-                Some(Item::Lost(error)) => return Uploaded::Lost(error.to_string()),
+                Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => {
+                    return Uploaded::Lost(error.to_string());
+                }
                 Some(_) => {}
                 None => return Uploaded::Lost("the connection is gone".into()),
             }
@@ -387,22 +389,18 @@ impl Upload for ImapUpload {
         if let Some((first, _)) = gated {
             let _ = self.gate.send(crate::imap_session::Request::OpenGate(*first));
         }
-        let mut lost = None;
-        while self.answers.len() < self.waiting.len() {
-            match self.items.recv().await {
-                Some(Item::Done { id, status, text }) => self.answer(id, status, &text),
-                Some(Item::Lost(error)) => {
-                    lost = Some(error.to_string());
-                    break;
-                }
-                Some(_) => {}
-                None => {
-                    lost = Some("the connection is gone".to_owned());
-                    break;
-                }
+        let (mut words, mut untold) = ("the connection is gone".to_owned(), self.waiting.len());
+        while untold > 0
+            && let Some(item) = self.items.recv().await
+        {
+            match item {
+                Item::Done { id, status, text } => self.answer(id, status, &text),
+                Item::Unsent { id, why } => self.answers.push((id, Verdict::Unsent(why.to_string()))),
+                Item::Lost(error) => words = error.to_string(),
+                _ => continue,
             }
+            untold -= 1;
         }
-        let words = lost.unwrap_or_default();
         let (answers, waiting) = (std::mem::take(&mut self.answers), std::mem::take(&mut self.waiting));
         let verdict = |id: u64| answers.iter().find(|(of, _)| *of == id).map(|(_, v)| v.clone());
         waiting

@@ -207,6 +207,22 @@ impl Client {
         self.literal_mode = mode;
     }
 
+    /// From now on no more commands than this are unanswered at once, however many the limits allow; with 0 no further one is
+    /// begun.
+    pub fn narrow_pipeline(&mut self, commands: usize) {
+        self.limits.pipeline_depth = self.limits.pipeline_depth.min(commands);
+    }
+
+    /// True while a command that has begun is not answered.
+    pub fn is_awaiting_answers(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// False as long as no octet of a submitted command was handed out.
+    pub fn has_begun(&self, tag: Tag) -> bool {
+        !self.queue.iter().any(|sending| sending.tag == tag && !sending.started)
+    }
+
     /// Forgets what the server said it can do: after STARTTLS and after login it may be something else.
     pub fn forget_capabilities(&mut self) {
         self.capabilities = None;

@@ -47,12 +47,18 @@ impl<'a> Cursor<'a> {
         Self { segments, segment: 0, offset: 0 }
     }
 
-    /// The rest of the present text segment.
-    fn text(&self) -> Option<Bytes> {
+    /// The present segment, if it is text.
+    fn whole_text(&self) -> Option<&'a Bytes> {
         match self.segments.get(self.segment)? {
-            Segment::Text(text) => Some(text.slice(self.offset.min(text.len())..)),
+            Segment::Text(text) => Some(text),
             Segment::Literal(_) | Segment::Body(_) => None,
         }
+    }
+
+    /// The rest of the present text segment. Borrowed: a [`Bytes`] for each look costs two atomic operations on a counter
+    /// that the readers of all bodies of the buffer share.
+    fn text(&self) -> Option<&'a [u8]> {
+        self.whole_text().map(|text| text.get(self.offset..).unwrap_or_default())
     }
 
     fn advance(&mut self, octets: usize) {
@@ -87,25 +93,30 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes octets up to one for which `stop` holds, or to the end of the text; `None` if there are none.
-    pub(crate) fn take_until(&mut self, stop: impl Fn(u8) -> bool) -> Option<Bytes> {
+    pub(crate) fn take_until(&mut self, stop: impl Fn(u8) -> bool) -> Option<&'a [u8]> {
         self.settle();
         let text = self.text()?;
         let end = text.iter().position(|b| stop(*b)).unwrap_or(text.len());
-        if end == 0 {
-            return None;
-        }
+        let taken = text.get(..end).filter(|taken| !taken.is_empty())?;
         self.advance(end);
-        Some(text.slice(..end))
+        Some(taken)
     }
 
     /// A run without spaces, parentheses or quotes.
-    pub(crate) fn atom(&mut self) -> Option<Bytes> {
+    pub(crate) fn word(&mut self) -> Option<&'a [u8]> {
         self.take_until(|b| matches!(b, b' ' | b'(' | b')' | b'"'))
+    }
+
+    /// [`Cursor::word`], to be kept.
+    pub(crate) fn atom(&mut self) -> Option<Bytes> {
+        self.settle();
+        let text = self.whole_text()?;
+        self.word().map(|word| text.slice_ref(word))
     }
 
     pub(crate) fn number(&mut self) -> Option<u64> {
         let before = self.clone();
-        let number = self.take_until(|b| !b.is_ascii_digit()).and_then(|d| parse_number(&d));
+        let number = self.take_until(|b| !b.is_ascii_digit()).and_then(parse_number);
         if number.is_none() {
             *self = before;
         }
@@ -115,9 +126,10 @@ impl<'a> Cursor<'a> {
     /// The rest of the present text, whatever it holds.
     pub(crate) fn rest(&mut self) -> Bytes {
         self.settle();
-        let text = self.text().unwrap_or_default();
-        self.advance(text.len());
-        text
+        let Some(text) = self.whole_text() else { return Bytes::new() };
+        let rest = text.slice(self.offset.min(text.len())..);
+        self.advance(rest.len());
+        rest
     }
 
     fn quoted(&mut self) -> Option<Bytes> {
@@ -152,9 +164,10 @@ impl<'a> Cursor<'a> {
                 Some(Value::Body(*len))
             }
             Segment::Text(_) if self.peek() == Some(b'"') => self.quoted().map(Value::Quoted),
-            Segment::Text(_) => {
-                let atom = self.atom()?;
-                Some(if atom.eq_ignore_ascii_case(b"NIL") { Value::Nil } else { Value::Atom(atom) })
+            Segment::Text(text) => {
+                let word = self.word()?;
+                let is_nil = word.eq_ignore_ascii_case(b"NIL");
+                Some(if is_nil { Value::Nil } else { Value::Atom(text.slice_ref(word)) })
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::mailbox::{ListEntry, Namespaces};
 use crate::message::{Uid, UidValidity};
 use crate::status::{Condition, Status, StatusText};
 use bytes::Bytes;
+use std::borrow::Cow;
 
 /// A response of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +208,7 @@ fn untagged(c: &mut Cursor<'_>) -> Option<Untagged> {
 }
 
 fn numbered(c: &mut Cursor<'_>, number: u32) -> Option<Untagged> {
-    let word = c.atom()?.to_ascii_uppercase();
+    let word = c.word()?.to_ascii_uppercase();
     Some(match &word[..] {
         b"EXISTS" => Untagged::Exists(number),
         b"RECENT" => Untagged::Recent(number),
@@ -319,27 +320,27 @@ fn fetch(c: &mut Cursor<'_>, sequence: u32) -> Option<Fetch> {
         }
         let name = attribute_name(c)?;
         c.skip_spaces();
-        attribute(c, &mut fetch, name)?;
+        attribute(c, &mut fetch, &name)?;
     }
 }
 
 /// An attribute's name, with its section and origin: `BODY[HEADER.FIELDS (A B)]<0>`.
-fn attribute_name(c: &mut Cursor<'_>) -> Option<Bytes> {
+fn attribute_name<'a>(c: &mut Cursor<'a>) -> Option<Cow<'a, [u8]>> {
     let head = c.take_until(|b| matches!(b, b' ' | b'(' | b')' | b'['))?;
     if c.peek() != Some(b'[') {
-        return Some(head);
+        return Some(head.into());
     }
     let section = c.take_until(|b| b == b']')?;
     c.eat(b']');
     let origin = if c.peek() == Some(b'<') { c.take_until(|b| b == b' ') } else { None };
     let mut name = head.to_vec();
-    name.extend_from_slice(&section);
+    name.extend_from_slice(section);
     name.push(b']');
-    name.extend_from_slice(&origin.unwrap_or_default());
+    name.extend_from_slice(origin.unwrap_or_default());
     Some(name.into())
 }
 
-fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: Bytes) -> Option<()> {
+fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: &[u8]) -> Option<()> {
     let upper = name.to_ascii_uppercase();
     match &upper[..] {
         b"UID" => fetch.uid = u32::try_from(c.number()?).ok().and_then(Uid::new),
@@ -354,7 +355,7 @@ fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: Bytes) -> Option<()> {
         _ if is_body(&upper) => fetch.body = body(c)?,
         _ => {
             let value = c.raw_value()?;
-            fetch.unknown.push((name, value));
+            fetch.unknown.push((Bytes::copy_from_slice(name), value));
         }
     }
     Some(())

@@ -46,6 +46,8 @@ pub(crate) enum Item {
     Done { id: u64, status: Status, text: StatusText },
     /// The connection ended before the answer.
     Lost(EndError),
+    /// The connection ended before the first octet of the command left this process: the server knows nothing of it.
+    Unsent { id: u64, why: EndError },
 }
 
 /// The bodies of an APPEND, in order.
@@ -107,7 +109,8 @@ pub(crate) struct Driver {
     reader: Option<mpsc::Sender<Item>>,
     bye: Option<String>,
     closing: bool,
-    /// BADs that may still come before the connection is given up here: the server would end it, answered or not.
+    /// BADs that may still come before the connection is given up here: the server would end it, answered or not. No more
+    /// commands than that are unanswered, so that what is on its way cannot be one too many.
     bads_left: Option<u32>,
 }
 
@@ -133,7 +136,7 @@ impl Driver {
         requests: mpsc::UnboundedReceiver<Request>,
         bad_commands_max: Option<u32>,
     ) -> Self {
-        Self {
+        let mut driver = Self {
             server,
             stream,
             client,
@@ -155,6 +158,14 @@ impl Driver {
             bye: None,
             closing: false,
             bads_left: bad_commands_max.map(|max| max.saturating_sub(1)),
+        };
+        driver.keep_under_the_last_bad();
+        driver
+    }
+
+    fn keep_under_the_last_bad(&mut self) {
+        if let Some(left) = self.bads_left {
+            self.client.narrow_pipeline(left as usize);
         }
     }
 
@@ -164,12 +175,17 @@ impl Driver {
         self.requests.close();
         for tag in std::mem::take(&mut self.order) {
             if let Some(open) = self.open.remove(&tag) {
-                let _ = open.sink.send(Item::Lost(with_doing(&error, open.doing))).await;
+                let why = with_doing(&error, open.doing);
+                let told = match self.client.has_begun(tag) {
+                    true => Item::Lost(why),
+                    false => Item::Unsent { id: open.id, why },
+                };
+                let _ = open.sink.send(told).await;
             }
         }
         while let Ok(request) = self.requests.try_recv() {
-            if let Request::Command { doing, sink, .. } = request {
-                let _ = sink.send(Item::Lost(with_doing(&error, doing))).await;
+            if let Request::Command { id, doing, sink, .. } = request {
+                let _ = sink.send(Item::Unsent { id, why: with_doing(&error, doing) }).await;
             }
         }
     }
@@ -318,8 +334,8 @@ impl Driver {
 
     async fn tell_gate(&mut self, gate: GateId) {
         let at = self.open.iter().find(|(tag, _)| Client::gate_of(**tag) == gate);
-        if let Some(sink) = at.map(|(_, o)| o.sink.clone()) {
-            let _ = sink.send(Item::AtGate).await;
+        if let Some((_, open)) = at {
+            let _ = open.sink.send(Item::AtGate).await;
         }
     }
 
@@ -396,6 +412,7 @@ impl Driver {
                 self.order.retain(|t| *t != tag);
                 if status == Status::Bad {
                     self.bads_left = self.bads_left.map(|left| left.saturating_sub(1));
+                    self.keep_under_the_last_bad();
                 }
                 if let Some(open) = self.open.remove(&tag) {
                     self.gates.remove(&open.id);
@@ -413,7 +430,7 @@ impl Driver {
                 if self.closing && self.open.is_empty() {
                     return Err(self.lost("LOGOUT", "closed here"));
                 }
-                if self.bads_left == Some(0) && self.open.is_empty() {
+                if self.bads_left == Some(0) && !self.client.is_awaiting_answers() {
                     return Err(self.lost("waiting", "closed here: one BAD more and the server would do it"));
                 }
             }
@@ -423,8 +440,8 @@ impl Driver {
     }
 
     async fn give(&mut self, tag: Option<Tag>, item: Item) {
-        if let Some(sink) = tag.and_then(|t| self.open.get(&t)).map(|o| o.sink.clone()) {
-            let _ = sink.send(item).await;
+        if let Some(open) = tag.and_then(|t| self.open.get(&t)) {
+            let _ = open.sink.send(item).await;
         }
     }
 

@@ -105,8 +105,8 @@ impl Link {
         let request = Request::Command { id, command, bodies, doing, limit, sink };
         if let Err(SendError(Request::Command { sink, .. })) = self.requests.send(request) {
             // The driver is gone, and who listens may hold a sender of his own: without a word he would wait for ever.
-            let lost = Item::Lost(self.lost(doing));
-            tokio::spawn(async move { sink.send(lost).await });
+            let unsent = Item::Unsent { id, why: self.lost(doing) };
+            tokio::spawn(async move { sink.send(unsent).await });
         }
         id
     }
@@ -142,7 +142,7 @@ impl Link {
                     let reply = Reply { data: std::mem::take(&mut data), opened: opened.take(), text };
                     replies.push(self.judge(status, reply, doing));
                 }
-                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                 Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
                 None => return Err(self.lost(doing)),
             }

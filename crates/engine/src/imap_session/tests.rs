@@ -119,7 +119,7 @@ async fn a_command_on_a_connection_that_has_just_ended_is_told_so() {
     let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
     link.send(Command::noop(), "NOOP", Duration::from_secs(1), sink.clone());
     let told = tokio::time::timeout(Duration::from_secs(3600), items.recv()).await;
-    assert!(matches!(told, Ok(Some(Item::Lost(_)))), "{told:?}");
+    assert!(matches!(told, Ok(Some(Item::Unsent { .. }))), "{told:?}");
 }
 
 /// Waits for all commands of three listings before it answers any: the second mailbox cannot be opened, and the third is cut

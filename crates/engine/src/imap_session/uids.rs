@@ -117,7 +117,7 @@ impl Link {
                         open += 1;
                     }
                 }
-                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                 Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
                 None => return Err(self.lost(doing)),
             }

@@ -121,7 +121,7 @@ impl<'a> Reading<'a> {
                     of.is_over = !of.is_open;
                 }
                 Some(Item::Done { id, status, text }) => self.done(link, id, status, &text),
-                Some(Item::Lost(error)) => return Err(error),
+                Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                 Some(_) => {}
                 None => return Err(link.lost("UID FETCH")),
             }

@@ -375,6 +375,7 @@ fn told_of(verdict: &Verdict, n: usize, messages: usize) -> Told {
         Verdict::Refused(refusal) if is_about_messages(refusal.class) => Told::Refused(refusal.to_string()),
         Verdict::Refused(_) => Told::Untried,
         Verdict::Lost(what) => Told::Lost(what.clone()),
+        Verdict::Unsent(_) => Told::Untried,
     }
 }
 

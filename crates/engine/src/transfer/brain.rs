@@ -103,6 +103,8 @@ pub enum Action {
     Refused(BatchNo, Vec<ItemId>),
     /// The connection was lost after the gate: these may be stored or not. Their octets are dropped.
     InDoubt(BatchNo, Vec<ItemId>),
+    /// Nothing of these messages was sent; they are sent again.
+    Unsent(BatchNo, Vec<ItemId>),
     /// Every message of the batch has an answer or is in doubt.
     Close(BatchNo),
     /// Take a step of the ladder on this message.
@@ -349,7 +351,7 @@ impl Brain {
         self.steer(batch.items.len(), took);
         let mut rest = batch.items.as_slice();
         let (mut lost, mut doubtful) = (false, Vec::new());
-        let mut refusals = Vec::new();
+        let (mut refusals, mut unsent) = (Vec::new(), Vec::new());
         for answer in answers {
             let (these, others) = rest.split_at(answer.messages.min(rest.len()));
             rest = others;
@@ -367,6 +369,11 @@ impl Brain {
                     lost = true;
                     doubtful.extend(ids(these));
                 }
+                // Behind one in doubt it waits for what is found of that one: their order is kept.
+                Verdict::Unsent(_) => match doubtful.is_empty() {
+                    true => unsent.extend_from_slice(these),
+                    false => doubtful.extend(ids(these)),
+                },
             }
         }
         // Answers that never came are as lost as those that were cut off.
@@ -375,6 +382,10 @@ impl Brain {
         if !doubtful.is_empty() {
             actions.push(Action::InDoubt(no, doubtful));
         }
+        if !unsent.is_empty() {
+            lost = true;
+            actions.push(Action::Unsent(no, ids(&unsent)));
+        }
         actions.push(Action::Close(no));
         if lost {
             self.connection_gone(actions);
@@ -382,6 +393,9 @@ impl Brain {
             // The batch behind was uploaded in the belief that this one is stored: its gate stays shut, so that
             // the order of messages holds. It is certainly not stored.
             self.abandon_back(actions);
+        }
+        if !unsent.is_empty() {
+            self.forced.push_front(unsent);
         }
         for (items, refusal) in refusals.into_iter().rev() {
             self.after_refusal(items, &refusal, actions);

@@ -223,6 +223,37 @@ fn a_lost_connection_puts_the_open_batch_in_doubt_and_voids_the_one_behind() {
 }
 
 #[test]
+fn what_was_never_sent_of_a_group_is_sent_again_in_order_without_a_doubt() {
+    let of_one = |verdict| Answer { messages: 1, verdict };
+    let unsent = || of_one(Verdict::Unsent("closed here".into()));
+    let group = || {
+        let mut b = brain(Form::Group, false);
+        feed(&mut b, 1..=1);
+        feed(&mut b, 2..=5);
+        b.step(Event::AtGate(BatchNo(0)));
+        b.step(Event::Durable(BatchNo(0)));
+        b.step(Event::Answered(BatchNo(0), vec![of_one(Verdict::Stored(None))], QUICK));
+        b.step(Event::AtGate(BatchNo(1)));
+        b.step(Event::Durable(BatchNo(1)));
+        b
+    };
+    let stored = || of_one(Verdict::Stored(None));
+    let mut b = group();
+    let actions = b.step(Event::Answered(BatchNo(1), vec![stored(), stored(), unsent(), unsent()], QUICK));
+    assert!(actions.contains(&Action::Unsent(BatchNo(1), vec![ready(4).item, ready(5).item])), "{actions:?}");
+    assert!(
+        !actions.iter().any(|a| matches!(a, Action::InDoubt(..))) && actions.contains(&Action::Reconnect)
+    );
+    assert_eq!(staged(&b.step(Event::Clear)), [(2, vec![4, 5])]);
+
+    let lost = of_one(Verdict::Lost("reset".into()));
+    let mut b = group();
+    let actions = b.step(Event::Answered(BatchNo(1), vec![stored(), lost, unsent(), unsent()], QUICK));
+    let doubtful = Action::InDoubt(BatchNo(1), vec![ready(3).item, ready(4).item, ready(5).item]);
+    assert!(actions.contains(&doubtful), "behind one in doubt they keep its order: {actions:?}");
+}
+
+#[test]
 fn a_connection_lost_before_the_gate_leaves_no_doubt() {
     let mut b = brain(Form::Multi, true);
     feed(&mut b, 1..=1);

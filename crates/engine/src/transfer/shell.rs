@@ -94,7 +94,7 @@ fn is_progress(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Stored { .. } => true,
         Verdict::Refused(refusal) => !quirks::is_passing(refusal.class),
-        Verdict::Lost(_) => false,
+        Verdict::Lost(_) | Verdict::Unsent(_) => false,
     }
 }
 
@@ -367,6 +367,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             Action::Stored(no, items, uids) => self.stored(no, &items, uids).await?,
             Action::Refused(no, items) => self.refused(no, &items),
             Action::InDoubt(no, items) => self.in_doubt(no, &items),
+            Action::Unsent(no, items) => self.unsent(no, &items),
             Action::Close(no) => self.close(no).await?,
             Action::Ladder(ready, step) => return self.climb(ready, step).await.map(Some),
             Action::GiveUp(item, reason) => self.give_up(item, reason).await?,
@@ -481,15 +482,16 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
             Done::Answered(no, answers, took) => {
                 self.ctx.probe.pass("after the answer").await;
-                if answers.iter().any(|a| !matches!(a.verdict, Verdict::Lost(_))) {
+                let lost_with = |answer: &Answer| match &answer.verdict {
+                    Verdict::Lost(words) | Verdict::Unsent(words) => Some(words.clone()),
+                    _ => None,
+                };
+                if answers.iter().any(|a| lost_with(a).is_none()) {
                     self.lost_in_a_row = 0;
                 }
-                let lost = answers.iter().find_map(|a| match &a.verdict {
-                    Verdict::Lost(words) => Some(words),
-                    _ => None,
-                });
+                let lost = answers.iter().find_map(lost_with);
                 if let Some(words) = lost {
-                    self.connection_lost(words);
+                    self.connection_lost(&words);
                 } else if answers.iter().any(|a| is_progress(&a.verdict)) {
                     self.ctx.commit_took(took);
                     self.losses.reset();
@@ -558,6 +560,12 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         if let Some(open) = self.open.get_mut(&no) {
             open.lost = true;
             open.changes.extend(items.iter().map(|i| Change::to(*i, State::InDoubt)));
+        }
+    }
+
+    fn unsent(&mut self, no: BatchNo, items: &[ItemId]) {
+        if let Some(open) = self.open.get_mut(&no) {
+            open.changes.extend(items.iter().map(|i| Change::to(*i, State::Listed)));
         }
     }
 

@@ -36,18 +36,22 @@ async fn a_server_that_wants_to_know_who_asks_is_told_before_and_after_the_login
 /// Exchange ends a connection with its tenth BAD, whatever else is on its way on it.
 #[tokio::test(start_paused = true)]
 async fn no_connection_is_used_up_to_the_bad_at_which_its_server_ends_it() {
+    const EXCHANGE: &str = "The Microsoft Exchange IMAP4 service is ready.";
     let mut ended = BTreeMap::new();
-    for greeting in ["The Microsoft Exchange IMAP4 service is ready.", "ready"] {
+    // Without waiting for `+`, all of a group are on their way before the first is answered.
+    for (greeting, literal_plus) in [(EXCHANGE, false), (EXCHANGE, true), ("ready", false), ("ready", true)] {
         let odd = Bytes::from_static(b"oddity");
-        let world = World::new(Profile {
+        let mut world = World::new(Profile {
             greeting: greeting.into(),
             ends_at_bad: Some(10),
             multiappend: false,
-            // With a batch behind, each refusal would end the connection already.
-            literal_plus: false,
+            literal_plus,
             refuse_date: Some(("-2019".into(), "Command Argument Error. 11".into())),
             ..Profile::default()
         });
+        if literal_plus {
+            (world.limits.batch_messages_max, world.limits.group_messages_max) = (50, 50);
+        }
         // Each of these is refused with BAD once, and taken without its date.
         for n in 0..25 {
             let octets =
@@ -57,10 +61,15 @@ async fn no_connection_is_used_up_to_the_bad_at_which_its_server_ends_it() {
         world.migrate().await;
         assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 25)]), "{greeting}");
         assert_eq!(world.octets("INBOX").len(), 25, "{greeting}: each once");
-        ended.insert(greeting, world.target.counters().ended_at_bad);
+        ended.insert(
+            (greeting, literal_plus),
+            (world.target.counters().ended_at_bad, world.doubts().await.len()),
+        );
     }
-    assert_eq!(ended["The Microsoft Exchange IMAP4 service is ready."], 0, "it is never asked for the tenth");
-    assert!(ended["ready"] > 0, "the test would see it");
+    for literal_plus in [false, true] {
+        assert_eq!(ended[&(EXCHANGE, literal_plus)], (0, 0), "never asked for the tenth, nothing in doubt");
+        assert!(ended[&("ready", literal_plus)].0 > 0, "the test would see it: {ended:?}");
+    }
 }
 
 /// How often the source was asked for the bodies of its messages.
