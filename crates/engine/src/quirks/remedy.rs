@@ -175,6 +175,8 @@ mod tests {
             ),
             ("NO", Some("UNAVAILABLE"), "x", &[Append, Fetch], false, trouble(Bisect)),
             ("NO", Some("UNAVAILABLE"), "x", &[Append], true, trouble(Skip)),
+            ("NO", Some("UNAVAILABLE"), "Server unavailable", &[Append], true, trouble(Skip)),
+            ("NO", None, "Server unavailable, try later", &[Append], true, trouble(Skip)),
             (
                 "NO",
                 Some("UNAVAILABLE"),

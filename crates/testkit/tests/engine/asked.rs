@@ -5,9 +5,10 @@ use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use bytes::Bytes;
 use mailhaul_engine::config::Daily;
-use mailhaul_engine::error::Error;
+use mailhaul_engine::error::{Error, RefusalClass};
 use mailhaul_engine::journal::{Note, State};
 use mailhaul_engine::progress::{Progress, SideName, WaitReason};
+use mailhaul_engine::quirks::{TextRow, texts};
 use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -68,16 +69,22 @@ const SPELLINGS: &[(&str, Option<u64>)] = &[
     ),
     ("NO Server Unavailable. 15", None),
     ("NO Too many requests, try again in 2 minutes", Some(120)),
+    ("NO Too many connections", None),
+    ("BAD Your rate limit is exceeded", None),
+    ("NO SELECT throttled", None),
     ("NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", Some(3600)),
 ];
 
 #[tokio::test(start_paused = true)]
 async fn throttling_in_every_spelling_is_waited_for_at_every_command_seen_and_reported() {
     for (words, named) in SPELLINGS {
-        for verb in ["AUTHENTICATE", "EXAMINE", "FETCH", "APPEND"] {
+        for verb in ["AUTHENTICATE", "LOGIN", "EXAMINE", "FETCH", "APPEND"] {
             for at_target in [false, true] {
                 let world = inbox(4);
                 let server = if at_target { &world.target } else { &world.source };
+                if verb == "LOGIN" {
+                    server.set(|p| p.mechanisms.clear());
+                }
                 server.plan(Planned::once(Trigger::Verb(verb, 1), Fault::Answer((*words).to_owned())));
                 let began = Instant::now();
                 let told = world.migrate_and_listen().await;
@@ -100,6 +107,20 @@ async fn throttling_in_every_spelling_is_waited_for_at_every_command_seen_and_re
                 assert!(reported[0].contains("asked to wait once"), "{case}: {reported:?}");
             }
         }
+    }
+}
+
+#[test]
+fn no_throttling_that_is_known_is_left_out_of_the_spellings() {
+    let asks = |row: &&TextRow| {
+        matches!(
+            row.class,
+            RefusalClass::Throttled(_) | RefusalClass::ThrottledOrFull | RefusalClass::SpentToday
+        )
+    };
+    for row in texts().iter().filter(asks) {
+        let tried = SPELLINGS.iter().any(|(words, _)| words.to_ascii_lowercase().contains(row.words));
+        assert!(tried, "{} is tried at no command", row.words);
     }
 }
 
