@@ -236,6 +236,17 @@ pub struct Listed {
     pub labels: Vec<Bytes>,
 }
 
+/// A message above a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Large {
+    /// Its UID.
+    pub key: Key,
+    /// RFC822.SIZE.
+    pub octets: u64,
+    /// INTERNALDATE.
+    pub internal_date: Option<InternalDate>,
+}
+
 /// A message wanted from the source.
 #[derive(Debug)]
 pub struct Wanted {
@@ -441,6 +452,16 @@ pub trait SourceSession: Send + 'static {
             let (keys, exists) = self.keys().await?;
             Ok(UidListing { opened, keys, exists })
         }
+    }
+    /// The messages of each mailbox that have more octets than this, by the sizes that the end tells, ascending; `None` where
+    /// that cannot be known without a listing. Mailboxes that were open are open no more.
+    fn larger(
+        &mut self,
+        mailboxes: &[Bytes],
+        octets: u64,
+    ) -> impl Future<Output = Result<Vec<Option<Vec<Large>>>, EndError>> + Send {
+        let (none, _) = (vec![None; mailboxes.len()], octets);
+        async { Ok(none) }
     }
     /// Fetches ranges as they arrive, pipelined, until `ranges` closes and all are answered. Bodies are built in
     /// `intake`.

@@ -2,7 +2,7 @@
 //! anything is written in this file (law 1).
 
 use crate::end::{
-    Abilities, FetchEvent, FetchRange, Fetched, Listed, MailboxInfo, Opened, Rights, Room, Source,
+    Abilities, FetchEvent, FetchRange, Fetched, Large, Listed, MailboxInfo, Opened, Rights, Room, Source,
     SourceSession, UidListing, Wanted, Way,
 };
 use crate::error::EndError;
@@ -296,6 +296,14 @@ impl SourceSession for ImapSourceSession {
 
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
         self.0.room().await
+    }
+
+    async fn larger(
+        &mut self,
+        mailboxes: &[Bytes],
+        octets: u64,
+    ) -> Result<Vec<Option<Vec<Large>>>, EndError> {
+        self.0.larger(mailboxes, octets).await
     }
 
     async fn rights(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Option<Rights>>, EndError> {

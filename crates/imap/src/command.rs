@@ -261,6 +261,11 @@ impl Command {
         Writer::new("UID FETCH").raw(arguments.as_bytes()).end(Class::Plain)
     }
 
+    /// UID SEARCH for what has more octets than this (RFC 9051, 6.4.4).
+    pub fn uid_search_larger(octets: u64) -> Self {
+        Writer::new("UID SEARCH").raw(format!(" LARGER {octets}").as_bytes()).end(Class::Plain)
+    }
+
     /// UID STORE +FLAGS.SILENT, only where the MODSEQ is not past `unchanged_since` (RFC 7162).
     pub fn uid_store_add(uids: &UidSet, flag: &str, unchanged_since: Option<u64>) -> Self {
         let condition = unchanged_since.map(|m| format!(" (UNCHANGEDSINCE {m})")).unwrap_or_default();

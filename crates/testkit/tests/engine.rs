@@ -85,5 +85,7 @@ mod second_pass;
 mod semantic;
 #[path = "engine/stores.rs"]
 mod stores;
+#[path = "engine/will_not_move.rs"]
+mod will_not_move;
 #[path = "engine/wire.rs"]
 mod wire;

@@ -66,7 +66,7 @@ async fn decide(
     let mut choice = steps.answers().choice.clone();
     let plan = &moving.plan;
     let names = list(plan, &choice);
-    moving.lines().iter().for_each(|line| tell(line));
+    moving.lines(checked.verdict()).iter().for_each(|line| tell(line));
     worth_knowing(checked).for_each(remarked);
     in_the_way(checked).for_each(remarked);
     let is_blocked = is_blocked(checked);

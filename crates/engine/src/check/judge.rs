@@ -2,7 +2,7 @@
 
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
-use crate::plan::{amount, limits_remarks, size};
+use crate::plan::{TOO_LARGE, amount, limit_remark, size};
 use crate::progress::SideName;
 use crate::run::Probed;
 
@@ -38,8 +38,8 @@ pub fn judge(
             next: String::new(),
         }));
         // What is measured here is said by its own remarks.
-        let measured = limits_remarks(&moving.plan, &moving.survey);
-        let others = moving.plan.remarks.iter().filter(|remark| !measured.contains(remark));
+        let measured = limit_remark(&moving.survey);
+        let others = moving.plan.remarks.iter().filter(|remark| measured.as_ref() != Some(remark));
         remarks.extend(others.map(|remark| Remark {
             weight: Weight::Worth,
             side: None,
@@ -96,7 +96,11 @@ fn room(moving: &Moving) -> Option<Remark> {
     Some(Remark { weight, side, what, next: next.into() })
 }
 
+/// Where the old server does not search, so that the plan does not know: by its listing.
 fn too_large(moving: &Moving) -> Option<Remark> {
+    if moving.plan.will_not_move.iter().any(|one| one.what == TOO_LARGE) {
+        return None;
+    }
     let limit = moving.survey.target.abilities.append_limit_octets?;
     let largest = moving.sizes.largest?;
     let what = format!(

@@ -32,7 +32,7 @@ impl Checked {
         lines.extend(side(SideName::Target, &self.target, self.moving.as_ref()));
         if let Some(moving) = &self.moving {
             lines.extend(moving.survey.target.profile.iter().flat_map(profile));
-            lines.extend(moving.lines());
+            lines.extend(moving.lines(self.verdict()));
         }
         lines.extend(self.remarks.iter().flat_map(Remark::lines));
         lines.push(
@@ -48,14 +48,14 @@ impl Checked {
 }
 
 impl Moving {
-    /// How much, how long it may take, and what will not move.
-    pub fn lines(&self) -> Vec<String> {
+    /// How much, how long it may take, and what will not move. Where all is not ready, nothing is said to be all right.
+    pub fn lines(&self, verdict: Verdict) -> Vec<String> {
         let mut lines = self.forecast_lines();
-        if self.plan.will_not_move.is_empty() {
-            lines.push("Nothing is known that will not move.".into());
-        } else {
+        if !self.plan.will_not_move.is_empty() {
             lines.push("Will not move:".into());
             lines.extend(self.plan.will_not_move.iter().map(|one| format!("  {one}")));
+        } else if verdict != Verdict::NotReady && self.sizes.too_large == 0 {
+            lines.push("Nothing is known that will not move.".into());
         }
         lines
     }

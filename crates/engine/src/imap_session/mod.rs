@@ -3,6 +3,7 @@
 mod authenticate;
 mod cut;
 mod driver;
+mod larger;
 mod login;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Making a plan from both ends and the journal, and writing it into the journal.
 
-use super::{Known, Plan, lint, plan};
+use super::too_large::too_large;
+use super::{Known, Plan, ask, lint, plan};
 use crate::config::{MappingRules, Settings};
 use crate::end::{SourceSession, TargetSession};
 use crate::error::Error;
@@ -49,7 +50,10 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     }
     same_mapping(&conflicts)?;
     count_targets(target, &mut survey, &mapping, &known, passing).await?;
-    let plan = plan(&survey, &mapping, &known, settings);
+    let mut plan = plan(&survey, &mapping, &known, settings);
+    let too_large = too_large(source, journal, &survey, &plan, settings.selection.since).await?;
+    plan.will_not_move.extend(too_large);
+    ask(&mut plan, &survey, &known, settings);
     sound(&plan)?;
     Ok((survey, plan))
 }

@@ -10,6 +10,7 @@ mod make;
 mod strangers;
 #[cfg(test)]
 mod tests;
+mod too_large;
 
 use crate::config::{MappingRules, Settings};
 use crate::end::{Role, Space};
@@ -27,6 +28,7 @@ pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
+pub(crate) use too_large::TOO_LARGE;
 
 /// What Gmail offers as “limit IMAP folders to contain no more than this many messages”.
 const GMAIL_LIMITS: [u64; 4] = [1000, 2000, 5000, 10_000];
@@ -231,12 +233,21 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     if settings.selection.only.is_empty() {
         plan.will_not_move.extend(hidden_mail(&survey.source));
     }
+    plan.will_not_move.extend(not_readable(&plan.steps));
+    if plan.room.is_short() {
+        plan.will_not_move.push(short_of_room(&plan.room));
+    }
     plan.remarks.extend(remarks(&plan, survey));
-    plan.questions = questions(&plan, settings);
+    ask(&mut plan, survey, known, settings);
+    plan
+}
+
+/// What a person has to decide.
+fn ask(plan: &mut Plan, survey: &Survey, known: &Known, settings: &Settings) {
+    plan.questions = questions(plan, settings);
     if known.mailboxes.is_empty() && !settings.accept_will_not_move {
         plan.questions.extend(doubt::users(survey));
     }
-    plan
 }
 
 fn record_of(entry: &Entry, mailbox: &SurveyedMailbox, earlier: Option<&MailboxRecord>) -> MailboxRecord {
@@ -400,7 +411,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
     for step in &plan.steps {
-        let Some(trouble) = &step.trouble else { continue };
+        let Some(trouble) = step.trouble.as_ref().filter(|trouble| trouble.passes) else { continue };
         remarks.push(format!(
             "“{}” could not be opened and is tried again: {}",
             names::printable(&step.record.source.text),
@@ -453,24 +464,18 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             remarks.push(format!("connections to the {server} server are not compressed: {why}"));
         }
     }
-    remarks.extend(limits_remarks(plan, survey));
+    remarks.extend(limit_remark(survey));
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));
     remarks
 }
 
-/// What is said of the new server's limits where sizes were not listed.
-pub(crate) fn limits_remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if let Some(limit) = survey.target.abilities.append_limit_octets {
-        remarks.push(format!(
-            "the new server takes messages up to {}; larger ones are counted when they are found",
-            display::size(limit)
-        ));
-    }
-    if plan.room.is_short() {
-        remarks.push(short_of_room(&plan.room));
-    }
-    remarks
+/// What is said of the new server's limit where sizes were not listed.
+pub(crate) fn limit_remark(survey: &Survey) -> Option<String> {
+    let limit = survey.target.abilities.append_limit_octets?;
+    Some(format!(
+        "the new server takes messages up to {}; larger ones are counted when they are found",
+        display::size(limit)
+    ))
 }
 
 /// A mailbox of Gmail's that holds just as much as a limit that a person can set there.
@@ -497,8 +502,9 @@ fn dangling(excluded: &[LeftOut]) -> Option<String> {
     })
 }
 
-fn short_of_room(room: &RoomCheck) -> String {
-    match room.free_octets {
+/// What the new account has no room for: which messages that will be is known when it is full.
+fn short_of_room(room: &RoomCheck) -> WillNotMove {
+    let reason = match room.free_octets {
         Some(free) if free < room.needed_octets => format!(
             "the new account has {} free and at least {} are needed: ask for more room first",
             display::size(free),
@@ -509,5 +515,18 @@ fn short_of_room(room: &RoomCheck) -> String {
             room.free_messages.unwrap_or(0),
             room.needed_messages
         ),
-    }
+    };
+    WillNotMove { what: "what is left when the new account is full".into(), count: None, reason }
+}
+
+/// Mailboxes that cannot be opened, for a reason that time does not cure. Each is tried all the same.
+fn not_readable(steps: &[MailboxStep]) -> impl Iterator<Item = WillNotMove> {
+    steps.iter().filter_map(|step| {
+        let trouble = step.trouble.as_ref().filter(|trouble| !trouble.passes)?;
+        Some(WillNotMove {
+            what: format!("mailbox “{}”", names::printable(&step.record.source.text)),
+            count: step.record.messages,
+            reason: format!("the old server does not open it: {}", names::printable(&trouble.words)),
+        })
+    })
 }

@@ -169,6 +169,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         }
     }
 
+    /// UID SEARCH LARGER (RFC 9051, 6.4.4), by the sizes that FETCH tells; no other key is known.
+    pub(super) async fn search_larger(&mut self, user: &str, words: &[Word]) -> Option<Done> {
+        let text = |i: usize| words.get(i).and_then(Word::text).unwrap_or_default();
+        let octets = text(1).parse::<u64>().ok().filter(|_| text(0).eq_ignore_ascii_case("LARGER"));
+        let (Some(octets), Some(selected)) = (octets, &self.selected) else {
+            return Some(bad("no such search"));
+        };
+        let (name, adds) = (selected.name.clone(), self.profile().size_adds);
+        let found = self.sandbox.with(user, |account| {
+            let messages = account.mailbox_mut(&name)?.messages.iter();
+            let larger = messages.filter(|m| m.octets.len() as u64 + adds > octets);
+            Some(larger.map(|m| format!(" {}", m.uid)).collect::<String>())
+        });
+        self.write(format!("* SEARCH{}\r\n", found.flatten().unwrap_or_default()).as_bytes()).await?;
+        Some(ok("done"))
+    }
+
     pub(super) async fn expunge(&mut self, user: &str, uids: Option<String>) -> Option<Done> {
         let Some(selected) = self.selected.as_ref().filter(|s| !s.read_only) else {
             return Some(no("[READ-ONLY] nothing can be changed here"));

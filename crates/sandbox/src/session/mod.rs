@@ -286,6 +286,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ok("done")
             }
             ("FETCH", Some(user)) => self.fetch(&user.clone(), by_uid, &text(0), words.get(1)).await?,
+            ("SEARCH", Some(user)) if by_uid => self.search_larger(&user.clone(), words).await?,
             ("STORE", Some(user)) => self.store(&user.clone(), by_uid, words),
             ("EXPUNGE", Some(user)) => self.expunge(&user.clone(), by_uid.then(|| text(0))).await?,
             _ => bad("unknown command"),

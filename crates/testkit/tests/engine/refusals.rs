@@ -70,6 +70,12 @@ async fn a_full_target_stops_the_run_and_the_same_journal_completes_when_there_i
         journey.without = without.iter().map(|w| (*w).to_owned()).collect();
         // One connection writes: Dovecot looks at the room when a batch begins, so that batches of several fit where one does.
         journey.settings.connections = 2;
+        assert!(
+            journey.run().await.unwrap_err().to_string().contains("will not move"),
+            "it is asked about first"
+        );
+        assert_eq!(image(&to).await.message_count(), 0, "and nothing is sent before the answer");
+        journey.settings.accept_will_not_move = true;
         let mut moved = 0;
         // It stays full: asking again moves what fits, skips nothing and doubles nothing.
         for _ in 0..2 {

@@ -6,6 +6,7 @@ use crate::journal::{Baseline, Decision, EpochId, Existing, MailboxId};
 use crate::mapping::map;
 use crate::message::Key;
 use crate::plan::{Known, LintFinding, Plan, lint, plan};
+use crate::survey::Trouble;
 use crate::survey_testing::{Side, survey};
 
 /// An account as a German provider with an `INBOX.` namespace shows it.
@@ -98,20 +99,20 @@ Left out by rule:
 Will not move:
   - 1 mailbox of other people (9,000 messages): only the account’s own mailboxes
     are moved
+  - what is left when the new account is full (not counted): the new account has
+    1.9 GB free and at least 2.8 GB are needed: ask for more room first
 
 Worth knowing:
   - “INBOX.Angebote/Verträge” becomes “Angebote_Verträge”: it contains “/”,
     which separates levels on the new server
   - the new server takes messages up to 52 MB; larger ones are counted when they
     are found
-  - the new account has 1.9 GB free and at least 2.8 GB are needed: ask for more
-    room first
 
 To be decided first:
   - the new account already holds 2 messages that this journal knows nothing of
     (INBOX 2). Use --adopt to recognise what was copied before and copy the
     rest, or --append-anyway to copy everything beside what is there
-  - 1 things will not move as they are (see the list); use --yes to accept
+  - 2 things will not move as they are (see the list); use --yes to accept
 "#;
 
 #[test]
@@ -234,7 +235,13 @@ fn where_all_mail_is_named_all_of_it_counts_since_no_other_mailbox_brings_it() {
 fn a_target_without_room_is_told_so_in_words() {
     let plan = planned(&german(), &new_account(), &Known::default(), &settings());
     assert!(plan.room.is_short());
-    assert!(plan.remarks.iter().any(|remark| remark.contains("ask for more room")));
+    assert!(
+        plan.will_not_move.iter().any(|one| one.reason.contains("ask for more room")),
+        "one yes before it begins"
+    );
+    let asked =
+        |q: &Question| matches!(q, Question::WillNotMove { what } if what[1].contains("ask for more room"));
+    assert!(plan.questions.iter().any(asked), "{:?}", plan.questions);
 }
 
 #[test]
@@ -282,4 +289,26 @@ fn the_json_form_holds_what_the_text_shows() {
     assert_eq!(json["refused"][0]["source_name"], "INBOX.Müll");
     assert_eq!(json["questions"].as_array().unwrap().len(), 2);
     assert_eq!(json["room"]["short"], true);
+}
+
+#[test]
+fn a_mailbox_that_will_never_open_is_on_the_list_and_one_that_may_is_a_remark() {
+    let with = |passes| {
+        let trouble = Trouble { words: "[NOPERM] no".into(), passes };
+        let mut survey = survey(&Side::new("", Some('/')).mailbox("Closed"), &Side::new("", Some('/')));
+        let closed = survey.source.mailboxes.iter_mut().filter(|m| m.info.text == "Closed");
+        closed.for_each(|m| m.trouble = Some(trouble.clone()));
+        let (settings, known) = (settings(), Known::default());
+        plan(
+            &survey,
+            &map(&survey, &settings.mapping, &settings.selection, &known.mailboxes),
+            &known,
+            &settings,
+        )
+    };
+    let plan = with(false);
+    assert!(plan.will_not_move[0].to_string().contains("“Closed”"), "{:?}", plan.will_not_move);
+    assert!(plan.steps.iter().any(|step| step.record.source.text == "Closed"), "it is tried all the same");
+    let plan = with(true);
+    assert!(plan.will_not_move.is_empty() && plan.remarks[1].contains("tried again"), "{:?}", plan.remarks);
 }

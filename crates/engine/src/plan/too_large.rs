@@ -1,0 +1,105 @@
+//! Messages that the new server will not take for their size, found before anything is sent.
+
+use super::{MailboxStep, Plan, WillNotMove, display};
+use crate::end::{Large, SourceSession};
+use crate::error::{EndError, Error};
+use crate::journal::{Journal, MailboxId, Query, Side, State};
+use crate::message::{InternalDate, Key};
+use crate::names;
+use crate::survey::Survey;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashSet};
+
+/// Messages named as examples.
+const EXAMPLES_MAX: usize = 3;
+/// Items in one page of the journal.
+const PAGE_ITEMS: usize = 1000;
+
+/// What [`too_large`] says of messages that an announced limit keeps out.
+pub(crate) const TOO_LARGE: &str = "messages that are too large";
+
+/// What is above the new server's limit, where it is known, and was not given up by an earlier run. Only mailboxes that can hold
+/// such a message are searched; a server that does not search says nothing, and the run finds them.
+pub(super) async fn too_large<S: SourceSession, J: Journal>(
+    source: &mut S,
+    journal: &J,
+    survey: &Survey,
+    plan: &Plan,
+    since: Option<i64>,
+) -> Result<Option<WillNotMove>, Error> {
+    let Some(limit) = survey.target.abilities.append_limit_octets else { return Ok(None) };
+    let done = settled(journal).await?;
+    let may_hold = |step: &&MailboxStep| {
+        let record = &step.record;
+        let is_new =
+            record.messages.is_none_or(|messages| messages > done.get(&record.id).copied().unwrap_or(0));
+        step.trouble.is_none() && step.counts && is_new && record.octets.is_none_or(|octets| octets > limit)
+    };
+    let steps: Vec<&MailboxStep> = plan.steps.iter().filter(may_hold).collect();
+    if steps.is_empty() {
+        return Ok(None);
+    }
+    let mailboxes: Vec<Bytes> = steps.iter().map(|step| step.record.source.wire.clone()).collect();
+    let found = match source.larger(&mailboxes, limit).await {
+        Ok(found) => found,
+        Err(EndError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(Error::Source(error)),
+    };
+    let mut large: Vec<(&MailboxStep, Large)> = Vec::new();
+    for (step, found) in steps.into_iter().zip(found) {
+        let Some(found) = found.filter(|found| !found.is_empty()) else { continue };
+        let known = given_up(journal, step.record.id).await?;
+        let moves = |message: &Large| {
+            let at = message.internal_date.as_ref().and_then(InternalDate::instant);
+            !known.contains(&message.key) && !since.is_some_and(|since| at.is_some_and(|at| at < since))
+        };
+        large.extend(found.into_iter().filter(moves).map(|message| (step, message)));
+    }
+    Ok((!large.is_empty()).then(|| told(large, limit, survey.source.abilities.does.sizes_are_estimates)))
+}
+
+/// Pure: the line for these messages.
+fn told(mut large: Vec<(&MailboxStep, Large)>, limit: u64, estimated: bool) -> WillNotMove {
+    large.sort_by_key(|(_, message)| std::cmp::Reverse(message.octets));
+    let example = |(step, Large { octets, internal_date, .. }): &(&MailboxStep, Large)| {
+        let date = internal_date.as_ref().map(|date| String::from_utf8_lossy(date.as_octets()).into_owned());
+        let day = date.as_deref().and_then(|date| date.split_whitespace().next());
+        let of = day.map(|day| format!(" of {}", names::printable(day))).unwrap_or_default();
+        format!("{} in “{}”{of}", display::size(*octets), names::printable(&step.record.source.text))
+    };
+    let examples: Vec<String> = large.iter().take(EXAMPLES_MAX).map(example).collect();
+    let more = if large.len() > EXAMPLES_MAX { ", …" } else { "" };
+    let estimated = if estimated { "; the old server only estimates sizes" } else { "" };
+    WillNotMove {
+        what: TOO_LARGE.into(),
+        count: Some(large.len() as u64),
+        reason: format!(
+            "the new server takes none larger than {} ({}{more}){estimated}; ask its provider for a higher limit, or they stay \
+             behind, each listed, with its original in the report’s folder",
+            display::size(limit),
+            examples.join(", ")
+        ),
+    }
+}
+
+/// How many messages of each mailbox need nothing more.
+async fn settled<J: Journal>(journal: &J) -> Result<BTreeMap<MailboxId, u64>, Error> {
+    let mut settled = BTreeMap::new();
+    for count in journal.counts().await?.into_iter().filter(|count| !count.state.is_pending()) {
+        *settled.entry(count.mailbox).or_default() += count.items;
+    }
+    Ok(settled)
+}
+
+/// The UIDs of a mailbox's exceptions under its present UIDVALIDITY.
+async fn given_up<J: Journal>(journal: &J, mailbox: MailboxId) -> Result<HashSet<Key>, Error> {
+    let Some(epoch) = journal.epochs(mailbox, Side::Source).await?.pop() else { return Ok(HashSet::new()) };
+    let (mut keys, mut after) = (HashSet::new(), None);
+    loop {
+        let query = Query { mailbox: Some(mailbox), states: &[State::Exception], after, limit: PAGE_ITEMS };
+        let page = journal.items(query).await?;
+        let Some(last) = page.last() else { return Ok(keys) };
+        after = Some(last.id);
+        keys.extend(page.iter().filter(|item| item.id.epoch == epoch.id).map(|item| item.id.key));
+    }
+}

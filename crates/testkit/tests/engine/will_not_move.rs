@@ -1,0 +1,79 @@
+//! What a look beforehand shows that will not move: it is asked about once, before anything is sent.
+
+use crate::late::{DATE, message};
+use crate::wire::{USER, World};
+use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::journal::State;
+use mailhaul_sandbox::Profile;
+use std::collections::BTreeMap;
+
+/// The lines that a person is asked about; nothing was sent.
+async fn asked(world: &World) -> Vec<String> {
+    let error = world.try_migrate().await.unwrap_err();
+    let Error::Question(Question::WillNotMove { what }) = error else { panic!("{error:?}") };
+    assert!(world.octets("INBOX").is_empty(), "nothing is sent before the answer");
+    what
+}
+
+fn with_letters(world: World, messages: i64) -> World {
+    (0..messages).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "", DATE));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_above_the_limit_are_counted_with_examples_and_asked_about_once() {
+    let limit = 2000;
+    let mut world = with_letters(World::new(Profile { append_limit: Some(limit), ..Profile::default() }), 4);
+    let letter = |octets: usize| [b"Subject: large\r\n\r\n".as_slice(), &vec![b'x'; octets]].concat();
+    ["Work", "Old"].iter().for_each(|mailbox| world.source.create(USER, mailbox, None, false));
+    for (mailbox, octets) in [("Work", 4100), ("Work", 3000), ("Old", 2500), ("Old", 2200), ("Old", 100)] {
+        world.source.deliver(USER, mailbox, letter(octets), "", DATE);
+    }
+    let what = asked(&world).await;
+    assert_eq!(what.len(), 1, "{what:?}");
+    let examples =
+        "4.1 kB in “Work” of 03-Mar-2020, 3.0 kB in “Work” of 03-Mar-2020, 2.5 kB in “Old” of 03-Mar-2020, …";
+    assert!(what[0].contains("(4 messages): the new server takes none larger than 2.0 kB"), "{what:?}");
+    assert!(what[0].contains(examples), "{what:?}");
+
+    world.accepts = true;
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 5), (State::Exception, 4)]));
+    world.accepts = false;
+    world.migrate().await;
+    world.source.deliver(USER, "Work", letter(100), "", DATE);
+    world.migrate().await;
+    assert_eq!(world.states().await[&State::Verified], 6, "what was given up is not asked about again");
+
+    world.source.deliver(USER, "Work", letter(5000), "", DATE);
+    let Error::Question(Question::WillNotMove { what }) = world.try_migrate().await.unwrap_err() else {
+        panic!()
+    };
+    assert!(
+        what[0].contains("(1 message)") && what[0].contains("5.0 kB in “Work”"),
+        "only the new one: {what:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_cannot_be_searched_is_moved_and_its_large_messages_are_found_then() {
+    let world = World::new(Profile { append_limit: Some(2000), ..Profile::default() });
+    let world = with_letters(world, 4);
+    world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
+    let refused = mailhaul_sandbox::Fault::Answer("BAD no searching here".into());
+    let at_search = mailhaul_sandbox::Trigger::Verb("SEARCH", 1);
+    world.source.plan(mailhaul_sandbox::Planned::once(at_search, refused));
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 4), (State::Exception, 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_without_room_for_all_is_asked_about_before_it_is_filled() {
+    let mut world = with_letters(World::new(Profile { quota_octets: Some(2048), ..Profile::default() }), 4);
+    world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
+    let what = asked(&world).await;
+    assert!(what[0].contains("ask for more room first"), "{what:?}");
+    world.accepts = true;
+    assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
+    assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
+}
