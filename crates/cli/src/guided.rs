@@ -26,8 +26,18 @@ enum Way {
     Leave,
 }
 
-/// Runs the five steps to an exit code.
-pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
+/// Runs the five steps to an exit code. What fails is told to somebody who types no options.
+pub async fn run(args: &StepsArgs) -> u8 {
+    match five_steps(args).await {
+        Ok(code) => code,
+        Err(failure) => {
+            account::show(&words::plainly(&failure));
+            failure.code
+        }
+    }
+}
+
+async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     let mut talk = Talk::begin()?;
     let mut steps = Steps::open(args)?;
     tell(
@@ -104,7 +114,7 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(error) => return Err(error.into()),
     };
     say("");
-    let code = ready.report(&end).await?;
+    let code = ready.report_plainly(&end).await?;
     say("");
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
@@ -115,6 +125,6 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
 /// Something is to be decided first: what was there when it was chosen has changed.
 fn ask_again(steps: &mut Steps, question: &Question) -> Result<Moved, Failure> {
     steps.choose_again()?;
-    tell(&format!("It has not begun: {}", words::question(question)));
+    tell(&format!("It has not begun: {}", question.plainly()));
     Ok(Moved::Way(Way::To(Step::Choose)))
 }

@@ -326,10 +326,9 @@ impl Steps {
 
     fn write_down(&self) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(&self.answers).unwrap_or_default();
-        replace_private(&self.file, &text).map_err(|error| Failure {
-            what: format!("the answers cannot be written down: {}: {error}", self.file.display()),
-            hint: Some("make room there, or let this user write there".into()),
-            code: 1,
+        replace_private(&self.file, &text).map_err(|error| {
+            Failure::failed(format!("the answers cannot be written down: {}: {error}", self.file.display()))
+                .hint("make room there, or let this user write there")
         })
     }
 }

@@ -9,6 +9,9 @@ use crate::steps::answers::{Answer, SignIn};
 use crate::steps::{Looked, NotLetIn, SIDES, Steps, words};
 use mailhaul_engine::discovery::Provider;
 use mailhaul_engine::error::EndError;
+use mailhaul_engine::names::printable;
+use mailhaul_engine::plain::Plain;
+use mailhaul_engine::report::words::sentence;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -148,8 +151,8 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
             tell(&format!("  {instead}"));
         }
         let Some(asks) = looked.proposed.asks() else { continue };
-        found.lines().iter().for_each(|line| tell(line));
-        tell(&format!("{}.", asks.words()));
+        tell(&format!("{}.", sentence(asks.words())));
+        details(&found.lines());
         match talk.agrees(&format!("Is {url} the right server?")).await? {
             None => return Ok(Looking::Way(Way::Leave)),
             Some(true) => {}
@@ -209,9 +212,9 @@ async fn log_in(
             }
             Err(NotLetIn::Failure(failure)) => show(&words::plainly(&failure)),
             Err(NotLetIn::End(error)) => {
-                let (what, next) = words::explained(&error);
+                let plain = error.plainly();
                 if let EndError::Untrusted { shown: Some(fingerprint), .. } = error {
-                    tell(&what);
+                    show(&plain);
                     if steps.answers().side(side).fingerprint.is_some() {
                         tell(
                             "It is not the one that you vouched for. Either it was renewed, or somebody is between.",
@@ -224,7 +227,7 @@ async fn log_in(
                     }
                     continue;
                 }
-                show(&(what, next));
+                show(&plain);
             }
         }
         return Ok(None);
@@ -291,8 +294,22 @@ async fn way_in(
     Ok(None)
 }
 
-/// What happened, and what to do.
-pub fn show((what, next): &(String, Option<String>)) {
-    tell(what);
-    next.iter().for_each(|next| tell(&format!("  {next}")));
+/// What happened, what to do, and what an engineer needs.
+pub fn show(plain: &Plain) {
+    tell(&printable(&sentence(&plain.what)));
+    below(plain);
+}
+
+/// What to do, and what an engineer needs, below what happened.
+pub fn below(plain: &Plain) {
+    plain.next.iter().for_each(|next| tell(&format!("  {}", printable(&sentence(next)))));
+    details(&plain.details);
+}
+
+/// What an engineer needs, a line each.
+fn details(lines: &[String]) {
+    if !lines.is_empty() {
+        tell("  Details:");
+        lines.iter().for_each(|line| tell(&format!("    {}", printable(line.trim()))));
+    }
 }

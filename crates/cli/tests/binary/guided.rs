@@ -202,7 +202,10 @@ async fn an_address_that_moves_to_another_provider_is_asked_for_its_servers() {
     let (world, ..) = World::published().await;
     let mut terminal = guide(&world);
     terminal.says("old mailbox: ").types(NEW).says("new mailbox: ").types(NEW);
-    terminal.says("are the same account").says("Name of the old server").types("mail.hoster.example");
+    terminal
+        .says("Both mailboxes are the same account")
+        .says("Name of the old server")
+        .types("mail.hoster.example");
     terminal.says("Your user name there (Enter: bob@new.example): ").types(OLD);
     terminal.says("Your old mailbox: ann@old.example at imaps://mail.hoster.example:993");
     terminal.says("Your new mailbox: bob@new.example at imaps://imap.provider.example:993");
@@ -282,7 +285,7 @@ async fn answers_that_cannot_be_read_are_said_and_left_alone() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "{").unwrap();
     let mut terminal = guide(&world);
-    terminal.says("what was answered before cannot be read").says("remove that file to begin anew");
+    terminal.says("What was answered before cannot be read").says("Remove that file to begin anew");
     assert_eq!(terminal.ends().0, 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
 }

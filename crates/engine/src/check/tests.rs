@@ -3,8 +3,7 @@ use super::*;
 fn checks(weight: &[Weight]) -> Checked {
     let side =
         || Checks { account: "imaps://ann@old.example:993".into(), abilities: None, connections: None };
-    let remark =
-        |weight: &Weight| Remark { weight: *weight, side: None, what: "x".into(), next: String::new() };
+    let remark = |weight: &Weight| Remark::new(*weight, None, "x".into(), "");
     let remarks = weight.iter().map(remark).collect();
     Checked { source: side(), target: side(), moving: None, probed: None, remarks }
 }
