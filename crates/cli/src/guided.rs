@@ -18,6 +18,8 @@ use talk::{Reply, Talk, tell};
 enum Way {
     /// To the first step that is not done.
     On,
+    /// From this one to the next, also if that is done: whoever went back goes forward by the same steps.
+    After(Step),
     /// To this one, also if it is done.
     To(Step),
     /// To the one before.
@@ -62,6 +64,7 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
         say("");
         at = match way {
             Way::On => steps.step(),
+            Way::After(step) => step.after().min(steps.step()),
             Way::To(step) => step,
             Way::Back => at.before().unwrap_or(at),
             Way::Leave => return Ok(left()),

@@ -49,6 +49,11 @@ impl Step {
         Self::ALL.iter().position(|step| *step == self).map_or(0, |at| at + 1)
     }
 
+    /// The one after it; the last one is its own.
+    pub fn after(self) -> Self {
+        Self::ALL.into_iter().find(|step| *step > self).unwrap_or(self)
+    }
+
     /// The one before it; the first one has none.
     pub fn before(self) -> Option<Self> {
         Self::ALL.into_iter().rev().find(|step| *step < self)

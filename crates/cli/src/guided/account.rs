@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::find::server_url;
 use crate::oauth::Terminal;
 use crate::steps::answers::{Answer, SignIn};
-use crate::steps::{Looked, NotLetIn, SIDES, Steps, words};
+use crate::steps::{Looked, NotLetIn, SIDES, Step, Steps, words};
 use mailhaul_engine::discovery::Provider;
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::names::printable;
@@ -169,6 +169,15 @@ pub async fn connect(talk: &mut Talk, steps: &mut Steps, side: &'static str) -> 
         return Ok(Way::Back);
     };
     tell(&format!("{} at {}", account.user, account.endpoint.authority()));
+    if steps.is_in(side) {
+        // Whoever comes back to this step has typed it before.
+        match talk.ask("You are in. Enter goes on; p logs in again; b goes back: ").await? {
+            Reply::Line(line) if line.eq_ignore_ascii_case("p") => {}
+            Reply::Line(_) => return Ok(Way::After(if side == SIDES[0] { Step::Old } else { Step::New })),
+            Reply::Back => return Ok(Way::Back),
+            Reply::Leave => return Ok(Way::Leave),
+        }
+    }
     if let Some(way) = way_in(talk, steps, side, Provider::of_host(&account.endpoint.host)).await? {
         return Ok(way);
     }

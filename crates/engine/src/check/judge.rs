@@ -53,7 +53,7 @@ pub fn judge(
 }
 
 /// What the plan says; the words of a server stand at its end.
-fn of_plan(remark: &str) -> Remark {
+pub(super) fn of_plan(remark: &str) -> Remark {
     let said = Remark::new(Weight::Worth, None, remark.to_owned(), "");
     match remark.split_once(TRIED_AGAIN) {
         Some((name, words)) => {

@@ -111,7 +111,7 @@ To be decided first:
   - the new account already holds 2 messages that this journal knows nothing of
     (INBOX 2). Use --adopt to recognise what was copied before and copy the
     rest, or --append-anyway to copy everything beside what is there
-  - 1 things will not move as they are (see the list); use --yes to accept
+  - 1 thing will not move as it is (see the list); use --yes to accept
 "#;
 
 #[test]
