@@ -124,7 +124,7 @@ pub fn login_options(side: Side, login: &Login) -> Result<LoginOptions, Failure>
 fn parse(side: Side, text: &str) -> Result<WrittenAccount, Failure> {
     WrittenAccount::parse(text).map_err(|wrong| {
         let hint = match wrong {
-            WrittenError::Password => format!("--{side}-password-file FILE, or wait to be asked"),
+            WrittenError::Password => format!("wait to be asked for it; --{side}-password-file FILE"),
             WrittenError::Scheme => {
                 "imaps:// (TLS), imap:// (STARTTLS) or imap+insecure:// (clear text)".to_owned()
             }

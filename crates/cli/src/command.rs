@@ -23,7 +23,7 @@ use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Existing, Journal};
 use mailhaul_engine::net::Dialer;
-use mailhaul_engine::report::{self, EndFacts, Facts, Report, Written};
+use mailhaul_engine::report::{self, EndFacts, Facts, REPAIR_OPTION, Report, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server, kept};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
 pub async fn run(command: Command) -> u8 {
     let json = wants_json(&command);
     let done = match command {
-        Command::Guide(args) => guided::run(&args).await,
+        Command::Guide(args) => Ok(guided::run(&args).await),
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Check(args) => check(&args).await,
@@ -367,6 +367,15 @@ impl Ready {
         }
         Ok(exit_code(&written.report, end))
     }
+
+    /// The same for somebody who types no options.
+    pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<u8, Failure> {
+        let written = self.written(Some(end)).await?;
+        let lines = written.summary_lines();
+        lines.iter().for_each(|line| print(line.strip_suffix(REPAIR_OPTION).unwrap_or(line)));
+        end.questions.iter().for_each(|question| say(&question.plainly()));
+        Ok(exit_code(&written.report, end))
+    }
 }
 
 /// The exit code of a run with this report: what a person has to decide about is no success.
@@ -396,11 +405,7 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
     } else if json {
         let path = written.folder.join(report::REPORT_JSON);
         let text = std::fs::read_to_string(&path);
-        print(&text.map_err(|e| Failure {
-            what: format!("{}: {e}", path.display()),
-            hint: None,
-            code: 1,
-        })?);
+        print(&text.map_err(|e| Failure::failed(format!("{}: {e}", path.display())))?);
     } else {
         written.summary_lines().iter().for_each(|line| print(line));
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 /// Runs the demo. Exit code 0 exactly when the accounting is what the sample predicts.
 pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
-    let failed = |what: String| Failure { what, hint: None, code: 1 };
+    let failed = |what: String| Failure::failed(what);
     clean(&args.report)?;
     let (old, new) = (demo::source(), demo::target());
     let (from, to) = (

@@ -236,11 +236,7 @@ fn fits(typed: &Typed, account: &str) -> bool {
 
 /// A folder that goes with what holds it, for a journal that nobody needs afterwards.
 pub(crate) fn temporary_folder() -> Result<tempfile::TempDir, Failure> {
-    tempfile::tempdir().map_err(|e| Failure {
-        what: format!("no folder for temporary files: {e}"),
-        hint: None,
-        code: 1,
-    })
+    tempfile::tempdir().map_err(|e| Failure::failed(format!("no folder for temporary files: {e}")))
 }
 
 /// What one side is about to be logged in to.

@@ -18,6 +18,8 @@ use talk::{Reply, Talk, tell};
 enum Way {
     /// To the first step that is not done.
     On,
+    /// From this one to the next, also if that is done: whoever went back goes forward by the same steps.
+    After(Step),
     /// To this one, also if it is done.
     To(Step),
     /// To the one before.
@@ -26,8 +28,18 @@ enum Way {
     Leave,
 }
 
-/// Runs the five steps to an exit code.
-pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
+/// Runs the five steps to an exit code. What fails is told to somebody who types no options.
+pub async fn run(args: &StepsArgs) -> u8 {
+    match five_steps(args).await {
+        Ok(code) => code,
+        Err(failure) => {
+            account::show(&words::plainly(&failure));
+            failure.code
+        }
+    }
+}
+
+async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     let mut talk = Talk::begin()?;
     let mut steps = Steps::open(args)?;
     tell(
@@ -52,6 +64,7 @@ pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
         say("");
         at = match way {
             Way::On => steps.step(),
+            Way::After(step) => step.after().min(steps.step()),
             Way::To(step) => step,
             Way::Back => at.before().unwrap_or(at),
             Way::Leave => return Ok(left()),
@@ -104,7 +117,7 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(error) => return Err(error.into()),
     };
     say("");
-    let code = ready.report(&end).await?;
+    let code = ready.report_plainly(&end).await?;
     say("");
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
@@ -115,6 +128,6 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
 /// Something is to be decided first: what was there when it was chosen has changed.
 fn ask_again(steps: &mut Steps, question: &Question) -> Result<Moved, Failure> {
     steps.choose_again()?;
-    tell(&format!("It has not begun: {}", words::question(question)));
+    tell(&format!("It has not begun: {}", question.plainly()));
     Ok(Moved::Way(Way::To(Step::Choose)))
 }

@@ -17,7 +17,7 @@ pub fn completions(args: &CompletionsArgs) -> Result<u8, Failure> {
 
 /// `man FOLDER`: `mailhaul.1`, and a page for each verb.
 pub fn man(args: &ManArgs) -> Result<u8, Failure> {
-    let failed = |e| Failure { what: format!("{}: {e}", args.folder.display()), hint: None, code: 1 };
+    let failed = |e| Failure::failed(format!("{}: {e}", args.folder.display()));
     std::fs::create_dir_all(&args.folder).map_err(failed)?;
     clap_mangen::generate_to(Cli::command(), &args.folder).map_err(failed)?;
     Ok(0)

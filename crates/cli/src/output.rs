@@ -5,7 +5,7 @@ use crate::view::View;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mailhaul_engine::progress::{Bus, Progress};
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
 
@@ -117,7 +117,7 @@ impl Screen {
             say(&line);
         } else if self.last.elapsed() > LINE_EVERY {
             self.last = Instant::now();
-            say(&self.view.line());
+            say(&self.view.line(SystemTime::now()));
         }
     }
 }
@@ -145,7 +145,7 @@ impl Bars {
         self.total.set_length(whole);
         let settled = view.earlier + view.left_out;
         self.total.set_position((2 * settled + view.stored + view.verified).min(whole));
-        self.total.set_message(view.line());
+        self.total.set_message(view.line(SystemTime::now()));
     }
 }
 

@@ -49,6 +49,11 @@ impl Step {
         Self::ALL.iter().position(|step| *step == self).map_or(0, |at| at + 1)
     }
 
+    /// The one after it; the last one is its own.
+    pub fn after(self) -> Self {
+        Self::ALL.into_iter().find(|step| *step > self).unwrap_or(self)
+    }
+
     /// The one before it; the first one has none.
     pub fn before(self) -> Option<Self> {
         Self::ALL.into_iter().rev().find(|step| *step < self)
@@ -326,10 +331,9 @@ impl Steps {
 
     fn write_down(&self) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(&self.answers).unwrap_or_default();
-        replace_private(&self.file, &text).map_err(|error| Failure {
-            what: format!("the answers cannot be written down: {}: {error}", self.file.display()),
-            hint: Some("make room there, or let this user write there".into()),
-            code: 1,
+        replace_private(&self.file, &text).map_err(|error| {
+            Failure::failed(format!("the answers cannot be written down: {}: {error}", self.file.display()))
+                .hint("make room there, or let this user write there")
         })
     }
 }

@@ -3,9 +3,9 @@
 use mailhaul_engine::budget::amount;
 use mailhaul_engine::journal::{Count, Decision, Item, MailboxRecord, Name};
 use mailhaul_engine::progress::{Progress, SideName, Stage, WaitReason};
-use mailhaul_engine::report::Bucket;
+use mailhaul_engine::report::{Bucket, words};
 use mailhaul_engine::waits::spelled;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 /// What has happened so far.
@@ -23,8 +23,8 @@ pub struct View {
     pub verified: u64,
     /// Exceptions.
     pub exceptions: u64,
-    /// What is waited for.
-    pub waiting: Option<String>,
+    /// What is waited for at the old server, and at the new one.
+    waits: [Option<Wait>; 2],
     /// Sides whose connections are not compressed although that was asked for.
     pub uncompressed: Vec<SideName>,
     /// The stage that began last.
@@ -33,10 +33,19 @@ pub struct View {
     pub mailboxes: BTreeMap<i64, Row>,
     /// The first exceptions.
     pub needs: Vec<Need>,
+    /// All messages that are exceptions: their mailbox by number, and their UID.
+    excepted: BTreeSet<(i64, i64)>,
     /// Connections that were lost and made again.
     pub reconnects: u64,
     /// How the run ended, in the journal's word.
     pub ended: Option<String>,
+}
+
+/// A wait lasts until its end, whatever other connections do meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wait {
+    line: String,
+    until: SystemTime,
 }
 
 /// Exceptions that are kept one by one; the report has all of them.
@@ -149,9 +158,6 @@ impl Row {
 impl View {
     /// Takes one event in. Returns a line for a plain log, where the event is worth one.
     pub fn fold(&mut self, event: &Progress) -> Option<String> {
-        if !matches!(event, Progress::Waiting { .. }) {
-            self.waiting = None;
-        }
         match event {
             Progress::StageStarted { stage } => {
                 self.stage = Some(*stage);
@@ -159,8 +165,9 @@ impl View {
             }
             Progress::Planned { mailboxes, messages, octets } => {
                 self.messages = *messages;
-                let size = octets / 1_000_000;
-                return Some(format!("{messages} messages in {mailboxes} mailboxes, {size} MB"));
+                let mailboxes = words::amount(*mailboxes, "mailbox", "mailboxes");
+                let (messages, size) = (words::messages(*messages), words::size(*octets));
+                return Some(format!("{messages} in {mailboxes}, {size}"));
             }
             Progress::MailboxStarted { mailbox, source, target, messages, octets } => {
                 let row = self.mailboxes.entry(*mailbox).or_default();
@@ -190,17 +197,22 @@ impl View {
                 let row = self.mailboxes.entry(*mailbox).or_default();
                 let name = if row.source.is_empty() { "?" } else { &row.source };
                 // One that was tried again and refused again is the same one.
-                let again = self.needs.iter().any(|need| need.uid == *key && need.mailbox == name);
+                let again = !self.excepted.insert((*mailbox, *key));
                 row.needs += u64::from(!again);
                 if !again && self.needs.len() < NEEDS_MAX {
                     let (mailbox, kind, text) = (name.to_owned(), kind.clone(), text.clone());
                     self.needs.push(Need { mailbox, uid: *key, kind, text });
                 }
-                return Some(format!("needs you: {name}, UID {key} ({kind}): {text}"));
+                let what = words::exception_kind(kind);
+                let place = if name == "?" { String::new() } else { format!(" in {name}") };
+                return Some(format!("needs you: a message{place}: {what} (UID {key}: {text})"));
             }
-            Progress::Waiting { server, reason, why, seconds, until, .. } => {
+            Progress::Waiting { side, server, reason, why, seconds, until } => {
                 let line = waiting(server, *reason, *seconds, *until);
-                self.waiting = Some(line.clone());
+                let wait = &mut self.waits[usize::from(*side == SideName::Target)];
+                if wait.as_ref().is_none_or(|longest| longest.until <= *until) {
+                    *wait = Some(Wait { line: line.clone(), until: *until });
+                }
                 return Some(format!("{line}: {why}"));
             }
             Progress::Forecast { side, server, octets_per_day, seconds } => {
@@ -210,7 +222,8 @@ impl View {
             }
             Progress::Reconnecting { why, .. } => {
                 self.reconnects += 1;
-                return Some(format!("connecting again: {why}"));
+                let lost = "a connection was lost and is made again; nothing is lost by that";
+                return Some(format!("{lost} ({why})"));
             }
             Progress::FewerConnections { why, .. } => {
                 return Some(format!("going on with fewer connections: {why}"));
@@ -222,19 +235,28 @@ impl View {
                 return Some(format!("not compressed on the way to the {server} server: {why}"));
             }
             Progress::Resolving { messages, .. } => {
-                return Some(format!("looking for {messages} messages whose answer was lost"));
+                let messages = words::messages(*messages);
+                return Some(format!("looking whether {messages} arrived before the connection was lost"));
             }
             Progress::MailboxDone { mailbox } => {
                 self.mailboxes.entry(*mailbox).or_default().at = At::Done;
             }
-            Progress::Ended { outcome } => self.ended = Some(outcome.clone()),
+            Progress::Ended { outcome } => {
+                (self.ended, self.waits) = (Some(outcome.clone()), [None, None]);
+            }
             Progress::Connected { .. } => {}
         }
         None
     }
 
-    /// Takes all that the journal has, `exceptions` being the first of them: before a run stores anything, or after events were
-    /// missed.
+    /// What is waited for at this moment.
+    pub fn waiting(&self, now: SystemTime) -> Option<String> {
+        let lasting = self.waits.iter().flatten().filter(|wait| wait.until > now);
+        let lines: Vec<&str> = lasting.map(|wait| wait.line.as_str()).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
+    }
+
+    /// Takes all that the journal has, `exceptions` among it: before a run stores anything, or after events were missed.
     pub fn count(&mut self, mailboxes: &[MailboxRecord], counts: &[Count], exceptions: &[Item]) {
         for record in mailboxes {
             let Decision::Move(target) = &record.decision else { continue };
@@ -248,6 +270,7 @@ impl View {
             Some(Need { mailbox, uid: item.id.key.0, kind, text })
         };
         self.needs = exceptions.iter().take(NEEDS_MAX).filter_map(need).collect();
+        self.excepted = exceptions.iter().map(|item| (item.id.mailbox.0, item.id.key.0)).collect();
     }
 
     /// All mailboxes together, as one without a name.
@@ -282,8 +305,8 @@ impl View {
         self.stage.map_or("Getting ready", stage_line)
     }
 
-    /// One line about the whole.
-    pub fn line(&self) -> String {
+    /// One line about the whole, at this moment.
+    pub fn line(&self, now: SystemTime) -> String {
         let mut line = format!("{} moved, {} read back and equal", self.stored, self.verified);
         if self.earlier > 0 {
             line += &format!(", {} by earlier runs", self.earlier);
@@ -291,7 +314,7 @@ impl View {
         if self.exceptions > 0 {
             line += &format!(", {} need you", self.exceptions);
         }
-        match &self.waiting {
+        match self.waiting(now) {
             Some(waiting) => format!("{line} ({waiting})"),
             None => line,
         }
@@ -347,7 +370,8 @@ fn stage_line(stage: Stage) -> &'static str {
 mod tests {
     use super::*;
     use mailhaul_engine::identity::Grade;
-    use mailhaul_engine::journal::{MailboxId, State};
+    use mailhaul_engine::journal::{EpochId, ItemId, MailboxId, Reason, State};
+    use mailhaul_engine::message::{Flags, Key};
 
     #[test]
     fn events_add_up_to_one_line() {
@@ -369,8 +393,12 @@ mod tests {
             kind: "refused".into(),
             text: "NO x".into(),
         });
-        assert_eq!(said.as_deref(), Some("needs you: A, UID 2 (refused): NO x"));
-        assert_eq!(view.line(), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
+        assert_eq!(
+            said.as_deref(),
+            Some("needs you: a message in A: refused by the new server (UID 2: NO x)")
+        );
+        let now = SystemTime::UNIX_EPOCH;
+        assert_eq!(view.line(now), "4 moved, 3 read back and equal, 2 by earlier runs, 1 need you");
     }
 
     #[test]
@@ -393,9 +421,77 @@ mod tests {
         assert_eq!(trouble, format!("The new server is in trouble; trying again at {at}: NO slowly"));
         let day = said("Gmail", WaitReason::Day, 86_400);
         assert_eq!(day, format!("waiting for Gmail until {}: NO slowly", clock("%a %H:%M")));
-        assert!(view.line().ends_with(&format!("(waiting for Gmail until {})", clock("%a %H:%M"))));
+        let before = until - Duration::from_secs(1);
+        assert!(view.line(before).ends_with(&format!("(waiting for Gmail until {})", clock("%a %H:%M"))));
+    }
+
+    #[test]
+    fn a_wait_is_shown_until_its_end_whatever_other_connections_do() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut view = View::default();
+        let wait = |view: &mut View, side, server: &str, until| {
+            let (server, why, reason) = (server.to_owned(), String::new(), WaitReason::Asked);
+            view.fold(&Progress::Waiting { side, server, reason, why, seconds: 300, until });
+        };
+        wait(&mut view, SideName::Target, "Microsoft 365", at(300));
+        // Another connection waits less long; a third one, and the other side, go on.
+        wait(&mut view, SideName::Target, "Microsoft 365", at(10));
         view.fold(&Progress::Stored { mailbox: 1, messages: 1, octets: 1 });
-        assert!(!view.line().contains("waiting"), "until it goes on");
+        view.fold(&Progress::Verified { mailbox: 1, messages: 1, octets: 1 });
+        let said = view.waiting(at(299)).unwrap();
+        assert!(said.starts_with("Microsoft 365 asked us to wait until"), "{said}");
+        assert_eq!(view.waiting(at(300)), None);
+        wait(&mut view, SideName::Source, "the old server", at(200));
+        let both = view.waiting(at(100)).unwrap();
+        assert!(both.contains("The old server asked us") && both.contains("; Microsoft 365"), "{both}");
+        view.fold(&Progress::Ended { outcome: "done".into() });
+        assert_eq!(view.waiting(at(100)), None, "nothing is waited for after the end");
+    }
+
+    #[test]
+    fn one_is_one_and_a_small_size_is_no_size_of_0() {
+        let planned = |mailboxes, messages, octets| {
+            View::default().fold(&Progress::Planned { mailboxes, messages, octets }).unwrap()
+        };
+        assert_eq!(planned(1, 1, 800), "1 message in 1 mailbox, 800 B");
+        assert_eq!(planned(2, 1200, 2_400_000), "1,200 messages in 2 mailboxes, 2.4 MB");
+    }
+
+    fn exception(mailbox: i64, key: i64) -> Item {
+        Item {
+            id: ItemId { mailbox: MailboxId(mailbox), epoch: EpochId(1), key: Key(key) },
+            state: State::Exception,
+            octets: 10,
+            flags: Flags::default(),
+            internal_date: None,
+            lineage: None,
+            sent: None,
+            place: None,
+            origin: None,
+            read_back: None,
+            grade: None,
+            reason: Some(Reason { kind: "refused".into(), text: "NO x".into() }),
+        }
+    }
+
+    #[test]
+    fn what_is_refused_again_is_counted_once_however_many_there_are() {
+        let refused = |view: &mut View, key| {
+            let (kind, text) = ("refused".to_owned(), "NO x".to_owned());
+            view.fold(&Progress::Exception { mailbox: 1, key, kind, text });
+        };
+        let many = i64::try_from(NEEDS_MAX).unwrap() + 20;
+        let mut view = View::default();
+        view.count(&[record(1, "A", 100)], &[], &[]);
+        (1..=many).for_each(|key| refused(&mut view, key));
+        (1..=many).for_each(|key| refused(&mut view, key));
+        assert_eq!((view.whole().needs, view.needs.len()), (70, NEEDS_MAX));
+        // Those that an earlier run left are known, too.
+        let before: Vec<Item> = (1..=many).map(|key| exception(1, key)).collect();
+        let counts = [counted(1, State::Exception, 70)];
+        view.count(&[record(1, "A", 100)], &counts, &before);
+        (1..=many).for_each(|key| refused(&mut view, key));
+        assert_eq!((view.whole().needs, view.needs.len()), (70, NEEDS_MAX));
     }
 
     #[test]

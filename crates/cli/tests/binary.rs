@@ -12,6 +12,8 @@ mod gmail;
 mod guide;
 #[path = "binary/guided.rs"]
 mod guided;
+#[path = "binary/guided_stops.rs"]
+mod guided_stops;
 #[path = "binary/http.rs"]
 mod http;
 #[path = "binary/json.rs"]
@@ -22,12 +24,16 @@ mod login;
 mod memory;
 #[path = "binary/moving.rs"]
 mod moving;
+#[path = "binary/offline.rs"]
+mod offline;
 #[path = "binary/packages.rs"]
 mod packages;
 #[path = "binary/page.rs"]
 mod page;
 #[path = "binary/page_logins.rs"]
 mod page_logins;
+#[path = "binary/page_stops.rs"]
+mod page_stops;
 #[path = "binary/page_waits.rs"]
 mod page_waits;
 #[path = "binary/pty.rs"]

@@ -260,7 +260,7 @@ impl EndError {
             _ if self.asks_for_patience().is_some() => {
                 Some("wait some minutes and try again; a run that has begun waits by itself".into())
             }
-            Self::Lost { .. } | Self::TimedOut { .. } => Some("run the same command again: it continues".into()),
+            Self::Lost { .. } | Self::TimedOut { .. } => Some("try again: what was moved stays moved".into()),
             _ => None,
         }
     }
@@ -420,6 +420,9 @@ impl std::fmt::Display for Question {
                      everything beside what is there",
                     named.join(", ")
                 )
+            }
+            Self::WillNotMove { what } if what.len() == 1 => {
+                f.write_str("1 thing will not move as it is (see the list); use --yes to accept")
             }
             Self::WillNotMove { what } => {
                 write!(

@@ -33,6 +33,7 @@ pub mod net;
 pub mod oauth;
 pub mod pace;
 pub mod pacer;
+pub mod plain;
 pub mod plan;
 pub mod probe;
 pub mod profile;

@@ -6,9 +6,12 @@ use crate::error::Failure;
 use crate::find::server_url;
 use crate::oauth::Terminal;
 use crate::steps::answers::{Answer, SignIn};
-use crate::steps::{Looked, NotLetIn, SIDES, Steps, words};
+use crate::steps::{Looked, NotLetIn, SIDES, Step, Steps, words};
 use mailhaul_engine::discovery::Provider;
 use mailhaul_engine::error::EndError;
+use mailhaul_engine::names::printable;
+use mailhaul_engine::plain::Plain;
+use mailhaul_engine::report::words::sentence;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -148,8 +151,8 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
             tell(&format!("  {instead}"));
         }
         let Some(asks) = looked.proposed.asks() else { continue };
-        found.lines().iter().for_each(|line| tell(line));
-        tell(&format!("{}.", asks.words()));
+        tell(&format!("{}.", sentence(asks.words())));
+        details(&found.lines());
         match talk.agrees(&format!("Is {url} the right server?")).await? {
             None => return Ok(Looking::Way(Way::Leave)),
             Some(true) => {}
@@ -166,6 +169,15 @@ pub async fn connect(talk: &mut Talk, steps: &mut Steps, side: &'static str) -> 
         return Ok(Way::Back);
     };
     tell(&format!("{} at {}", account.user, account.endpoint.authority()));
+    if steps.is_in(side) {
+        // Whoever comes back to this step has typed it before.
+        match talk.ask("You are in. Enter goes on; p logs in again; b goes back: ").await? {
+            Reply::Line(line) if line.eq_ignore_ascii_case("p") => {}
+            Reply::Line(_) => return Ok(Way::After(if side == SIDES[0] { Step::Old } else { Step::New })),
+            Reply::Back => return Ok(Way::Back),
+            Reply::Leave => return Ok(Way::Leave),
+        }
+    }
     if let Some(way) = way_in(talk, steps, side, Provider::of_host(&account.endpoint.host)).await? {
         return Ok(way);
     }
@@ -209,9 +221,9 @@ async fn log_in(
             }
             Err(NotLetIn::Failure(failure)) => show(&words::plainly(&failure)),
             Err(NotLetIn::End(error)) => {
-                let (what, next) = words::explained(&error);
+                let plain = error.plainly();
                 if let EndError::Untrusted { shown: Some(fingerprint), .. } = error {
-                    tell(&what);
+                    show(&plain);
                     if steps.answers().side(side).fingerprint.is_some() {
                         tell(
                             "It is not the one that you vouched for. Either it was renewed, or somebody is between.",
@@ -224,7 +236,7 @@ async fn log_in(
                     }
                     continue;
                 }
-                show(&(what, next));
+                show(&plain);
             }
         }
         return Ok(None);
@@ -291,8 +303,22 @@ async fn way_in(
     Ok(None)
 }
 
-/// What happened, and what to do.
-pub fn show((what, next): &(String, Option<String>)) {
-    tell(what);
-    next.iter().for_each(|next| tell(&format!("  {next}")));
+/// What happened, what to do, and what an engineer needs.
+pub fn show(plain: &Plain) {
+    tell(&printable(&sentence(&plain.what)));
+    below(plain);
+}
+
+/// What to do, and what an engineer needs, below what happened.
+pub fn below(plain: &Plain) {
+    plain.next.iter().for_each(|next| tell(&format!("  {}", printable(&sentence(next)))));
+    details(&plain.details);
+}
+
+/// What an engineer needs, a line each.
+fn details(lines: &[String]) {
+    if !lines.is_empty() {
+        tell("  Details:");
+        lines.iter().for_each(|line| tell(&format!("    {}", printable(line.trim()))));
+    }
 }

@@ -1,7 +1,7 @@
 //! Step 4: what moves.
 
 use super::Way;
-use super::account::show;
+use super::account::{below, show};
 use super::talk::{Reply, Talk, tell};
 use crate::error::Failure;
 use crate::steps::answers::{AlreadyThere, Choice, held};
@@ -48,12 +48,9 @@ async fn nothing_can_begin(talk: &mut Talk, checked: &Checked) -> Result<Option<
 }
 
 fn remarked(remark: &Remark) {
-    let lines = remark.lines();
-    lines
-        .iter()
-        .map(|line| words::without_options(line))
-        .filter(|line| !line.is_empty())
-        .for_each(|line| tell(&line));
+    let plain = &remark.plain;
+    tell(&format!("{}: {}", remark.word(), plain.what));
+    below(plain);
 }
 
 /// `None`: something else moves now, and it is to be looked at again.
@@ -66,7 +63,12 @@ async fn decide(
     let mut choice = steps.answers().choice.clone();
     let plan = &moving.plan;
     let names = list(plan, &choice);
-    moving.lines(checked.verdict()).iter().for_each(|line| tell(line));
+    tell(&format!("Moving: {}", words::forecast(moving)));
+    let lines = words::will_not_move(plan);
+    if !lines.is_empty() {
+        tell("Will not move as it is:");
+        lines.iter().for_each(|line| tell(&format!("  {line}")));
+    }
     worth_knowing(checked).for_each(remarked);
     in_the_way(checked).for_each(remarked);
     let is_blocked = is_blocked(checked);
@@ -91,7 +93,6 @@ async fn decide(
     if let Some(way) = already_there(talk, plan, &mut choice).await? {
         return Ok(Some(way));
     }
-    let lines = words::will_not_move(plan);
     if !lines.is_empty() {
         match talk
             .agrees("Some things will not move as they are, as listed above. Is that all right?")
@@ -153,7 +154,7 @@ async fn already_there(talk: &mut Talk, plan: &Plan, choice: &mut Choice) -> Res
     if mailboxes.is_empty() {
         return Ok(None);
     }
-    tell(&format!("To be decided: {}", words::question(&Question::TargetHoldsMail { mailboxes })));
+    tell(&format!("To be decided: {}", Question::TargetHoldsMail { mailboxes }.plainly()));
     tell("  1  What was copied before is recognised by its content; only the rest is copied.");
     tell("  2  Everything is copied beside it: what is there twice stays there twice.");
     let prompt = match choice.already_there {

@@ -30,7 +30,7 @@ pub struct Talk {
 impl Talk {
     /// From now on Ctrl-C is an answer, and so is a request to end.
     pub fn begin() -> Result<Self, Failure> {
-        let failed = |e| Failure { what: format!("Ctrl-C cannot be listened to: {e}"), hint: None, code: 1 };
+        let failed = |e| Failure::failed(format!("Ctrl-C cannot be listened to: {e}"));
         Ok(Self { signals: Signals::begin().map_err(failed)? })
     }
 

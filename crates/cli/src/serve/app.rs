@@ -7,8 +7,9 @@ use super::live::{Live, Standing};
 use super::texts::{self, Problem};
 use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
 use crate::error::{Failure, USAGE};
-use crate::steps::{Step, Steps, words};
+use crate::steps::{Step, Steps};
 use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::report::html::cards_beside_exceptions;
 use mailhaul_engine::report::{Verdict, words as report_words};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,6 +82,8 @@ pub enum How {
         below: String,
         /// What a person has to decide about.
         asks: Vec<String>,
+        /// What needs a person beside single messages: cards of the report.
+        cards: String,
     },
     /// Somebody asked for it.
     Asked(Asked),
@@ -247,7 +250,7 @@ async fn run(ready: Ready, under: &Under) -> Ended {
             return match &error {
                 Error::Question(Question::NotAsShown) => asks(Problem::changed()),
                 Error::Question(question) => {
-                    let problem = Problem::new(words::question(question), texts::LOOK_BELOW);
+                    let problem = Problem::new(question.plainly(), texts::LOOK_BELOW);
                     asks(Problem { is_question: true, ..problem })
                 }
                 _ => failed(error.into()),
@@ -262,8 +265,9 @@ async fn run(ready: Ready, under: &Under) -> Ended {
         None => return stopped(Some(folder)),
         Some(end) => {
             let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
-            let asks = end.questions.iter().map(words::question).collect();
-            (How::Done { verdict: report.verdict(), headline, below, asks }, exit_code(&report, &end))
+            let asks = end.questions.iter().map(Question::plainly).collect();
+            let cards = cards_beside_exceptions(&report);
+            (How::Done { verdict: report.verdict(), headline, below, asks, cards }, exit_code(&report, &end))
         }
     };
     Ended { how, code, report: Some(folder) }

@@ -153,7 +153,7 @@ impl Desk {
                 if let EndError::Untrusted { shown, .. } = &error {
                     self.shown[usize::from(side == SIDES[1])] = *shown;
                 }
-                Err(words::explained(&error).into())
+                Err(error.plainly().into())
             }
         }
     }

@@ -51,11 +51,8 @@ impl Token {
     /// The system gives no random numbers.
     pub fn fresh() -> Result<Self, Failure> {
         let mut octets = Zeroizing::new([0; TOKEN_OCTETS]);
-        aws_lc_rs::rand::fill(&mut *octets).map_err(|_| Failure {
-            what: "the system gives no random numbers".into(),
-            hint: None,
-            code: 1,
-        })?;
+        let none = |_| Failure::failed("the system gives no random numbers");
+        aws_lc_rs::rand::fill(&mut *octets).map_err(none)?;
         Ok(Self(Zeroizing::new(octets.iter().map(|b| format!("{b:02x}")).collect())))
     }
 

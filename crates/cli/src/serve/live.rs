@@ -1,17 +1,20 @@
 //! A run as the page sees it: its events folded, the journal's numbers below them, its speed. Nothing is decided here.
 
 use super::speed::Speed;
-use crate::view::{NEEDS_MAX, Row, View};
+use crate::view::{Row, View};
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{Journal, Query, State};
+use mailhaul_engine::journal::{Item, Journal, JournalResult, Query, State};
 use mailhaul_engine::progress::Progress;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+/// Messages that are read from a journal at once.
+const PAGE_ITEMS: usize = 1000;
 
 /// What is known of a run, for any number of pages.
 #[derive(Debug)]
@@ -34,6 +37,8 @@ pub struct Standing {
     pub view: View,
     /// All mailboxes together.
     pub whole: Row,
+    /// What is waited for.
+    pub waiting: Option<String>,
     /// Messages moved in a minute.
     pub per_minute: Option<u64>,
     /// How long the rest takes if it goes on like this.
@@ -76,8 +81,7 @@ impl Live {
     /// Takes the journal's numbers. One that is not there yet, or cannot be read now, changes nothing.
     pub async fn count(&self) {
         let Ok(journal) = SqliteJournal::open_read_only(&self.journal) else { return };
-        let exceptions = Query { mailbox: None, states: &[State::Exception], after: None, limit: NEEDS_MAX };
-        let read = (journal.mailboxes().await, journal.counts().await, journal.items(exceptions).await);
+        let read = (journal.mailboxes().await, journal.counts().await, exceptions(&journal).await);
         if let (Ok(mailboxes), Ok(counts), Ok(exceptions)) = read {
             self.change(|view| view.count(&mailboxes, &counts, &exceptions));
         }
@@ -89,9 +93,10 @@ impl Live {
         let whole = seen.view.whole();
         seen.speed.see(Instant::now(), &whole);
         let (per_minute, left) = (seen.speed.per_minute(), seen.speed.left(&whole));
+        let waiting = seen.view.waiting(SystemTime::now());
         // Nobody knows how often a server makes us wait.
-        let left = left.filter(|_| seen.view.waiting.is_none());
-        Standing { view: seen.view.clone(), whole, per_minute, left }
+        let left = left.filter(|_| waiting.is_none());
+        Standing { view: seen.view.clone(), whole, waiting, per_minute, left }
     }
 
     /// Tells all pages that something changed beside the run.
@@ -115,6 +120,21 @@ impl Live {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All of them, in the order of their mailboxes.
+async fn exceptions(journal: &SqliteJournal) -> JournalResult<Vec<Item>> {
+    let mut all: Vec<Item> = Vec::new();
+    loop {
+        let after = all.last().map(|item| item.id);
+        let page = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
+        let found = journal.items(page).await?;
+        let is_last = found.len() < PAGE_ITEMS;
+        all.extend(found);
+        if is_last {
+            return Ok(all);
+        }
     }
 }
 

@@ -127,7 +127,7 @@ async fn show_move(app: &Arc<App>, session: &Session, problem: Option<&Problem>)
             Some(response) => return response,
             None => {
                 let moving = desk.seen.all().and_then(|checked| checked.moving.as_ref());
-                (moving::before(session, moving.map(pages::choose::forecast).as_deref()), None)
+                (moving::before(session, moving.map(words::forecast).as_deref()), None)
             }
         },
     };

@@ -3,11 +3,13 @@
 use super::{SIDES, Step, Steps};
 use crate::error::Failure;
 use crate::find::quoted;
-use mailhaul_engine::auth::advice;
-use mailhaul_engine::error::{EndError, Question};
+use mailhaul_engine::check::{DayForecast, Moving};
 use mailhaul_engine::message::Digest;
 use mailhaul_engine::names::printable;
+use mailhaul_engine::plain::{Plain, without_options};
 use mailhaul_engine::plan::Plan;
+use mailhaul_engine::report::words::{messages, size};
+use std::time::Duration;
 
 impl Step {
     /// What a person does in it.
@@ -27,9 +29,6 @@ pub fn which(side: &str) -> &'static str {
     if side == SIDES[0] { "old" } else { "new" }
 }
 
-/// What a server said stands behind this.
-pub const IT_SAID: &str = " It said: ";
-
 /// A bare host name is a server with TLS.
 pub fn as_url(name: &str) -> String {
     if name.contains("://") { name.to_owned() } else { format!("imaps://{name}") }
@@ -45,39 +44,41 @@ pub fn will_not_move(plan: &Plan) -> Vec<String> {
     plan.will_not_move.iter().map(ToString::to_string).collect()
 }
 
-/// What happened, and what to do next, for somebody who types no options.
-pub fn explained(error: &EndError) -> (String, Option<String>) {
-    match error {
-        EndError::LoginRefused { server, user, mechanism, refusal } => {
-            let advice = advice::after(server, *mechanism, refusal);
-            let what = format!("{server} did not let {user} in: {}.{IT_SAID}{refusal}", advice.meaning);
-            (what, Some(format!("{} (docs/login.md#{})", without_options(advice.next), advice.page)))
-        }
-        other => (other.to_string(), other.next_step().map(|next| without_options(&next))),
+/// How much moves, and how long that takes, as far as it can be guessed.
+pub fn forecast(moving: &Moving) -> String {
+    let what = format!("{}, {}", messages(moving.plan.totals.messages), size(moving.sizes.octets));
+    how_long(&what, moving.forecast.seconds, &moving.forecast.days)
+}
+
+/// A provider that lets only so much pass in a day is known; all else is a guess.
+fn how_long(what: &str, seconds: u64, days: &[DayForecast]) -> String {
+    let spelled = |seconds| mailhaul_engine::waits::spelled(Duration::from_secs(seconds));
+    let longest = days.iter().max_by_key(|day| day.seconds).filter(|day| day.seconds > seconds);
+    match longest {
+        Some(day) => format!(
+            "{what}: at least {}, because a provider lets only {} pass in a day. Mailhaul waits and goes on by itself.",
+            spelled(day.seconds),
+            size(day.octets_per_day)
+        ),
+        None => format!("{what}: some {}, at a guess. Real servers are often slower.", spelled(seconds)),
     }
 }
 
-/// What the question is about, without the options that answer it.
-pub fn question(question: &Question) -> String {
-    match question {
-        Question::TargetHoldsMail { mailboxes } => {
-            let messages: u64 = mailboxes.iter().map(|(_, messages)| messages).sum();
-            let what = if messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
-            format!("your new mailbox holds {what} already, and it is not known where they come from.")
-        }
-        Question::NotAsShown => "what is there is not what you were shown any more.".to_owned(),
-        Question::WillNotMove { what } => format!("{} things will not move as they are.", what.len()),
-        other => without_options(&other.to_string()),
+/// What failed, for somebody who types no options. What was typed wrong is known here alone; the rest the library says.
+pub fn plainly(failure: &Failure) -> Plain {
+    if let Some(plain) = &failure.plain {
+        return (**plain).clone();
     }
-}
-
-/// The same for what failed before a server was asked.
-pub fn plainly(failure: &Failure) -> (String, Option<String>) {
-    let what = SIDES.iter().fold(failure.what.clone(), |what, side| {
-        what.replace(&format!("--{side}: "), &format!("Your {} mailbox: ", which(side)))
+    let mut lines = failure.what.lines();
+    let what = lines.next().unwrap_or_default().replace("--from and --to", "Both mailboxes");
+    let what = SIDES.iter().fold(what, |what, side| {
+        let which = which(side);
+        what.replace(&format!("--{side}-server"), &format!("the server of your {which} mailbox"))
+            .replace(&format!("--{side}: "), &format!("Your {which} mailbox: "))
+            .replace(&format!("--{side}"), &format!("the address of your {which} mailbox"))
     });
-    let hint = failure.hint.as_deref().map(without_options).filter(|hint| !hint.is_empty());
-    (what, hint)
+    let next = failure.hint.as_deref().map(without_options).filter(|hint| !hint.is_empty());
+    Plain { what, next, details: lines.map(|line| line.trim().to_owned()).collect() }
 }
 
 /// The command that does the same, for a script or for later, on one line of a shell. It agrees to nothing in advance.
@@ -106,15 +107,6 @@ fn shell_word(value: &str) -> String {
     word + "'"
 }
 
-/// Advice as far as it names no option: what follows a colon or stands between semicolons with one is left out.
-pub fn without_options(advice: &str) -> String {
-    let parts = advice.split("; ").map(|part| match part.find(": --") {
-        Some(at) => &part[..at],
-        None => part,
-    });
-    parts.filter(|part| !part.contains("--")).collect::<Vec<_>>().join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,23 +125,39 @@ mod tests {
     }
 
     #[test]
-    fn advice_for_people_names_no_option() {
-        for (advice, said) in [
-            (
-                "log in with OAuth instead of a password: --from-oauth or --to-oauth",
-                "log in with OAuth instead of a password",
-            ),
-            ("make room, then run it again", "make room, then run it again"),
-            ("--from-password-file FILE, or wait to be asked", ""),
-            (
-                "if you know this server, pin its certificate: --from-fingerprint ab; a private CA is added with --ca-file",
-                "if you know this server, pin its certificate",
-            ),
-        ] {
-            assert_eq!(without_options(advice), said);
-        }
-        let failure =
-            Failure::usage("--from: a password has no place in it").hint("--from-password-file FILE");
-        assert_eq!(plainly(&failure), ("Your old mailbox: a password has no place in it".into(), None));
+    fn what_was_typed_wrong_is_said_without_options() {
+        let what = |failure: &Failure| plainly(failure).what;
+        let password = Failure::usage("--from: a password has no place in it")
+            .hint("wait to be asked for it; --from-password-file FILE");
+        assert_eq!(what(&password), "Your old mailbox: a password has no place in it");
+        assert_eq!(plainly(&password).next.as_deref(), Some("wait to be asked for it"));
+        let server = Failure::usage("--to-server is a URL without a user: imaps://host");
+        assert_eq!(what(&server), "the server of your new mailbox is a URL without a user: imaps://host");
+        assert!(!what(&crate::find::same_account(true)).contains("--"));
+        let nobody = Failure::usage(
+            "it was not found: nobody knows it\n  SRV records: nothing\n  the usual names: nothing",
+        );
+        let Plain { what, details, .. } = plainly(&nobody);
+        assert_eq!(what, "it was not found: nobody knows it");
+        assert_eq!(details, ["SRV records: nothing", "the usual names: nothing"]);
+    }
+
+    #[test]
+    fn what_the_library_says_of_a_failure_is_said_in_its_words_for_people() {
+        let held = mailhaul_engine::journal::JournalError::Held { holder: "process 7".into() };
+        let failure = Failure::from(held);
+        assert!(failure.hint.as_deref().is_some_and(|hint| hint.contains("mailhaul status")), "{failure:?}");
+        let plain = plainly(&failure);
+        assert_eq!(plain.next.as_deref(), Some("Go on there, or end it there first."));
+        assert_eq!(plain.details, [failure.what]);
+    }
+
+    #[test]
+    fn a_day_that_is_too_short_is_said_instead_of_the_guess() {
+        use mailhaul_engine::progress::SideName;
+        let day = |seconds| DayForecast { side: SideName::Target, octets_per_day: 500_000_000, seconds };
+        assert!(how_long("3.0 GB", 1500, &[]).starts_with("3.0 GB: some 25 min, at a guess"));
+        let said = how_long("3.0 GB", 1500, &[day(100), day(432_000)]);
+        assert!(said.contains("at least 5 days 0 h, because a provider lets only 500 MB pass"), "{said}");
     }
 }

@@ -5,10 +5,18 @@ use crate::finding::{NEW, OLD, WELL_KNOWN, World, autoconfig, tries};
 use crate::pty::Terminal;
 use std::ffi::OsString;
 
-fn guide(world: &World) -> Terminal {
-    let arguments: Vec<OsString> =
-        std::iter::once("guide".into()).chain(world.options().map(OsString::from)).collect();
-    Terminal::open(&arguments, world.folder.path())
+pub fn guide(world: &World) -> Terminal {
+    opened(world, &[])
+}
+
+/// With more options.
+pub fn opened(world: &World, more: &[&str]) -> Terminal {
+    Terminal::open(&arguments(world, more), world.folder.path())
+}
+
+pub fn arguments(world: &World, more: &[&str]) -> Vec<OsString> {
+    let known = world.options().map(OsString::from);
+    std::iter::once("guide".into()).chain(known).chain(more.iter().map(OsString::from)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,6 +41,12 @@ async fn two_addresses_and_two_passwords_move_a_mailbox() {
     let (code, said) = terminal.ends();
     assert_eq!(code, 0, "{said}");
     assert_eq!(new.counters().appended, 6);
+    let report = said.lines().find_map(|line| line.strip_prefix("Report: ")).unwrap().trim();
+    let certificate = world.folder.path().join(report).with_file_name("certificate.json");
+    let certificate: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(certificate).unwrap()).unwrap();
+    assert!(certificate["signer"]["key_sha256"].is_string(), "{certificate}");
+    assert!(certificate["statement"].as_str().unwrap().contains("6 messages"), "{certificate}");
     assert!(!said.contains(FROM_PASSWORD) && !said.contains(TO_PASSWORD), "{said}");
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guide/start-here.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -89,8 +103,11 @@ async fn out_of_every_step_and_back_again() {
 }
 
 /// Up to where both accounts let us in, with the addresses of an earlier time.
-fn into_step_4(world: &World) -> Terminal {
-    let mut terminal = guide(world);
+pub fn into_step_4(world: &World) -> Terminal {
+    into_step_4_of(guide(world))
+}
+
+pub fn into_step_4_of(mut terminal: Terminal) -> Terminal {
     terminal.says("Enter goes on").types("").says("Password of your old mailbox").types(FROM_PASSWORD);
     terminal.says("Password of your new mailbox").types(TO_PASSWORD).says("You are in.");
     terminal
@@ -143,6 +160,33 @@ async fn every_step_can_be_gone_back_from_and_what_is_chosen_can_be_chosen_other
     assert!(command.contains("--from=ann@old.example --to=bob@new.example"), "on one line: {command}");
     assert!(command.contains("--exclude=Spam") && !command.contains("--yes"), "{command}");
     assert_eq!(new.counters().appended, 5);
+}
+
+/// From step 5 to step 1 and forward again: no password that let somebody in is asked for a second time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_back_over_all_steps_types_no_password_again() {
+    let (world, old, new) = World::published().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("b");
+    terminal.says("Step 4 of 5").says("Enter, numbers, or b").types("b");
+    terminal.says("Step 3 of 5").says("You are in. Enter goes on").types("b");
+    terminal.says("Step 2 of 5").says("You are in. Enter goes on").types("b");
+    terminal.says("Step 1 of 5");
+    for _ in 0..6 {
+        terminal.says("(Enter: ").types("");
+    }
+    // What was chosen holds, as long as both mailboxes are the same.
+    terminal.says("Step 5 of 5").says("Enter begins").types("b").says("Enter, numbers, or b").types("b");
+    terminal.says("Step 3 of 5").types("b").says("Step 2 of 5").says("Enter goes on").types("");
+    terminal.says("Step 3 of 5").says("Enter goes on").types("p");
+    terminal.says("Password of your new mailbox").types("wrong").says("did not let bob@new.example in");
+    terminal.says("Password of your new mailbox").types(TO_PASSWORD).says("You are in.");
+    terminal.says("Enter begins").types("").says("All 5 messages are on the new server");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 5);
+    assert!(tries(&old) > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,7 +246,10 @@ async fn an_address_that_moves_to_another_provider_is_asked_for_its_servers() {
     let (world, ..) = World::published().await;
     let mut terminal = guide(&world);
     terminal.says("old mailbox: ").types(NEW).says("new mailbox: ").types(NEW);
-    terminal.says("are the same account").says("Name of the old server").types("mail.hoster.example");
+    terminal
+        .says("Both mailboxes are the same account")
+        .says("Name of the old server")
+        .types("mail.hoster.example");
     terminal.says("Your user name there (Enter: bob@new.example): ").types(OLD);
     terminal.says("Your old mailbox: ann@old.example at imaps://mail.hoster.example:993");
     terminal.says("Your new mailbox: bob@new.example at imaps://imap.provider.example:993");
@@ -282,7 +329,7 @@ async fn answers_that_cannot_be_read_are_said_and_left_alone() {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, "{").unwrap();
     let mut terminal = guide(&world);
-    terminal.says("what was answered before cannot be read").says("remove that file to begin anew");
+    terminal.says("What was answered before cannot be read").says("Remove that file to begin anew");
     assert_eq!(terminal.ends().0, 2);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
 }

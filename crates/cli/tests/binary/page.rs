@@ -276,7 +276,11 @@ pub async fn prepared(browser: &Browser) {
 }
 
 /// Continues from step 4 as its page stands, with these boxes ticked, and more.
-async fn choose(browser: &Browser, boxes: &[&'static str], more: &[(&'static str, &'static str)]) -> Answer {
+pub async fn choose(
+    browser: &Browser,
+    boxes: &[&'static str],
+    more: &[(&'static str, &'static str)],
+) -> Answer {
     let page = browser.get("/choose").await;
     choose_of(&page, browser, boxes, more).await
 }
@@ -294,7 +298,7 @@ async fn choose_of(
 }
 
 /// Until the page shows the end of the run.
-async fn until_over(browser: &Browser) -> Answer {
+pub async fn until_over(browser: &Browser) -> Answer {
     loop {
         let page = browser.get("/move").await;
         if !page.body.contains("data-live") {
@@ -373,7 +377,7 @@ async fn a_browser_without_script_goes_the_whole_way_and_no_secret_comes_back() 
 }
 
 /// Slow enough that a hand comes in the middle.
-async fn slow() -> (World, Sandbox, Sandbox) {
+pub async fn slow() -> (World, Sandbox, Sandbox) {
     let (world, old, new) = World::published().await;
     for n in 0..60 {
         old.deliver(OLD, "INBOX", letter(n), "", "03-Mar-2020 10:11:12 +0100").unwrap();
@@ -382,7 +386,7 @@ async fn slow() -> (World, Sandbox, Sandbox) {
     (world, old, new)
 }
 
-async fn until_appending(new: &Sandbox) {
+pub async fn until_appending(new: &Sandbox) {
     while new.counters().appended == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -27,6 +27,11 @@ struct Screen {
 impl Terminal {
     /// The program with these arguments; what it keeps between runs is in `folder`.
     pub fn open(arguments: &[std::ffi::OsString], folder: &Path) -> Self {
+        Self::of_kind("dumb", arguments, folder)
+    }
+
+    /// The same, at a terminal of this kind.
+    pub fn of_kind(kind: &str, arguments: &[std::ffi::OsString], folder: &Path) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = portable_pty::native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mailhaul"));
@@ -34,7 +39,7 @@ impl Terminal {
         command.cwd(folder);
         command.env("XDG_STATE_HOME", folder.join("state"));
         command.env("HOME", folder);
-        command.env("TERM", "dumb");
+        command.env("TERM", kind);
         for secret in ["MAILHAUL_FROM_PASSWORD", "MAILHAUL_TO_PASSWORD"] {
             command.env_remove(secret);
         }
@@ -85,6 +90,14 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
         self
+    }
+
+    /// The window is closed: the program is told so (SIGHUP), and gone when this returns.
+    #[cfg(unix)]
+    pub fn hang_up(&mut self) {
+        let pid = self.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        let _ = self.child.wait().unwrap();
     }
 
     /// The exit code, and all that was read. What has to be said is waited for before.

@@ -107,7 +107,7 @@ async fn a_journal_without_the_facts_of_its_run_replaces_no_certificate_that_has
     let before = held(&pair.report());
     let said = pair.run("report", &[]).await.expect(0);
     assert_eq!(held(&pair.report()), before);
-    said.says("7  read back, every octet the same").says("is left as it is");
+    said.says("7  read back, exactly the same").says("is left as it is");
     let said = pair.run("report", &["--json"]).await.expect(0);
     let document: Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!((&document["level"], &document["danger_options"]), (&Value::Null, &Value::Null));

@@ -74,13 +74,13 @@ async fn a_closed_old_account_does_not_keep_verify_from_its_work() {
 async fn a_certificate_alone_is_enough_to_verify_and_finds_what_changed() {
     let (pair, certificate) = moved().await;
     std::fs::remove_dir_all(pair.journal().parent().unwrap()).unwrap();
-    verify_from(&pair, &certificate, &[]).await.expect(3).says("16  read back, every octet the same");
+    verify_from(&pair, &certificate, &[]).await.expect(3).says("16  read back, exactly the same");
     verify_from(&pair, &certificate, &["--reread-source"]).await.expect(3);
     let page = pair.report().join("again");
     verify_from(&pair, &certificate, &["--report", page.to_str().unwrap()]).await.expect(3);
     assert!(page.join("certificate.json").exists());
     pair.new.replace(USER, "INBOX", 5, Bytes::from(letter(4).replace("Dear", "Fear")));
-    verify_from(&pair, &certificate, &[]).await.expect(4).says("INBOX, UID 5");
+    verify_from(&pair, &certificate, &[]).await.expect(4).says("UID 5: the new server gives other octets");
     pair.new.expunge(USER, "INBOX", 5);
     verify_from(&pair, &certificate, &[])
         .await
@@ -110,9 +110,9 @@ async fn a_message_attached_to_a_cover_message_is_known_again_from_the_certifica
     verify_from(&pair, &certificate, &[])
         .await
         .expect(3)
-        .says("1  read back, in other octets that say the same");
+        .says("1  read back, written otherwise, saying the same");
     let counted = pair.run("migrate", &["--repair"]).await.expect(3);
-    counted.says("16  read back, every octet the same");
+    counted.says("16  read back, exactly the same");
     assert_eq!(pair.new.counters().appended, stored + 1, "sent once");
 }
 

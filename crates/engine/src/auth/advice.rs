@@ -11,18 +11,21 @@ use crate::error::Refusal;
 pub struct Advice {
     /// What it means, in a sentence.
     pub meaning: &'static str,
-    /// What to do next.
+    /// What to do next, for anybody; no option of the command line is named.
     pub next: &'static str,
+    /// What whoever types options, or looks after the accounts, can do beside that; may be empty.
+    pub further: &'static str,
     /// The heading in `docs/login.md`.
     pub page: &'static str,
 }
 
 impl std::fmt::Display for Advice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { meaning, next, page } = self;
+        let Self { meaning, next, further, page } = self;
+        let (semicolon, further) = if further.is_empty() { ("", "") } else { ("; ", *further) };
         write!(
             f,
-            "{meaning}; {next} (docs/login.md#{page}). It is not tried again by itself, so that the account is not locked"
+            "{meaning}; {next}{semicolon}{further} (docs/login.md#{page}). It is not tried again by itself, so that the account is not locked"
         )
     }
 }
@@ -41,7 +44,13 @@ struct Row {
 }
 
 const fn advice(meaning: &'static str, next: &'static str, page: &'static str) -> Advice {
-    Advice { meaning, next, page }
+    Advice { meaning, next, further: "", page }
+}
+
+impl Advice {
+    const fn further(self, further: &'static str) -> Self {
+        Self { further, ..self }
+    }
 }
 
 const fn said(words: &'static str, advice: Advice) -> Row {
@@ -72,7 +81,8 @@ const SCRAM: &[Mechanism] = &[
 ];
 
 const APP_PASSWORD: &str = "create an app password in the account's security settings and give that one";
-const USE_OAUTH: &str = "log in with OAuth instead of a password: --from-oauth or --to-oauth";
+const USE_OAUTH: &str = "log in at the provider in your browser instead of by a password";
+const OAUTH_OPTIONS: &str = "by OAuth: --from-oauth or --to-oauth";
 
 /// Evidence behind each row: an issue in which the words were shown, a standard, or a vendor's page.
 const ROWS: &[Row] = &[
@@ -82,20 +92,25 @@ const ROWS: &[Row] = &[
         "authenticated but not connected",
         advice(
             "Exchange knows who logged in, but not that this one may open this mailbox",
-            "check that the token or password is of the same user as --from-user or --to-user, that IMAP is switched on for \
-             this mailbox, and, for an application, that it has FullAccess to it",
+            "check that you logged in as the owner of this mailbox, and that mail programs are allowed for it; the administrator \
+             can give another login the right to it",
             "authenticated-but-not-connected",
+        )
+        .further(
+            "the token or password has to be of the same user as --from-user or --to-user, IMAP has to be switched on for this \
+             mailbox, and an application needs FullAccess to it",
         ),
     ),
     // uxc#445 (raw session with outlook.office365.com).
     said(
         "basic authentication is disabled",
-        advice("Microsoft takes no passwords any more", USE_OAUTH, "microsoft"),
+        advice("Microsoft takes no passwords any more", USE_OAUTH, "microsoft").further(OAUTH_OPTIONS),
     ),
     // The word in the logs of Exchange Online's failed POP and IMAP logins.
     said(
         "basicauthblocked",
-        advice("Microsoft takes no passwords any more for this account", USE_OAUTH, "microsoft"),
+        advice("Microsoft takes no passwords any more for this account", USE_OAUTH, "microsoft")
+            .further(OAUTH_OPTIONS),
     ),
     // Gmail's own words; its help page 185833.
     said(
@@ -107,7 +122,7 @@ const ROWS: &[Row] = &[
         "log in via your web browser",
         advice(
             "Google stopped this login as unusual",
-            "log in once in a browser from this network, then use an app password or OAuth",
+            "log in once in a browser from this network, then use an app password",
             "google",
         ),
     ),
@@ -116,7 +131,7 @@ const ROWS: &[Row] = &[
         "web login required",
         advice(
             "Google wants a login in the browser first",
-            "log in once in a browser from this network, then use an app password or OAuth",
+            "log in once in a browser from this network, then use an app password",
             "google",
         ),
     ),
@@ -192,10 +207,12 @@ const ROWS: &[Row] = &[
     said(
         "channel-bindings-dont-match",
         advice(
-            "somebody between this machine and the server decrypts the connection: a firewall that inspects TLS, or worse",
-            "log in from a network without it; if the provider's own front end does it, try --from-mechanism SCRAM-SHA-256 \
-             or --to-mechanism SCRAM-SHA-256",
+            "somebody between this computer and the server decrypts the connection: a firewall that inspects it, or worse",
+            "log in from another network, where nobody does that; if it is the same there, ask the provider",
             "somebody-is-between",
+        )
+        .further(
+            "if the provider's own front end does it, try --from-mechanism SCRAM-SHA-256 or --to-mechanism SCRAM-SHA-256",
         ),
     ),
     // ---- tokens, by the words of RFC 7628 that the error held
@@ -206,31 +223,38 @@ const ROWS: &[Row] = &[
         by: TOKENS,
         // office-developer-exchange-docs#87: `NO AUTHENTICATE failed.`, whatever was wrong with the token.
         advice: advice(
-            "Microsoft refused the token",
-            "check that it is for outlook.office.com (scope IMAP.AccessAsUser.All, or for an application \
-             https://outlook.office365.com/.default with IMAP.AccessAsApp, admin consent and the service principal), and of this \
-             user",
+            "Microsoft did not accept the login from the browser",
+            "log in again in the browser, as the owner of this mailbox; if it is refused again, ask your administrator to allow \
+             this program",
             "microsoft",
+        )
+        .further(
+            "the token has to be of this user and for outlook.office.com (scope IMAP.AccessAsUser.All, or for an application \
+             https://outlook.office365.com/.default with IMAP.AccessAsApp, admin consent and the service principal)",
         ),
     },
     of(
         GOOGLE,
         TOKENS,
         advice(
-            "Google refused the token",
-            "check that its scope is https://mail.google.com/ and that it is of this user; for a service account, that domain-wide \
-             delegation is given for that scope",
+            "Google did not accept the login from the browser",
+            "log in again in the browser, as the owner of this mailbox, and allow access to its mail",
             "google",
+        )
+        .further(
+            "the token has to be of this user, with the scope https://mail.google.com/; a service account needs domain-wide \
+             delegation for that scope",
         ),
     ),
     of(
         &[],
         TOKENS,
         advice(
-            "the server refused the token",
-            "log in again for a new one; it must be of this user and for mail",
+            "the server did not accept the login from the browser",
+            "log in again in the browser, as the owner of this mailbox, and allow access to its mail",
             "a-refused-token",
-        ),
+        )
+        .further("the token has to be a new one, of this user and for mail"),
     ),
     // ---- providers that take no account passwords, whatever words they use
     // elementary/mail#739, go-imap#436, offlineimap#688: `[AUTHENTICATIONFAILED] LOGIN Invalid credentials`.
@@ -242,7 +266,11 @@ const ROWS: &[Row] = &[
     // ImapNotes3#49.
     of(GOOGLE, &[], advice("Google takes no account passwords from mail programs", APP_PASSWORD, "google")),
     // imapsync#317, MailKit#1072, paperless-ngx#1647, imapclient#602: `NO LOGIN failed.`
-    of(MICROSOFT, &[], advice("Microsoft takes no passwords any more", USE_OAUTH, "microsoft")),
+    of(
+        MICROSOFT,
+        &[],
+        advice("Microsoft takes no passwords any more", USE_OAUTH, "microsoft").further(OAUTH_OPTIONS),
+    ),
     // Apple's page 102654.
     of(
         ICLOUD,
@@ -292,16 +320,20 @@ const ROWS: &[Row] = &[
         &[],
         SCRAM,
         advice(
-            "the user name or the password is wrong, or the server does not keep this password in the form that this mechanism needs",
-            "check both; if they are right, try --from-mechanism PLAIN or --to-mechanism PLAIN over TLS",
+            "the user name or the password is wrong, or this server wants the password sent another way",
+            "check both; if they are right, ask whoever runs that server",
             "a-wrong-password",
+        )
+        .further(
+            "if the server does not keep this password in the form that this mechanism needs, --from-mechanism PLAIN or \
+             --to-mechanism PLAIN over TLS gets in",
         ),
     ),
     of(
         &[],
         &[],
         advice(
-            "the user name or the password is wrong, or the provider wants an app password or OAuth here",
+            "the user name or the password is wrong, or the provider wants an app password or a login in the browser here",
             "check the user name (some servers want the whole address, some only what is before the @) and the password",
             "a-wrong-password",
         ),
@@ -470,7 +502,17 @@ mod tests {
             let refusal = Refusal { class, bad: false, code: code.map(str::to_owned), text: text.into() };
             let advice = after(server, Some(mechanism), &refusal);
             assert_eq!(advice.page, page, "{server} {text}: {advice}");
-            assert!(advice.next.contains(next), "{server} {text}: {advice}");
+            assert!(advice.to_string().contains(next), "{server} {text}: {advice}");
+        }
+    }
+
+    #[test]
+    fn whoever_types_no_options_has_something_to_do_after_every_refusal() {
+        for Row { advice, .. } in ROWS {
+            assert!(!advice.next.is_empty() && !advice.meaning.is_empty(), "{advice}");
+            for word in ["--", "token", "scope", "mechanism", "OAuth", "TLS"] {
+                assert!(!format!("{} {}", advice.meaning, advice.next).contains(word), "{word}: {advice}");
+            }
         }
     }
 

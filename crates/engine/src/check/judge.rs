@@ -2,7 +2,8 @@
 
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
-use crate::plan::{TOO_LARGE, amount, limit_remark, size};
+use crate::plain::Plain;
+use crate::plan::{TOO_LARGE, TRIED_AGAIN, amount, limit_remark, size};
 use crate::progress::SideName;
 use crate::run::Probed;
 
@@ -36,16 +37,12 @@ pub fn judge(
             side: None,
             what: question.to_string(),
             next: String::new(),
+            plain: Plain { what: question.plainly(), ..Plain::default() },
         }));
         // What is measured here is said by its own remarks.
         let measured = limit_remark(&moving.survey);
         let others = moving.plan.remarks.iter().filter(|remark| measured.as_ref() != Some(remark));
-        remarks.extend(others.map(|remark| Remark {
-            weight: Weight::Worth,
-            side: None,
-            what: remark.clone(),
-            next: String::new(),
-        }));
+        remarks.extend(others.map(String::as_str).map(of_plan));
     }
     remarks.sort_by_key(|remark| match remark.weight {
         Weight::Blocks(_) => 0,
@@ -55,8 +52,19 @@ pub fn judge(
     remarks
 }
 
+/// What the plan says; the words of a server stand at its end.
+pub(super) fn of_plan(remark: &str) -> Remark {
+    let said = Remark::new(Weight::Worth, None, remark.to_owned(), "");
+    match remark.split_once(TRIED_AGAIN) {
+        Some((name, words)) => {
+            said.for_people(&format!("{name}{TRIED_AGAIN}"), "", words.trim_start_matches(": "))
+        }
+        None => said,
+    }
+}
+
 fn worth(side: SideName, what: String, next: &str) -> Remark {
-    Remark { weight: Weight::Worth, side: Some(side), what, next: next.into() }
+    Remark::new(Weight::Worth, Some(side), what, next)
 }
 
 fn certificate(side: SideName, checks: &Checks, now: i64) -> Option<Remark> {
@@ -74,7 +82,13 @@ fn connections(side: SideName, checks: &Checks) -> Option<Remark> {
     let what = format!("it gives {} of the {} connections asked for: {refusal}", found.given, found.wanted);
     let next = "nothing has to be done: a run goes on with fewer, and is slower; close other mail programs, or name the number \
                 with --connections";
-    Some(worth(side, what, next))
+    let plain = format!(
+        "it allows {} at once, not {}",
+        amount(found.given as u64, "connection", "connections"),
+        found.wanted
+    );
+    let do_nothing = "nothing has to be done: the move is only slower; closing other mail programs can help";
+    Some(worth(side, what, next).for_people(&plain, do_nothing, refusal))
 }
 
 fn room(moving: &Moving) -> Option<Remark> {
@@ -92,8 +106,9 @@ fn room(moving: &Moving) -> Option<Remark> {
     };
     let next =
         "ask the new provider for more room, or empty the trash there; or move a part: --since, --mailbox";
-    let (weight, side) = (Weight::Blocks(FULL), Some(SideName::Target));
-    Some(Remark { weight, side, what, next: next.into() })
+    let remark = Remark::new(Weight::Blocks(FULL), Some(SideName::Target), what.clone(), next);
+    let plain = "ask the new provider for more room, or empty the trash there; or leave folders out";
+    Some(remark.for_people(&what, plain, ""))
 }
 
 /// Where the old server does not search, so that the plan does not know: by its listing.
@@ -118,29 +133,39 @@ fn too_large(moving: &Moving) -> Option<Remark> {
 fn of_probe(probed: &Probed) -> Vec<Remark> {
     let unknown = probed.unknown.as_ref().map(|why| {
         let what = format!("it was not probed, so that nothing is known of what it changes: {why}");
-        worth(SideName::Target, what, "nothing has to be done: every message is read back whole in any case")
+        let next = "nothing has to be done: every message is read back whole in any case";
+        let plain = "it was not tried out beforehand, so that nothing is known of what it changes";
+        worth(SideName::Target, what, next).for_people(plain, next, why)
     });
     let left = probed.left.iter().map(|left| {
-        let what = format!(
-            "“{}” of a probe could not be removed: {}",
-            crate::names::printable(&left.name),
-            left.why
-        );
+        let name = crate::names::printable(&left.name);
+        let what = format!("“{name}” of a probe could not be removed: {}", left.why);
+        let plain = format!("the folder “{name}”, made to try it out, could not be removed");
         worth(SideName::Target, what, "the next `check --probe` tries again; or delete it by hand")
+            .for_people(&plain, "delete that folder by hand", &left.why.to_string())
     });
     unknown.into_iter().chain(left).collect()
 }
 
 /// Messages that lose flags or their date, as far as a profile tells.
 fn will_change(moving: &Moving) -> Vec<Remark> {
-    let of = |count: u64, what: &str| {
-        let what = format!("{} {what}", amount(count, "message has", "messages have"));
+    let of = |count: u64, what: &str, plain: &str| {
+        let have = amount(count, "message has", "messages have");
+        let what = format!("{have} {what} that the new server does not keep, as it was probed");
         let next = "they move all the same, without them; each is told by the manifest";
-        (count > 0).then(|| worth(SideName::Target, what, next))
+        let plain = format!("{have} {plain} that it does not keep");
+        let remark = worth(SideName::Target, what, next);
+        (count > 0).then(|| {
+            remark.for_people(
+                &plain,
+                "they move all the same, without that; the list beside the report names each",
+                "",
+            )
+        })
     };
     let sizes = moving.sizes;
-    let flags = of(sizes.flags_lost, "flags or keywords that the new server does not keep, as it was probed");
-    let dates = of(sizes.dates_lost, "a date that the new server does not keep, as it was probed");
+    let flags = of(sizes.flags_lost, "flags or keywords", "marks (such as a label or a colour)");
+    let dates = of(sizes.dates_lost, "a date", "a date");
     flags.into_iter().chain(dates).collect()
 }
 
@@ -148,7 +173,13 @@ fn empty(moving: &Moving) -> Option<Remark> {
     let totals = moving.plan.totals;
     let is_empty = totals.messages == 0 && totals.uncounted_mailboxes == 0;
     let next = "check that it is the right account, and the options that choose mailboxes";
-    is_empty.then(|| worth(SideName::Source, "no message would move".into(), next))
+    is_empty.then(|| {
+        worth(SideName::Source, "no message would move".into(), next).for_people(
+            "no message would move",
+            "check that it is the right mailbox, and that a folder is chosen",
+            "",
+        )
+    })
 }
 
 /// Which letters of RFC 4314 are missing where, and what cannot be done without them.
@@ -160,28 +191,30 @@ fn rights(found: &[RightsIn]) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let unread = lack(SideName::Source, 'r', false);
     if !unread.is_empty() {
-        remarks.push(missing(SideName::Source, "their mail may not be read", 'r', &unread));
+        let plain = "this login may not read the mail in";
+        remarks.push(missing(SideName::Source, "their mail may not be read", plain, 'r', &unread));
     }
     let places = found.iter().filter(|r| r.side == SideName::Target && !r.parent).count();
     let closed = lack(SideName::Target, 'i', false);
     let all = !closed.is_empty() && closed.len() == places;
     match closed.as_slice() {
         [] => {}
-        _ if all => remarks.push(Remark {
-            weight: Weight::Blocks(FAILED),
-            side: Some(SideName::Target),
-            what: "the account is read-only: no mail may be put into any mailbox (right i)".into(),
-            next: "check that it is the right account; ask its provider or administrator for the right to insert".into(),
-        }),
-        some => remarks.push(missing(SideName::Target, "no mail may be put into them", 'i', some)),
+        _ if all => remarks.push(read_only()),
+        some => {
+            let plain = "this login may put no mail into";
+            remarks.push(missing(SideName::Target, "no mail may be put into them", plain, 'i', some));
+        }
     }
     let barren = lack(SideName::Target, 'k', true);
     if !barren.is_empty() {
-        remarks.push(missing(SideName::Target, "no mailbox may be made there", 'k', &barren));
+        let plain = "this login may make no folder in";
+        remarks.push(missing(SideName::Target, "no mailbox may be made there", plain, 'k', &barren));
     }
     let blind = lack(SideName::Target, 'r', false);
     if !blind.is_empty() && !all {
-        remarks.push(missing(SideName::Target, "what is stored there could not be read back", 'r', &blind));
+        let (what, plain) =
+            ("what is stored there could not be read back", "this login may not read back what is put into");
+        remarks.push(missing(SideName::Target, what, plain, 'r', &blind));
     }
     let flagless: Vec<&RightsIn> = found
         .iter()
@@ -191,12 +224,28 @@ fn rights(found: &[RightsIn]) -> Vec<Remark> {
     if !flagless.is_empty() {
         let what = format!("flags may not be set in {} (rights s, w)", names(&flagless));
         let next = "messages move all the same; which were read or marked may be lost: ask for these rights";
-        remarks.push(worth(SideName::Target, what, next));
+        let plain = format!("this login may not mark messages as read or answered in {}", names(&flagless));
+        let ask =
+            "they move all the same, and may look unread; ask the administrator to allow it if that matters";
+        remarks.push(worth(SideName::Target, what, next).for_people(&plain, ask, "rights s, w (RFC 4314)"));
     }
     remarks
 }
 
-fn missing(side: SideName, what: &str, right: char, of: &[&RightsIn]) -> Remark {
+/// Nothing may be put anywhere.
+fn read_only() -> Remark {
+    let what = "the account is read-only: no mail may be put into any mailbox (right i)";
+    let next =
+        "check that it is the right account; ask its provider or administrator for the right to insert";
+    Remark::new(Weight::Blocks(FAILED), Some(SideName::Target), what.into(), next).for_people(
+        "this login may put no mail into any folder",
+        "check that it is the right mailbox, and ask its provider or administrator to allow it",
+        "right i (RFC 4314)",
+    )
+}
+
+/// `plain`: the beginning of a sentence that ends with their names.
+fn missing(side: SideName, what: &str, plain: &str, right: char, of: &[&RightsIn]) -> Remark {
     let next = match side {
         SideName::Source => {
             "ask the owner or the administrator for the right, or leave these mailboxes out: --exclude"
@@ -205,8 +254,12 @@ fn missing(side: SideName, what: &str, right: char, of: &[&RightsIn]) -> Remark 
             "ask the owner or the administrator for the right, or send the mail elsewhere: --map, --exclude"
         }
     };
-    let what = format!("{what} (right {right}): {}", names(of));
-    Remark { weight: Weight::Blocks(FAILED), side: Some(side), what, next: next.into() }
+    let (what, plain) = (format!("{what} (right {right}): {}", names(of)), format!("{plain} {}", names(of)));
+    Remark::new(Weight::Blocks(FAILED), Some(side), what, next).for_people(
+        &plain,
+        "ask the owner or the administrator for permission, or leave these folders out",
+        &format!("right {right} (RFC 4314)"),
+    )
 }
 
 fn names(of: &[&RightsIn]) -> String {

@@ -10,9 +10,11 @@ pub use judge::judge;
 
 use crate::end::{Abilities, Rights, Space};
 use crate::error::Error;
+use crate::plain::{Plain, without_options};
 use crate::plan::Plan;
 use crate::progress::SideName;
 use crate::report::exit_code_of;
+use crate::report::words::sentence;
 use crate::run::Probed;
 use crate::survey::Survey;
 
@@ -142,6 +144,8 @@ pub struct Remark {
     pub what: String,
     /// What to do; empty where nothing has to be done.
     pub next: String,
+    /// The same for somebody who types no options.
+    pub plain: Plain,
 }
 
 /// The answer in one word.
@@ -188,7 +192,31 @@ impl Remark {
             _ => (None, None),
         };
         let weight = Weight::Blocks(exit_code_of(error));
-        Self { weight, side, what: error.to_string(), next: next.unwrap_or_default() }
+        Self { weight, side, what: error.to_string(), next: next.unwrap_or_default(), plain: error.plainly() }
+    }
+
+    /// One whose words are fit for anybody, but for options of the command line.
+    pub(crate) fn new(weight: Weight, side: Option<SideName>, what: String, next: &str) -> Self {
+        let remark = Self { weight, side, what: String::new(), next: next.into(), plain: Plain::default() };
+        let remark = remark.for_people(&without_options(&what), &without_options(next), "");
+        Self { what, ..remark }
+    }
+
+    /// With other words for somebody who types no options: what it is and what to do, each without its full stop, and what an
+    /// engineer needs.
+    #[must_use]
+    pub(crate) fn for_people(self, what: &str, next: &str, details: &str) -> Self {
+        let whose = self.side.map_or("", |side| match side {
+            SideName::Source => "Your old mailbox: ",
+            SideName::Target => "Your new mailbox: ",
+        });
+        let next = Some(next).filter(|next| !next.is_empty());
+        let plain = Plain {
+            what: sentence(&format!("{whose}{what}.")),
+            next: next.map(|next| sentence(&format!("{next}."))),
+            details: Vec::new(),
+        };
+        Self { plain: plain.details(details), ..self }
     }
 }
 

@@ -3,8 +3,7 @@ use super::*;
 fn checks(weight: &[Weight]) -> Checked {
     let side =
         || Checks { account: "imaps://ann@old.example:993".into(), abilities: None, connections: None };
-    let remark =
-        |weight: &Weight| Remark { weight: *weight, side: None, what: "x".into(), next: String::new() };
+    let remark = |weight: &Weight| Remark::new(*weight, None, "x".into(), "");
     let remarks = weight.iter().map(remark).collect();
     Checked { source: side(), target: side(), moving: None, probed: None, remarks }
 }
@@ -47,4 +46,20 @@ fn rights_of_rfc_2086_stand_for_several_of_rfc_4314() {
     assert!("lrswikxte".chars().all(|right| older.has(right)));
     let newer = Rights::new("lrswi");
     assert!("kxte".chars().all(|right| !newer.has(right)));
+}
+
+#[test]
+fn a_remark_has_words_for_whoever_types_no_options() {
+    let new = Some(SideName::Target);
+    let room = Remark::new(Weight::Worth, new, "it is small".into(), "ask for more; or move a part: --since");
+    assert_eq!(room.lines(), ["Remark: new account: it is small", "  ask for more; or move a part: --since"]);
+    assert_eq!(room.plain.what, "Your new mailbox: it is small.");
+    assert_eq!(room.plain.next.as_deref(), Some("Ask for more; or move a part."));
+    let view = "“old --mail” may be a view of mail that lies in other mailboxes; it is copied like any other; --exclude leaves it out";
+    let view = Remark::new(Weight::Worth, None, view.into(), "");
+    assert!(view.what.contains("--exclude") && !view.plain.what.contains("--exclude"), "{view:?}");
+    assert!(view.plain.what.starts_with("“old --mail” may be"), "{view:?}");
+    let locked = judge::of_plan("“Work” could not be opened and is tried again: NO [INUSE] locked");
+    assert_eq!(locked.plain.what, "“Work” could not be opened and is tried again.");
+    assert_eq!(locked.plain.details, ["NO [INUSE] locked"]);
 }

@@ -53,7 +53,7 @@ impl Moving {
         let mut lines = self.forecast_lines();
         if !self.plan.will_not_move.is_empty() {
             lines.push("Will not move:".into());
-            lines.extend(self.plan.will_not_move.iter().map(|one| format!("  {one}")));
+            lines.extend(self.plan.will_not_move.iter().map(|one| format!("  {}", one.with_options())));
         } else if verdict != Verdict::NotReady && self.sizes.too_large == 0 {
             lines.push("Nothing is known that will not move.".into());
         }
@@ -83,13 +83,18 @@ impl Moving {
 }
 
 impl Remark {
-    /// What it is, how much it weighs and whose it is; below it what to do.
-    pub fn lines(&self) -> Vec<String> {
-        let word = match self.weight {
+    /// How much it weighs.
+    pub fn word(&self) -> &'static str {
+        match self.weight {
             Weight::Blocks(_) => "In the way",
             Weight::Decide => "To be decided first",
             Weight::Worth => "Remark",
-        };
+        }
+    }
+
+    /// What it is, how much it weighs and whose it is; below it what to do.
+    pub fn lines(&self) -> Vec<String> {
+        let word = self.word();
         let whose = match self.side {
             // The failures of a server name it already.
             Some(side) if !matches!(self.weight, Weight::Blocks(_)) || !names_server(&self.what) => {

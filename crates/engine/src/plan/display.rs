@@ -18,7 +18,7 @@ impl fmt::Display for Plan {
         writeln!(f, "Moves: {}", self.totals)?;
         table(f, &self.steps)?;
         self.left_out(f)?;
-        section(f, "Will not move:", self.will_not_move.iter().map(ToString::to_string))?;
+        section(f, "Will not move:", self.will_not_move.iter().map(WillNotMove::with_options))?;
         section(f, "Worth knowing:", self.remarks.iter().cloned())?;
         section(f, "To be decided first:", self.questions.iter().map(ToString::to_string))
     }
@@ -63,6 +63,14 @@ impl fmt::Display for Totals {
     }
 }
 
+impl WillNotMove {
+    /// The line, with the options that move it all the same.
+    pub fn with_options(&self) -> String {
+        self.otherwise.as_ref().map_or_else(|| self.to_string(), |otherwise| format!("{self}; {otherwise}"))
+    }
+}
+
+/// What a person agrees to: it is compared by these words.
 impl fmt::Display for WillNotMove {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.count {

@@ -56,6 +56,14 @@ struct WillNotMoveView<'a> {
     what: &'a str,
     count: Option<u64>,
     reason: &'a str,
+    otherwise: Option<&'a str>,
+}
+
+impl<'a> WillNotMoveView<'a> {
+    fn of(one: &'a super::WillNotMove) -> Self {
+        let otherwise = one.otherwise.as_deref();
+        Self { what: &one.what, count: one.count, reason: &one.reason, otherwise }
+    }
 }
 
 #[derive(Serialize)]
@@ -83,9 +91,7 @@ impl Serialize for Plan {
                 octets: totals.octets,
                 unsized_mailboxes: totals.unsized_mailboxes,
             },
-            will_not_move: will_not_move
-                .map(|one| WillNotMoveView { what: &one.what, count: one.count, reason: &one.reason })
-                .collect(),
+            will_not_move: will_not_move.map(WillNotMoveView::of).collect(),
             questions: self.questions.iter().map(ToString::to_string).collect(),
             remarks: &self.remarks,
             room: RoomView {

@@ -135,6 +135,8 @@ pub struct WillNotMove {
     pub count: Option<u64>,
     /// Why.
     pub reason: String,
+    /// The options that move it all the same, where there are any.
+    pub otherwise: Option<String>,
 }
 
 /// Room needed for what is not copied yet, and room free at the target.
@@ -338,6 +340,7 @@ fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<
                 Decision::Refuse(reason) => reason.clone(),
                 Decision::Move(_) | Decision::Exclude(_) => String::new(),
             },
+            otherwise: None,
         })
         .collect();
     for (space, whose) in [(Space::OtherUsers, "of other people"), (Space::Shared, "shared by many")] {
@@ -348,6 +351,7 @@ fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<
                 what: format!("{} {whose}", display::amount(of_space.len() as u64, "mailbox", "mailboxes")),
                 count: counts.reduce(|a, b| Some(a?.saturating_add(b?))).flatten(),
                 reason: "only the account’s own mailboxes are moved".to_owned(),
+                otherwise: None,
             });
         }
     }
@@ -357,8 +361,8 @@ fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<
 /// Mailboxes that are left out for what they seem to be, where mail is in them or may be.
 fn left_for_what_they_are(excluded: &[LeftOut]) -> Vec<WillNotMove> {
     let seems = |left: &LeftOut| match left.rule.as_str() {
-        VIEW => Some("it shows mail that lies in other mailboxes"),
-        NOT_MAIL => Some("Exchange keeps no mail in it"),
+        VIEW => Some("it shows mail that lies in other mailboxes, and stays behind"),
+        NOT_MAIL => Some("Exchange keeps no mail in it, and it stays behind"),
         _ => None,
     };
     let holds = |left: &&LeftOut| left.record.messages != Some(0);
@@ -367,8 +371,12 @@ fn left_for_what_they_are(excluded: &[LeftOut]) -> Vec<WillNotMove> {
         .filter(holds)
         .filter_map(|left| {
             let name = names::printable(&left.record.source.text);
-            let reason = format!("{}; --mailbox or --map \"{name}=…\" moves it", seems(left)?);
-            Some(WillNotMove { what: format!("mailbox “{name}”"), count: left.record.messages, reason })
+            Some(WillNotMove {
+                what: format!("mailbox “{name}”"),
+                count: left.record.messages,
+                reason: seems(left)?.to_owned(),
+                otherwise: Some(format!("--mailbox or --map \"{name}=…\" moves it")),
+            })
         })
         .collect()
 }
@@ -381,6 +389,7 @@ fn hidden_mail(source: &SideSurvey) -> Option<WillNotMove> {
         count: None,
         reason: "“All Mail” is hidden: in Gmail’s settings, under Labels, tick “Show in IMAP” for All Mail, then look again"
             .to_owned(),
+        otherwise: None,
     })
 }
 
@@ -395,8 +404,9 @@ fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
     if !holding.is_empty() && !answers(settings.existing) {
         questions.push(Question::TargetHoldsMail { mailboxes: holding });
     }
-    let what: Vec<String> = plan.will_not_move.iter().map(ToString::to_string).collect();
-    if !settings.accept_will_not_move && !what.iter().all(|line| settings.accepted.contains(line)) {
+    let is_accepted = |one: &WillNotMove| settings.accepted.contains(&one.to_string());
+    if !settings.accept_will_not_move && !plan.will_not_move.iter().all(is_accepted) {
+        let what = plan.will_not_move.iter().map(WillNotMove::with_options).collect();
         questions.push(Question::WillNotMove { what });
     }
     questions
@@ -407,13 +417,16 @@ fn answers(existing: Option<Existing>) -> bool {
     matches!(existing, Some(Existing::Adopt | Existing::AppendAnyway))
 }
 
+/// What is said of a mailbox that could not be opened, before the server's words.
+pub(crate) const TRIED_AGAIN: &str = "could not be opened and is tried again";
+
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
     for step in &plan.steps {
         let Some(trouble) = step.trouble.as_ref().filter(|trouble| trouble.passes) else { continue };
         remarks.push(format!(
-            "“{}” could not be opened and is tried again: {}",
+            "“{}” {TRIED_AGAIN}: {}",
             names::printable(&step.record.source.text),
             names::printable(&trouble.words),
         ));
@@ -445,7 +458,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             ));
         } else if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
             remarks.push(format!(
-                "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other, \
+                "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other; \
                  --exclude leaves it out",
                 names::printable(&step.record.source.text),
                 display::attribute(role),
@@ -496,9 +509,11 @@ fn dangling(excluded: &[LeftOut]) -> Option<String> {
         dangling.map(|left| format!("“{}”", names::printable(&left.record.source.text))).collect();
     let shown = names.iter().take(NAMES_SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
     let more = if names.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
-    let amount = display::amount(names.len() as u64, "subscription names", "subscriptions name");
+    let folders = display::amount(names.len() as u64, "folder", "folders");
     (!names.is_empty()).then(|| {
-        format!("{amount} no mailbox that holds mail ({shown}{more}); such subscriptions are not carried")
+        format!(
+            "{folders} that mail programs remember (subscriptions) can hold no mail: {shown}{more}; left out"
+        )
     })
 }
 
@@ -516,7 +531,8 @@ fn short_of_room(room: &RoomCheck) -> WillNotMove {
             room.needed_messages
         ),
     };
-    WillNotMove { what: "what is left when the new account is full".into(), count: None, reason }
+    let what = "what is left when the new account is full".to_owned();
+    WillNotMove { what, count: None, reason, otherwise: None }
 }
 
 /// Mailboxes that cannot be opened, for a reason that time does not cure. Each is tried all the same.
@@ -527,6 +543,7 @@ fn not_readable(steps: &[MailboxStep]) -> impl Iterator<Item = WillNotMove> {
             what: format!("mailbox “{}”", names::printable(&step.record.source.text)),
             count: step.record.messages,
             reason: format!("the old server does not open it: {}", names::printable(&trouble.words)),
+            otherwise: None,
         })
     })
 }

@@ -79,6 +79,7 @@ fn told(mut large: Vec<(&MailboxStep, Large)>, limit: u64, estimated: bool) -> W
             display::size(limit),
             examples.join(", ")
         ),
+        otherwise: None,
     }
 }
 

@@ -9,7 +9,7 @@ mod parts;
 use super::{Report, Verdict, words};
 use base64::Engine as _;
 use parts::segments;
-pub use parts::{Segment, bar, key};
+pub use parts::{Segment, bar, cards_beside_exceptions, key};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
@@ -78,7 +78,7 @@ pub(super) fn html(report: &Report) -> String {
     details::details(&mut page, report);
     let _ = writeln!(
         page,
-        "<footer>Written by Mailhaul {} from its journal. Nothing on this page was loaded from elsewhere.</footer>\n\
+        "<footer>Written by Mailhaul {} from its notes of this move. Nothing on this page was loaded from elsewhere.</footer>\n\
          </main>\n</body>\n</html>",
         esc(&report.facts.version)
     );
@@ -183,7 +183,7 @@ fn sum(page: &mut String, report: &Report) {
     let remainder = report.outcome.remainder;
     let (class, what) = match remainder {
         0 => ("zero", "unaccounted for: every message is in one line above"),
-        _ => ("wrong", "counted differently in two ways"),
+        _ => ("wrong", "too many or too few: the count is not right"),
     };
     let _ = writeln!(
         page,
@@ -236,17 +236,17 @@ fn next_steps(page: &mut String, report: &Report) {
     let mut steps: Vec<&str> = match verdict {
         Verdict::Failed => vec![
             "Change nothing in either account.",
-            "Keep the journal and this folder; they say what happened.",
-            "Show both to somebody who knows Mailhaul.",
+            "Keep this folder and Mailhaul's notes of this move; they say what happened.",
+            "Show this page to somebody who knows Mailhaul.",
         ],
         Verdict::Incomplete => vec![
-            "Run the same command again: it goes on where it stopped and copies nothing twice.",
+            "Start it again as before: it goes on where it stopped and copies nothing twice.",
             "Keep the old account as it is.",
         ],
         Verdict::CompleteWithExceptions => vec![
             "Look at each point under <em>Needs you</em>. Where an original was saved, a mail program opens the .eml \
              file.",
-            "When a cause is mended, run the same command again with <code>--retry</code>.",
+            "When a cause is mended, try these again.",
         ],
         Verdict::Complete => vec!["Open the new account in your mail program and look around."],
     };
@@ -258,7 +258,7 @@ fn next_steps(page: &mut String, report: &Report) {
     }
     if matches!(verdict, Verdict::Complete | Verdict::CompleteWithExceptions) {
         steps.push(
-            "While mail still arrives at the old address, run the same command again: it brings what is new and nothing \
+            "While mail still arrives at the old address, start it again as before: it brings what is new and nothing \
              twice.",
         );
         steps.push("Bring over by other means what is listed below under <em>What this does not cover</em>.");
@@ -266,7 +266,14 @@ fn next_steps(page: &mut String, report: &Report) {
     }
     page.push_str("<section>\n<h2>What to do next</h2>\n<ol class=\"plain\">\n");
     steps.iter().for_each(|step| _ = writeln!(page, "<li>{step}</li>"));
-    page.push_str("</ol>\n</section>\n");
+    page.push_str("</ol>\n");
+    if verdict == Verdict::CompleteWithExceptions {
+        page.push_str(
+            "<details><summary>Details</summary><p>By command: the same one with <code>--retry</code>; with \
+             <code>--repair</code> what is refused goes inside a cover message.</p></details>\n",
+        );
+    }
+    page.push_str("</section>\n");
 }
 
 fn not_covered(page: &mut String) {

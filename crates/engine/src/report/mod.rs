@@ -39,7 +39,8 @@ pub(crate) use files::sha256 as sha256_of;
 pub use labelled::LabelledMail;
 pub use mailbox::{MailboxEntry, SideEntry, SideListing};
 pub use manifest::{MANIFEST, ManifestFacts};
-pub use totals::{ABSENT, Bucket, DAMAGED, MailboxTotals, REFUSED, Tally, Totals, UNNAMED};
+pub use summary::REPAIR_OPTION;
+pub use totals::{ABSENT, Bucket, DAMAGED, KINDS, MailboxTotals, REFUSED, Tally, Totals, UNNAMED};
 pub use verdict::{Outcome, Verdict, exit_code_of};
 pub use write::{CERTIFICATE, REPORT_HTML, REPORT_JSON, Written, write};
 

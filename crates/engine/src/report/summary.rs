@@ -9,8 +9,10 @@ use std::path::Path;
 const COLUMNS: usize = 80;
 /// Exceptions named one by one.
 const EXCEPTIONS_MAX: usize = 10;
-/// Lines of each; the report has the whole text.
-const EXCEPTION_LINES_MAX: usize = 3;
+/// Lines of the server's words about each; the report has the whole text.
+const EXCEPTION_LINES_MAX: usize = 2;
+/// Stands at the end of a line, for whoever types options.
+pub const REPAIR_OPTION: &str = ": --repair";
 /// Columns of the numbers of the sum.
 const NUMBER_COLUMNS: usize = 9;
 
@@ -61,7 +63,7 @@ impl Report {
                 "mailboxes could",
                 "not be listed or finished in this run",
             ),
-            (refused.count() as u64, "mailbox", "mailboxes", "with mail cannot be carried"),
+            (refused.count() as u64, "mailbox", "mailboxes", "with mail cannot be moved"),
             (
                 outcome.missing_at_target,
                 "message was",
@@ -113,8 +115,8 @@ impl Report {
         );
         if self.verdict() == Verdict::Failed {
             lines.push(format!(
-                "{} counted differently in two ways",
-                words::amount(outcome.remainder.max(outcome.double_claims), "message is", "messages are")
+                "the count of {} is not right",
+                words::messages(outcome.remainder.max(outcome.double_claims))
             ));
         }
         lines
@@ -128,24 +130,22 @@ impl Report {
         let refused = self.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
         if refused > 0 {
             lines.push(format!(
-                "  {} refused: with --repair each moves inside a cover message",
+                "  {} refused; each can move inside a cover message{REPAIR_OPTION}",
                 words::amount(refused, "message was", "messages were")
             ));
         }
         for entry in self.exceptions.shown.iter().take(EXCEPTIONS_MAX) {
-            let text = format!(
-                "{}, UID {}: {}: {}",
-                entry.mailbox,
-                entry.uid,
-                words::exception_kind(&entry.kind),
-                entry.text
-            );
-            let mut wrapped = wrap(&text, "    ");
-            wrapped.truncate(EXCEPTION_LINES_MAX);
-            if let Some(first) = wrapped.first_mut() {
+            let day = entry.internaldate.as_deref().and_then(|date| date.split(' ').next());
+            let of = day.map(|day| format!(" of {day}")).unwrap_or_default();
+            let what = format!("{}, a message{of}: {}", entry.mailbox, words::exception_kind(&entry.kind));
+            let mut said = wrap(&what, "    ");
+            if let Some(first) = said.first_mut() {
                 first.replace_range(..2, "");
             }
-            lines.extend(wrapped);
+            lines.extend(said);
+            let mut words = wrap(&format!("UID {}: {}", entry.uid, entry.text), "    ");
+            words.truncate(EXCEPTION_LINES_MAX);
+            lines.extend(words);
         }
         let more = self.exceptions.total.saturating_sub(EXCEPTIONS_MAX as u64);
         if more > 0 {
@@ -159,9 +159,9 @@ impl Report {
 pub(super) fn summands(tally: &Tally) -> Vec<(u64, String)> {
     let grade = |grade| tally.of(&Bucket::Verified(grade));
     let mut rows = vec![
-        (grade(Grade::Exact), "read back, every octet the same".to_owned()),
+        (grade(Grade::Exact), "read back, exactly the same".to_owned()),
         (grade(Grade::Newline), "read back, the same but for line ends".to_owned()),
-        (grade(Grade::Semantic), "read back, in other octets that say the same".to_owned()),
+        (grade(Grade::Semantic), "read back, written otherwise, saying the same".to_owned()),
         (tally.of(&Bucket::Stored), "on the new server, not read back".to_owned()),
         (tally.of(&Bucket::AlreadyThere), "on the new server before".to_owned()),
         (tally.of(&Bucket::Merged), "merged by the new server with an equal message".to_owned()),

@@ -1,6 +1,7 @@
 //! The report over plain data, and over a journal in memory.
 
 mod migrations;
+mod people;
 mod signed;
 
 use super::example::{self, Plain, run_facts};
@@ -527,7 +528,7 @@ async fn the_summary_names_the_sum_and_what_needs_a_person() {
         "1,204  messages listed",
         "0  unaccounted for",
         "Needs you:",
-        "INBOX, UID 77",
+        "UID 77: NO Message contains",
         "Report: /r/report.html",
     ] {
         assert!(lines.contains(said), "{said} in\n{lines}");

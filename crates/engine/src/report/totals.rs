@@ -10,6 +10,14 @@ pub const DAMAGED: &str = "damaged";
 pub const ABSENT: &str = "absent";
 /// [`crate::journal::Reason::kind`] of a message that the target does not take for its octets.
 pub const REFUSED: &str = "refused";
+/// [`crate::journal::Reason::kind`] of a message that is larger than the target takes.
+pub const TOO_BIG: &str = "too_big";
+/// [`crate::journal::Reason::kind`] of a message that the source does not hand out.
+pub const UNREADABLE: &str = "unreadable";
+/// [`crate::journal::Reason::kind`] of a message in whose place the source hands out a notice.
+pub const STUB: &str = "source_stub";
+/// All kinds of exceptions.
+pub const KINDS: [&str; 6] = [REFUSED, TOO_BIG, UNREADABLE, STUB, DAMAGED, ABSENT];
 /// Stands for a kind or rule that the journal does not name.
 pub const UNNAMED: &str = "unnamed";
 

@@ -2,7 +2,7 @@
 //! more than the numbers hold.
 
 use super::differences::Differs;
-use super::totals::{ABSENT, Bucket, DAMAGED, REFUSED, Tally};
+use super::totals::{ABSENT, Bucket, DAMAGED, REFUSED, STUB, TOO_BIG, Tally, UNREADABLE};
 use super::{LabelledMail, Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
@@ -106,10 +106,10 @@ pub(crate) fn printable(text: &str) -> String {
 pub fn exception_kind(kind: &str) -> String {
     match kind {
         REFUSED => "refused by the new server".into(),
-        "too_big" => "too big for the new server".into(),
-        "unreadable" => "not handed over by the old server".into(),
-        "source_stub" => "only a notice in its place at the old server".into(),
-        DAMAGED => "came back with other octets than were sent".into(),
+        TOO_BIG => "too big for the new server".into(),
+        UNREADABLE => "not handed over by the old server".into(),
+        STUB => "only a notice in its place at the old server".into(),
+        DAMAGED => "came back changed".into(),
         ABSENT => "confirmed by the new server and not there".into(),
         other => printable(other),
     }
@@ -120,34 +120,42 @@ pub fn exception_remedy(kind: &str) -> &'static str {
     match kind {
         REFUSED => {
             "The new provider can say why it is refused. A later run can try it again, or take it over untouched inside a cover \
-             message. Its original lies beside the report when this run has ended."
+             message. The report keeps its original."
         }
-        "too_big" => {
-            "Ask the new provider for a higher limit, and try it again in a later run; or keep its original, which lies beside the \
-             report when this run has ended."
+        TOO_BIG => {
+            "Ask the new provider for a higher limit, and try it again in a later run; or keep its original, which the report has."
         }
-        "unreadable" | "source_stub" => {
+        UNREADABLE => {
             "Open it in the old account by webmail: if it cannot be read there either, only the old provider can help. A later run \
              can ask for it again."
         }
-        DAMAGED | ABSENT => {
-            "It is not sent a second time by itself: bring it over from the old account by hand, and tell the new provider."
+        STUB => {
+            "The old server hands out a notice instead of the message. Open it in the old account by webmail; if only the notice \
+             is there too, ask the old provider where the message is. A later run can ask for it again."
         }
-        _ => "Its original lies beside the report when the run has ended, where it could be had.",
+        DAMAGED => {
+            "Open it in both accounts. If the new one lacks something, bring it over from the old account by hand, and tell the \
+             new provider: it is not sent a second time by itself."
+        }
+        ABSENT => {
+            "The new server said that it had taken it. Look for it there first; if it is nowhere, bring it over from the old \
+             account by hand, and tell the new provider: it is not sent a second time by itself."
+        }
+        _ => "The report keeps its original, where it could be had.",
     }
 }
 
 /// What a rule leaves out, in words (the names are those of the mapping and of `since`).
 pub fn rule(name: &str) -> String {
     match name {
-        "since" => "older than --since".into(),
-        MAILBOX => "not named by --mailbox".into(),
+        "since" => "older than the day you chose".into(),
+        MAILBOX => "not among the folders you chose".into(),
         NOT_SELECTABLE => "a name without mail of its own".into(),
         OTHER_USERS => "the mail of other people".into(),
         SHARED => "shared by many".into(),
         ELSEWHERE => "shown once more by All Mail or by a label".into(),
         name => match name.strip_prefix("exclude:") {
-            Some(glob) => format!("--exclude {}", printable(glob)),
+            Some(glob) => format!("by your choice ({})", printable(glob)),
             None => format!("the rule {}", printable(name)),
         },
     }
@@ -274,29 +282,29 @@ pub fn subline(report: &Report) -> String {
     let newline = tally.of(&Bucket::Verified(Grade::Newline));
     match report.verdict() {
         Verdict::Failed if report.outcome.remainder == 0 => {
-            "Two messages of the old account claim the same one on the new server. Change nothing in either account, and \
-             have somebody look at the journal."
+            "Two messages of the old account point to the same one on the new server. Change nothing in either account, and \
+             show this page to somebody who knows Mailhaul."
                 .into()
         }
         Verdict::Failed => {
             "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either account, and \
-             have somebody look at the journal."
+             show this page to somebody who knows Mailhaul."
                 .into()
         }
         Verdict::Incomplete => {
-            "Mailhaul has changed and removed nothing in the old account. Run the same command again to go on.".into()
+            "Mailhaul has changed and removed nothing in the old account. Start it again as before to go on.".into()
         }
         Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
             "Mailhaul has changed and removed nothing in the old account.".into()
         }
         Verdict::CompleteWithExceptions => "What is listed below may not be as you expect.".into(),
         Verdict::Complete if newline > 0 => format!(
-            "{} the same octet for octet; {} only in line ends.",
+            "{} exactly the same; {} only in line ends.",
             amount(tally.of(&Bucket::Verified(Grade::Exact)), "message is", "messages are"),
             amount(newline, "differs", "differ")
         ),
         Verdict::Complete if tally.verified() == tally.there() && tally.verified() > 0 => {
-            "Every octet is the same as at the old server.".into()
+            "Every message is exactly the same as in the old account.".into()
         }
         Verdict::Complete => String::new(),
     }
@@ -319,7 +327,7 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
         parts.push(format!("{} left out by a rule ({held})", amount(excluded, "mailbox", "mailboxes")));
     }
     if refused > 0 {
-        parts.push(format!("{} that cannot be carried ({stuck})", amount(refused, "mailbox", "mailboxes")));
+        parts.push(format!("{} that cannot be moved ({stuck})", amount(refused, "mailbox", "mailboxes")));
     }
     (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
@@ -409,6 +417,36 @@ fn fates(tally: &Tally) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::KINDS;
+
+    #[test]
+    fn each_kind_of_exception_has_words_and_a_remedy_of_its_own() {
+        let own: std::collections::BTreeSet<&str> = KINDS.into_iter().map(exception_remedy).collect();
+        assert_eq!(own.len(), KINDS.len(), "{own:#?}");
+        for kind in KINDS {
+            assert_ne!(exception_remedy(kind), exception_remedy("another"), "{kind}");
+            assert_ne!(exception_kind(kind), kind);
+        }
+    }
+
+    /// What the engine gives a message as the kind of its exception is written out where that is decided.
+    #[test]
+    fn there_is_no_other_kind_of_exception() {
+        let given = [
+            include_str!("../transfer/brain.rs"),
+            include_str!("../transfer/reading.rs"),
+            include_str!("../transfer/shell/hand.rs"),
+            include_str!("../transfer/unreadable.rs"),
+            include_str!("../verify/presence.rs"),
+        ];
+        let literals = given.iter().flat_map(|text| text.split("Reason::new(\"").skip(1));
+        let kinds: Vec<&str> = literals.filter_map(|rest| rest.split('"').next()).collect();
+        // Those of messages that are no exceptions.
+        let others = ["gone", "moved", "removed"];
+        let unknown: Vec<_> = kinds.iter().filter(|k| !KINDS.contains(k) && !others.contains(k)).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        assert!(kinds.contains(&UNREADABLE) && kinds.contains(&STUB) && kinds.contains(&ABSENT), "{kinds:?}");
+    }
 
     #[test]
     fn numbers_and_sizes_read_well() {

@@ -154,8 +154,9 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 /// What was asked for was stopped by the person.
 fn interrupted() -> Remark {
     let what = "interrupted before all was looked at".into();
-    let next = "run the same command again".into();
-    Remark { weight: Weight::Blocks(INTERRUPTED), side: None, what, next }
+    let next = "run the same command again";
+    let remark = Remark::new(Weight::Blocks(INTERRUPTED), None, what, next);
+    remark.for_people("it was stopped before all was looked at", "look again", "")
 }
 
 /// What a server did is told; anything else ends the check.

@@ -1,6 +1,6 @@
 //! Step 4: what moves, where it goes, and what does not.
 
-use super::{field, form, go, name, opening, said};
+use super::{details, field, form, go, name, opening, said};
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{AlreadyThere, Choice, digest};
@@ -41,8 +41,9 @@ pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
 fn one_remark(remark: &Remark) -> Markup {
     html! {
         div {
-            p { (said(&remark.what)) }
-            @if !remark.next.is_empty() { p.hint { (said(&words::without_options(&remark.next))) } }
+            p { (said(&remark.plain.what)) }
+            @if let Some(next) = &remark.plain.next { p.hint { (said(next)) } }
+            (details(&remark.plain.details))
         }
     }
 }
@@ -81,7 +82,7 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
         (will_not_move(&words::will_not_move(plan), choice))
         section {
             h2 { (texts::HOW_LONG) }
-            p { (forecast(moving)) }
+            p { (words::forecast(moving)) }
             details.field open[choice.into.is_some()] {
                 summary { (texts::INTO) }
                 (field("into", texts::INTO, Some(texts::INTO_HINT), choice.into.as_deref().unwrap_or_default()))
@@ -89,12 +90,6 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
             (go(texts::CONTINUE, Some("new")))
         }
     }
-}
-
-/// How much moves, and how long that takes.
-pub fn forecast(moving: &Moving) -> String {
-    let totals = moving.plan.totals;
-    texts::forecast(totals.messages, moving.sizes.octets, moving.forecast.seconds, &moving.forecast.days)
 }
 
 /// The mailboxes with a box, in the order of their boxes: those of the plan, and those that the person took out of it.

@@ -8,7 +8,7 @@ use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::SIDES;
 use maud::{Markup, html};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Where one waits; it leads on when there is nothing to wait for.
 pub const WAIT: &str = "wait";
@@ -50,7 +50,7 @@ pub fn stands(errand: &Errand) -> Markup {
             p { a.button href=(address) target="_blank" rel="noopener noreferrer" { (texts::VISIT) } }
         }
         @if let Some(line) = &heard.line { p.note { (said(line)) } }
-        @if let Some(waiting) = &heard.view.waiting { p.note { (said(waiting)) } }
+        @if let Some(waiting) = heard.view.waiting(SystemTime::now()) { p.note { (said(&waiting)) } }
     }
 }
 

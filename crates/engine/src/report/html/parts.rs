@@ -90,14 +90,19 @@ pub(super) fn mailbox_row(page: &mut String, report: &Report, entry: &MailboxEnt
     }
     let mut remarks: Vec<String> = Vec::new();
     if entry.totals.remainder() > 0 {
-        remarks
-            .push(format!("{} counted differently in two ways", words::messages(entry.totals.remainder())));
+        remarks.push(format!(
+            "the count is not right: {} too many or too few",
+            words::messages(entry.totals.remainder())
+        ));
     }
     if entry.double_claims > 0 {
-        remarks.push(format!("{} claimed twice", words::messages(entry.double_claims)));
+        remarks.push(format!("two messages point to the same copy, {}", times(entry.double_claims)));
     }
     if entry.is_unlisted(copies) {
-        remarks.push(format!("not listed: {}", entry.left.as_deref().unwrap_or("see the details")));
+        remarks.push(format!(
+            "could not be read to its end: {}",
+            entry.left.as_deref().unwrap_or("see the details")
+        ));
     }
     if entry.missing_at_target > 0 {
         remarks.push(format!("{} missing from the latest listing", words::count(entry.missing_at_target)));
@@ -134,21 +139,36 @@ pub(super) fn left_out_line(entry: &MailboxEntry) -> Option<String> {
             Some(format!("<li>the mailbox {mailbox} ({holds}): {}</li>\n", name(&words::rule(rule))))
         }
         Decision::Refuse(reason) => {
-            Some(format!("<li>the mailbox {mailbox} ({holds}) cannot be carried: {}</li>\n", name(reason)))
+            Some(format!("<li>the mailbox {mailbox} ({holds}) cannot be moved: {}</li>\n", name(reason)))
         }
     }
 }
 
 /// Everything that needs a person, as cards.
 pub(super) fn cards(report: &Report) -> String {
+    let mut cards = cards_beside_exceptions(report);
+    report.exceptions.shown.iter().for_each(|entry| exception_card(&mut cards, entry));
+    cards
+}
+
+/// What needs a person beside single messages that did not move: mailboxes, differences.
+pub fn cards_beside_exceptions(report: &Report) -> String {
     let mut cards = String::new();
     for mailbox in &report.mailboxes {
         mailbox_cards(&mut cards, report, mailbox);
     }
     differences_card(&mut cards, report);
     semantic_card(&mut cards, report);
-    report.exceptions.shown.iter().for_each(|entry| exception_card(&mut cards, entry));
     cards
+}
+
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{} times", words::count(n)) }
+}
+
+/// What an engineer needs; `text` is escaped already.
+fn details(text: &str) -> String {
+    format!("<details><summary>Details</summary><p class=\"words\">{text}</p></details>")
 }
 
 fn card(cards: &mut String, title: &str, body: &str) {
@@ -162,17 +182,24 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
             Decision::Refuse(reason) => reason.clone(),
             _ => "there is no complete listing of this run".to_owned(),
         });
-        let body =
-            format!("<p>What it holds is not known for certain.</p><p class=\"words\">{}</p>", name(&why));
-        card(cards, &format!("The mailbox {mailbox} was not listed"), &body);
+        let body = format!(
+            "<p>What it holds is not known for certain. Start it again as before: it looks there once more. If it stays \
+                     like this, ask the provider, with the details.</p>{}",
+            details(&name(&why))
+        );
+        card(cards, &format!("The mailbox {mailbox} could not be read to its end"), &body);
     } else if entry.is_refused_with_mail() {
         let reason = match &entry.totals.mailbox.decision {
             Decision::Refuse(reason) => reason.as_str(),
             _ => "",
         };
         let holds = words::messages(entry.totals.mailbox.messages.unwrap_or(entry.totals.listed()));
-        let body = format!("<p>It holds {holds}.</p><p class=\"words\">{}</p>", name(reason));
-        card(cards, &format!("The mailbox {mailbox} cannot be carried"), &body);
+        let body = format!(
+            "<p>It holds {holds}, which stay in the old account: {}.</p><p>Rename it there, or put its messages into another \
+             mailbox, and start it again as before.</p>",
+            name(reason)
+        );
+        card(cards, &format!("The mailbox {mailbox} cannot be moved"), &body);
     }
     if entry.missing_at_target > 0 {
         let title = format!("{} missing from {mailbox}", words::messages(entry.missing_at_target));
@@ -188,9 +215,10 @@ fn differences_card(cards: &mut String, report: &Report) {
         return;
     }
     let mut body = String::from(
-        "<p>The messages themselves are there. Flags are marks such as “read” or “answered”.</p>",
+        "<p>The messages themselves are there. Flags are marks such as “read” or “answered”. Nothing has to be done, unless you \
+         miss them.</p>",
     );
-    body.push_str("<details><summary>Examples</summary><ul class=\"plain\">");
+    body.push_str("<details><summary>Details</summary><ul class=\"plain\">");
     for example in &report.difference_examples.shown {
         let _ = write!(
             body,
@@ -210,22 +238,20 @@ fn semantic_card(cards: &mut String, report: &Report) {
     if n == 0 {
         return;
     }
-    let body = "<p>The new server keeps them in other octets than it was given. What they say is the same: sender, recipients, \
-                subject, date, every part. The manifest has in what each of them differs.</p>";
+    let body = "<p>What they say is the same: sender, recipients, subject, date, every part. Nothing has to be done. The list of \
+                all messages says in what each of them differs.</p>";
     card(cards, &format!("{} written otherwise by the new server", words::messages(n)), body);
 }
 
 fn exception_card(cards: &mut String, entry: &ExceptionEntry) {
     let date = entry.internaldate.as_deref().map(|d| format!(" · received {}", esc(d))).unwrap_or_default();
     let mut body = format!(
-        "<p>{}.</p><p class=\"sub\">UID {} · {}{date}</p>",
+        "<p>{}.</p><p>{}</p><p class=\"sub\">{}{date}</p>",
         esc(&words::sentence(&words::exception_kind(&entry.kind))),
-        entry.uid,
+        esc(words::exception_remedy(&entry.kind)),
         words::size(entry.size)
     );
-    if !entry.text.is_empty() {
-        let _ = write!(body, "<p class=\"words\">{}</p>", name(&entry.text));
-    }
+    body += &details(&format!("UID {}: {}", entry.uid, name(&entry.text)));
     if let Some(file) = &entry.file {
         let _ = write!(body, "<p><a href=\"{}\">Open the saved original</a></p>", href(file));
     }

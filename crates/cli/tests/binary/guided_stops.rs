@@ -1,0 +1,112 @@
+//! The guided terminal left in the middle of the move, and what it draws.
+
+use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter};
+use crate::finding::{NEW, OLD, World};
+use crate::guided::{arguments, guide, into_step_4, into_step_4_of, opened};
+use crate::page::{slow, until_appending};
+use crate::pty::Terminal;
+use std::time::Duration;
+
+/// From nothing to the beginning of the move.
+fn begins(terminal: &mut Terminal) {
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_in_the_middle_stops_at_a_safe_point_and_the_next_time_the_rest_moves() {
+    let (world, _old, new) = slow().await;
+    let mut terminal = guide(&world);
+    begins(&mut terminal);
+    until_appending(&new).await;
+    terminal.press("\u{3}").says("It was stopped. What was moved stays moved.");
+    let (code, said) = terminal.ends();
+    assert_eq!(code, 130, "{said}");
+    let so_far = new.counters().appended;
+    assert!(so_far < 65, "{so_far}");
+    new.set(|p| p.commit_delay = Duration::ZERO);
+    let mut terminal = into_step_4(&world);
+    terminal.says("Enter begins").types("").says("All 65 messages are on the new server");
+    assert_eq!(terminal.ends().0, 0);
+    assert_eq!(new.counters().appended, 65);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_that_is_closed_in_the_middle_costs_nothing() {
+    let (world, _old, new) = slow().await;
+    let mut terminal = guide(&world);
+    begins(&mut terminal);
+    until_appending(&new).await;
+    terminal.hang_up();
+    new.set(|p| p.commit_delay = Duration::ZERO);
+    // What was on its way is waited for; for a second alone, since the server is not slow any more.
+    let mut terminal = into_step_4_of(opened(&world, &["--settle", "1"]));
+    terminal.says("Enter begins").types("").says("All 65 messages are on the new server");
+    assert_eq!(terminal.ends().0, 0);
+    let held: usize = new.snapshot(NEW).iter().map(|mailbox| mailbox.messages.len()).sum();
+    assert_eq!(held, 65, "nothing is there twice");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_verb_whoever_sits_at_the_terminal_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut terminal = Terminal::open(&[], folder.path());
+    terminal.says("Step 1 of 5: Check the requirements").says("Address of your old mailbox: ");
+    terminal.press("\u{3}").says("To go on: the same command again.");
+    assert_eq!(terminal.ends().0, 130);
+}
+
+/// A folder with a name longer than a line, and a terminal that draws.
+async fn drawn(plain: bool) -> String {
+    let (world, old, _new) = World::published().await;
+    let long = "A folder whose name goes on and on/".repeat(4) + "Donaudampfschifffahrtsgesellschaft";
+    old.create(OLD, &long, None, true);
+    old.deliver(OLD, &long, letter(9), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    let more: &[&str] = if plain { &["--plain"] } else { &[] };
+    let mut terminal = Terminal::of_kind("xterm", &arguments(&world, more), world.folder.path());
+    begins(&mut terminal);
+    terminal
+        .says("6 messages are on the new server")
+        .says("The same by one command")
+        .says("mailhaul migrate");
+    let (code, said) = terminal.ends();
+    assert_eq!(code, 0, "{said}");
+    said
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_terminal_gets_lines_alone_and_nothing_is_drawn_again() {
+    let said = drawn(true).await;
+    assert!(!said.contains('\u{1b}'), "no sequences: {said:?}");
+    let alone = said.replace("\r\n", "\n");
+    assert!(!alone.contains('\r'), "no line is written over: {alone:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_frame_of_a_drawing_terminal_is_wider_than_it() {
+    let said = drawn(false).await;
+    assert!(said.contains('\u{1b}'), "it draws: {said:?}");
+    let moving = said.split("Enter begins").nth(1).unwrap();
+    let bars: Vec<String> =
+        moving.split(['\r', '\n']).map(without_sequences).filter(|frame| frame.contains(" % ")).collect();
+    assert!(!bars.is_empty(), "{moving:?}");
+    for frame in bars {
+        // A line above the bar is filled up to the width, so that the bar begins at the left of the next one.
+        let columns: Vec<char> = frame.chars().collect();
+        let at = columns.iter().position(|c| matches!(c, '░' | '█')).unwrap();
+        assert_eq!(at % 80, 0, "{frame:?}");
+        assert!(columns.len() - at <= 80, "{frame:?}");
+    }
+}
+
+/// Without CSI sequences (ECMA-48).
+fn without_sequences(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| {
+        let end = part.find(|c: char| c.is_ascii_alphabetic()).map_or(part.len(), |at| at + 1);
+        all + &part[end..]
+    })
+}
