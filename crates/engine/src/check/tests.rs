@@ -48,3 +48,17 @@ fn rights_of_rfc_2086_stand_for_several_of_rfc_4314() {
     let newer = Rights::new("lrswi");
     assert!("kxte".chars().all(|right| !newer.has(right)));
 }
+
+#[test]
+fn a_server_that_decided_who_is_in_is_spoken_of_with_the_name_that_was_given() {
+    let of = |preauthenticated| {
+        let abilities = Abilities { preauthenticated, user: "ann".into(), ..Abilities::default() };
+        let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None };
+        judge(&none, &side, None, None, 0)
+    };
+    assert_eq!(of(false), []);
+    let [remark] = of(true).try_into().unwrap();
+    assert!(remark.what.contains("before we said who we are") && remark.what.contains("ann"), "{remark:?}");
+    assert_eq!((remark.weight, remark.side), (Weight::Worth, Some(SideName::Target)));
+}
