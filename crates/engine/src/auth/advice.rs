@@ -71,6 +71,8 @@ const SCRAM: &[Mechanism] = &[
     Mechanism::CramMd5,
 ];
 
+/// Between an administrator and a user, behind the words of a refusal.
+pub(crate) const FOR_ANOTHER: &str = " logs in for ";
 const APP_PASSWORD: &str = "create an app password in the account's security settings and give that one";
 const USE_OAUTH: &str = "log in with OAuth instead of a password: --from-oauth or --to-oauth";
 
@@ -271,6 +273,15 @@ const ROWS: &[Row] = &[
         advice(
             "who logged in is known, but may not act for this user",
             "check the administrator's rights, and the name of the user",
+            "for-another-user",
+        ),
+    ),
+    // Cyrus and others: `NO authentication failure` for a wrong password and for one who is no administrator.
+    said(
+        FOR_ANOTHER,
+        advice(
+            "the administrator's name or password is wrong, or this one may not act for this user",
+            "check both, the administrator's rights, and the name of the user",
             "for-another-user",
         ),
     ),
