@@ -31,6 +31,9 @@ struct Someone {
     browser: Option<Browser>,
     seen: Mutex<Vec<String>>,
     page: Arc<Mutex<String>>,
+    /// What else comes to the port of this machine before the answer, and what it is told.
+    strangers: Vec<&'static str>,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Person for Someone {
@@ -40,12 +43,16 @@ impl Person for Someone {
 
     fn visit(&self, address: &str) {
         let back = self.browser.unwrap()(&self.issuer, address);
-        let page = self.page.clone();
+        let (page, strangers, told) = (self.page.clone(), self.strangers.clone(), self.told.clone());
         tokio::spawn(async move {
             let (authority, target) = back.strip_prefix("http://").unwrap().split_once('/').unwrap();
             // One that asks for nothing, and one for an icon: neither is the answer.
             let _silent = tokio::net::TcpStream::connect(authority).await.unwrap();
             assert!(fetched(authority, "favicon.ico").await.contains("404"));
+            for stranger in strangers {
+                let answer = fetched(authority, stranger).await;
+                told.lock().unwrap().push(answer.lines().next().unwrap_or_default().to_owned());
+            }
             *page.lock().unwrap() = fetched(authority, target).await;
         });
     }
@@ -107,6 +114,15 @@ fn known() -> Known {
 }
 
 fn world(how: How, proof: ClientProof, browser: Option<Browser>) -> World {
+    with_strangers(how, proof, browser, &[])
+}
+
+fn with_strangers(
+    how: How,
+    proof: ClientProof,
+    browser: Option<Browser>,
+    strangers: &[&'static str],
+) -> World {
     let issuer = Issuer::default();
     let id = if matches!(proof, ClientProof::Nothing) { PUBLIC_CLIENT } else { CLIENT };
     let talk = Talk {
@@ -117,7 +133,8 @@ fn world(how: How, proof: ClientProof, browser: Option<Browser>) -> World {
         clock: Clock::default(),
     };
     let (seen, page) = (Mutex::default(), Arc::default());
-    let person = Arc::new(Someone { issuer: issuer.clone(), browser, seen, page });
+    let (strangers, told) = (strangers.to_vec(), Arc::default());
+    let person = Arc::new(Someone { issuer: issuer.clone(), browser, seen, page, strangers, told });
     let kept = Arc::new(Kept::default());
     let account = OAuth::new(talk, how, USER, person.clone(), kept.clone());
     World { issuer, person, kept, account }
@@ -176,6 +193,52 @@ async fn what_a_browser_brings_back_is_believed_only_if_it_is_the_answer() {
         assert!(world.failure().await.contains(words), "{words}");
         assert_eq!(world.grants().len(), asked, "{words}");
         assert_eq!(*world.kept.0.lock().unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_with_a_wrong_state_or_none_is_not_taken_and_the_answer_after_it_is() {
+    let strangers =
+        ["?state=forged&code=guessed", "?code=guessed", "?state=&error=access_denied", "?state&code=guessed"];
+    let world = with_strangers(How::Browser, ClientProof::Nothing, Some(consents), &strangers);
+    world.token().await;
+    let asked = world.issuer.asked();
+    assert_eq!(asked.iter().map(|a| a.form["code"].as_str()).collect::<Vec<_>>(), ["code-0"]);
+    assert_eq!(*world.person.told.lock().unwrap(), ["HTTP/1.1 404 Not Found"; 4]);
+}
+
+#[tokio::test]
+async fn a_code_that_was_used_already_gives_no_second_token() {
+    let first_code_again: Browser = |issuer, address| {
+        let back = issuer.consent(address);
+        let (before, _) = back.split_once("code=").unwrap();
+        format!("{before}code=code-0")
+    };
+    let world = world(How::Browser, ClientProof::Nothing, Some(first_code_again));
+    let token = world.token().await;
+    world.account.refused(&Secret::Token(token.into())).await;
+    world.issuer.set_refresh(None);
+    assert!(world.failure().await.contains("invalid_grant"));
+    assert_eq!(world.grants(), ["authorization_code", "refresh_token", "authorization_code"]);
+    assert_eq!(*world.kept.0.lock().unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_assertion_for_another_audience_is_refused_and_told_with_the_issuers_words() {
+    let file = json!({ "client_email": "mover@x.example", "private_key": KEY.0 });
+    let account = ServiceAccount::parse(file.to_string().as_bytes()).unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap().cert.pem();
+    let key = SigningKey::with_certificate(KEY.0.as_bytes(), certificate.as_bytes()).unwrap();
+    for (how, proof, words) in [
+        (How::ServiceAccount(account), ClientProof::Nothing, "invalid_grant"),
+        (How::Application, ClientProof::Certificate(Arc::new(key)), "invalid_client"),
+    ] {
+        let world = world(how, proof, None);
+        world.issuer.set_key(&KEY.1);
+        world.issuer.set_audience("https://elsewhere.example/token");
+        assert!(world.failure().await.contains(words), "{words}");
+        world.issuer.set_audience(&known().token);
+        world.token().await;
     }
 }
 
@@ -301,6 +364,16 @@ async fn an_application_proves_itself_by_its_secret_or_its_certificate() {
     world.issuer.set_key(b"of somebody else");
     world.account.refused(&Secret::Token(world.token().await.into())).await;
     assert!(world.failure().await.contains("invalid_client"));
+}
+
+#[tokio::test]
+async fn an_application_does_not_go_on_with_the_token_of_a_person() {
+    let world = world(How::Application, ClientProof::Secret(Zeroizing::new(SECRET.into())), None);
+    world.issuer.set_refresh(Some("of a person"));
+    *world.kept.0.lock().unwrap() = Some("of a person".into());
+    world.token().await;
+    assert_eq!(world.grants(), ["client_credentials"]);
+    assert_eq!(world.kept.0.lock().unwrap().as_deref(), Some("of a person"), "it stays that person's");
 }
 
 #[tokio::test]
