@@ -1,8 +1,12 @@
 use super::*;
 
 fn checks(weight: &[Weight]) -> Checked {
-    let side =
-        || Checks { account: "imaps://ann@old.example:993".into(), abilities: None, connections: None };
+    let side = || Checks {
+        account: "imaps://ann@old.example:993".into(),
+        abilities: None,
+        connections: None,
+        alone: None,
+    };
     let remark =
         |weight: &Weight| Remark { weight: *weight, side: None, what: "x".into(), next: String::new() };
     let remarks = weight.iter().map(remark).collect();
@@ -30,8 +34,9 @@ fn a_certificate_that_ends_soon_is_spoken_of_and_another_is_not() {
     let of = |not_after| {
         let certificate = crate::net::Certificate { subject: "a".into(), issuer: "b".into(), not_after };
         let abilities = Abilities { certificate: Some(certificate), ..Abilities::default() };
-        let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
-        let none = Checks { account: String::new(), abilities: None, connections: None };
+        let side =
+            Checks { account: String::new(), abilities: Some(abilities), connections: None, alone: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None, alone: None };
         judge(&side, &none, None, None, 1_000_000)
     };
     let day = 86_400;
@@ -53,8 +58,9 @@ fn rights_of_rfc_2086_stand_for_several_of_rfc_4314() {
 fn a_server_that_decided_who_is_in_is_spoken_of_with_the_name_that_was_given() {
     let of = |preauthenticated| {
         let abilities = Abilities { preauthenticated, user: "ann".into(), ..Abilities::default() };
-        let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
-        let none = Checks { account: String::new(), abilities: None, connections: None };
+        let side =
+            Checks { account: String::new(), abilities: Some(abilities), connections: None, alone: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None, alone: None };
         judge(&none, &side, None, None, 0)
     };
     assert_eq!(of(false), []);
