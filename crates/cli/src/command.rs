@@ -261,9 +261,11 @@ pub(crate) async fn ready_in(
     let mut to = ways.opener("to", &place.to, to, ask_new)?;
     let [old, new] = &place.found;
     let old = old.as_ref().filter(|_| !old_is_left_alone);
+    // What keeps nothing is a look: it tells what is the matter now.
+    let patience = if keep == Keep::Nothing { find::Patience::Tells } else { find::Patience::Waits };
     let refused = [
-        find::settle(old, &mut from, &args.place.output).await.err(),
-        find::settle(new.as_ref(), &mut to, &args.place.output).await.err(),
+        find::settle(old, &mut from, &args.place.output, patience).await.err(),
+        find::settle(new.as_ref(), &mut to, &args.place.output, patience).await.err(),
     ];
     place.is_for(&from.account.user, &to.account.user)?;
     // A server that did not let anybody in is not kept as the one of this pair.

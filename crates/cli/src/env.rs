@@ -1,6 +1,5 @@
 //! The only place that reads the environment and knows where things are kept.
 
-use crate::error::Failure;
 use mailhaul_engine::net::Proxies;
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
@@ -10,11 +9,22 @@ pub fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
 }
 
-/// The proxies before web servers, in the usual variables, of which small letters come first as in other programs.
-pub fn proxies() -> Result<Proxies, Failure> {
-    let either = |small: &str| var(small).or_else(|| var(&small.to_ascii_uppercase()));
+/// The proxies before web servers, in the usual variables, of which small letters come first as in other programs. One that
+/// cannot be used is done without; the second is the warning about it.
+pub fn proxies() -> (Proxies, Option<String>) {
+    let either = |small: &str| {
+        let named = [small.to_owned(), small.to_ascii_uppercase()];
+        named.into_iter().find_map(|name| Some((var(&name)?, name)))
+    };
     let proxy = either("https_proxy").or_else(|| either("all_proxy"));
-    Proxies::parse(proxy.as_deref(), either("no_proxy").as_deref()).map_err(Failure::usage)
+    let except = either("no_proxy").map(|(names, _)| names);
+    match Proxies::parse(proxy.as_ref().map(|(text, _)| text.as_str()), except.as_deref()) {
+        Ok(proxies) => (proxies, None),
+        Err(why) => {
+            let name = proxy.map(|(_, name)| name).unwrap_or_default();
+            (Proxies::default(), Some(format!("{name}: {why}. Web servers are asked without a proxy")))
+        }
+    }
 }
 
 /// The folder for what a program keeps between runs.

@@ -5,10 +5,10 @@ use crate::args::{CommonArgs, JournalArgs, OutputArgs};
 use crate::command::trust;
 use crate::env;
 use crate::error::Failure;
-use crate::output::note;
+use crate::output::{note, warn};
 use mailhaul_engine::auth::advice;
 use mailhaul_engine::config::{Endpoint, Mechanism};
-use mailhaul_engine::discovery::{Asks, Discoverer, Discovery, Dns};
+use mailhaul_engine::discovery::{self, Asks, Discoverer, Discovery, Dns};
 use mailhaul_engine::end::{Source, SourceSession};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::Opener;
@@ -17,11 +17,13 @@ use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{AccountPair, Journal, JournalError};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
+use mailhaul_engine::quirks::Pause;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The setting that keeps in the journal which addresses its accounts were found by.
 pub const TYPED_SETTING: &str = "addresses";
@@ -266,10 +268,16 @@ pub(crate) async fn propose(
         Typed::Address(address, user) => (address, user),
     };
     let Reach { dialer, dns } = reach(args)?;
-    let proxies = env::proxies()?;
+    let (proxies, unusable) = env::proxies();
     let discoverer =
         Discoverer { dialer, dns, proxies, ..Discoverer::new(trust(args, pin)?, Limits::default()) };
-    proposed(side, discoverer.discover(address).await, user.clone())
+    let discovery = discoverer.discover(address).await;
+    // Where the table knows the domain nobody was asked, with or without a proxy.
+    let asked = discovery.answers.iter().any(|answer| answer.source != discovery::Source::Table);
+    if let Some(unusable) = unusable.filter(|_| asked) {
+        warn(&args.place.output, &unusable);
+    }
+    proposed(side, discovery, user.clone())
 }
 
 /// What was found out, where it leads to a server and a user name.
@@ -335,14 +343,43 @@ fn agree(side: account::Side, url: &str, why: &str) -> Result<(), Failure> {
     }
 }
 
-/// Logs in to a server that was found just now: only one that lets us in is kept.
+/// Whether a refusal that may pass is waited out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Waits,
+    Tells,
+}
+
+/// Logs in to a server that was found just now: only one that lets us in is kept. With patience it is asked again, as the runs after the
+/// first one do, and not with a name that it refused.
 pub(crate) async fn settle(
     found: Option<&Discovery>,
     opener: &mut Opener,
     output: &OutputArgs,
+    patience: Patience,
 ) -> Result<(), EndError> {
     let Some(proposal) = found.and_then(|d| d.proposal.as_ref()) else { return Ok(()) };
-    log_in(&proposal.candidate.users, opener, &|line| note(output, line)).await
+    let (mut users, limits) = (proposal.candidate.users.as_slice(), opener.limits.clone());
+    let (began, mut back_off) = (Instant::now(), limits.back_off_min);
+    loop {
+        let tell = |line: &str| note(output, line);
+        let Err(error) = log_in(users, opener, &tell).await else { return Ok(()) };
+        let asked = error.asks_for_patience();
+        let wait = match asked {
+            Some(Pause::Named(time) | Pause::Step(time)) => time,
+            _ => back_off,
+        };
+        let may_pass = patience == Patience::Waits && (asked.is_some() || error.is_passing());
+        let most = limits.give_up_after(asked.unwrap_or(Pause::BackOff));
+        if !may_pass || began.elapsed() + wait > most {
+            return Err(error);
+        }
+        tell(&format!("{error}. It is asked again in {} s", wait.as_secs().max(1)));
+        tokio::time::sleep(wait).await;
+        back_off = (back_off * 2).min(limits.back_off_max);
+        let last = users.iter().position(|user| *user == opener.account.user).unwrap_or(0);
+        users = &users[last..];
+    }
 }
 
 /// Logs in as one of these users, whose name is then the opener's. Where the user name is not known, the second form is tried
@@ -387,7 +424,7 @@ mod tests {
     use crate::args::{CheckArgs, Cli, Command};
     use crate::error::USAGE;
     use clap::Parser;
-    use mailhaul_engine::discovery::{self, Address, Candidate, Proposal, Provider, Trust};
+    use mailhaul_engine::discovery::{Address, Candidate, Proposal, Provider, Trust};
     use mailhaul_engine::error::{Refusal, RefusalClass};
 
     #[test]

@@ -10,8 +10,8 @@ use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, 
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::{Dialer, Http};
 use mailhaul_engine::oauth::{
-    Client, ClientProof, GOOGLE_SCOPE, How, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE, OAuth,
-    Person, ServiceAccount, SigningKey, Talk,
+    Client, ClientProof, GOOGLE_SCOPE, GOOGLE_SERVICE_ACCOUNT_SCOPE, How, Issuer,
+    MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE, OAuth, Person, ServiceAccount, SigningKey, Talk,
 };
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -91,18 +91,15 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
         (None, None) => ClientProof::Nothing,
     };
     let tenant = login.oauth_tenant.as_deref().unwrap_or("common");
-    let (known, scope) = match issuer {
-        "google" => (Some(Issuer::google()), Some(GOOGLE_SCOPE)),
-        "microsoft" if flow == "application" => {
-            (Some(Issuer::microsoft(tenant)), Some(MICROSOFT_APPLICATION_SCOPE))
-        }
-        "microsoft" => (Some(Issuer::microsoft(tenant)), Some(MICROSOFT_SCOPE)),
-        _ => (None, None),
-    };
+    let (known, scope) = known(issuer, flow, tenant).unzip();
     let Some(scope) = login.oauth_scope.as_deref().or(scope) else {
         let what = format!("{} is missing: what the token is for", option("scope"));
         return Err(Failure::usage(what).hint("the provider's page on OAuth for IMAP names it"));
     };
+    let (proxies, unusable) = env::proxies();
+    if let Some(unusable) = unusable {
+        say(&format!("warning: {unusable}"));
+    }
     Ok(Arc::new(ByIssuer {
         issuer: known.ok_or_else(|| issuer.to_owned()),
         // What is accepted of a mail server's certificate is not accepted of the issuer's.
@@ -111,7 +108,7 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
             Trust { ca_files: for_.trust.ca_files.clone(), ..Trust::default() },
             Limits::default(),
         )
-        .through(env::proxies()?),
+        .through(proxies),
         client: Client { id, proof },
         scope: scope.to_owned(),
         how,
@@ -120,6 +117,17 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
         person: for_.person,
         tokens: OnceCell::new(),
     }))
+}
+
+/// The issuer of this name, and what its tokens are for if nothing is said; `None` for one that is asked by its URL.
+fn known(issuer: &str, flow: &str, tenant: &str) -> Option<(Issuer, &'static str)> {
+    match (issuer, flow) {
+        ("google", "service-account") => Some((Issuer::google(), GOOGLE_SERVICE_ACCOUNT_SCOPE)),
+        ("google", _) => Some((Issuer::google(), GOOGLE_SCOPE)),
+        ("microsoft", "application") => Some((Issuer::microsoft(tenant), MICROSOFT_APPLICATION_SCOPE)),
+        ("microsoft", _) => Some((Issuer::microsoft(tenant), MICROSOFT_SCOPE)),
+        _ => None,
+    }
 }
 
 /// The issuer may have to be asked for its addresses first, at the first login.
@@ -192,4 +200,21 @@ pub(crate) fn open_browser(address: &str) {
     let mut browser = Command::new(program);
     browser.args(before).arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _ = browser.spawn();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_issuer_and_way_has_the_scope_that_opens_mail_there() {
+        let scope = |issuer: &str, flow: &str| known(issuer, flow, "common").map(|(_, scope)| scope);
+        let imap_admin = "https://www.googleapis.com/auth/gmail.imap_admin";
+        assert_eq!(scope("google", "service-account"), Some(imap_admin));
+        assert_eq!(scope("google", "browser"), Some("https://mail.google.com/"));
+        let of_application = scope("microsoft", "application").unwrap();
+        assert!(of_application.ends_with("/.default"), "{of_application}");
+        assert!(scope("microsoft", "device").unwrap().contains("IMAP.AccessAsUser.All"));
+        assert_eq!(scope("https://login.example", "browser"), None);
+    }
 }

@@ -6,14 +6,26 @@ use crate::env;
 use crate::error::Failure;
 use crate::hidden;
 use crate::oauth;
+use crate::output::say;
 use mailhaul_engine::config::{
     ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
 };
+use mailhaul_engine::names::printable;
 use mailhaul_engine::oauth::Person;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use zeroize::Zeroizing;
+
+/// How long a command may take: somebody may have to log in meanwhile, as with a browser.
+const SECRET_COMMAND_TIME_MAX: Duration = Duration::from_secs(900);
+/// Octets that are read of what it prints; a token has some thousand.
+const SECRET_OCTETS: usize = 64 * 1024;
+/// Octets that are read of what it says beside that.
+const WORDS_OCTETS: u64 = 1024 * 1024;
 
 /// Where the secret of one side comes from.
 #[derive(Clone)]
@@ -44,10 +56,10 @@ pub fn find(
         return Ok(Arc::new(FromFile(file.clone())));
     }
     if let Some(command) = &login.password_command {
-        return Ok(Arc::new(FromCommand(command.clone(), Kind::Password)));
+        return Ok(Arc::new(FromCommand(command.clone(), Kind::Password, SECRET_COMMAND_TIME_MAX)));
     }
     if let Some(command) = &login.token_command {
-        return Ok(Arc::new(FromCommand(command.clone(), Kind::Token)));
+        return Ok(Arc::new(FromCommand(command.clone(), Kind::Token, SECRET_COMMAND_TIME_MAX)));
     }
     if let Some(issuer) = &login.oauth {
         return oauth::credentials(issuer, login, tokens);
@@ -112,22 +124,69 @@ impl Kind {
     }
 }
 
-struct FromCommand(String, Kind);
+/// A command, what it prints, and how long it may take.
+struct FromCommand(String, Kind, Duration);
+
+/// What a command left.
+struct Printed {
+    status: ExitStatus,
+    text: Zeroizing<Vec<u8>>,
+    /// The last line of what it said on stderr.
+    words: Option<String>,
+}
+
+/// Runs a command; whoever gives up waiting ends it. What it says on stderr is shown where somebody sees it: it may ask that somebody
+/// logs in.
+async fn printed(command: &str) -> std::io::Result<Printed> {
+    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+    let mut run = tokio::process::Command::new(shell);
+    run.arg(flag).arg(command).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = run.spawn()?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let mut text = Zeroizing::new(Vec::with_capacity(SECRET_OCTETS));
+    let reading = async {
+        if let Some(out) = out {
+            out.take(SECRET_OCTETS as u64).read_to_end(&mut text).await?;
+        }
+        std::io::Result::Ok(())
+    };
+    let listening = async {
+        let mut last = None;
+        let Some(err) = err else { return last };
+        let mut lines = BufReader::new(err.take(WORDS_OCTETS)).split(b'\n');
+        while let Ok(Some(line)) = lines.next_segment().await {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if std::io::stderr().is_terminal() {
+                say(&line);
+            }
+            last = Some(printable(&line)).filter(|line| !line.is_empty()).or(last);
+        }
+        last
+    };
+    let (read, words, status) = tokio::join!(reading, listening, child.wait());
+    read?;
+    Ok(Printed { status: status?, text, words })
+}
 
 impl FromCommand {
     async fn run(&self) -> Result<Secret, String> {
         let name = self.1.name();
-        let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-        let run = tokio::process::Command::new(shell).arg(flag).arg(&self.0).output();
-        let output = run.await.map_err(|e| format!("the {name} command could not be run: {e}"))?;
-        let text = Zeroizing::new(output.stdout);
-        if !output.status.success() {
-            return Err(format!("the {name} command failed ({})", output.status));
+        let late = |_| format!("the {name} command did not end within {} s", self.2.as_secs());
+        let printed = tokio::time::timeout(self.2, printed(&self.0)).await.map_err(late)?;
+        let Printed { status, text, words } =
+            printed.map_err(|e| format!("the {name} command could not be run: {e}"))?;
+        let text = std::str::from_utf8(&text).map(line).map_err(|_| format!("the {name} is not UTF-8"));
+        // What it printed is not shown, not even where it prints it on both ways.
+        let is_secret =
+            |words: &str| text.as_ref().is_ok_and(|text| !text.is_empty() && words.contains(text.as_str()));
+        let said =
+            words.filter(|words| !is_secret(words)).map(|words| format!(": {words}")).unwrap_or_default();
+        if !status.success() {
+            return Err(format!("the {name} command failed ({status}){said}"));
         }
-        let text = std::str::from_utf8(&text).map_err(|_| format!("the {name} is not UTF-8"))?;
-        let text = line(text);
+        let text = text?;
         if text.is_empty() {
-            return Err(format!("the {name} command printed nothing"));
+            return Err(format!("the {name} command printed nothing{said}"));
         }
         Ok(if self.1 == Kind::Password { Secret::Password(text) } else { Secret::Token(text) })
     }
@@ -149,4 +208,34 @@ impl Credentials for FromCommand {
 /// The first line: what is below it is not the secret (password stores keep notes there).
 fn line(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    async fn failure(command: &str) -> String {
+        let limit = Duration::from_millis(if command.contains("sleep") { 100 } else { 60_000 });
+        FromCommand(command.into(), Kind::Token, limit).run().await.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_is_told_with_its_last_words_and_never_with_what_it_printed() {
+        let said = failure("echo plum-token; echo first >&2; echo 'no such entry' >&2; exit 3").await;
+        assert!(said.contains("failed") && said.ends_with(": no such entry"), "{said}");
+        for command in ["echo plum-token; exit 1", "echo plum-token; echo was plum-token >&2; exit 1"] {
+            let said = failure(command).await;
+            assert!(said.contains("failed") && !said.contains("plum"), "{said}");
+        }
+        assert!(failure("echo locked >&2").await.ends_with("printed nothing: locked"));
+        assert!(failure("printf '\\033[2Jgone\\n' >&2; exit 1").await.ends_with("<U+001B>[2Jgone"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_does_not_end_is_not_waited_for_without_end() {
+        assert!(failure("exec sleep 600").await.contains("did not end within"));
+        let good = FromCommand("echo plum-token; echo note".into(), Kind::Token, SECRET_COMMAND_TIME_MAX);
+        let Ok(Secret::Token(token)) = good.run().await else { panic!("no token") };
+        assert_eq!(*token, "plum-token");
+    }
 }

@@ -44,6 +44,8 @@ mod refused;
 mod reporting;
 #[path = "binary/requirements.rs"]
 mod requirements;
+#[path = "binary/secrets.rs"]
+mod secrets;
 #[path = "binary/stopped.rs"]
 mod stopped;
 #[path = "binary/usage.rs"]

@@ -150,6 +150,8 @@ pub struct Abilities {
     pub user: String,
     /// An administrator logged in for that user, whom some servers make an account for if there is none.
     pub on_behalf: bool,
+    /// The server greeted as logged in (PREAUTH): it decided whose account it is, and no secret was asked for.
+    pub preauthenticated: bool,
     /// Personal namespaces, the first one is where new mailboxes go.
     pub personal: Vec<Prefix>,
     /// Several messages in one all-or-nothing command (MULTIAPPEND).

@@ -12,7 +12,9 @@ mod seal;
 
 pub use error::OAuthError;
 pub use flow::{Person, Talk};
-pub use issuer::{GOOGLE_SCOPE, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE};
+pub use issuer::{
+    GOOGLE_SCOPE, GOOGLE_SERVICE_ACCOUNT_SCOPE, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE,
+};
 pub use jwt::{ServiceAccount, SigningKey};
 pub use provider::{How, OAuth, Store};
 pub use seal::{is_sealed, seal, unseal};

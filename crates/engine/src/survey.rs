@@ -134,7 +134,10 @@ pub async fn survey<S: SourceSession, T: TargetSession>(
 }
 
 /// A mailbox that the server would not open does not stop the survey: its trouble is kept with it.
-async fn survey_source<S: SourceSession>(session: &mut S, passing: Passing) -> Result<SideSurvey, EndError> {
+pub(crate) async fn survey_source<S: SourceSession>(
+    session: &mut S,
+    passing: Passing,
+) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)
@@ -158,7 +161,10 @@ async fn survey_source<S: SourceSession>(session: &mut S, passing: Passing) -> R
 }
 
 /// Target mailboxes are not opened here: the plan counts those it needs.
-async fn survey_target<T: TargetSession>(session: &mut T, passing: Passing) -> Result<SideSurvey, EndError> {
+pub(crate) async fn survey_target<T: TargetSession>(
+    session: &mut T,
+    passing: Passing,
+) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
     if !lists_inbox(&listed)

@@ -140,6 +140,8 @@ pub struct Client {
     framer: Framer,
     greeted: bool,
     capabilities: Option<Capabilities>,
+    /// They were told since the last login began.
+    told_in_login: bool,
     literal_mode: LiteralMode,
     queue: VecDeque<Sending>,
     pending: VecDeque<Pending>,
@@ -168,6 +170,7 @@ impl Client {
             limits,
             greeted: false,
             capabilities: None,
+            told_in_login: false,
             literal_mode: LiteralMode::Synchronizing,
             queue: VecDeque::new(),
             pending: VecDeque::new(),
@@ -197,7 +200,8 @@ impl Client {
         self.framer.input()
     }
 
-    /// What the server said it can do; `None` before it said so, and after STARTTLS and login, until asked again.
+    /// What the server said it can do; `None` before it said so, after STARTTLS, and after a login that did not say it anew
+    /// (RFC 9051, 6.2.2: what was announced before no longer counts), until asked again.
     pub fn capabilities(&self) -> Option<&Capabilities> {
         self.capabilities.as_ref()
     }
@@ -223,8 +227,8 @@ impl Client {
         !self.queue.iter().any(|sending| sending.tag == tag && !sending.started)
     }
 
-    /// Forgets what the server said it can do: after STARTTLS and after login it may be something else.
-    pub fn forget_capabilities(&mut self) {
+    /// Forgets what the server said it can do: after STARTTLS and after a login it may be something else.
+    fn forget_capabilities(&mut self) {
         self.capabilities = None;
     }
 
@@ -351,6 +355,7 @@ impl Client {
                     return;
                 }
                 front.started = true;
+                self.told_in_login &= front.class != Class::Barrier(Barrier::Login);
                 self.pending.push_back(Pending { tag: front.tag, class: front.class, begun: false });
                 self.out.put_slice(front.tag.to_string().as_bytes());
                 self.out.put_u8(b' ');
@@ -471,6 +476,10 @@ impl Client {
 
     fn tagged(&mut self, pending: &Pending, status: Status, text: StatusText) {
         self.learn(&text);
+        let logged_in = pending.class == Class::Barrier(Barrier::Login) && status == Status::Ok;
+        if logged_in && !self.told_in_login {
+            self.forget_capabilities();
+        }
         let tag = pending.tag;
         let premature = self.queue.front().is_some_and(|s| s.tag == tag && s.started);
         if premature && self.awaiting_continuation {
@@ -521,7 +530,7 @@ impl Client {
         }
         self.begin_selection();
         match &data {
-            Untagged::Capability(capabilities) => self.capabilities = Some(capabilities.clone()),
+            Untagged::Capability(capabilities) => self.announced(capabilities),
             Untagged::Exists(exists) => self.facts.exists = *exists,
             Untagged::Expunge(_) => self.facts.exists = self.facts.exists.saturating_sub(1),
             Untagged::Status(_, text) => self.learn(text),
@@ -531,9 +540,14 @@ impl Client {
         self.ready.push_back(Event::Untagged { data, front: self.front(), selection: self.selection });
     }
 
+    fn announced(&mut self, capabilities: &Capabilities) {
+        self.capabilities = Some(capabilities.clone());
+        self.told_in_login = true;
+    }
+
     fn learn(&mut self, text: &StatusText) {
         match &text.code {
-            Some(ResponseCode::Capability(capabilities)) => self.capabilities = Some(capabilities.clone()),
+            Some(ResponseCode::Capability(capabilities)) => self.announced(capabilities),
             Some(ResponseCode::UidValidity(validity)) => self.facts.uid_validity = Some(*validity),
             Some(ResponseCode::UidNext(next)) => self.facts.uid_next = Some(*next),
             Some(ResponseCode::HighestModSeq(seq)) => self.facts.highest_mod_seq = Some(*seq),

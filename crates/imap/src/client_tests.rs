@@ -603,3 +603,22 @@ proptest! {
         while let Ok(Some(_)) = client.next_event() {}
     }
 }
+
+/// A client that said LOGIN to a server with UIDPLUS before it, and what the server answers.
+fn capabilities_after_login(answer: &str) -> Option<bool> {
+    let mut client = greeted();
+    events(&mut client, b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n");
+    client.submit(Command::login(b"ann", b"secret"));
+    written(&mut client);
+    events(&mut client, answer.as_bytes());
+    client.capabilities().map(Capabilities::uidplus)
+}
+
+#[test]
+fn a_login_ends_what_was_announced_before_it_unless_it_fails() {
+    assert_eq!(capabilities_after_login("m1 OK in\r\n"), None);
+    assert_eq!(capabilities_after_login("m1 OK [CAPABILITY IMAP4rev1] in\r\n"), Some(false));
+    assert_eq!(capabilities_after_login("* CAPABILITY IMAP4rev1\r\nm1 OK in\r\n"), Some(false));
+    assert_eq!(capabilities_after_login("m1 NO wrong\r\n"), Some(true));
+    assert_eq!(capabilities_after_login("+ \r\n"), Some(true), "it still runs");
+}

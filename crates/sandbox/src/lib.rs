@@ -21,7 +21,7 @@ mod world;
 pub use account::{MailboxSnapshot, MessageSnapshot};
 pub use fault::{Alteration, Deed, Fault, Gone, Planned, Trigger, UidLie};
 pub use ledger::{Entry, What, Who};
-pub use profile::{Childless, LoneLf, Profile, Rewrite, ScramLie};
+pub use profile::{Childless, LoginTells, LoneLf, Profile, Rewrite, ScramLie};
 pub use server::{Listening, Sandbox};
 pub use session::Channel;
 pub use world::{Counters, Struck};

@@ -30,6 +30,17 @@ pub enum ScramLie {
     Error(&'static str),
 }
 
+/// How a login tells what the server can do from then on (RFC 9051, 6.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginTells {
+    /// In the code of its OK.
+    Code,
+    /// In untagged data before its OK.
+    Untagged,
+    /// Not at all: a client has to ask.
+    Nothing,
+}
+
 /// Mailboxes that take no children (`\\Noinferiors`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Childless {
@@ -99,6 +110,12 @@ pub struct Profile {
     pub creates_accounts: bool,
     /// Capabilities announced as they are.
     pub extra_capabilities: Vec<String>,
+    /// The whole capability line before the login, where it is another one.
+    pub capabilities_before_login: Option<&'static str>,
+    /// How the capabilities after the login are told.
+    pub login_tells: LoginTells,
+    /// Every connection is logged in as this user from its greeting on (PREAUTH).
+    pub preauthenticated: Option<&'static str>,
     /// The hierarchy delimiter.
     pub delimiter: u8,
     /// The prefix of the personal namespace (`INBOX.`).
@@ -165,6 +182,8 @@ pub struct Profile {
     pub size_adds: u64,
     /// Every login is refused with these words.
     pub refuse_logins: Option<String>,
+    /// Logins are taken, and everything after them is answered with this, as Exchange does with mailboxes that may not be opened.
+    pub disconnected: Option<String>,
     /// So many connections of a user at a time; a further login is refused.
     pub connections_max: Option<usize>,
     /// A command that stores takes this long; the store happens even if the client is gone by then.
@@ -200,6 +219,9 @@ impl Default for Profile {
             token_error: Some(r#"{"status":"invalid_token","schemes":"bearer","scope":"mail"}"#.into()),
             creates_accounts: false,
             extra_capabilities: Vec::new(),
+            capabilities_before_login: None,
+            login_tells: LoginTells::Code,
+            preauthenticated: None,
             delimiter: b'/',
             prefix: "",
             childless: Childless::None,
@@ -231,6 +253,7 @@ impl Default for Profile {
             unopened_says: "[NONEXISTENT] no such mailbox",
             size_adds: 0,
             refuse_logins: None,
+            disconnected: None,
             connections_max: None,
             commit_delay: Duration::ZERO,
         }
@@ -295,8 +318,16 @@ impl Profile {
         !self.hidden.iter().any(|hidden| hidden == mailbox)
     }
 
-    /// The capability line.
-    pub(crate) fn capabilities(&self) -> String {
+    /// The capability line as it is now.
+    pub(crate) fn capabilities_for(&self, logged_in: bool) -> String {
+        match self.capabilities_before_login {
+            Some(line) if !logged_in => line.to_owned(),
+            _ => self.capabilities(),
+        }
+    }
+
+    /// The capability line after the login.
+    fn capabilities(&self) -> String {
         let mut all = vec![if self.rev2 { "IMAP4rev2" } else { "IMAP4rev1" }.to_owned()];
         all.extend(self.mechanisms.iter().map(|m| format!("AUTH={m}")));
         let limit = self.append_limit.map(|l| format!("APPENDLIMIT={l}"));

@@ -7,8 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Where it stands, for clients that reach it by a pipe.
 pub const BASE: &str = "http://127.0.0.1:8414";
@@ -49,6 +52,9 @@ struct State {
     instead: VecDeque<Instead>,
     /// Codes, with their PKCE challenge and redirect URI, until they are used.
     codes: BTreeMap<String, (String, String)>,
+    consents: u64,
+    /// Who assertions have to be for.
+    audience: String,
     refresh: Option<String>,
     given: u64,
     lives: u64,
@@ -69,9 +75,27 @@ impl std::fmt::Debug for Issuer {
     }
 }
 
+/// The issuer behind TLS.
+#[derive(Debug)]
+pub struct IssuerTls {
+    /// Where it listens.
+    pub address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for IssuerTls {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Default for Issuer {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { lives: 3600, ..State::default() })))
+        Self(Arc::new(Mutex::new(State {
+            lives: 3600,
+            audience: format!("{BASE}/token"),
+            ..State::default()
+        })))
     }
 }
 
@@ -98,6 +122,11 @@ impl Issuer {
     /// This refresh token is good; or none is.
     pub fn set_refresh(&self, token: Option<&str>) {
         self.state().refresh = token.map(str::to_owned);
+    }
+
+    /// Assertions have to be for this audience.
+    pub fn set_audience(&self, audience: &str) {
+        self.state().audience = audience.to_owned();
     }
 
     /// Instead of the next right answer.
@@ -132,10 +161,41 @@ impl Issuer {
         assert_eq!(asked["code_challenge_method"], "S256");
         assert!(asked["state"].len() >= 32 && asked["code_challenge"].len() == 43, "{asked:?}");
         let mut state = self.state();
-        let code = format!("code-{}", state.codes.len());
+        let code = format!("code-{}", state.consents);
+        state.consents += 1;
         let bound = (asked["code_challenge"].clone(), asked["redirect_uri"].clone());
         state.codes.insert(code.clone(), bound);
         format!("{}?state={}&code={code}", asked["redirect_uri"], asked["state"])
+    }
+
+    /// Serves https on loopback, until the answer is dropped.
+    ///
+    /// # Errors
+    /// Those of binding a port.
+    pub async fn listen(&self, acceptor: TlsAcceptor) -> std::io::Result<IssuerTls> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let (address, issuer) = (listener.local_addr()?, self.clone());
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, issuer) = (acceptor.clone(), issuer.clone());
+                connections.spawn(async move {
+                    // A client that does not trust this issuer goes away in the handshake.
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        issuer.serve(stream).await;
+                    }
+                });
+            }
+        });
+        Ok(IssuerTls { address, task })
+    }
+
+    /// Publishes its metadata (RFC 8414) as the issuer at `url`.
+    pub fn publish_as(&self, url: &str) {
+        let ends = json!({ "issuer": url, "authorization_endpoint": format!("{url}/authorize"),
+            "device_authorization_endpoint": format!("{url}/device"), "token_endpoint": format!("{url}/token") });
+        self.publish("/.well-known/oauth-authorization-server", ends);
+        self.set_audience(&format!("{url}/token"));
     }
 
     /// Serves one connection: one request.
@@ -262,7 +322,7 @@ impl State {
         let key = UnparsedPublicKey::new(how, &self.key);
         key.verify(signed.as_bytes(), &BASE64URL.decode(signature).ok()?).ok()?;
         let times = claims["iat"].as_u64()? < claims["exp"].as_u64()?;
-        let good = head["alg"] == algorithm && claims["aud"] == format!("{BASE}/token") && times;
+        let good = head["alg"] == algorithm && claims["aud"] == self.audience && times;
         good.then_some(claims)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -29,6 +30,8 @@ pub enum Valid {
     Now,
     /// Until 2020.
     Until2020,
+    /// For so many days more, and an hour.
+    Days(u64),
 }
 
 impl Authority {
@@ -69,6 +72,11 @@ impl Authority {
             if valid == Valid::Until2020 {
                 params.not_before = rcgen::date_time_ymd(2019, 1, 1);
                 params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+            }
+            if let Valid::Days(days) = valid {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let left = Duration::from_secs(days * 86_400 + 3600);
+                params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + left;
             }
             let key = KeyPair::generate()?;
             Ok((params.signed_by(&key, &self.issuer)?.der().clone(), key.serialize_der()))
@@ -300,4 +308,76 @@ pub async fn imap_tls(server: Sandbox, acceptor: TlsAcceptor) -> io::Result<Imap
         }
     });
     Ok(ImapTls { address, task })
+}
+
+/// An IMAP server that has nothing but STARTTLS, until it is dropped; the lines that it was told.
+#[derive(Debug)]
+pub struct ImapStartTls {
+    /// Where it listens.
+    pub address: SocketAddr,
+    said: Arc<Mutex<Vec<String>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for ImapStartTls {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ImapStartTls {
+    /// Greets, takes STARTTLS and LOGOUT, and refuses everything else.
+    ///
+    /// # Errors
+    /// Those of binding a port.
+    pub async fn start(acceptor: TlsAcceptor) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let (address, said) = (listener.local_addr()?, Arc::<Mutex<Vec<String>>>::default());
+        let log = said.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (acceptor, log) = (acceptor.clone(), log.clone());
+                connections.spawn(async move {
+                    stream
+                        .write_all(b"* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] ready\r\n")
+                        .await
+                        .ok()?;
+                    let tag = told(&mut stream, &log, "STARTTLS").await?;
+                    stream.write_all(format!("{tag} OK go\r\n").as_bytes()).await.ok()?;
+                    let mut stream = acceptor.accept(stream).await.ok()?;
+                    let tag = told(&mut stream, &log, "LOGOUT").await?;
+                    stream.write_all(format!("* BYE\r\n{tag} OK gone\r\n").as_bytes()).await.ok()
+                });
+            }
+        });
+        Ok(Self { address, said, task })
+    }
+
+    /// What it was told so far, without tags.
+    #[must_use]
+    pub fn said(&self) -> Vec<String> {
+        lock(&self.said).clone()
+    }
+}
+
+/// The tag of the next command that is `verb`; others are refused.
+async fn told<S: AsyncReadExt + AsyncWriteExt + Unpin>(
+    stream: &mut S,
+    log: &Mutex<Vec<String>>,
+    verb: &str,
+) -> Option<String> {
+    loop {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(stream.read_u8().await.ok()?);
+        }
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        let (tag, command) = line.split_once(' ')?;
+        lock(log).push(command.to_owned());
+        if command == verb {
+            return Some(tag.to_owned());
+        }
+        stream.write_all(format!("{tag} BAD not here\r\n").as_bytes()).await.ok()?;
+    }
 }

@@ -43,6 +43,10 @@ mod login;
 mod login_real;
 #[path = "engine/login_tls.rs"]
 mod login_tls;
+#[path = "engine/login_tokens.rs"]
+mod login_tokens;
+#[path = "engine/login_wire.rs"]
+mod login_wire;
 #[path = "engine/matrix.rs"]
 mod matrix;
 #[path = "engine/message_limit.rs"]

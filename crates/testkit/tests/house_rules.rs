@@ -193,3 +193,57 @@ fn the_table_of_states_in_the_documents_is_the_one_in_the_code() {
         }
     }
 }
+
+/// The sources of all tests that are programs of their own, and of what they share; without this one.
+fn of_tests() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for folder in ["testkit/src", "testkit/tests", "cli/tests", "sandbox/tests"] {
+        sources(&root().join("crates").join(folder), &mut files);
+    }
+    files.retain(|file| !file.ends_with("house_rules.rs"));
+    assert!(files.len() > 80, "{}: the rule looks in the wrong place", files.len());
+    files.into_iter().map(|f| (f.clone(), std::fs::read_to_string(f).unwrap())).collect()
+}
+
+#[test]
+fn no_test_asks_the_name_service_of_this_machine_for_a_name_outside_it() {
+    for (path, text) in of_tests() {
+        for word in ["Dns::system(", "Discoverer::new(", "Http::new(", "Dialer::Tcp, \"", "lookup_host(\""] {
+            assert!(!text.contains(word), "{} asks the network: {word}", path.display());
+        }
+        // Names that exist nowhere are still asked for: by a file of names or not at all.
+        let asks = text.contains(".invalid\"") || text.contains(".invalid:");
+        assert!(!asks || text.contains("\"--hosts\""), "{} asks for a name outside", path.display());
+    }
+}
+
+/// Written like a secret of these tests: a fruit, four digits, and whose it is.
+fn is_secret(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let is_number = |part: &str| part.len() == 4 && part.bytes().all(|b| b.is_ascii_digit());
+    match parts.as_slice() {
+        [fruit, number] => is_word(fruit) && is_number(number),
+        [fruit, number, whose] => {
+            is_word(fruit.trim_start_matches("ya29.")) && is_number(number) && is_word(whose)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn the_secrets_that_ci_looks_for_are_those_of_the_tests() {
+    let list = std::fs::read_to_string(root().join("crates/testkit/data/secrets.txt")).unwrap();
+    let listed: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    let tests = of_tests();
+    for secret in &listed {
+        assert!(tests.iter().any(|(_, text)| text.contains(secret)), "no test has the secret {secret}");
+    }
+    for (path, text) in &tests {
+        for line in text.lines() {
+            let used = line.split('"').skip(1).step_by(2).filter(|word| is_secret(word));
+            let unknown: Vec<_> = used.filter(|word| !listed.contains(word)).collect();
+            assert!(unknown.is_empty(), "{}: {unknown:?} is not in secrets.txt", path.display());
+        }
+    }
+}

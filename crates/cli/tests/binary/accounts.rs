@@ -1,5 +1,6 @@
 //! Two embedded servers with an account each, and the program run on them.
 
+use crate::secrets::{assert_none_in, assert_none_said};
 use mailhaul_sandbox::{Listening, MailboxSnapshot, Profile, Sandbox};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -45,6 +46,15 @@ pub struct Pair {
     pub from: Listening,
     pub to: Listening,
     pub folder: tempfile::TempDir,
+}
+
+/// Whatever the runs of a test left holds no secret.
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_none_in(self.folder.path());
+        }
+    }
 }
 
 impl Pair {
@@ -156,10 +166,13 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs the program to its end. Whatever it says holds no secret of these tests.
 pub async fn ran(command: &mut Command) -> Ran {
     let output = command.output().await.unwrap();
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    let ran = Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
+    assert_none_said(&ran.said());
+    ran
 }
 
 /// Every file below a folder.

@@ -1,7 +1,9 @@
 //! Accounts given by their addresses alone: what is found, asked, kept, and never sent. All hosts are on loopback, by `--hosts`.
 
 use crate::accounts::{FROM_PASSWORD, Ran, TO_PASSWORD, letter, program, ran};
-use mailhaul_sandbox::{Profile, Sandbox};
+use crate::secrets::assert_none_in;
+use mailhaul_sandbox::{Fault, Planned, Profile, Sandbox, Trigger};
+use mailhaul_testkit::web::tunnels;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +21,15 @@ pub struct World {
     issuer: rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
     hosts: Mutex<BTreeMap<String, SocketAddr>>,
     pages: Arc<Mutex<BTreeMap<String, String>>>,
+}
+
+/// Whatever the runs of a test left holds no secret.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_none_in(self.folder.path());
+        }
+    }
 }
 
 impl World {
@@ -372,4 +383,54 @@ async fn one_address_at_two_providers_is_told_which_server_to_name() {
     let url = "imaps://ann@mail.hoster.example";
     let ran = ran(&mut program(&["migrate", url, url])).await.expect(2);
     assert!(!ran.said().contains("--from-server"), "the servers are named: {ran:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proxy_of_the_environment_stands_before_the_web_servers_that_are_asked() {
+    let (world, old, _) = World::published().await;
+    let is_web = |name: &str| name.ends_with(":443");
+    let way = world.hosts.lock().unwrap().clone().into_iter().filter(|(name, _)| is_web(name)).collect();
+    let proxy = tunnels(way, None).await.unwrap();
+    // Without it no web server can be reached.
+    world.hosts.lock().unwrap().retain(|name, _| !is_web(name));
+    world.run("check", &[]).await.expect(2).says("was not found");
+    world.add("proxy.example:3128", proxy.address);
+    let mut command = world.command("check", &[]);
+    command.env("https_proxy", "http://proxy.example:3128").env("HTTPS_PROXY", "http://other.example:1");
+    ran(&mut command).await.expect(0).says("mail.hoster.example:993");
+    assert!(!proxy.asked().is_empty() && tries(&old) > 0);
+    let mut excepted = world.command("check", &[]);
+    excepted.env("ALL_PROXY", "http://proxy.example:3128").env("NO_PROXY", "old.example,new.example");
+    ran(&mut excepted).await.expect(2).says("was not found");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_cannot_be_used_is_told_by_its_variable_and_done_without() {
+    let (world, ..) = World::published().await;
+    let mut command = world.command("check", &[]);
+    let said = ran(command.env("ALL_PROXY", "socks5://127.0.0.1:1080")).await.expect(0);
+    said.says("ALL_PROXY: socks5://127.0.0.1:1080 is not supported").says("asked without a proxy");
+    // Nobody is asked about a domain of the table, and nothing is said of proxies.
+    let mut command = program(&["check", "ann@gmail.com", "ann@outlook.com"]);
+    let said = ran(command.args(world.options()).env("ALL_PROXY", "socks5://127.0.0.1:1080")).await.expect(2);
+    assert!(said.says("imap.gmail.com").stderr.find("PROXY").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_run_by_address_waits_out_a_refusal_that_may_pass_and_check_tells_it() {
+    for words in ["NO [UNAVAILABLE] later", "NO [INUSE] another session is being closed"] {
+        let (world, old, new) = World::published().await;
+        let once = |server: &Sandbox| {
+            let next = server.counters().commands.get("AUTHENTICATE").copied().unwrap_or(0) + 1;
+            server.plan(Planned::once(Trigger::Verb("AUTHENTICATE", next), Fault::Answer(words.into())));
+        };
+        once(&old);
+        let told = world.run("check", &[]).await;
+        assert!(told.code != Some(0) && told.said().contains(&words[3..]), "{told:#?}");
+        once(&old);
+        once(&new);
+        let moved = world.run("migrate", &[]).await.expect(0);
+        assert_eq!(moved.said().matches("It is asked again in 1 s").count(), 2, "{moved:#?}");
+        assert_eq!(new.snapshot(NEW).iter().map(|m| m.messages.len()).sum::<usize>(), 5);
+    }
 }

@@ -80,6 +80,8 @@ const SCRAM: &[Mechanism] = &[
     Mechanism::CramMd5,
 ];
 
+/// Between an administrator and a user, behind the words of a refusal.
+pub(crate) const FOR_ANOTHER: &str = " logs in for ";
 const APP_PASSWORD: &str = "create an app password in the account's security settings and give that one";
 const USE_OAUTH: &str = "log in at the provider in your browser instead of by a password";
 const OAUTH_OPTIONS: &str = "by OAuth: --from-oauth or --to-oauth";
@@ -243,7 +245,7 @@ const ROWS: &[Row] = &[
         )
         .further(
             "the token has to be of this user, with the scope https://mail.google.com/; a service account needs domain-wide \
-             delegation for that scope",
+             delegation for https://www.googleapis.com/auth/gmail.imap_admin",
         ),
     ),
     of(
@@ -299,6 +301,15 @@ const ROWS: &[Row] = &[
         advice(
             "who logged in is known, but may not act for this user",
             "check the administrator's rights, and the name of the user",
+            "for-another-user",
+        ),
+    ),
+    // Cyrus and others: `NO authentication failure` for a wrong password and for one who is no administrator.
+    said(
+        FOR_ANOTHER,
+        advice(
+            "the administrator's name or password is wrong, or this one may not act for this user",
+            "check both, the administrator's rights, and the name of the user",
             "for-another-user",
         ),
     ),

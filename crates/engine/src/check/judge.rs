@@ -25,6 +25,7 @@ pub fn judge(
     for (side, checks) in [(SideName::Source, source), (SideName::Target, target)] {
         remarks.extend(certificate(side, checks, now));
         remarks.extend(connections(side, checks));
+        remarks.extend(preauthenticated(side, checks));
     }
     if let Some(moving) = moving {
         remarks.extend(room(moving));
@@ -270,4 +271,15 @@ fn names(of: &[&RightsIn]) -> String {
         .collect();
     let more = if of.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
     shown.join(", ") + more
+}
+
+/// Who is in was decided by the server: the name that was given was not even said.
+fn preauthenticated(side: SideName, checks: &Checks) -> Option<Remark> {
+    let abilities = checks.abilities.as_ref().filter(|abilities| abilities.preauthenticated)?;
+    let what = format!(
+        "it let us in before we said who we are: whether this is the account of {} is not known",
+        crate::names::printable(&abilities.user)
+    );
+    let next = "look at its folders and numbers in this check: are they those of the account that you mean?";
+    Some(worth(side, what, next))
 }

@@ -16,7 +16,7 @@ use crate::progress::SideName;
 use crate::report::exit_code_of;
 use crate::report::words::sentence;
 use crate::run::Probed;
-use crate::survey::Survey;
+use crate::survey::{SideSurvey, Survey};
 
 /// All that was found.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub struct Checks {
     pub abilities: Option<Abilities>,
     /// How many connections it gives.
     pub connections: Option<Connections>,
+    /// What it holds, where the other side did not let us in, so that there is no plan.
+    pub alone: Option<SideSurvey>,
 }
 
 /// Connections at the same time.
@@ -221,7 +223,7 @@ impl Remark {
 }
 
 /// Mailboxes and messages of a side's own mailboxes.
-fn counts(side: &crate::survey::SideSurvey) -> (u64, u64) {
+fn counts(side: &SideSurvey) -> (u64, u64) {
     let own = || side.mailboxes.iter().filter(|m| m.info.space == Space::Personal);
     let messages = own().filter_map(|m| m.info.counts).map(|c| c.messages);
     (side.mailboxes.len() as u64, messages.fold(0, u64::saturating_add))

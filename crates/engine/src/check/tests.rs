@@ -1,8 +1,12 @@
 use super::*;
 
 fn checks(weight: &[Weight]) -> Checked {
-    let side =
-        || Checks { account: "imaps://ann@old.example:993".into(), abilities: None, connections: None };
+    let side = || Checks {
+        account: "imaps://ann@old.example:993".into(),
+        abilities: None,
+        connections: None,
+        alone: None,
+    };
     let remark = |weight: &Weight| Remark::new(*weight, None, "x".into(), "");
     let remarks = weight.iter().map(remark).collect();
     Checked { source: side(), target: side(), moving: None, probed: None, remarks }
@@ -29,8 +33,9 @@ fn a_certificate_that_ends_soon_is_spoken_of_and_another_is_not() {
     let of = |not_after| {
         let certificate = crate::net::Certificate { subject: "a".into(), issuer: "b".into(), not_after };
         let abilities = Abilities { certificate: Some(certificate), ..Abilities::default() };
-        let side = Checks { account: String::new(), abilities: Some(abilities), connections: None };
-        let none = Checks { account: String::new(), abilities: None, connections: None };
+        let side =
+            Checks { account: String::new(), abilities: Some(abilities), connections: None, alone: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None, alone: None };
         judge(&side, &none, None, None, 1_000_000)
     };
     let day = 86_400;
@@ -62,4 +67,19 @@ fn a_remark_has_words_for_whoever_types_no_options() {
     let locked = judge::of_plan("“Work” could not be opened and is tried again: NO [INUSE] locked");
     assert_eq!(locked.plain.what, "“Work” could not be opened and is tried again.");
     assert_eq!(locked.plain.details, ["NO [INUSE] locked"]);
+}
+
+#[test]
+fn a_server_that_decided_who_is_in_is_spoken_of_with_the_name_that_was_given() {
+    let of = |preauthenticated| {
+        let abilities = Abilities { preauthenticated, user: "ann".into(), ..Abilities::default() };
+        let side =
+            Checks { account: String::new(), abilities: Some(abilities), connections: None, alone: None };
+        let none = Checks { account: String::new(), abilities: None, connections: None, alone: None };
+        judge(&none, &side, None, None, 0)
+    };
+    assert_eq!(of(false), []);
+    let [remark] = of(true).try_into().unwrap();
+    assert!(remark.what.contains("before we said who we are") && remark.what.contains("ann"), "{remark:?}");
+    assert_eq!((remark.weight, remark.side), (Weight::Worth, Some(SideName::Target)));
 }

@@ -135,8 +135,9 @@ fn side(which: SideName, checks: &Checks, moving: Option<&Moving>) -> Vec<String
         ));
     }
     lines.push(format!("  {}", printable(&abilities.product)));
-    if let Some(moving) = moving {
-        lines.extend(holds(which, moving));
+    if let Some(survey) = survey_of(which, checks, moving) {
+        let largest = moving.filter(|_| which == SideName::Source).and_then(|moving| moving.sizes.largest);
+        lines.extend(holds(which, survey, largest));
     }
     lines.extend(can(which, abilities).into_iter().map(|ability| format!("  {ability}")));
     if let Some(found) = &checks.connections {
@@ -155,20 +156,22 @@ fn profile(kept: &Kept) -> Vec<String> {
     std::iter::once(title).chain(lines).collect()
 }
 
-fn holds(which: SideName, moving: &Moving) -> Vec<String> {
-    let survey: &SideSurvey = match which {
-        SideName::Source => &moving.survey.source,
-        SideName::Target => &moving.survey.target,
-    };
+fn survey_of<'a>(which: SideName, checks: &'a Checks, moving: Option<&'a Moving>) -> Option<&'a SideSurvey> {
+    match (which, moving) {
+        (SideName::Source, Some(moving)) => Some(&moving.survey.source),
+        (SideName::Target, Some(moving)) => Some(&moving.survey.target),
+        (_, None) => checks.alone.as_ref(),
+    }
+}
+
+fn holds(which: SideName, survey: &SideSurvey, largest: Option<u64>) -> Vec<String> {
     let (mailboxes, messages) = counts(survey);
     let mut line = format!(
         "  {}, {}",
         amount(mailboxes, "mailbox", "mailboxes"),
         amount(messages, "message", "messages")
     );
-    if which == SideName::Source
-        && let Some(largest) = moving.sizes.largest
-    {
+    if let Some(largest) = largest {
         line += &format!("; the largest has {}", size(largest));
     }
     let mut lines = vec![line];
@@ -237,8 +240,8 @@ impl Serialize for Checked {
             verdict: self.verdict().as_str(),
             exit: self.exit_code(),
             remarks: self.remarks.iter().map(RemarkView::of).collect(),
-            source: SideView::of(&self.source),
-            target: SideView::of(&self.target),
+            source: SideView::of(&self.source, survey_of(SideName::Source, &self.source, moving)),
+            target: SideView::of(&self.target, survey_of(SideName::Target, &self.target, moving)),
             profile: moving.and_then(|m| m.survey.target.profile.as_ref()).map(ProfileView::of),
             sizes: moving.map(SizesView::of),
             forecast: moving.map(ForecastView::of),
@@ -275,19 +278,24 @@ struct SideView<'a> {
     tls: Option<&'a str>,
     certificate: Option<&'a crate::net::Certificate>,
     product: Option<&'a str>,
+    mailboxes: Option<u64>,
+    messages: Option<u64>,
     connections_given: Option<usize>,
     connections_wanted: Option<usize>,
 }
 
 impl<'a> SideView<'a> {
-    fn of(checks: &'a Checks) -> Self {
+    fn of(checks: &'a Checks, survey: Option<&SideSurvey>) -> Self {
         let abilities = checks.abilities.as_ref();
+        let (mailboxes, messages) = survey.map(counts).unzip();
         Self {
             account: &checks.account,
             logged_in: abilities.is_some(),
             tls: abilities.and_then(|a| a.tls.as_deref()),
             certificate: abilities.and_then(|a| a.certificate.as_ref()),
             product: abilities.map(|a| a.product.as_str()),
+            mailboxes,
+            messages,
             connections_given: checks.connections.as_ref().map(|c| c.given),
             connections_wanted: checks.connections.as_ref().map(|c| c.wanted),
         }

@@ -19,7 +19,7 @@ pub use dns::{Dns, MxRecord, SrvRecord};
 pub use proposal::{Asks, Proposal, propose};
 pub use provider::{Provider, providers};
 
-use crate::config::{Endpoint, Security, Trust as Believed};
+use crate::config::{Endpoint, Trust as Believed};
 use crate::limits::{DISCOVERY_SOURCE_TIME_MAX, Limits};
 use crate::net::{Dialer, Http, Proxies};
 use futures_util::future::BoxFuture;
@@ -195,17 +195,9 @@ impl Discoverer {
     }
 
     async fn srv(&self, address: &Address) -> Answer {
-        let [(imaps, tls), (imap, start_tls)] = srv::questions(address);
+        let [(imaps, _), (imap, _)] = srv::questions(address);
         let (first, second) = tokio::join!(self.dns.srv(&imaps), self.dns.srv(&imap));
-        let outcome = match (first, second) {
-            (Err(why), Err(_)) => Outcome::Silent(why),
-            (first, second) => {
-                let found: Vec<(Security, _)> =
-                    vec![(tls, first.unwrap_or_default()), (start_tls, second.unwrap_or_default())];
-                srv::read(address, found)
-            }
-        };
-        Answer { source: Source::Srv, asked: format!("{imaps}, {imap}"), outcome }
+        srv::judge(address, [first, second])
     }
 
     async fn mx(&self, address: &Address) -> Answer {

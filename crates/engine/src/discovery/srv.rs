@@ -2,7 +2,7 @@
 
 use super::address::{Address, is_host, plain};
 use super::dns::SrvRecord;
-use super::{Candidate, Outcome, Source, Trust};
+use super::{Answer, Candidate, Outcome, Source, Trust};
 use crate::config::{Endpoint, Security};
 
 /// The names that are asked for: implicit TLS first (RFC 8314, 5.1).
@@ -11,10 +11,32 @@ pub(super) fn questions(address: &Address) -> [(String, Security); 2] {
     [(name("_imaps"), Security::Tls), (name("_imap"), Security::StartTls)]
 }
 
+/// What was asked and what came of it. A question that got no answer is said beside the other's records, and is no "no such record".
+pub(super) fn judge(address: &Address, answers: [Result<Vec<SrvRecord>, String>; 2]) -> Answer {
+    let (mut found, mut silent, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    for ((name, security), answer) in questions(address).into_iter().zip(answers) {
+        match answer {
+            Ok(records) => {
+                found.push((security, records));
+                asked.push(name);
+            }
+            Err(why) => {
+                asked.push(format!("{name} (no answer)"));
+                silent.push(format!("{name}: {why}"));
+            }
+        }
+    }
+    let outcome = match read(address, found) {
+        Outcome::Nothing(_) if !silent.is_empty() => Outcome::Silent(silent.join("; ")),
+        outcome => outcome,
+    };
+    Answer { source: Source::Srv, asked: asked.join(", "), outcome }
+}
+
 /// Candidates in the order of the records: by priority, then by weight (RFC 2782; the heavier first, since one is proposed and
 /// no load is spread). A target of `.` says that the service is not offered. A target at home in the domain is proven by its
 /// certificate; for any other one there is only the word of the name service (RFC 6186, 6).
-pub(super) fn read(address: &Address, found: Vec<(Security, Vec<SrvRecord>)>) -> Outcome {
+fn read(address: &Address, found: Vec<(Security, Vec<SrvRecord>)>) -> Outcome {
     let mut candidates = Vec::new();
     let mut declined = false;
     for (security, mut records) in found {
@@ -68,6 +90,25 @@ mod tests {
             ("plain.elsewhere.example", 143, Trust::Dns),
         ];
         assert_eq!(hosts(&outcome), expected.map(|(h, p, t)| (h.to_owned(), p, t)));
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_said_and_is_not_no_record() {
+        let address = Address::parse("ann@old.example").unwrap();
+        let late = || Err("no answer within 5 s".to_owned());
+        let Outcome::Silent(why) = judge(&address, [late(), Ok(Vec::new())]).outcome else { panic!() };
+        assert_eq!(why, "_imaps._tcp.old.example: no answer within 5 s");
+        let here = || Ok(vec![record(0, 0, 143, "imap.old.example.")]);
+        let answer = judge(&address, [late(), here()]);
+        assert_eq!(answer.asked, "_imaps._tcp.old.example (no answer), _imap._tcp.old.example");
+        assert_eq!(hosts(&answer.outcome).len(), 1);
+        let both = judge(&address, [late(), late()]).outcome;
+        assert!(
+            matches!(&both, Outcome::Silent(why) if why.contains("_imaps") && why.contains("_imap.")),
+            "{both:?}"
+        );
+        let none = judge(&address, [Ok(Vec::new()), Ok(Vec::new())]).outcome;
+        assert!(matches!(none, Outcome::Nothing(_)), "{none:?}");
     }
 
     #[test]

@@ -240,9 +240,13 @@ impl Raw {
         &self,
         account: &ImapAccount,
         mechanism: Option<Mechanism>,
-        refusal: Refusal,
+        mut refusal: Refusal,
     ) -> EndError {
         let server = self.server.clone();
+        if let Some(admin) = &account.auth_user {
+            // Many servers do not say which it was: the password, or that this one may not act for that one.
+            refusal.text = format!("{} ({admin}{}{})", refusal.text, auth::advice::FOR_ANOTHER, account.user);
+        }
         if refusal.code.as_deref() == Some("PRIVACYREQUIRED") {
             // RFC 5530, 3: it is the missing encryption that is refused, not the password.
             let what = format!("it takes no password over this connection: {refusal}");

@@ -83,7 +83,7 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
         raw.identify_first(account).await?;
         raw.login(account, &opener.without, &secret).await?;
     }
-    raw.into_link(opener).await
+    raw.into_link(opener, condition == Condition::PreAuth).await
 }
 
 /// A server that was looked at.
@@ -258,17 +258,9 @@ impl Raw {
         Ok(())
     }
 
-    async fn into_link(mut self, opener: &Opener) -> Result<Link, EndError> {
-        // Before login the list is shorter: asked again unless the login's answer brought it.
-        let capabilities = match self.client.capabilities() {
-            Some(known) if known.has(b"NAMESPACE") || known.has(b"UIDPLUS") || known.imap4rev2() => {
-                known.clone()
-            }
-            _ => {
-                self.client.forget_capabilities();
-                self.capabilities().await?
-            }
-        };
+    async fn into_link(mut self, opener: &Opener, preauthenticated: bool) -> Result<Link, EndError> {
+        // What was announced before the login is forgotten by now, unless the login said it anew.
+        let capabilities = self.capabilities().await?;
         let kept = capabilities
             .iter()
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
@@ -287,6 +279,7 @@ impl Raw {
             product,
             user: opener.account.user.clone(),
             on_behalf: opener.account.auth_user.is_some(),
+            preauthenticated,
             personal: personal(namespaces.as_ref(), delimiter),
             multi: capabilities.multiappend(),
             tells_places: capabilities.uidplus(),

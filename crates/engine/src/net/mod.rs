@@ -6,6 +6,7 @@ mod deflate;
 mod der;
 mod http;
 mod proxy;
+mod race;
 mod redirect;
 mod stream;
 mod tls;
@@ -116,20 +117,17 @@ async fn dial_any(
     addresses: &[SocketAddr],
     limits: &Limits,
 ) -> Result<TcpStream, EndError> {
-    let mut last = "it has no address".to_owned();
-    for address in addresses {
-        match tokio::time::timeout(limits.connect, TcpStream::connect(*address)).await {
-            Ok(Ok(stream)) => {
-                tune(&stream)
-                    .map_err(|e| unreachable(endpoint, e.to_string(), "this is a fault of this machine"))?;
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = format!("{address}: {error}"),
-            Err(_) => last = format!("{address}: no answer within {} s", limits.connect.as_secs()),
+    match race::first_of(addresses, limits.connect, TcpStream::connect).await {
+        Ok(stream) => {
+            tune(&stream)
+                .map_err(|e| unreachable(endpoint, e.to_string(), "this is a fault of this machine"))?;
+            Ok(stream)
+        }
+        Err(why) => {
+            let hint = "check the port (993 for imaps, 143 for imap), and that IMAP is switched on and no firewall is between";
+            Err(unreachable(endpoint, why, hint))
         }
     }
-    let hint = "check the port (993 for imaps, 143 for imap), and that IMAP is switched on and no firewall is between";
-    Err(unreachable(endpoint, last, hint))
 }
 
 fn tune(stream: &TcpStream) -> std::io::Result<()> {

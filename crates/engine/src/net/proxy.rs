@@ -32,11 +32,11 @@ impl std::fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// From what the environment says: `HTTPS_PROXY` (`http://user:password@host:port`, or `host:port`) and `NO_PROXY`
-    /// (names, with all below them, and addresses, separated by commas).
+    /// From what the environment says: `HTTPS_PROXY` or `ALL_PROXY` (`http://user:password@host:port`, or `host:port`; an
+    /// IPv6 address in brackets) and `NO_PROXY` (names, with all below them, and addresses, separated by commas).
     ///
     /// # Errors
-    /// In words, without the password.
+    /// Why there is no such proxy, in words, without the password.
     pub fn parse(proxy: Option<&str>, except: Option<&str>) -> Result<Self, String> {
         let proxy = proxy.map(str::trim).filter(|text| !text.is_empty()).map(Proxy::parse).transpose()?;
         let names = except.unwrap_or_default().split([',', ' ']);
@@ -63,13 +63,20 @@ impl Proxy {
             None => (None, rest.trim_end_matches('/')),
         };
         if scheme != "http" {
-            return Err(format!("HTTPS_PROXY: {scheme}://{authority} is not supported; http://host:port is"));
+            return Err(format!("{scheme}://{authority} is not supported; http://host:port is"));
         }
-        let bad = || format!("HTTPS_PROXY: {authority:?} is no proxy; http://host:port is expected");
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-        let is_name =
-            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
-        let port = port.parse().ok().filter(|_| is_name).ok_or_else(bad)?;
+        let bad = || format!("{authority:?} is no proxy; http://host:port is expected");
+        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, "")) => (address, "80"),
+            Some((address, port)) => (address, port.strip_prefix(':').ok_or_else(bad)?),
+            None => authority.rsplit_once(':').unwrap_or((authority, "80")),
+        };
+        let is_plain = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let is_host = match authority.starts_with('[') {
+            true => host.parse::<std::net::Ipv6Addr>().is_ok(),
+            false => !host.is_empty() && is_plain(host),
+        };
+        let port = port.parse().ok().filter(|_| is_host).ok_or_else(bad)?;
         let authorization = login.map(|login| {
             let plain: Zeroizing<Vec<u8>> = Zeroizing::new(percent_decode_str(login).collect());
             Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*plain)))
@@ -108,7 +115,7 @@ impl Proxy {
         match first.split(' ').nth(1) {
             Some("200") if first.starts_with("HTTP/1.") => Ok(()),
             Some("407") => Err(format!(
-                "the proxy {proxy} wants a name and a password: HTTPS_PROXY=http://name:password@{proxy}"
+                "the proxy {proxy} wants a name and a password: http://name:password@{proxy} in the variable that names it"
             )),
             _ => Err(format!("the proxy {proxy} gives no way to {to}: {}", crate::names::printable(&first))),
         }
@@ -141,15 +148,26 @@ mod tests {
             before(&Proxies::parse(Some("p:81"), None).unwrap(), "login.example"),
             Some("p:81".into())
         );
+        for (address, through) in [("http://[::1]:3128", "[::1]:3128"), ("[2001:db8::1]", "[2001:db8::1]:80")]
+        {
+            let proxies = Proxies::parse(Some(address), None).unwrap();
+            assert_eq!(before(&proxies, "login.example"), Some(through.into()));
+        }
     }
 
     #[test]
     fn what_is_no_proxy_is_named_without_its_password() {
-        for bad in
-            ["socks5://ann:plum@p:1", "https://ann:plum@p:1", "http://ann:plum@p:port", "http://ann:plum@"]
-        {
+        for bad in [
+            "socks5://ann:plum@p:1",
+            "https://ann:plum@p:1",
+            "http://ann:plum@p:port",
+            "http://ann:plum@",
+            "http://ann:plum@[::1",
+            "http://ann:plum@[p]:1",
+            "http://ann:plum@[::1]1",
+        ] {
             let words = Proxies::parse(Some(bad), None).unwrap_err();
-            assert!(words.starts_with("HTTPS_PROXY: ") && !words.contains("plum"), "{words}");
+            assert!(words.contains("http://host:port is") && !words.contains("plum"), "{words}");
         }
         let told = format!("{:?}", Proxies::parse(Some("http://ann:plum@p:1"), None).unwrap());
         assert_eq!(told, "Proxies(Some(\"p:1\"))");

@@ -84,7 +84,7 @@ impl Stream {
             Self::Plain(_) | Self::Memory(_) => return None,
         };
         let session = tls.get_ref().1;
-        let version = session.protocol_version().and_then(|v| v.as_str().map(|s| s.replace('_', " ")));
+        let version = session.protocol_version().and_then(|v| v.as_str().map(|s| s.replace('_', ".")));
         let suite = session.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite()));
         Some(format!("{} {}", version.unwrap_or_default(), suite.unwrap_or_default()))
     }

@@ -5,7 +5,10 @@ use crate::net::Http;
 
 /// What a person's token for mail may do at Google.
 pub const GOOGLE_SCOPE: &str = "https://mail.google.com/";
-/// The same at Microsoft, with a refresh token.
+/// What a service account's token may do there: all mail by IMAP, also labels that their owner hides from it, and without the limit of
+/// messages that is set for folders (Google's page on XOAUTH2).
+pub const GOOGLE_SERVICE_ACCOUNT_SCOPE: &str = "https://www.googleapis.com/auth/gmail.imap_admin";
+/// What a person's token for mail may do at Microsoft, with a refresh token.
 pub const MICROSOFT_SCOPE: &str = "https://outlook.office.com/IMAP.AccessAsUser.All offline_access";
 /// What an application asks for at Microsoft: whatever it was given consent for (IMAP.AccessAsApp).
 pub const MICROSOFT_APPLICATION_SCOPE: &str = "https://outlook.office365.com/.default";

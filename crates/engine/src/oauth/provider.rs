@@ -32,6 +32,13 @@ pub enum How {
     ServiceAccount(ServiceAccount),
 }
 
+impl How {
+    /// A person's login comes with a refresh token, which is that person's: an application does not go on with it.
+    fn is_a_persons(&self) -> bool {
+        matches!(self, Self::Browser | Self::Device)
+    }
+}
+
 /// The tokens of one account.
 pub struct OAuth {
     talk: Talk,
@@ -61,7 +68,7 @@ impl OAuth {
         if let Some((access, _)) = held.access.as_ref().filter(|(_, until)| Instant::now() < *until) {
             return Ok(access.clone());
         }
-        if !held.loaded {
+        if !held.loaded && self.how.is_a_persons() {
             held.refresh = self.store.load().map_err(OAuthError::Machine)?;
             held.loaded = true;
         }

@@ -51,7 +51,7 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
         let known = given_up(journal, step.record.id).await?;
         let moves = |message: &Large| {
             let at = message.internal_date.as_ref().and_then(InternalDate::instant);
-            !known.contains(&message.key) && !since.is_some_and(|since| at.is_some_and(|at| at < since))
+            !known.contains(&message.key) && since.is_none_or(|since| at.is_none_or(|at| at >= since))
         };
         large.extend(found.into_iter().filter(moves).map(|message| (step, message)));
     }

@@ -13,7 +13,7 @@ use crate::message::InternalDate;
 use crate::names;
 use crate::plan::Plan;
 use crate::progress::{Progress, SideName, Stage};
-use crate::survey::{Passing, Survey};
+use crate::survey::{Passing, Survey, survey_source, survey_target};
 use crate::transfer::job::Sessions;
 use bytes::Bytes;
 use std::time::SystemTime;
@@ -49,7 +49,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             }
         );
         let pair = self.journal.pair();
-        let side = |account, abilities| Checks { account, abilities, connections: None };
+        let side = |account, abilities| Checks { account, abilities, connections: None, alone: None };
         let mut source = side(pair.source, old.as_ref().ok().map(|s| s.abilities().clone()));
         let mut target = side(pair.target, new.as_ref().ok().map(|s| s.abilities().clone()));
         let mut in_the_way: Vec<Remark> = Vec::new();
@@ -74,8 +74,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
                 Err(error) => in_the_way.push(of_server(error)?),
             }
         }
+        let is_in = [sessions.source.is_some(), sessions.target.is_some()];
         if in_the_way.is_empty() {
-            (source.connections, target.connections) = self.count_connections().await;
+            (source.connections, target.connections) = self.count_connections(is_in).await;
+        } else if is_in != [true, true] && !is_interrupted(&in_the_way) {
+            in_the_way.extend(look_alone(&mut sessions, &mut source, &mut target).await?);
+            (source.connections, target.connections) = self.count_connections(is_in).await;
         }
         sessions.close().await;
         let now = ctx.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -119,18 +123,18 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// As many connections as a run would use, at each side, beside the one that is open: one after the other, so that a server
-    /// that gives fewer says so at the first that is too many.
-    async fn count_connections(&self) -> (Option<Connections>, Option<Connections>) {
+    /// that gives fewer says so at the first that is too many. A side that is not in is not asked.
+    async fn count_connections(&self, is_in: [bool; 2]) -> (Option<Connections>, Option<Connections>) {
         let wanted = self.settings.connections;
         let (mut old, mut new) = (Vec::new(), Vec::new());
-        let (mut refusals, mut trouble) = ((None, None), false);
+        let (mut refusals, mut trouble) = ((None, None), !is_in[0]);
         while !trouble && old.len() + 1 < wanted {
             match self.source.connect().await {
                 Ok(session) => old.push(session),
                 Err(error) => (refusals.0, trouble) = (Some(error.to_string()), true),
             }
         }
-        trouble = false;
+        trouble = !is_in[1];
         while !trouble && new.len() + 1 < wanted {
             match self.target.connect().await {
                 Ok(session) => new.push(session),
@@ -138,8 +142,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             }
         }
         let found = (
-            Some(Connections { wanted, given: old.len() + 1, refusal: refusals.0 }),
-            Some(Connections { wanted, given: new.len() + 1, refusal: refusals.1 }),
+            is_in[0].then(|| Connections { wanted, given: old.len() + 1, refusal: refusals.0 }),
+            is_in[1].then(|| Connections { wanted, given: new.len() + 1, refusal: refusals.1 }),
         );
         for session in old {
             session.close().await;
@@ -151,12 +155,37 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 }
 
+/// Looks at the side that is in where the other is not: what is the matter there need not wait for that. What stands in the way.
+async fn look_alone<S: Source, T: Target>(
+    sessions: &mut Sessions<S, T>,
+    source: &mut Checks,
+    target: &mut Checks,
+) -> Result<Option<Remark>, Error> {
+    if let Some(session) = &mut sessions.source {
+        match survey_source(session, Passing::IsTrouble).await {
+            Ok(survey) => source.alone = Some(survey),
+            Err(error) => return of_server(Error::Source(error)).map(Some),
+        }
+    }
+    if let Some(session) = &mut sessions.target {
+        match survey_target(session, Passing::IsTrouble).await {
+            Ok(survey) => target.alone = Some(survey),
+            Err(error) => return of_server(Error::Target(error)).map(Some),
+        }
+    }
+    Ok(None)
+}
+
 /// What was asked for was stopped by the person.
 fn interrupted() -> Remark {
     let what = "interrupted before all was looked at".into();
     let next = "run the same command again";
     let remark = Remark::new(Weight::Blocks(INTERRUPTED), None, what, next);
     remark.for_people("it was stopped before all was looked at", "look again", "")
+}
+
+fn is_interrupted(remarks: &[Remark]) -> bool {
+    remarks.iter().any(|remark| remark.weight == Weight::Blocks(INTERRUPTED))
 }
 
 /// What a server did is told; anything else ends the check.

@@ -1,6 +1,7 @@
 //! LOGIN, and what every login comes down to.
 
 use super::{Done, Session, no};
+use crate::profile::LoginTells;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Between a user's and an administrator's name in one, as Dovecot has it.
@@ -49,6 +50,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return no("[LIMIT] Maximum number of connections from user+IP exceeded");
         }
         self.user = Some(user.to_owned());
-        Done::Ok(format!("[CAPABILITY {}] welcome", self.profile().capabilities()))
+        let capabilities = self.profile().capabilities_for(true);
+        match self.profile().login_tells {
+            LoginTells::Code => Done::Ok(format!("[CAPABILITY {capabilities}] welcome")),
+            LoginTells::Untagged => Done::After(format!("* CAPABILITY {capabilities}\r\n"), "welcome".into()),
+            LoginTells::Nothing => Done::Ok("welcome".into()),
+        }
     }
 }

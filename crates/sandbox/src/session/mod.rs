@@ -55,6 +55,8 @@ enum Done {
     Bad(String),
     /// A status and its text.
     Status(String),
+    /// Untagged lines, and OK with a text.
+    After(String, String),
     /// OK, and everything after it is compressed in both directions.
     Compressed,
 }
@@ -97,8 +99,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Serves until the client leaves.
     pub(crate) async fn run(mut self) {
-        let (profile, capabilities) = (self.profile(), self.profile().capabilities());
-        let greeting = format!("* OK [CAPABILITY {capabilities}] {}\r\n", profile.greeting);
+        let profile = self.profile();
+        let user = profile.preauthenticated.filter(|user| self.sandbox.enter(user));
+        self.user = user.map(str::to_owned);
+        let condition = if user.is_some() { "PREAUTH" } else { "OK" };
+        let capabilities = profile.capabilities_for(user.is_some());
+        let greeting = format!("* {condition} [CAPABILITY {capabilities}] {}\r\n", profile.greeting);
         if self.write(greeting.as_bytes()).await.is_none() {
             return;
         }
@@ -145,6 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         };
         let compress = matches!(done, Done::Compressed);
         let line = match done {
+            Done::After(untagged, text) => format!("{untagged}{tag} OK {text}\r\n"),
             Done::Compressed => format!("{tag} OK compressed from here on\r\n"),
             Done::Ok(text) => format!("{tag} OK {text}\r\n"),
             Done::No(text) => format!("{tag} NO {text}\r\n"),
@@ -152,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             Done::Status(text) => format!("{tag} {text}\r\n"),
         };
         self.write(line.as_bytes()).await?;
-        self.bads += u32::from(line[tag.len()..].starts_with(" BAD"));
+        self.bads += u32::from(line.strip_prefix(&tag).is_some_and(|line| line.starts_with(" BAD")));
         if self.profile().ends_at_bad.is_some_and(|most| self.bads >= most) {
             self.sandbox.ended_at_bad();
             self.write(b"* BYE Connection closed. 14\r\n").await?;
@@ -194,9 +201,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     async fn dispatch(&mut self, verb: &str, by_uid: bool, words: &[Word]) -> Option<Done> {
         let text = |i: usize| words.get(i).and_then(Word::text).unwrap_or_default();
+        let disconnected = self.profile().disconnected.filter(|_| self.user.is_some() && verb != "LOGOUT");
+        if let Some(words) = disconnected {
+            return Some(Done::Status(words));
+        }
         Some(match (verb, &self.user) {
             ("CAPABILITY", _) => {
-                let line = format!("* CAPABILITY {}\r\n", self.profile().capabilities());
+                let line =
+                    format!("* CAPABILITY {}\r\n", self.profile().capabilities_for(self.user.is_some()));
                 self.write(line.as_bytes()).await?;
                 ok("done")
             }

@@ -86,6 +86,8 @@ pub struct DovecotOptions {
     /// Every mechanism that Dovecot 2.3 has for what this takes: passwords, tokens ([`token`](super::token)), certificates
     /// of the authority, and the master user [`MASTER`] with [`MASTER_PASSWORD`].
     pub all_mechanisms: bool,
+    /// With these mechanisms: tokens are judged by whoever answers there (RFC 7662), a question each, and not by their signature.
+    pub introspection: Option<String>,
     /// More settings, at the end of the configuration.
     pub extra: String,
 }
@@ -106,6 +108,7 @@ impl Default for DovecotOptions {
             compress: false,
             connections_per_user: 1_000,
             all_mechanisms: false,
+            introspection: None,
             extra: String::new(),
         }
     }
@@ -427,7 +430,7 @@ protocol imap {{
         writeln!(config, "imap_capability = {capabilities}").map_err(io::Error::other)?;
     }
     if options.all_mechanisms {
-        config.push_str(&all_mechanisms(folders, identity)?);
+        config.push_str(&all_mechanisms(options, folders, identity)?);
     }
     config.push_str(&options.extra);
     config.push('\n');
@@ -446,17 +449,24 @@ impl Drop for MboxLock {
     }
 }
 
-/// Passwords come from the static database above, tokens are judged by their signature alone. Refused logins make later
-/// ones wait (auth-penalty): not here.
-fn all_mechanisms(folders: &Folders, identity: &Identity) -> io::Result<String> {
+/// Passwords come from the static database above, tokens are judged by their signature alone or by introspection. Refused
+/// logins make later ones wait (auth-penalty): not here.
+fn all_mechanisms(options: &DovecotOptions, folders: &Folders, identity: &Identity) -> io::Result<String> {
     let keys = folders.base("keys/default/HS256");
     fs::create_dir_all(&keys)?;
     let key = base64::engine::general_purpose::STANDARD.encode(super::token::KEY);
     write(&keys.join("default"), &key, identity, false)?;
     let base = folders.base.path().display();
-    let oauth = format!(
-        "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={base}/keys/\nusername_attribute = sub\n"
-    );
+    let judged = match &options.introspection {
+        None => {
+            format!("introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={base}/keys/\n")
+        }
+        Some(url) => format!(
+            "introspection_mode = post\nintrospection_url = {url}\nforce_introspection = yes\nactive_attribute = active\n\
+             active_value = true\n"
+        ),
+    };
+    let oauth = format!("{judged}username_attribute = sub\n");
     write(&folders.base("oauth2.conf"), &oauth, identity, false)?;
     Ok(format!(
         "\

@@ -4,6 +4,7 @@ mod certs;
 pub mod cyrus;
 pub mod dovecot;
 mod identity;
+pub mod introspection;
 mod process;
 pub mod token;
 

@@ -1,13 +1,13 @@
 //! Where the mail of an address lies: against a name server, web servers and IMAP servers of the test. Every host name leads to
 //! loopback or nowhere, so that nothing outside is asked.
 
-use mailhaul_engine::config::Trust as Believed;
+use mailhaul_engine::config::{Security, Trust as Believed};
 use mailhaul_engine::discovery::{Address, Answer, Asks, Discoverer, Discovery, Dns, Outcome, Source, Trust};
 use mailhaul_engine::limits::{DISCOVERY_SOURCE_TIME_MAX, Limits};
 use mailhaul_engine::net::{Dialer, Proxies};
 use mailhaul_sandbox::{Profile, Sandbox};
 use mailhaul_testkit::name_server::NameServer;
-use mailhaul_testkit::web::{Authority, ImapTls, PageSays, Valid, Web, imap_tls, tunnels};
+use mailhaul_testkit::web::{Authority, ImapStartTls, ImapTls, PageSays, Valid, Web, imap_tls, tunnels};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -395,4 +395,24 @@ async fn a_domain_of_which_nobody_knows_is_named_as_that_and_not_as_offline() {
     assert!(!discovery.is_offline());
     assert!(why(&discovery, Source::Mx).contains("no such record"));
     assert!(net.names.asked().iter().all(|name| name.ends_with("old.example")), "{:?}", net.names.asked());
+}
+
+#[tokio::test]
+async fn a_server_that_has_nothing_but_starttls_is_found_at_its_port_without_a_login() {
+    let mut net = Net::new().await;
+    for (certified, is_found) in [("imap.old.example", true), ("other.example", false)] {
+        let acceptor = net.authority.acceptor(&[certified], Valid::Now).unwrap();
+        let server = ImapStartTls::start(acceptor).await.unwrap();
+        net.table.insert("imap.old.example:143".into(), server.address);
+        let discovery = net.discover().await;
+        if is_found {
+            let expected = ("imap.old.example", 143, Source::Probe, Trust::Certificate, None);
+            assert_eq!(proposed(&discovery), expected);
+            assert_eq!(discovery.proposal.unwrap().candidate.endpoint.security, Security::StartTls);
+            assert_eq!(server.said(), ["STARTTLS", "LOGOUT"]);
+        } else {
+            assert!(discovery.proposal.is_none(), "its certificate is for another name");
+            assert_eq!(server.said(), ["STARTTLS"]);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::{Opener, open};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
-use mailhaul_sandbox::{Fault, Planned, Profile, Sandbox, ScramLie, Trigger};
+use mailhaul_sandbox::{Fault, LoginTells, Planned, Profile, Sandbox, ScramLie, Trigger};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -263,6 +263,51 @@ async fn nobody_logs_in_for_another_where_that_cannot_be_said_or_is_not_allowed(
     let (error, judged) = failure(&server, &opener).await;
     assert!(error.to_string().contains("divides the two names"), "{error}");
     assert_eq!(judged, 1, "nothing more was sent");
+}
+
+/// What is announced before a login as the whole of it, after which one thing is withdrawn and another is there.
+const BEFORE: &str = "IMAP4rev1 AUTH=PLAIN SASL-IR NAMESPACE UIDPLUS";
+
+#[tokio::test]
+async fn the_capabilities_of_the_login_count_and_not_those_before_it() {
+    for tells in [LoginTells::Code, LoginTells::Untagged, LoginTells::Nothing] {
+        let server = server(&["PLAIN"]);
+        server.set(|p| {
+            (p.capabilities_before_login, p.login_tells) = (Some(BEFORE), tells);
+            (p.uidplus, p.quota, p.append_limit) = (false, true, Some(5000));
+        });
+        let link = open(&opener(&server)).await.unwrap();
+        let abilities = link.abilities();
+        assert!(!abilities.expunges_by_uid && !abilities.tells_places, "{tells:?}: UIDPLUS was withdrawn");
+        assert!(abilities.announced.iter().any(|name| name == "QUOTA"), "{tells:?}: {abilities:?}");
+        assert_eq!(abilities.append_limit_octets, Some(5000), "{tells:?}");
+        assert!(abilities.conditional_store, "{tells:?}");
+        let asked = server.counters().commands.get("CAPABILITY").copied().unwrap_or(0);
+        assert_eq!(asked, u64::from(tells == LoginTells::Nothing), "{tells:?}: asked only where nobody told");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_greets_as_logged_in_is_used_without_a_login() {
+    let server = server(&["PLAIN"]);
+    server.set(|p| p.preauthenticated = Some(USER));
+    let link = open(&opener(&server)).await.unwrap();
+    assert_eq!((server.counters().logins, server.connected(USER)), (0, 1));
+    assert!(link.abilities().preauthenticated, "the server decided who it is, which is told");
+    server.set(|p| p.preauthenticated = None);
+    assert!(!open(&opener(&server)).await.unwrap().abilities().preauthenticated);
+}
+
+#[tokio::test]
+async fn a_login_that_opens_no_mailbox_is_a_refused_login() {
+    let server = server(&["PLAIN"]);
+    server.set(|p| p.disconnected = Some("BAD User is authenticated but not connected.".into()));
+    let error = open(&opener(&server)).await.err().unwrap();
+    assert!(matches!(&error, EndError::LoginRefused { mechanism: None, .. }), "{error:?}");
+    let next = error.next_step().unwrap();
+    assert!(next.contains("Exchange knows who logged in"), "{next}");
+    assert!(next.contains("docs/login.md#authenticated-but-not-connected"), "{next}");
+    assert_eq!(server.counters().logins, 1, "it is not tried again");
 }
 
 /// Gives its secret only while nothing was dialled.

@@ -5,8 +5,9 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use mailhaul_engine::clock::Clock;
-use mailhaul_engine::config::{Credentials, Secret};
+use mailhaul_engine::config::{Credentials, Secret, Trust};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::open;
 use mailhaul_engine::limits::Limits;
@@ -15,7 +16,8 @@ use mailhaul_engine::oauth::{
     Client, ClientProof, How, Issuer as Known, OAuth, Person, ServiceAccount, SigningKey, Store, Talk,
 };
 use mailhaul_sandbox::{Profile, Sandbox};
-use mailhaul_testkit::issuer::{BASE, CLIENT, Instead, Issuer, PUBLIC_CLIENT, SECRET};
+use mailhaul_testkit::issuer::{BASE, CLIENT, Instead, Issuer, IssuerTls, PUBLIC_CLIENT, SECRET};
+use mailhaul_testkit::web::{Authority, Valid};
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -31,6 +33,9 @@ struct Someone {
     browser: Option<Browser>,
     seen: Mutex<Vec<String>>,
     page: Arc<Mutex<String>>,
+    /// What else comes to the port of this machine before the answer, and what it is told.
+    strangers: Vec<&'static str>,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Person for Someone {
@@ -40,12 +45,16 @@ impl Person for Someone {
 
     fn visit(&self, address: &str) {
         let back = self.browser.unwrap()(&self.issuer, address);
-        let page = self.page.clone();
+        let (page, strangers, told) = (self.page.clone(), self.strangers.clone(), self.told.clone());
         tokio::spawn(async move {
             let (authority, target) = back.strip_prefix("http://").unwrap().split_once('/').unwrap();
             // One that asks for nothing, and one for an icon: neither is the answer.
             let _silent = tokio::net::TcpStream::connect(authority).await.unwrap();
             assert!(fetched(authority, "favicon.ico").await.contains("404"));
+            for stranger in strangers {
+                let answer = fetched(authority, stranger).await;
+                told.lock().unwrap().push(answer.lines().next().unwrap_or_default().to_owned());
+            }
             *page.lock().unwrap() = fetched(authority, target).await;
         });
     }
@@ -107,17 +116,40 @@ fn known() -> Known {
 }
 
 fn world(how: How, proof: ClientProof, browser: Option<Browser>) -> World {
+    with_strangers(how, proof, browser, &[])
+}
+
+fn with_strangers(
+    how: How,
+    proof: ClientProof,
+    browser: Option<Browser>,
+    strangers: &[&'static str],
+) -> World {
     let issuer = Issuer::default();
+    let way = (http(&issuer), known());
+    reached(issuer, way, how, proof, browser, strangers)
+}
+
+/// An account whose issuer is reached and known like this.
+fn reached(
+    issuer: Issuer,
+    (http, known): (Http, Known),
+    how: How,
+    proof: ClientProof,
+    browser: Option<Browser>,
+    strangers: &[&'static str],
+) -> World {
     let id = if matches!(proof, ClientProof::Nothing) { PUBLIC_CLIENT } else { CLIENT };
     let talk = Talk {
-        http: http(&issuer),
-        issuer: known(),
+        http,
+        issuer: known,
         client: Client { id: id.into(), proof },
         scope: "mail offline".into(),
         clock: Clock::default(),
     };
     let (seen, page) = (Mutex::default(), Arc::default());
-    let person = Arc::new(Someone { issuer: issuer.clone(), browser, seen, page });
+    let (strangers, told) = (strangers.to_vec(), Arc::default());
+    let person = Arc::new(Someone { issuer: issuer.clone(), browser, seen, page, strangers, told });
     let kept = Arc::new(Kept::default());
     let account = OAuth::new(talk, how, USER, person.clone(), kept.clone());
     World { issuer, person, kept, account }
@@ -176,6 +208,52 @@ async fn what_a_browser_brings_back_is_believed_only_if_it_is_the_answer() {
         assert!(world.failure().await.contains(words), "{words}");
         assert_eq!(world.grants().len(), asked, "{words}");
         assert_eq!(*world.kept.0.lock().unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_with_a_wrong_state_or_none_is_not_taken_and_the_answer_after_it_is() {
+    let strangers =
+        ["?state=forged&code=guessed", "?code=guessed", "?state=&error=access_denied", "?state&code=guessed"];
+    let world = with_strangers(How::Browser, ClientProof::Nothing, Some(consents), &strangers);
+    world.token().await;
+    let asked = world.issuer.asked();
+    assert_eq!(asked.iter().map(|a| a.form["code"].as_str()).collect::<Vec<_>>(), ["code-0"]);
+    assert_eq!(*world.person.told.lock().unwrap(), ["HTTP/1.1 404 Not Found"; 4]);
+}
+
+#[tokio::test]
+async fn a_code_that_was_used_already_gives_no_second_token() {
+    let first_code_again: Browser = |issuer, address| {
+        let back = issuer.consent(address);
+        let (before, _) = back.split_once("code=").unwrap();
+        format!("{before}code=code-0")
+    };
+    let world = world(How::Browser, ClientProof::Nothing, Some(first_code_again));
+    let token = world.token().await;
+    world.account.refused(&Secret::Token(token.into())).await;
+    world.issuer.set_refresh(None);
+    assert!(world.failure().await.contains("invalid_grant"));
+    assert_eq!(world.grants(), ["authorization_code", "refresh_token", "authorization_code"]);
+    assert_eq!(*world.kept.0.lock().unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_assertion_for_another_audience_is_refused_and_told_with_the_issuers_words() {
+    let file = json!({ "client_email": "mover@x.example", "private_key": KEY.0 });
+    let account = ServiceAccount::parse(file.to_string().as_bytes()).unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["client".to_owned()]).unwrap().cert.pem();
+    let key = SigningKey::with_certificate(KEY.0.as_bytes(), certificate.as_bytes()).unwrap();
+    for (how, proof, words) in [
+        (How::ServiceAccount(account), ClientProof::Nothing, "invalid_grant"),
+        (How::Application, ClientProof::Certificate(Arc::new(key)), "invalid_client"),
+    ] {
+        let world = world(how, proof, None);
+        world.issuer.set_key(&KEY.1);
+        world.issuer.set_audience("https://elsewhere.example/token");
+        assert!(world.failure().await.contains(words), "{words}");
+        world.issuer.set_audience(&known().token);
+        world.token().await;
     }
 }
 
@@ -304,6 +382,16 @@ async fn an_application_proves_itself_by_its_secret_or_its_certificate() {
 }
 
 #[tokio::test]
+async fn an_application_does_not_go_on_with_the_token_of_a_person() {
+    let world = world(How::Application, ClientProof::Secret(Zeroizing::new(SECRET.into())), None);
+    world.issuer.set_refresh(Some("of a person"));
+    *world.kept.0.lock().unwrap() = Some("of a person".into());
+    world.token().await;
+    assert_eq!(world.grants(), ["client_credentials"]);
+    assert_eq!(world.kept.0.lock().unwrap().as_deref(), Some("of a person"), "it stays that person's");
+}
+
+#[tokio::test]
 async fn a_service_account_signs_for_each_user() {
     let file = json!({ "type": "service_account", "client_email": "mover@x.example", "private_key_id": "k1",
                        "private_key": KEY.0 });
@@ -312,6 +400,10 @@ async fn a_service_account_signs_for_each_user() {
     world.issuer.set_key(&KEY.1);
     world.token().await;
     assert_eq!(world.grants(), ["jwt-bearer"]);
+    let assertion = world.issuer.asked()[0].form["assertion"].clone();
+    let claims = BASE64URL.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&claims["scope"], &claims["sub"]), (&json!("mail offline"), &json!(USER)));
     world.account.refused(&Secret::Token(world.token().await.into())).await;
     world.issuer.instead(Instead::Error("unauthorized_client", "Client is unauthorized"));
     assert!(world.failure().await.contains("domain-wide delegation"));
@@ -396,4 +488,58 @@ async fn a_token_that_a_server_refuses_is_renewed_once_and_the_login_goes_on() {
     let error = open(&opener).await.err().unwrap();
     assert!(matches!(error, EndError::LoginRefused { .. }), "{error}");
     assert_eq!((server.counters().refused_logins, issuer.asked().len() - before), (3, 1));
+}
+
+#[tokio::test]
+async fn every_way_to_a_token_goes_over_https() {
+    let authority = Authority::new().unwrap();
+    let file = json!({ "client_email": "mover@x.example", "private_key": KEY.0 });
+    let account = ServiceAccount::parse(file.to_string().as_bytes()).unwrap();
+    let secret = ClientProof::Secret(Zeroizing::new(SECRET.into()));
+    for (how, proof, browser) in [
+        (How::Browser, ClientProof::Nothing, Some(consents as Browser)),
+        (How::Device, ClientProof::Nothing, Some(consents as Browser)),
+        (How::Application, secret, None),
+        (How::ServiceAccount(account), ClientProof::Nothing, None),
+    ] {
+        let issuer = Issuer::default();
+        issuer.set_key(&KEY.1);
+        let (known, http, _at) = over_https(&issuer, &authority).await;
+        let of_a_person = matches!(how, How::Browser | How::Device);
+        if matches!(how, How::Device) {
+            let codes = json!({ "device_code": "device-1", "user_code": "U", "verification_uri": known.token,
+                "interval": 1, "expires_in": 60 });
+            issuer.instead(Instead::Body(codes.to_string()));
+        }
+        let world = reached(issuer, (http, known), how, proof, browser, &[]);
+        let first = world.token().await;
+        world.account.refused(&Secret::Token(first.clone().into())).await;
+        assert_ne!(world.token().await, first);
+        assert_eq!(world.grants().contains(&"refresh_token".to_owned()), of_a_person, "{:?}", world.grants());
+    }
+}
+
+/// The issuer behind TLS, found by its metadata.
+async fn over_https(issuer: &Issuer, authority: &Authority) -> (Known, Http, IssuerTls) {
+    let at = issuer.listen(authority.acceptor(&["localhost"], Valid::Now).unwrap()).await.unwrap();
+    let url = format!("https://localhost:{}", at.address.port());
+    issuer.publish_as(&url);
+    let trust = Trust { ca_files: vec![authority.file()], ..Trust::default() };
+    let http = Http::over(Dialer::Tcp, trust, Limits::default());
+    (Known::discover(&http, &url).await.unwrap(), http, at)
+}
+
+#[tokio::test]
+async fn an_issuer_that_nobody_vouches_for_is_asked_for_nothing() {
+    let (issuer, authority) = (Issuer::default(), Authority::new().unwrap());
+    let another = Authority::new().unwrap();
+    let (known, _, _first) = over_https(&issuer, &authority).await;
+    let (_, strict, _second) = over_https(&issuer, &another).await;
+    let asked = issuer.asked().len();
+    // The address of the first, and trust in the authority of the second alone.
+    let way = (strict, known);
+    let world = reached(issuer, way, How::Browser, ClientProof::Nothing, Some(consents), &[]);
+    let words = world.failure().await;
+    assert!(words.contains("cannot be asked") && words.contains("vouches"), "{words}");
+    assert_eq!(world.issuer.asked().len(), asked);
 }
