@@ -27,7 +27,7 @@ const fn situation(name: &'static str, verdict: &'static str, exit: i32, prepare
 const SITUATIONS: [Situation; 11] = [
     situation("nothing in the way", "ready", 0, |_| {}),
     situation("a full quota", "not-ready", 14, |pair| pair.new.set(|p| p.quota_octets = Some(1024))),
-    situation("a small APPENDLIMIT", "ready-with-remarks", 0, |pair| {
+    situation("a small APPENDLIMIT", "not-ready", 2, |pair| {
         pair.new.set(|p| p.append_limit = Some(150));
     }),
     situation("a read-only target", "not-ready", 1, |pair| pair.new.set(|p| p.rights = vec![("*", "lr")])),

@@ -51,7 +51,7 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     same_mapping(&conflicts)?;
     count_targets(target, &mut survey, &mapping, &known, passing).await?;
     let mut plan = plan(&survey, &mapping, &known, settings);
-    let too_large = too_large(source, journal, &survey, &plan, settings.selection.since).await?;
+    let too_large = too_large(source, journal, &survey, &plan, &known, settings.selection.since).await?;
     plan.will_not_move.extend(too_large);
     ask(&mut plan, &survey, &known, settings);
     sound(&plan)?;
@@ -105,11 +105,12 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
         }
     }
     for count in journal.counts().await? {
-        use State::{AlreadyThere, Merged, Stored, Verified};
-        if matches!(count.state, Stored | Verified | AlreadyThere | Merged) {
-            let copied = known.copied.entry(count.mailbox).or_default();
-            copied.0 = copied.0.saturating_add(count.items);
-            copied.1 = copied.1.saturating_add(count.octets);
+        let is_settled =
+            !count.state.is_pending() && !matches!(count.state, State::Excluded | State::GoneAtSource);
+        if is_settled {
+            let settled = known.settled.entry(count.mailbox).or_default();
+            settled.0 = settled.0.saturating_add(count.items);
+            settled.1 = settled.1.saturating_add(count.octets);
         }
     }
     Ok(known)

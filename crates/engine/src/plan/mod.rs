@@ -159,8 +159,9 @@ pub struct Known {
     pub mailboxes: Vec<MailboxRecord>,
     /// Their baselines.
     pub baselines: HashMap<MailboxId, Baseline>,
-    /// Messages and octets at the target already, by mailbox.
-    pub copied: HashMap<MailboxId, (u64, u64)>,
+    /// Messages and octets that are at the target or will never be, and that the source still has for all that is known, by
+    /// mailbox.
+    pub settled: HashMap<MailboxId, (u64, u64)>,
 }
 
 impl MailboxStep {
@@ -236,7 +237,8 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
         plan.will_not_move.extend(hidden_mail(&survey.source));
     }
     plan.will_not_move.extend(not_readable(&plan.steps));
-    if plan.room.is_short() {
+    // How much mail is older than the day it is chosen from is not known before it is listed.
+    if plan.room.is_short() && settings.selection.since.is_none() {
         plan.will_not_move.push(short_of_room(&plan.room));
     }
     plan.remarks.extend(remarks(&plan, survey));
@@ -322,8 +324,8 @@ fn room(steps: &[MailboxStep], target: &SideSurvey, known: &Known) -> RoomCheck 
     let (free_octets, free_messages) = target.free();
     let mut room = RoomCheck { free_octets, free_messages, ..RoomCheck::default() };
     for MailboxStep { record, .. } in steps.iter().filter(|step| step.counts) {
-        let (messages, octets) = known.copied.get(&record.id).copied().unwrap_or_default();
-        let left = |there: Option<u64>, copied: u64| there.unwrap_or(0).saturating_sub(copied);
+        let (messages, octets) = known.settled.get(&record.id).copied().unwrap_or_default();
+        let left = |there: Option<u64>, settled: u64| there.unwrap_or(0).saturating_sub(settled);
         room.needed_messages = room.needed_messages.saturating_add(left(record.messages, messages));
         room.needed_octets = room.needed_octets.saturating_add(left(record.octets, octets));
     }

@@ -1,6 +1,6 @@
 //! Messages that the new server will not take for their size, found before anything is sent.
 
-use super::{MailboxStep, Plan, WillNotMove, display};
+use super::{Known, MailboxStep, Plan, WillNotMove, display};
 use crate::end::{Large, SourceSession};
 use crate::error::{EndError, Error};
 use crate::journal::{Journal, MailboxId, Query, Side, State};
@@ -8,7 +8,7 @@ use crate::message::{InternalDate, Key};
 use crate::names;
 use crate::survey::Survey;
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 /// Messages named as examples.
 const EXAMPLES_MAX: usize = 3;
@@ -25,14 +25,15 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
     journal: &J,
     survey: &Survey,
     plan: &Plan,
+    known: &Known,
     since: Option<i64>,
 ) -> Result<Option<WillNotMove>, Error> {
     let Some(limit) = survey.target.abilities.append_limit_octets else { return Ok(None) };
-    let done = settled(journal).await?;
     let may_hold = |step: &&MailboxStep| {
         let record = &step.record;
-        let is_new =
-            record.messages.is_none_or(|messages| messages > done.get(&record.id).copied().unwrap_or(0));
+        let is_new = record
+            .messages
+            .is_none_or(|messages| messages > known.settled.get(&record.id).map_or(0, |settled| settled.0));
         step.trouble.is_none() && step.counts && is_new && record.octets.is_none_or(|octets| octets > limit)
     };
     let steps: Vec<&MailboxStep> = plan.steps.iter().filter(may_hold).collect();
@@ -48,10 +49,10 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
     let mut large: Vec<(&MailboxStep, Large)> = Vec::new();
     for (step, found) in steps.into_iter().zip(found) {
         let Some(found) = found.filter(|found| !found.is_empty()) else { continue };
-        let known = given_up(journal, step.record.id).await?;
+        let given_up = given_up(journal, step.record.id).await?;
         let moves = |message: &Large| {
             let at = message.internal_date.as_ref().and_then(InternalDate::instant);
-            !known.contains(&message.key) && since.is_none_or(|since| at.is_none_or(|at| at >= since))
+            !given_up.contains(&message.key) && since.is_none_or(|since| at.is_none_or(|at| at >= since))
         };
         large.extend(found.into_iter().filter(moves).map(|message| (step, message)));
     }
@@ -81,15 +82,6 @@ fn told(mut large: Vec<(&MailboxStep, Large)>, limit: u64, estimated: bool) -> W
         ),
         otherwise: None,
     }
-}
-
-/// How many messages of each mailbox need nothing more.
-async fn settled<J: Journal>(journal: &J) -> Result<BTreeMap<MailboxId, u64>, Error> {
-    let mut settled = BTreeMap::new();
-    for count in journal.counts().await?.into_iter().filter(|count| !count.state.is_pending()) {
-        *settled.entry(count.mailbox).or_default() += count.items;
-    }
-    Ok(settled)
 }
 
 /// The UIDs of a mailbox's exceptions under its present UIDVALIDITY.

@@ -148,7 +148,7 @@ fn mail_at_the_target_is_asked_about_only_without_a_baseline() {
         let baseline =
             Baseline { epoch: EpochId(1), uid_next: Key(1), existing: Existing::Adopt, matched: true };
         known.baselines.insert(record.id, baseline);
-        known.copied.insert(record.id, (record.messages.unwrap(), record.octets.unwrap()));
+        known.settled.insert(record.id, (record.messages.unwrap(), record.octets.unwrap()));
     }
     let second = planned(&german(), &new_account(), &known, &settings());
     assert!(!second.questions.contains(&asked));
@@ -226,7 +226,7 @@ fn where_all_mail_is_named_all_of_it_counts_since_no_other_mailbox_brings_it() {
     let mut known =
         Known { mailboxes: everything.steps.iter().map(|s| s.record.clone()).collect(), ..Known::default() };
     (known.mailboxes[0].id, known.mailboxes[1].id) = (inbox, all);
-    known.copied = [(inbox, (7, 70)), (all, (1000, 10))].into();
+    known.settled = [(inbox, (7, 70)), (all, (1000, 10))].into();
     let made = planned(&source, &target, &known, &only);
     assert_eq!(made.room.needed_messages, 4000, "at most: what the others brought lies in it, or not");
 }
