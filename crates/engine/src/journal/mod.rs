@@ -319,7 +319,7 @@ pub struct ReadBack {
 /// Why an item is an exception, excluded, unreadable or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// A short stable word: `refused`, `too_big`, `unreadable`, `damaged`, `absent`, or the rule's name.
+    /// A short stable word: `refused`, `forbidden`, `too_big`, `unreadable`, `damaged`, `absent`, or the rule's name.
     pub kind: String,
     /// The server's own words, or ours, for a person.
     pub text: String,

@@ -8,8 +8,12 @@ use std::collections::BTreeMap;
 pub const DAMAGED: &str = "damaged";
 /// [`crate::journal::Reason::kind`] of a message that the target confirmed and does not have.
 pub const ABSENT: &str = "absent";
-/// [`crate::journal::Reason::kind`] of a message that the target does not take for its octets.
+/// [`crate::journal::Reason::kind`] of a message that the target does not take for its octets: it may take them inside a cover
+/// message (T8).
 pub const REFUSED: &str = "refused";
+/// [`crate::journal::Reason::kind`] of a message that the target does not take in any form: a virus, one equal message too many,
+/// trouble that did not pass.
+pub const FORBIDDEN: &str = "forbidden";
 /// [`crate::journal::Reason::kind`] of a message that is larger than the target takes.
 pub const TOO_BIG: &str = "too_big";
 /// [`crate::journal::Reason::kind`] of a message that the source does not hand out.
@@ -17,7 +21,7 @@ pub const UNREADABLE: &str = "unreadable";
 /// [`crate::journal::Reason::kind`] of a message in whose place the source hands out a notice.
 pub const STUB: &str = "source_stub";
 /// All kinds of exceptions.
-pub const KINDS: [&str; 6] = [REFUSED, TOO_BIG, UNREADABLE, STUB, DAMAGED, ABSENT];
+pub const KINDS: [&str; 7] = [REFUSED, FORBIDDEN, TOO_BIG, UNREADABLE, STUB, DAMAGED, ABSENT];
 /// Stands for a kind or rule that the journal does not name.
 pub const UNNAMED: &str = "unnamed";
 

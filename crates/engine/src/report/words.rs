@@ -2,7 +2,7 @@
 //! more than the numbers hold.
 
 use super::differences::Differs;
-use super::totals::{ABSENT, Bucket, DAMAGED, REFUSED, STUB, TOO_BIG, Tally, UNREADABLE};
+use super::totals::{ABSENT, Bucket, DAMAGED, FORBIDDEN, REFUSED, STUB, TOO_BIG, Tally, UNREADABLE};
 use super::{LabelledMail, Report, Verdict};
 use crate::config::Level;
 use crate::identity::Grade;
@@ -106,6 +106,7 @@ pub(crate) fn printable(text: &str) -> String {
 pub fn exception_kind(kind: &str) -> String {
     match kind {
         REFUSED => "refused by the new server".into(),
+        FORBIDDEN => "refused by the new server in any form".into(),
         TOO_BIG => "too big for the new server".into(),
         UNREADABLE => "not handed over by the old server".into(),
         STUB => "only a notice in its place at the old server".into(),
@@ -121,6 +122,10 @@ pub fn exception_remedy(kind: &str) -> &'static str {
         REFUSED => {
             "The new provider can say why it is refused. A later run can try it again, or take it over untouched inside a cover \
              message. The report keeps its original."
+        }
+        FORBIDDEN => {
+            "The new server says why it takes it in no form: a virus found in it, say, or too many equal messages. Its provider can \
+             help; a later run can try it again. The report keeps its original."
         }
         TOO_BIG => {
             "Ask the new provider for a higher limit, and try it again in a later run; or keep its original, which the report has."

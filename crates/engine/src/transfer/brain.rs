@@ -476,7 +476,11 @@ impl Brain {
             self.laddering += 1;
             actions.push(Action::Ladder(ready, Ladder::WRAPPED));
         } else {
-            let kind = if refusal.class == RefusalClass::TooBig { "too_big" } else { "refused" };
+            let kind = match refusal.class {
+                RefusalClass::TooBig => "too_big",
+                class if may_be_wrapped(&ready, class) => "refused",
+                _ => "forbidden",
+            };
             actions.push(Action::GiveUp(ready.item, Reason::new(kind, refusal.to_string())));
             if refusal.class == RefusalClass::Unknown {
                 actions.push(Action::Unexplained(refusal.clone()));

@@ -177,3 +177,30 @@ async fn a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_m
         items.iter().map(|i| i.sent.as_ref().unwrap().ladder.has(Ladder::NO_KEYWORDS)).collect();
     assert_eq!(without, (0..12).map(|n| n == 7).collect::<Vec<_>>());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cover_message_is_promised_for_what_it_can_carry_and_for_nothing_else() {
+    let target = Profile {
+        refuse_nul: true,
+        refuse_flag: Some(("$Infected".into(), "message contains a virus".into())),
+        ..Profile::default()
+    };
+    let mut world = World::new(target);
+    for (octets, flags) in
+        [(message(0), ""), (message(1), "$Infected"), ("Subject: nul\r\n\r\n\0\r\n".to_owned(), "")]
+    {
+        world.source.deliver(USER, "INBOX", octets, flags, DATE);
+    }
+    world.migrate().await;
+    let mut kinds: Vec<String> = world.exceptions().await.into_iter().map(|(kind, _)| kind).collect();
+    kinds.sort();
+    assert_eq!(kinds, ["forbidden", "refused"]);
+    let said = world.report().await.summary_lines(None).join("\n");
+    assert!(said.contains("1 message was refused; each can move inside a cover message"), "{said}");
+
+    world.repair = true;
+    world.migrate().await;
+    let kinds: Vec<String> = world.exceptions().await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["forbidden"], "what was promised was done");
+    assert!(!world.report().await.summary_lines(None).join("\n").contains("each can move"));
+}

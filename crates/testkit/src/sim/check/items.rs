@@ -131,7 +131,9 @@ fn merged(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
 fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
     let lies = || case.struck_target(|f| matches!(f, Fault::AppendUid(_)));
     let holds = match item.reason.as_deref() {
-        Some("refused") => refused_by(&case.world.target_profile, &source.kept) || refusals(case) > 0,
+        Some("refused" | "forbidden") => {
+            refused_by(&case.world.target_profile, &source.kept) || refusals(case) > 0
+        }
         Some("too_big") => {
             case.world.target_profile.append_limit.is_some_and(|most| source.kept.len() as u64 > most)
         }
