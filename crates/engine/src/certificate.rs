@@ -164,6 +164,7 @@ fn account(report: &Report) -> Condition {
             words::amount(outcome.unlisted_mailboxes, "mailbox", "mailboxes"),
             outcome.remainder,
             numbers.unwrap_or_default()
+                + if outcome.hides_mail { "; the old server hides mail from IMAP" } else { "" }
         ),
     }
 }

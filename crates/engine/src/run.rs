@@ -15,13 +15,13 @@ use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
-use crate::labels::Labelled;
+use crate::labels::{Labelled, all_mail};
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
 use crate::recount::{SOURCE_NOT_REACHED, recount};
-use crate::report::LEFT;
+use crate::report::{HIDDEN, HIDDEN_MAIL, LEFT};
 use crate::seats::Seats;
 use crate::survey::{Passing, Survey};
 use crate::transfer::epochs::refresh_target;
@@ -43,6 +43,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use facts::{RunFacts, kept};
 pub use probe::Probed;
+
+/// Notes of what is hidden, at most: one each time somebody switches it in Gmail.
+const HIDDEN_NOTES_MAX: usize = 1000;
 
 /// One account pair and its journal.
 #[derive(Clone, Debug)]
@@ -321,7 +324,23 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ahead.get_or_insert_with(|| Ahead::begin(ctx, &plan));
         let target = sessions.target(ctx).await?;
         plan::carry_out(target, &self.journal, &plan, &records, passing).await?;
+        self.remember_what_is_hidden(&survey).await?;
         Ok((survey, plan))
+    }
+
+    /// Whether Gmail hides All Mail, for reports: it is asked about beforehand, and still true when all the rest has moved. Of
+    /// mailboxes that were named it says nothing.
+    async fn remember_what_is_hidden(&self, survey: &Survey) -> Result<(), Error> {
+        if !survey.source.abilities.gmail || !self.settings.selection.only.is_empty() {
+            return Ok(());
+        }
+        let text = if all_mail(&survey.source).is_none() { HIDDEN } else { "no" };
+        let known = self.journal.notes(HIDDEN_MAIL, i64::MIN, HIDDEN_NOTES_MAX).await?;
+        let (kind, text) = (HIDDEN_MAIL.to_owned(), text.to_owned());
+        if known.last().is_none_or(|known| known.note.text != text) {
+            self.journal.note(Note { kind, mailbox: None, key: None, text }).await?;
+        }
+        Ok(())
     }
 
     async fn verify_in(&self, ctx: &Ctx<S, T, J>, level: Level, look: SourceLook) -> Result<RunEnd, Error> {

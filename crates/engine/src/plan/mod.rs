@@ -232,11 +232,11 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     // Whatever a label shows comes from All Mail, if nothing else brings it.
     if !plan.steps.iter().any(|step| step.is_rest) {
         plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
+        plan.will_not_move.extend(not_readable(&plan.steps));
     }
     if settings.selection.only.is_empty() {
         plan.will_not_move.extend(hidden_mail(&survey.source));
     }
-    plan.will_not_move.extend(not_readable(&plan.steps));
     // How much mail is older than the day it is chosen from is not known before it is listed.
     if plan.room.is_short() && settings.selection.since.is_none() {
         plan.will_not_move.push(short_of_room(&plan.room));
@@ -426,7 +426,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
     for step in &plan.steps {
-        let Some(trouble) = step.trouble.as_ref().filter(|trouble| trouble.passes) else { continue };
+        let Some(trouble) = &step.trouble else { continue };
         remarks.push(format!(
             "“{}” {TRIED_AGAIN}: {}",
             names::printable(&step.record.source.text),

@@ -7,7 +7,8 @@ use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
 use super::{
     DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
-    FLAGS_ANNOUNCED, Facts, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT, Times, exception_path,
+    FLAGS_ANNOUNCED, Facts, HIDDEN, HIDDEN_MAIL, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT,
+    Times, exception_path,
 };
 use crate::config::Level;
 use crate::error::Error;
@@ -205,6 +206,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         outcome.unlisted_mailboxes += self.notes.new_mailboxes;
         let labelled = self.numbers.finish();
         outcome.unbrought = labelled.map_or(0, |mail| mail.unbrought);
+        outcome.hides_mail = self.notes.hides_mail;
         if manifest.lines != totals.listed() {
             outcome.remainder = outcome.remainder.max(manifest.lines.abs_diff(totals.listed()));
         }
@@ -264,6 +266,7 @@ fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: b
         unannounced_differences: sum(&MailboxEntry::unannounced_differences),
         semantic: totals.walked.of(&Bucket::Verified(Grade::Semantic)),
         unbrought: 0,
+        hides_mail: false,
     }
 }
 
@@ -314,6 +317,8 @@ struct Notes {
     runs: BTreeSet<RunId>,
     /// The danger options they had.
     danger: BTreeSet<String>,
+    /// By the latest run that looked.
+    hides_mail: bool,
 }
 
 impl Notes {
@@ -366,6 +371,7 @@ impl Notes {
                 self.new_mailboxes += 1;
                 self.remarks.push(NOTES_SHOWN_MAX, entry);
             }
+            HIDDEN_MAIL => self.hides_mail = note.text == HIDDEN,
             FLAGS_ANNOUNCED => self.flags_announced.add(note.mailbox),
             DATES_ANNOUNCED => self.dates_announced.add(note.mailbox),
             kind if kind == "ghost" || kind == "doubt" || kind.starts_with("doubt:") => {

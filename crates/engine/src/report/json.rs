@@ -173,6 +173,7 @@ pub(crate) struct TotalsJson {
     deleted_at_source_after_copy: u64,
     missing_at_target: u64,
     foreign_at_target: Option<u64>,
+    hidden_at_source: bool,
 }
 
 impl TotalsJson {
@@ -198,6 +199,7 @@ impl TotalsJson {
             missing_at_target: report.outcome.missing_at_target,
             // Unknown in one mailbox is unknown in all.
             foreign_at_target: moving.map(|m| m.foreign_at_target).sum(),
+            hidden_at_source: report.outcome.hides_mail,
         }
     }
 }

@@ -44,6 +44,10 @@ pub use totals::{ABSENT, Bucket, DAMAGED, KINDS, MailboxTotals, REFUSED, Tally, 
 pub use verdict::{Outcome, Verdict, exit_code_of};
 pub use write::{CERTIFICATE, REPORT_HTML, REPORT_JSON, Written, write};
 
+/// Kind of the note that says whether the old server hides mail from IMAP that was to move ([`HIDDEN`], or not). The last counts.
+pub const HIDDEN_MAIL: &str = "hidden_mail";
+/// The text of such a note.
+pub const HIDDEN: &str = "yes";
 /// Kind of the note that says: differences of flags were announced (will-not-move) and accepted. Without a mailbox
 /// it holds for all.
 pub const FLAGS_ANNOUNCED: &str = "announced:flags";

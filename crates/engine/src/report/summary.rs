@@ -104,7 +104,7 @@ impl Report {
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];
         let mut lines: Vec<String> = words::beside(self).into_iter().collect();
-        lines.extend(self.labelled.map(words::by_number));
+        lines.extend(self.labelled.map(|mail| words::by_number(mail, outcome.hides_mail)));
         if self.facts.level.is_none() {
             lines.push("the level of proof and the danger options of the run are not known".into());
         }

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub semantic: u64,
     /// Messages under labels that each mailbox leaves to another, and none brings.
     pub unbrought: u64,
+    /// The old server keeps mail from IMAP that this migration was to move.
+    pub hides_mail: bool,
 }
 
 impl Outcome {
@@ -85,6 +87,7 @@ impl Outcome {
             unannounced_differences: 0,
             semantic: 0,
             unbrought: 0,
+            hides_mail: false,
         }
     }
 
@@ -107,6 +110,7 @@ impl Outcome {
         [self.exceptions, self.refused_mailboxes, self.unannounced_differences, self.semantic]
             .iter()
             .any(|n| *n > 0)
+            || self.hides_mail
     }
 
     /// The word.

@@ -334,11 +334,19 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
     if refused > 0 {
         parts.push(format!("{} that cannot be moved ({stuck})", amount(refused, "mailbox", "mailboxes")));
     }
+    if report.outcome.hides_mail {
+        parts.push(HIDES_MAIL.into());
+    }
     (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
 
+/// What Gmail shows in All Mail alone, where that is hidden.
+const HIDES_MAIL: &str = "mail that is archived without a label, since Gmail hides “All Mail” (its settings, under Labels, have \
+                          “Show in IMAP” for it; a later run then moves the rest)";
+
 /// The accounting of an account with labels, each message once.
-pub(crate) fn by_number(mail: LabelledMail) -> String {
+pub(crate) fn by_number(mail: LabelledMail, hides_mail: bool) -> String {
+    let shown = if hides_mail { " that Gmail shows" } else { "" };
     let parts = [
         (mail.there, "on the new server"),
         (mail.exceptions, "not moved, each an exception"),
@@ -350,7 +358,7 @@ pub(crate) fn by_number(mail: LabelledMail) -> String {
     let parts: Vec<String> =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
     format!(
-        "Each message once, whatever its labels: {} of the old account, {}.",
+        "Each message once, whatever its labels: {} of the old account{shown}, {}.",
         messages(mail.messages),
         parts.join(", ")
     )

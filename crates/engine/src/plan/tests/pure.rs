@@ -310,5 +310,9 @@ fn a_mailbox_that_will_never_open_is_on_the_list_and_one_that_may_is_a_remark() 
     assert!(plan.will_not_move[0].to_string().contains("“Closed”"), "{:?}", plan.will_not_move);
     assert!(plan.steps.iter().any(|step| step.record.source.text == "Closed"), "it is tried all the same");
     let plan = with(true);
-    assert!(plan.will_not_move.is_empty() && plan.remarks[1].contains("tried again"), "{:?}", plan.remarks);
+    assert!(
+        plan.will_not_move.is_empty() && plan.remarks.iter().any(|r| r.contains("tried again")),
+        "{:?}",
+        plan.remarks
+    );
 }
