@@ -5,8 +5,9 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{KeyPair, RsaKeyPair};
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use mailhaul_engine::clock::Clock;
-use mailhaul_engine::config::{Credentials, Secret};
+use mailhaul_engine::config::{Credentials, Secret, Trust};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::imap_session::open;
 use mailhaul_engine::limits::Limits;
@@ -15,7 +16,8 @@ use mailhaul_engine::oauth::{
     Client, ClientProof, How, Issuer as Known, OAuth, Person, ServiceAccount, SigningKey, Store, Talk,
 };
 use mailhaul_sandbox::{Profile, Sandbox};
-use mailhaul_testkit::issuer::{BASE, CLIENT, Instead, Issuer, PUBLIC_CLIENT, SECRET};
+use mailhaul_testkit::issuer::{BASE, CLIENT, Instead, Issuer, IssuerTls, PUBLIC_CLIENT, SECRET};
+use mailhaul_testkit::web::{Authority, Valid};
 use serde_json::json;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -124,10 +126,23 @@ fn with_strangers(
     strangers: &[&'static str],
 ) -> World {
     let issuer = Issuer::default();
+    let way = (http(&issuer), known());
+    reached(issuer, way, how, proof, browser, strangers)
+}
+
+/// An account whose issuer is reached and known like this.
+fn reached(
+    issuer: Issuer,
+    (http, known): (Http, Known),
+    how: How,
+    proof: ClientProof,
+    browser: Option<Browser>,
+    strangers: &[&'static str],
+) -> World {
     let id = if matches!(proof, ClientProof::Nothing) { PUBLIC_CLIENT } else { CLIENT };
     let talk = Talk {
-        http: http(&issuer),
-        issuer: known(),
+        http,
+        issuer: known,
         client: Client { id: id.into(), proof },
         scope: "mail offline".into(),
         clock: Clock::default(),
@@ -385,6 +400,10 @@ async fn a_service_account_signs_for_each_user() {
     world.issuer.set_key(&KEY.1);
     world.token().await;
     assert_eq!(world.grants(), ["jwt-bearer"]);
+    let assertion = world.issuer.asked()[0].form["assertion"].clone();
+    let claims = BASE64URL.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&claims["scope"], &claims["sub"]), (&json!("mail offline"), &json!(USER)));
     world.account.refused(&Secret::Token(world.token().await.into())).await;
     world.issuer.instead(Instead::Error("unauthorized_client", "Client is unauthorized"));
     assert!(world.failure().await.contains("domain-wide delegation"));
@@ -469,4 +488,58 @@ async fn a_token_that_a_server_refuses_is_renewed_once_and_the_login_goes_on() {
     let error = open(&opener).await.err().unwrap();
     assert!(matches!(error, EndError::LoginRefused { .. }), "{error}");
     assert_eq!((server.counters().refused_logins, issuer.asked().len() - before), (3, 1));
+}
+
+#[tokio::test]
+async fn every_way_to_a_token_goes_over_https() {
+    let authority = Authority::new().unwrap();
+    let file = json!({ "client_email": "mover@x.example", "private_key": KEY.0 });
+    let account = ServiceAccount::parse(file.to_string().as_bytes()).unwrap();
+    let secret = ClientProof::Secret(Zeroizing::new(SECRET.into()));
+    for (how, proof, browser) in [
+        (How::Browser, ClientProof::Nothing, Some(consents as Browser)),
+        (How::Device, ClientProof::Nothing, Some(consents as Browser)),
+        (How::Application, secret, None),
+        (How::ServiceAccount(account), ClientProof::Nothing, None),
+    ] {
+        let issuer = Issuer::default();
+        issuer.set_key(&KEY.1);
+        let (known, http, _at) = over_https(&issuer, &authority).await;
+        let of_a_person = matches!(how, How::Browser | How::Device);
+        if matches!(how, How::Device) {
+            let codes = json!({ "device_code": "device-1", "user_code": "U", "verification_uri": known.token,
+                "interval": 1, "expires_in": 60 });
+            issuer.instead(Instead::Body(codes.to_string()));
+        }
+        let world = reached(issuer, (http, known), how, proof, browser, &[]);
+        let first = world.token().await;
+        world.account.refused(&Secret::Token(first.clone().into())).await;
+        assert_ne!(world.token().await, first);
+        assert_eq!(world.grants().contains(&"refresh_token".to_owned()), of_a_person, "{:?}", world.grants());
+    }
+}
+
+/// The issuer behind TLS, found by its metadata.
+async fn over_https(issuer: &Issuer, authority: &Authority) -> (Known, Http, IssuerTls) {
+    let at = issuer.listen(authority.acceptor(&["localhost"], Valid::Now).unwrap()).await.unwrap();
+    let url = format!("https://localhost:{}", at.address.port());
+    issuer.publish_as(&url);
+    let trust = Trust { ca_files: vec![authority.file()], ..Trust::default() };
+    let http = Http::over(Dialer::Tcp, trust, Limits::default());
+    (Known::discover(&http, &url).await.unwrap(), http, at)
+}
+
+#[tokio::test]
+async fn an_issuer_that_nobody_vouches_for_is_asked_for_nothing() {
+    let (issuer, authority) = (Issuer::default(), Authority::new().unwrap());
+    let another = Authority::new().unwrap();
+    let (known, _, _first) = over_https(&issuer, &authority).await;
+    let (_, strict, _second) = over_https(&issuer, &another).await;
+    let asked = issuer.asked().len();
+    // The address of the first, and trust in the authority of the second alone.
+    let way = (strict, known);
+    let world = reached(issuer, way, How::Browser, ClientProof::Nothing, Some(consents), &[]);
+    let words = world.failure().await;
+    assert!(words.contains("cannot trust localhost") && words.contains("its certificate is not"), "{words}");
+    assert_eq!(world.issuer.asked().len(), asked);
 }
