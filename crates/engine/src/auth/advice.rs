@@ -221,7 +221,7 @@ const ROWS: &[Row] = &[
         advice(
             "Google refused the token",
             "check that its scope is https://mail.google.com/ and that it is of this user; for a service account, that domain-wide \
-             delegation is given for that scope",
+             delegation is given for https://www.googleapis.com/auth/gmail.imap_admin",
             "google",
         ),
     ),
