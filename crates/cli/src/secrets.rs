@@ -216,7 +216,7 @@ mod tests {
 
     async fn failure(command: &str) -> String {
         let limit = Duration::from_millis(if command.contains("sleep") { 100 } else { 60_000 });
-        FromCommand(command.into(), Kind::Token, limit).run().await.err().unwrap()
+        FromCommand(command.into(), Kind::Token, limit).run().await.err().unwrap_or_default()
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter, program};
 use crate::finding::{NEW, OLD, World};
 use crate::http::{Answer, Browser, Wire};
+use crate::secrets::assert_none_said;
 use mailhaul_sandbox::{Profile, Sandbox};
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -28,7 +29,10 @@ impl Serving {
     pub async fn with(world: &World, options: &[PathBuf]) -> Self {
         let mut command = program(&["serve", "--no-browser", "--settle", "1"]);
         command.args(options).env("HOME", world.folder.path()).current_dir(world.folder.path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // What it says there is searched for secrets with the rest of the folder.
+        let log = world.folder.path().join("serve.stderr");
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut serving = Self { child, port: 0, link: String::new(), said };
@@ -40,6 +44,7 @@ impl Serving {
     async fn next_link(&mut self) -> String {
         loop {
             let line = self.said.next_line().await.unwrap().expect("the program ended");
+            assert_none_said(&line);
             if let Some(link) = line.strip_prefix("  http://") {
                 return format!("http://{link}");
             }

@@ -1,5 +1,6 @@
 //! A terminal of its own for the program, of 80 columns and 24 rows, and somebody who reads and types.
 
+use crate::secrets::assert_none_said;
 use portable_pty::{Child, CommandBuilder, PtyPair, PtySize};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -107,8 +108,12 @@ impl Terminal {
     }
 }
 
+/// Whatever was shown holds no secret of these tests, also where one was typed.
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = self.child.kill();
+        if !std::thread::panicking() {
+            assert_none_said(&self.screen.0.lock().unwrap().text);
+        }
     }
 }

@@ -88,6 +88,8 @@ pub struct DovecotOptions {
     pub all_mechanisms: bool,
     /// With these mechanisms: tokens are judged by whoever answers there (RFC 7662), a question each, and not by their signature.
     pub introspection: Option<String>,
+    /// With these mechanisms and no introspection: only tokens for this audience are good (`aud`, RFC 7519, 4.1.3).
+    pub token_audience: Option<&'static str>,
     /// More settings, at the end of the configuration.
     pub extra: String,
 }
@@ -109,6 +111,7 @@ impl Default for DovecotOptions {
             connections_per_user: 1_000,
             all_mechanisms: false,
             introspection: None,
+            token_audience: None,
             extra: String::new(),
         }
     }
@@ -466,7 +469,9 @@ fn all_mechanisms(options: &DovecotOptions, folders: &Folders, identity: &Identi
              active_value = true\n"
         ),
     };
-    let oauth = format!("{judged}username_attribute = sub\n");
+    let audience =
+        options.token_audience.map(|audience| format!("client_id = {audience}\n")).unwrap_or_default();
+    let oauth = format!("{judged}{audience}username_attribute = sub\n");
     write(&folders.base("oauth2.conf"), &oauth, identity, false)?;
     Ok(format!(
         "\

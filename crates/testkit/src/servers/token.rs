@@ -14,11 +14,28 @@ pub const KEY: &[u8] = b"a key of the test servers alone";
 /// If the clock stands before 1970.
 #[must_use]
 pub fn jwt(user: &str, seconds: i64) -> String {
+    signed(user, seconds, None)
+}
+
+/// The same for this audience.
+///
+/// # Panics
+/// If the clock stands before 1970.
+#[must_use]
+pub fn jwt_for(audience: &str, user: &str, seconds: i64) -> String {
+    signed(user, seconds, Some(audience))
+}
+
+fn signed(user: &str, seconds: i64, audience: Option<&str>) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let now = i64::try_from(now).unwrap_or(0);
     let (from, until) = (now.min(now + seconds) - 3600, now + seconds);
     let head = serde_json::json!({ "alg": "HS256", "typ": "JWT" });
-    let body = serde_json::json!({ "sub": user, "iat": from, "nbf": from, "exp": until, "scope": "mail" });
+    let mut body =
+        serde_json::json!({ "sub": user, "iat": from, "nbf": from, "exp": until, "scope": "mail" });
+    if let Some(audience) = audience {
+        body["aud"] = audience.into();
+    }
     let encode = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let signed = format!("{}.{}", encode(&head), encode(&body));
     #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]

@@ -13,7 +13,7 @@ use mailhaul_engine::net::Dialer;
 use mailhaul_engine::run::Migration;
 use mailhaul_testkit::checker::{PathMap, assert_same};
 use mailhaul_testkit::servers::introspection::Introspection;
-use mailhaul_testkit::servers::token::jwt;
+use mailhaul_testkit::servers::token::{jwt, jwt_for};
 use mailhaul_testkit::servers::{Dovecot, DovecotOptions, PASSWORD};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -201,6 +201,24 @@ async fn a_token_that_the_server_asks_somebody_about_logs_in_its_own_user_as_lon
             assert!(text.contains(&status), "{mechanism}, {token}: {text}\n{}", server.log());
             assert!(advice.contains("log in again for a new one"), "{advice}");
             assert_eq!(judge.asked().last().unwrap(), token, "the server asked");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_for_another_audience_opens_nothing() {
+    let options =
+        DovecotOptions { all_mechanisms: true, token_audience: Some("mail"), ..DovecotOptions::default() };
+    let Some(server) = dovecot(&options) else { return };
+    let mut opener = opener(server.imap(), USER, PASSWORD, &Limits::default());
+    for mechanism in [Mechanism::OAuthBearer, Mechanism::XOAuth2] {
+        opener.account.login.mechanism = Some(mechanism);
+        opener.account.credentials = Arc::new(Fixed(jwt_for("mail", USER, 600)));
+        open(&opener).await.unwrap_or_else(|e| panic!("{mechanism}: {e}\n{}", server.log()));
+        for foreign in [jwt_for("calendar", USER, 600), jwt(USER, 600)] {
+            opener.account.credentials = Arc::new(Fixed(foreign));
+            let (text, advice) = refused(&opener).await;
+            assert!(advice.contains("of this user and for mail"), "{mechanism}: {text}; {advice}");
         }
     }
 }

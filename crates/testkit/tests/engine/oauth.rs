@@ -540,6 +540,6 @@ async fn an_issuer_that_nobody_vouches_for_is_asked_for_nothing() {
     let way = (strict, known);
     let world = reached(issuer, way, How::Browser, ClientProof::Nothing, Some(consents), &[]);
     let words = world.failure().await;
-    assert!(words.contains("cannot be asked") && words.contains("vouches"), "{words}");
+    assert!(words.contains("cannot trust localhost") && words.contains("its certificate is not"), "{words}");
     assert_eq!(world.issuer.asked().len(), asked);
 }
