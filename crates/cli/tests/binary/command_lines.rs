@@ -3,6 +3,7 @@
 
 use crate::accounts::{FROM_PASSWORD, Ran, TO_PASSWORD, letter, ran};
 use crate::finding::{WELL_KNOWN, World, autoconfig};
+use crate::guide::shown;
 use crate::lines::{code_lines, documents, inline};
 use mailhaul_sandbox::Sandbox;
 use std::collections::BTreeMap;
@@ -20,6 +21,10 @@ const NOT_HERE: [(&str, &str); 3] = [
     ("--from-auth-user", "needs an administrator's login; those are run by login.rs"),
     ("\"$from\"", "a line of a script that guide.rs runs whole"),
 ];
+
+/// Pages whose blocks without a language are words of their own command lines.
+const SHOWING: [&str; 5] =
+    ["from-any-imap.md", "from-cpanel.md", "from-exchange.md", "from-icloud.md", "from-yahoo.md"];
 
 /// Verbs that need a migration that has begun.
 const AFTER_A_MOVE: [&str; 4] = ["verify", "status", "report", "undo"];
@@ -199,8 +204,8 @@ async fn serves(world: &World, line: &str) -> Ran {
     Ran { code, stdout, stderr: String::new() }
 }
 
-/// `None` where it did what it should.
-async fn goes_wrong(line: String) -> Option<String> {
+/// What was typed, and what came of it.
+async fn typed_and_ran(line: &str) -> (String, Ran) {
     let words: Vec<&str> = line.split_whitespace().collect();
     let named = accounts(&words);
     let (world, _servers) = world(named.as_ref()).await;
@@ -211,12 +216,12 @@ async fn goes_wrong(line: String) -> Option<String> {
         let first = format!("mailhaul migrate {} {}", words[2], words[3]);
         ran(&mut sh(&world, &first, false)).await.expect(0);
     }
-    let typed = filled_in(&world, &line);
+    let typed = filled_in(&world, line);
     let ran = match words[1] {
         "serve" => serves(&world, &typed).await,
         _ => ran(&mut sh(&world, &typed, has_passwords)).await,
     };
-    (ran.code != Some(expected(&words))).then(|| format!("{typed}\n{ran:#?}"))
+    (typed, ran)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,12 +241,26 @@ async fn every_command_line_of_the_documents_does_what_they_say_of_it() {
         let at_once = at_once.clone();
         tasks.spawn(async move {
             let _one_of_them = at_once.acquire().await.unwrap();
-            goes_wrong(line).await.map(|why| format!("{}: {why}", places.join(", ")))
+            let (typed, ran) = typed_and_ran(&line).await;
+            let words: Vec<&str> = line.split(' ').collect();
+            let wrong = (ran.code != Some(expected(&words)))
+                .then(|| format!("{}: {typed}\n{ran:#?}", places.join(", ")));
+            (places, ran.said(), wrong)
         });
     }
     assert!(run > 45, "{run} command lines were run");
-    let wrong: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+    let ran = tasks.join_all().await;
+    let wrong: Vec<&str> = ran.iter().filter_map(|(_, _, wrong)| wrong.as_deref()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for page in SHOWING {
+        let of_page = |place: &String| place.starts_with(&format!("docs/guide/{page}:"));
+        let said = ran.iter().filter(|(places, ..)| places.iter().any(of_page));
+        let said: Vec<&str> = said.flat_map(|(_, said, _)| said.lines()).map(str::trim).collect();
+        let lines = shown(page);
+        assert!(!lines.is_empty(), "{page} shows nothing");
+        let invented: Vec<_> = lines.iter().filter(|line| !said.contains(&line.as_str())).collect();
+        assert!(invented.is_empty(), "{page} shows what nobody said: {invented:#?}\n{}", said.join("\n"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
