@@ -12,6 +12,7 @@ use crate::oauth;
 use crate::output::{Show, note, print, say, warn};
 use crate::secrets::{self, Ask};
 use crate::serve;
+use crate::signals::stop_on_signal;
 use crate::signing_key;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
@@ -29,7 +30,6 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// The migration of the command line.
 pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
@@ -300,7 +300,7 @@ impl Ready {
     /// The same, for whoever makes more of an error than words.
     pub(crate) async fn shown<R>(&self, work: impl Future<Output = Result<R, Error>>) -> Result<R, Error> {
         let show = Show::start(&self.migration.bus, self.output.progress, self.json);
-        let watch = tokio::spawn(stop_on_signal(self.migration.cancel.clone()));
+        let watch = stop_on_signal(self.migration.cancel.clone());
         let done = work.await;
         watch.abort();
         show.finish().await;
@@ -412,33 +412,6 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
         written.summary_lines().iter().for_each(|line| print(line));
     }
     Ok(())
-}
-
-/// The first signal stops at a commit point, the second one leaves at once.
-pub(crate) async fn stop_on_signal(cancel: CancellationToken) {
-    signal().await;
-    say(
-        "Stopping at the next safe point. Run the same command again to continue; press again to leave at once.",
-    );
-    cancel.cancel();
-    signal().await;
-    #[expect(clippy::exit, reason = "the person asked twice to leave at once; the journal makes it safe")]
-    std::process::exit(INTERRUPTED.into());
-}
-
-async fn signal() {
-    #[cfg(unix)]
-    {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
-        if let Ok(mut terminate) = terminate {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {

@@ -16,6 +16,7 @@ mod oauth;
 mod output;
 mod secrets;
 mod serve;
+mod signals;
 mod signing_key;
 mod steps;
 mod token_file;

@@ -14,10 +14,11 @@ mod speed;
 mod texts;
 
 use crate::args::ServeArgs;
-use crate::command::{INTERRUPTED, stop_on_signal};
+use crate::command::INTERRUPTED;
 use crate::error::Failure;
 use crate::oauth::open_browser;
 use crate::output::{print, say};
+use crate::signals::stop_on_signal;
 use crate::steps::Steps;
 use app::{App, Course};
 use std::net::Ipv4Addr;
@@ -38,14 +39,15 @@ pub async fn run(args: &ServeArgs) -> Result<u8, Failure> {
     let port = listener.local_addr().map_err(taken)?.port();
     let app = Arc::new(App::new(port, steps));
     tokio::spawn(http::serve(listener, routes::router(app.clone()), app.enough.clone()));
+    // Whoever reads the link may press Ctrl-C at once.
+    let stopping = CancellationToken::new();
+    let watch = stop_on_signal(stopping.clone());
     let link = app.door().invite()?;
     print(&format!("Mailhaul is here, for one browser on this computer:\n  {link}"));
     print("Enter makes a new link; Ctrl-C ends Mailhaul, and a move that runs stops at a safe point.");
     if !args.no_browser {
         open_browser(&link);
     }
-    let stopping = CancellationToken::new();
-    let watch = tokio::spawn(stop_on_signal(stopping.clone()));
     links_on_enter(&app, &stopping).await;
     app.end().await;
     watch.abort();

@@ -4,6 +4,9 @@
 
 #[path = "binary/accounts.rs"]
 mod accounts;
+#[cfg(unix)]
+#[path = "binary/command_lines.rs"]
+mod command_lines;
 #[path = "binary/finding.rs"]
 mod finding;
 #[path = "binary/gmail.rs"]
@@ -18,6 +21,9 @@ mod guided_stops;
 mod http;
 #[path = "binary/json.rs"]
 mod json;
+#[cfg(unix)]
+#[path = "binary/lines.rs"]
+mod lines;
 #[path = "binary/login.rs"]
 mod login;
 #[path = "binary/memory.rs"]

@@ -2,11 +2,13 @@
 //! `browser/walk.mjs`. Pictures are left in `target/browser`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
-use mailhaul_sandbox::demo;
+use mailhaul_sandbox::{Sandbox, demo};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -27,6 +29,33 @@ fn tools() -> Result<(PathBuf, PathBuf, PathBuf), &'static str> {
         Ok((chromium, node, folder))
     } else {
         Err("no npm packages (.ci/install fetches them)")
+    }
+}
+
+/// Takes connections, and says nothing.
+async fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    address
+}
+
+/// What the walk asks for.
+fn make_it_so(new: &Sandbox, change: &str) {
+    match change {
+        "no room" => new.set(|p| p.quota_octets = Some(1000)),
+        "room and mail" => {
+            new.set(|p| p.quota_octets = None);
+            let letter = "From: eve@else.example\r\nSubject: before\r\n\r\nText\r\n";
+            new.deliver(demo::USER, "INBOX", letter, "", "03-Mar-2020 10:11:12 +0100").unwrap();
+        }
+        "quick" => new.set(|p| p.commit_delay = Duration::ZERO),
+        other => panic!("what is {other:?}?"),
     }
 }
 
@@ -61,14 +90,17 @@ async fn a_browser_moves_the_sample_account_from_the_link_to_the_certificate() {
     walk.arg("walk.mjs").arg(&link).arg(&pictures).current_dir(folder).kill_on_drop(true);
     walk.env("FROM", format!("imap+insecure://{}", from.address))
         .env("TO", format!("imap+insecure://{}", to.address));
+    walk.env("SILENT", format!("imap+insecure://{}", silent().await));
     walk.env("USER", demo::USER).env("PASSWORD", demo::PASSWORD).env("CHROMIUM", chromium);
-    let mut walk = walk.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut walk = walk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut answers = walk.stdin.take().unwrap();
     let mut lines = BufReader::new(walk.stdout.take().unwrap()).lines();
     let mut last = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
         println!("{line}");
-        if line == "release" {
-            new.set(|p| p.commit_delay = Duration::ZERO);
+        if let Some(change) = line.strip_prefix('!') {
+            make_it_so(&new, change);
+            answers.write_all(b"done\n").await.unwrap();
         }
         last = line;
     }
@@ -78,6 +110,8 @@ async fn a_browser_moves_the_sample_account_from_the_link_to_the_certificate() {
         pictures.display()
     );
     let expected = demo::expected();
+    // What was there before.
+    new.expunge(demo::USER, "INBOX", 1);
     let arrived: usize = new.snapshot(demo::USER).iter().map(|m| m.messages.len()).sum();
     assert_eq!(arrived as u64, expected.verified, "nothing twice");
 }

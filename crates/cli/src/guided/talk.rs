@@ -4,6 +4,7 @@
 use crate::error::Failure;
 use crate::hidden::Hidden;
 use crate::output::say;
+use crate::signals::Signals;
 use std::io::Write;
 use zeroize::Zeroizing;
 
@@ -105,41 +106,6 @@ pub fn tell(text: &str) {
         let indent = " ".repeat(line.len() - line.trim_start().len());
         let options = textwrap::Options::new(width).break_words(false).subsequent_indent(&indent);
         textwrap::wrap(line, options).iter().for_each(|line| say(line));
-    }
-}
-
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn begin() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Signals {
-    fn begin() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) {
-        let _ = self.0.recv().await;
     }
 }
 

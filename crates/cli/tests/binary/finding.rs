@@ -34,6 +34,11 @@ impl Drop for World {
 
 impl World {
     async fn new() -> Self {
+        Self::of(&["old.example", "new.example", "other.example"]).await
+    }
+
+    /// With these domains, each with a web site.
+    pub async fn of(domains: &[&str]) -> Self {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let issuer =
@@ -42,7 +47,7 @@ impl World {
         std::fs::write(folder.path().join("ca.pem"), issuer.pem()).unwrap();
         let hosts = Mutex::new(BTreeMap::from([("name-server".to_owned(), knows_nothing().await)]));
         let world = Self { folder, issuer, hosts, pages: Arc::default() };
-        world.web().await;
+        world.web(domains).await;
         world
     }
 
@@ -63,9 +68,8 @@ impl World {
     }
 
     /// One web server for all names: a page is an XML file, or the address of a redirect.
-    async fn web(&self) {
-        let names = ["old.example", "new.example", "other.example"];
-        let (acceptor, pages) = (self.acceptor(&names), self.pages.clone());
+    async fn web(&self, names: &[&str]) {
+        let (acceptor, pages) = (self.acceptor(names), self.pages.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         names.iter().for_each(|name| self.add(&format!("{name}:443"), at));

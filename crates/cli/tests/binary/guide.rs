@@ -6,7 +6,8 @@ use mailhaul_sandbox::Profile;
 use std::path::Path;
 
 /// Pages whose blocks without a language are words of the demo, or of what is found for two addresses.
-const PAGES: [&str; 3] = ["start-here.md", "from-gmail.md", "what-the-proof-means.md"];
+const PAGES: [&str; 4] =
+    ["start-here.md", "from-gmail.md", "from-microsoft-365.md", "what-the-proof-means.md"];
 
 /// Without the port, which is another one in each run.
 fn portless(line: &str) -> String {
@@ -19,7 +20,7 @@ fn read(page: &str) -> String {
         .unwrap()
 }
 
-fn shown(page: &str) -> Vec<String> {
+pub fn shown(page: &str) -> Vec<String> {
     let text = read(page);
     let blocks = text.split("```").skip(1).step_by(2).filter(|block| block.starts_with('\n'));
     let lines = blocks.flat_map(str::lines).map(portless);

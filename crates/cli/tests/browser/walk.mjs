@@ -1,16 +1,22 @@
 // A person with a real browser: from the link to the certificate. Prints one line for each thing that was seen; any that is not as
 // it should be ends it with an error.
 //
-//   node walk.mjs LINK PICTURES   with FROM, TO, USER, PASSWORD, CHROMIUM in the environment
-import { mkdirSync, readFileSync } from "node:fs";
+// A line that begins with `!` asks whoever started this to change something at the servers; a line on stdin says that it is done.
+//
+//   node walk.mjs LINK PICTURES   with FROM, TO, SILENT, USER, PASSWORD, CHROMIUM in the environment
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 const [link, pictures] = process.argv.slice(2);
-const { FROM, TO, USER, PASSWORD, CHROMIUM } = process.env;
+const { FROM, TO, SILENT, USER, PASSWORD, CHROMIUM } = process.env;
 const origin = new URL(link).origin;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+rmSync(pictures, { recursive: true, force: true });
 mkdirSync(pictures, { recursive: true });
+const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const taken = [];
 
 const browser = await chromium.launch({
   executablePath: CHROMIUM,
@@ -28,6 +34,12 @@ let page = await open();
 function must(holds, what) {
   if (!holds) throw new Error(`not so: ${what}`);
   console.log(`ok: ${what}`);
+}
+
+// Returns when it is so.
+async function ask(change) {
+  console.log(`!${change}`);
+  if ((await answers.next()).done) throw new Error(`nobody did: ${change}`);
 }
 
 async function open() {
@@ -60,6 +72,7 @@ async function accessible(name) {
 
 // The page in light and dark, on a telephone, and at 200 %.
 async function seen(name) {
+  taken.push(`${name}-light.png`, `${name}-dark.png`, `${name}-360.png`);
   await page.screenshot({ path: `${pictures}/${name}-light.png`, fullPage: true });
   await accessible(`${name}, light`);
   await page.emulateMedia({ colorScheme: "dark" });
@@ -114,9 +127,23 @@ await page.getByLabel("Address of your old mailbox").focus();
 await page.keyboard.type(USER);
 await page.keyboard.press("Tab");
 await page.keyboard.type(USER);
-await page.getByLabel("Server of your old mailbox").fill(FROM);
+await page.getByLabel("Server of your old mailbox").fill(SILENT);
 await page.getByLabel("Server of your new mailbox").fill(TO);
 await page.keyboard.press("Enter");
+
+// ---- a server that does not answer: waited for, and given up
+
+await heading("Are these your servers?");
+await page.getByRole("button", { name: "Continue" }).click();
+await page.getByLabel("Password").fill(PASSWORD);
+await page.getByRole("button", { name: "Log in" }).click();
+await heading("Logging in to your old mailbox …");
+await seen("12-waiting");
+await page.getByRole("button", { name: "Give up" }).click();
+await heading("Connect your old mailbox");
+await page.goto(`${home}requirements`);
+await page.getByLabel("Server of your old mailbox").fill(FROM);
+await page.getByLabel("Server of your old mailbox").press("Enter");
 await heading("Are these your servers?");
 await seen("03-found");
 await page.getByRole("button", { name: "Continue" }).click();
@@ -135,12 +162,21 @@ await seen("05-refused-login");
 await page.getByLabel("Password").fill(PASSWORD);
 await page.getByRole("button", { name: "Log in" }).click();
 await heading("Connect your new mailbox");
+await seen("13-new");
+await ask("no room");
 await page.getByLabel("Password").fill(PASSWORD);
 await page.getByRole("button", { name: "Log in" }).click();
 
-// ---- step 4
+// ---- step 4: something is in the way, then mail is there already
 
 await heading("Choose what moves");
+await page.getByRole("heading", { name: "Something is in the way" }).waitFor();
+await seen("14-in-the-way");
+await ask("room and mail");
+await page.getByRole("button", { name: "Look again" }).click();
+await page.getByRole("group", { name: "Mail that is in the new mailbox already" }).waitFor();
+await seen("15-already-there");
+await page.getByLabel("Recognise it").check();
 const boxes = page.getByRole("group", { name: "Folders that move" }).getByRole("checkbox");
 must((await boxes.count()) === 11, "eleven folders to choose from");
 await page.getByLabel("INBOX.Ideen").uncheck();
@@ -201,7 +237,7 @@ must(/^[0-9]+ percent: /.test(await bar.getAttribute("aria-valuetext")), "the ba
 await page.getByRole("button", { name: "Pause" }).click();
 await heading("Paused");
 await seen("09-paused");
-console.log("release");
+await ask("quick");
 await page.getByRole("button", { name: "Go on" }).click();
 await heading("154 of 155 messages are on the new server. 1 needs you.");
 must(await page.getByRole("heading", { name: "A message in INBOX.Kunden" }).isVisible(), "what needs a person is named at the end");
@@ -221,4 +257,8 @@ must(certificate.verdict === "complete-with-exceptions", `the certificate says $
 
 must(wrong.length === 0, `nothing was asked for elsewhere, no script failed, no policy was broken ${wrong.join("; ")}`);
 await browser.close();
+const there = readdirSync(pictures).filter((file) => statSync(`${pictures}/${file}`).size > 1000);
+must(taken.length >= 3 * 16 && taken.every((file) => there.includes(file)), `${taken.length} pictures are there`);
 console.log("done");
+// Whoever started this could still answer.
+process.stdin.destroy();
