@@ -144,7 +144,7 @@ async fn a_move_outlives_its_token(mechanism: Mechanism, seconds: i64) {
     assert_eq!(after.mailboxes.iter().map(|m| m.messages.len() as u64).sum::<u64>(), messages);
     source.account.credentials = Arc::new(Fixed(first));
     let (text, advice) = refused(&source).await;
-    assert!(advice.contains("the server refused the token"), "the first one is dead: {text}, {advice}");
+    assert!(advice.contains("the token has to be a new one"), "the first one is dead: {text}, {advice}");
 }
 
 struct Fixed(String);
@@ -199,7 +199,7 @@ async fn a_token_that_the_server_asks_somebody_about_logs_in_its_own_user_as_lon
             opener.account.credentials = Arc::new(Fixed(token.into()));
             let (text, advice) = refused(&opener).await;
             assert!(text.contains(&status), "{mechanism}, {token}: {text}\n{}", server.log());
-            assert!(advice.contains("log in again for a new one"), "{advice}");
+            assert!(advice.contains("the token has to be a new one"), "{advice}");
             assert_eq!(judge.asked().last().unwrap(), token, "the server asked");
         }
     }
