@@ -146,9 +146,12 @@ async fn furnish(world: &World, words: &[&str]) {
         "#!/bin/sh\ncase $1 in\n  check|plan|undo|serve) exec {program} \"$@\" {options};;\n  migrate|verify) exec {program} \
          \"$@\" {options} --settle 1;;\n  *) exec {program} \"$@\";;\nesac\n"
     );
-    let pass =
-        format!("#!/bin/sh\ncase $2 in mail/old) echo {FROM_PASSWORD};; *) echo {TO_PASSWORD};; esac\n");
-    for (name, text) in [("one", mailhaul.as_str()), ("two", pass.as_str()), ("three", "#!/bin/sh\n")] {
+    std::fs::create_dir_all(folder.join("keeper/secrets")).unwrap();
+    for (name, password) in [("old", FROM_PASSWORD), ("new", TO_PASSWORD)] {
+        std::fs::write(folder.join("keeper/secrets").join(name), password).unwrap();
+    }
+    let pass = "#!/bin/sh\ncase $2 in mail/old) cat $HOME/keeper/secrets/old;; *) cat $HOME/keeper/secrets/new;; esac\n";
+    for (name, text) in [("one", mailhaul.as_str()), ("two", pass), ("three", "#!/bin/sh\n")] {
         std::fs::write(folder.join(name), text).unwrap();
     }
     for (option, password) in [("--from-password-file", FROM_PASSWORD), ("--to-password-file", TO_PASSWORD)] {
@@ -221,6 +224,11 @@ async fn typed_and_ran(line: &str) -> (String, Ran) {
         "serve" => serves(&world, &typed).await,
         _ => ran(&mut sh(&world, &typed, has_passwords)).await,
     };
+    // What was given is not among what the run left, which is searched for secrets.
+    for option in ["--from-password-file", "--to-password-file"] {
+        let Some(at) = words.iter().position(|word| *word == option) else { continue };
+        std::fs::remove_file(world.folder.path().join(words[at + 1])).unwrap();
+    }
     (typed, ran)
 }
 

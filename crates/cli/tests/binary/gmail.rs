@@ -76,6 +76,6 @@ async fn a_hidden_all_mail_is_exit_2_until_it_is_accepted() {
     // One mailbox alone has nothing to do with it.
     pair.run("migrate", &["--mailbox", "INBOX"]).await.expect(0);
     moved(&pair, &[("INBOX", 1)]);
-    pair.run("migrate", &["--yes"]).await.expect(0);
+    pair.run("migrate", &["--yes"]).await.expect(3).says("Gmail hides");
     moved(&pair, &[("INBOX", 1), ("Work", 1), ("Work", 2)]);
 }
