@@ -134,8 +134,8 @@ fn errors() -> String {
              way (header and text, part by part), then looked for in two complete listings: gone, or listed. Where more than \
              three are refused alone for passing trouble and none comes, none is to blame, and the mailbox is left to another \
              run at last.\n\n\
-             *Create*: what asks for patience gets it; no room ends the run; anything else leaves the mailbox to another run \
-             at once.\n\n## Response codes\n\n\
+             *Create*: what asks for patience gets it, and so does trouble that may pass; no room ends the run; after any other \
+             refusal a second name is tried, then the mailbox is refused.\n\n## Response codes\n\n\
              *Vague*: known words say more than the code.\n\n";
     let word = |class| CLASSES.iter().find(|(_, c)| *c == class).map_or("", |(word, _)| *word);
     let codes = CODES.iter().map(|row| {
