@@ -144,7 +144,9 @@ async fn lists_when_all_are_asked_for(stream: DuplexStream) {
                 name if name.starts_with("EXAMINE") => {
                     is_open = true;
                     let exists = if name.ends_with('A') { 2 } else { 3 };
-                    format!("* {exists} EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n{tag} OK opened\r\n")
+                    // What is left to say of the mailbox that was open comes first: it is in no listing of this one.
+                    let left = "* 1 FETCH (UID 77 FLAGS (\\Seen))\r\n";
+                    format!("{left}* {exists} EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n{tag} OK opened\r\n")
                 }
                 "UID FETCH 1:* (UID)" if !is_open => format!("{tag} BAD nothing is open\r\n"),
                 "UID FETCH 1:* (UID)" if said == last => {

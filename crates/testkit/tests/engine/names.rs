@@ -165,3 +165,29 @@ async fn a_name_with_quotes_and_backslashes_is_listed_as_it_is() {
     let (names, _) = told(&world).await;
     assert!(names.iter().any(|(source, _)| source == "a\\b"), "{names:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_not_opened_at_any_one_moment_keeps_no_other_from_being_moved_and_proven() {
+    let mut struck = 0;
+    for n in 1..=24 {
+        let world = World::new(Profile::default());
+        for name in ["One", "Two", "Three"] {
+            world.source.create(USER, name, None, false);
+            (0..3).for_each(|i| _ = world.source.deliver(USER, name, Bytes::from(message(i)), "", DATE));
+        }
+        let fault = Fault::Answer("NO [NOPERM] not yours".into());
+        world.target.plan(Planned::once(Trigger::Verb("EXAMINE", n), fault));
+        let end = world.migrate().await;
+        if world.target.struck().is_empty() {
+            continue;
+        }
+        struck += 1;
+        assert!(end.left.len() <= 1, "EXAMINE {n}: {:?}", end.left);
+        let whole =
+            |name: &str| crate::wire::octets(&world.target, name) == crate::wire::octets(&world.source, name);
+        let there = ["One", "Two", "Three"].iter().filter(|name| whole(name)).count();
+        let proven = world.states().await.get(&State::Verified).copied().unwrap_or(0);
+        assert!(there >= 2 && proven >= 6, "EXAMINE {n}: {there} are there, {proven} messages proven");
+    }
+    assert!(struck >= 9, "{struck} moments, the last listings among them");
+}
