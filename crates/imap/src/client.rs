@@ -40,7 +40,8 @@ pub enum Event {
         status: Status,
         /// Code and text.
         text: StatusText,
-        /// Octets of it were still to be sent: after non-synchronising literals the connection must be closed.
+        /// The connection must be closed: octets of it were still to be sent, and nobody waited for them, or commands behind
+        /// it relied on its gate.
         premature: bool,
     },
     /// A mailbox is open: just before the tagged OK of its SELECT or EXAMINE.
@@ -484,12 +485,16 @@ impl Client {
         let premature = self.queue.front().is_some_and(|s| s.tag == tag && s.started);
         if premature && self.awaiting_continuation {
             // The server said NO instead of `+`: the rest of the command is not sent.
-            self.queue.pop_front();
+            let rest = self.queue.pop_front().map(|sending| sending.parts).unwrap_or_default();
+            let is_gate = |part: &Part| matches!(part, Part::Gate | Part::Stream { gated: true, .. });
+            let gate_is_shut = self.gate.is_some() || rest.iter().any(is_gate);
             self.awaiting_continuation = false;
             self.streaming = None;
             self.gate = None;
             self.held = None;
-            self.ready.push_back(Event::Tagged { tag, status, text, premature: false });
+            // The commands behind it in a group have no gate but this one: none of them may go out.
+            let premature = gate_is_shut && !self.queue.is_empty();
+            self.ready.push_back(Event::Tagged { tag, status, text, premature });
             return;
         }
         if pending.class == Class::Selects {

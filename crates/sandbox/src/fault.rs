@@ -37,6 +37,8 @@ pub enum Fault {
     // A command that waits for its literal.
     /// The continuation request never comes.
     NoContinuation,
+    /// This status and text instead of the continuation request: the literal does not follow (RFC 9051, 7.6).
+    RefuseLiteral(String),
 
     // APPEND, read whole.
     /// The connection ends and nothing is stored.
@@ -181,7 +183,7 @@ impl Fault {
             | Self::Silence
             | Self::Working(..)
             | Self::Other(_) => Occasion::Command,
-            Self::NoContinuation => Occasion::Continuation,
+            Self::NoContinuation | Self::RefuseLiteral(_) => Occasion::Continuation,
             Self::CutFetch(_)
             | Self::NilBody
             | Self::LeaveOut

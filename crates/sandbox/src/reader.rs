@@ -1,5 +1,6 @@
 //! Reads commands: lines with literals in them, then words.
 
+use crate::fault::Fault;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -41,6 +42,8 @@ pub(crate) enum Stop {
     Closed,
     /// The line makes no sense; the tag, if it had one.
     Bad(String),
+    /// The literal is not taken: the tag, status and text.
+    Refused(String, String),
 }
 
 /// Cuts the input into commands.
@@ -87,13 +90,13 @@ impl Reader {
         }
     }
 
-    /// A whole command: its words, the first of which is the tag. `continues` says whether a literal that waits for
-    /// its continuation request gets it.
+    /// A whole command: its words, the first of which is the tag. `instead` says what a literal that waits for its
+    /// continuation request gets in its place.
     pub(crate) async fn command<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         stream: &mut S,
         non_synchronising_octets_max: usize,
-        continues: impl Fn() -> bool,
+        instead: impl Fn() -> Option<Fault>,
     ) -> Result<Vec<Word>, Stop> {
         let mut pieces = Vec::new();
         loop {
@@ -105,9 +108,13 @@ impl Reader {
             if length > LITERAL_OCTETS_MAX || (plus && length > non_synchronising_octets_max) {
                 return Err(Stop::Closed);
             }
-            if !plus && !continues() {
-                self.until_closed(stream).await;
-                return Err(Stop::Closed);
+            if !plus && let Some(fault) = instead() {
+                let Fault::RefuseLiteral(text) = fault else {
+                    self.until_closed(stream).await;
+                    return Err(Stop::Closed);
+                };
+                let first = pieces.first().map_or(&line, |(first, _)| first);
+                return Err(Stop::Refused(first_word(first), text));
             }
             if !plus {
                 stream.write_all(b"+ go ahead\r\n").await.map_err(|_| Stop::Closed)?;
@@ -119,12 +126,14 @@ impl Reader {
             }
             pieces.push((line.slice(..text), Some(self.buffer.split_to(length).freeze())));
         }
-        words(&pieces).ok_or_else(|| {
-            let first =
-                pieces.first().map(|(l, _)| String::from_utf8_lossy(l).into_owned()).unwrap_or_default();
-            Stop::Bad(first.split(' ').next().unwrap_or("*").to_owned())
-        })
+        words(&pieces)
+            .ok_or_else(|| Stop::Bad(pieces.first().map_or_else(|| "*".into(), |(line, _)| first_word(line))))
     }
+}
+
+/// The tag of a command, where it has one.
+fn first_word(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).split(' ').next().unwrap_or("*").to_owned()
 }
 
 /// Where the announcement of a literal begins, its length, and whether it waits for nobody.

@@ -94,7 +94,8 @@ pub(crate) struct Driver {
     open: HashMap<Tag, Open>,
     order: VecDeque<Tag>,
     gates: HashMap<u64, Tag>,
-    bodies: VecDeque<Body>,
+    /// With the command that each belongs to.
+    bodies: VecDeque<(Tag, Body)>,
     /// Octets of the first body already handed out.
     offset: u64,
     out: Bytes,
@@ -267,7 +268,8 @@ impl Driver {
                 }
                 let tag = self.client.submit(command);
                 // Nothing is asked of an empty one.
-                self.bodies.extend(bodies.0.into_iter().filter(|b| b.octets() > 0));
+                let some = bodies.0.into_iter().filter(|body| body.octets() > 0);
+                self.bodies.extend(some.map(|body| (tag, body)));
                 self.gates.insert(id, tag);
                 self.open.insert(tag, Open { id, doing, limit, sink });
                 self.order.push_back(tag);
@@ -341,7 +343,7 @@ impl Driver {
 
     /// The next octets of the bodies on their way.
     async fn piece(&mut self, remaining: u64) -> Result<Bytes, EndError> {
-        let Some(body) = self.bodies.front() else {
+        let Some((_, body)) = self.bodies.front() else {
             return Err(self.lost("APPEND", "the octets announced are not there"));
         };
         let piece = body.piece(self.offset).await?;
@@ -353,6 +355,15 @@ impl Driver {
             self.offset = 0;
         }
         Ok(piece.slice(..take))
+    }
+
+    /// A command that is over takes no octets any more: those of one that was refused before they were asked for must not go
+    /// out with the next.
+    fn forget_bodies(&mut self, of: Tag) {
+        if self.bodies.front().is_some_and(|(tag, _)| *tag == of) {
+            self.offset = 0;
+        }
+        self.bodies.retain(|(tag, _)| *tag != of);
     }
 
     /// When something is late: the oldest unanswered command, or the next NOOP.
@@ -410,6 +421,7 @@ impl Driver {
             Event::Opened(tag, facts) => self.give(Some(tag), Item::Opened(facts)).await,
             Event::Tagged { tag, status, text, premature } => {
                 self.order.retain(|t| *t != tag);
+                self.forget_bodies(tag);
                 if status == Status::Bad {
                     self.bads_left = self.bads_left.map(|left| left.saturating_sub(1));
                     self.keep_under_the_last_bad();

@@ -473,7 +473,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 self.staged.insert(no, upload);
                 self.act(Event::AtGate(no)).await
             }
-            Done::AtGate(no, _, Uploaded::Refused(refusal)) => {
+            Done::AtGate(no, upload, Uploaded::Refused(refusal)) => {
+                // Before anything else: it may have more to send.
+                drop(upload);
                 self.act(Event::RefusedEarly(no, refusal)).await
             }
             Done::AtGate(no, _, Uploaded::Lost(words)) => {

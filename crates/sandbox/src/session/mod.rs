@@ -111,12 +111,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         loop {
             let at_once = self.profile().non_synchronising_octets_max();
             let sandbox = self.sandbox.clone();
-            let continues = || sandbox.strike(Occasion::Continuation, &Asked::default()).is_none();
-            let words = match self.reader.command(&mut self.stream, at_once, continues).await {
+            let instead = || sandbox.strike(Occasion::Continuation, &Asked::default());
+            let words = match self.reader.command(&mut self.stream, at_once, instead).await {
                 Ok(words) => words,
                 Err(Stop::Closed) => return,
                 Err(Stop::Bad(tag)) => {
                     if self.write(format!("{tag} BAD syntax\r\n").as_bytes()).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
+                Err(Stop::Refused(tag, text)) => {
+                    if self.write(format!("{tag} {text}\r\n").as_bytes()).await.is_none() {
                         return;
                     }
                     continue;

@@ -256,3 +256,37 @@ async fn a_source_that_gives_known_uids_to_other_messages_is_never_called_comple
     // What has a number of its own is copied all the same.
     assert_eq!(world.octets("Work").len(), 10);
 }
+
+/// Over the wire, at a server that waits before each literal and refuses one of them unread.
+#[tokio::test(start_paused = true)]
+async fn a_literal_refused_before_it_is_sent_goes_out_with_no_other_message_and_lets_none_pass_its_gate() {
+    let letter =
+        |n: usize| format!("Subject: {n}\r\n\r\n{}\r\n", format!("line {n}\r\n").repeat(1 + 7 * (n % 3)));
+    let mut struck = 0;
+    for multiappend in [true, false] {
+        for (messages, batch) in [(1, 1), (5, 1), (5, 3), (9, 4)] {
+            for after in 0..messages as u64 {
+                let target = Profile { multiappend, literal_plus: false, ..Profile::default() };
+                let mut world = World::new(target);
+                (world.limits.batch_messages_max, world.limits.group_messages_max) = (batch, batch);
+                for n in 0..messages {
+                    world.source.deliver(USER, "INBOX", letter(n).into_bytes(), "", DATE);
+                }
+                let refused = Fault::RefuseLiteral("NO [UNAVAILABLE] not just now".into());
+                let at = if after == 0 { Trigger::Next } else { Trigger::Verb("APPEND", after) };
+                world.target.plan(Planned::once(at, refused));
+                let case = format!(
+                    "MULTIAPPEND {multiappend}, {messages} in batches of {batch}, after {after} APPENDs"
+                );
+                world.migrate().await;
+                assert_eq!(world.states().await, BTreeMap::from([(State::Verified, messages)]), "{case}");
+                let mut there = world.octets("INBOX");
+                let mut wanted: Vec<Bytes> = (0..messages).map(|n| letter(n).into_bytes().into()).collect();
+                (there.sort(), wanted.sort());
+                assert_eq!(there, wanted, "{case}");
+                struck += world.target.struck().len();
+            }
+        }
+    }
+    assert!(struck >= 25, "{struck}");
+}
