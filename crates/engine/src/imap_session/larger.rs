@@ -10,25 +10,26 @@ use mailhaul_imap::{Command, Untagged};
 
 /// UIDs named by one FETCH.
 const UIDS_AT_ONCE: usize = 500;
+/// Mailboxes searched together. The first is searched alone: a server that does not search, or ends connections after some BADs,
+/// is not asked again and again.
+const MAILBOXES_AT_ONCE: usize = 32;
 
 impl Link {
-    /// The messages above so many octets of each mailbox, ascending; `None` for one that was not searched. Two round trips
-    /// for all of them, and one where none is larger.
+    /// The messages above so many octets of each mailbox, ascending; `None` for one that was not searched. Two round trips for
+    /// some dozens of them, and one more for each that holds any.
     pub(crate) async fn larger(
         &mut self,
         mailboxes: &[Bytes],
         octets: u64,
     ) -> Result<Vec<Option<Vec<Large>>>, EndError> {
-        let together = mailboxes
-            .iter()
-            .flat_map(|mailbox| [self.examining(mailbox), Command::uid_search_larger(octets)]);
-        let together = together.collect();
-        let mut replies = self.ask_all(together, "UID SEARCH").await?.into_iter();
         let mut found: Vec<Option<Vec<Key>>> = Vec::with_capacity(mailboxes.len());
-        while let Some((opened, searched)) = replies.next().zip(replies.next()) {
-            // After a refused EXAMINE nothing may be open, or what was open before.
-            found.push(opened.and(searched).ok().map(|searched| keys(searched.data)));
+        let (first, others) = mailboxes.split_at(mailboxes.len().min(1));
+        for some in std::iter::once(first).chain(others.chunks(MAILBOXES_AT_ONCE)) {
+            if !self.search_larger(some, octets, &mut found).await? {
+                break;
+            }
         }
+        found.resize(mailboxes.len(), None);
         let mut large = Vec::with_capacity(mailboxes.len());
         for (mailbox, keys) in mailboxes.iter().zip(found) {
             large.push(match keys {
@@ -38,6 +39,25 @@ impl Link {
             });
         }
         Ok(large)
+    }
+
+    /// Searches these together. False when the server does not search what it opens.
+    async fn search_larger(
+        &mut self,
+        mailboxes: &[Bytes],
+        octets: u64,
+        found: &mut Vec<Option<Vec<Key>>>,
+    ) -> Result<bool, EndError> {
+        let searching = |mailbox| [self.examining(mailbox), Command::uid_search_larger(octets)];
+        let together = mailboxes.iter().flat_map(searching).collect();
+        let mut replies = self.ask_all(together, "UID SEARCH").await?.into_iter();
+        let mut goes_on = true;
+        while let Some((opened, searched)) = replies.next().zip(replies.next()) {
+            goes_on &= opened.is_err() || searched.is_ok();
+            // After a refused EXAMINE nothing may be open, or what was open before.
+            found.push(opened.and(searched).ok().map(|searched| keys(searched.data)));
+        }
+        Ok(goes_on)
     }
 
     /// Sizes and dates of messages of one mailbox.

@@ -86,6 +86,8 @@ impl OAuth {
             None => self.log_in().await?,
         };
         let Tokens { access, lives, refresh } = tokens;
+        // What an issuer gives an application to go on with is not kept in a person's place: it asks anew.
+        let refresh = refresh.filter(|_| self.how.is_a_persons());
         // Held before it is kept: where the disk is full, this run still has what the issuer gave in the place of the old one.
         let is_new = refresh.is_some() && refresh != kept;
         held.refresh = refresh;

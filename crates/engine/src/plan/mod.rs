@@ -239,7 +239,8 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     }
     // How much mail is older than the day it is chosen from is not known before it is listed.
     if plan.room.is_short() && settings.selection.since.is_none() {
-        plan.will_not_move.push(short_of_room(&plan.room));
+        plan.will_not_move.push(without_room());
+        plan.remarks.push(short_of_room(&plan.room));
     }
     plan.remarks.extend(remarks(&plan, survey));
     ask(&mut plan, survey, known, settings);
@@ -519,9 +520,15 @@ fn dangling(excluded: &[LeftOut]) -> Option<String> {
     })
 }
 
-/// What the new account has no room for: which messages that will be is known when it is full.
-fn short_of_room(room: &RoomCheck) -> WillNotMove {
-    let reason = match room.free_octets {
+/// What the new account has no room for: which messages that will be is known when it is full. The numbers are a remark: they
+/// change with each message that is moved, and what a person agreed to is compared by its words.
+fn without_room() -> WillNotMove {
+    let (what, reason) = ("what is left when the new account is full", "it has less room than is needed");
+    WillNotMove { what: what.into(), count: None, reason: reason.into(), otherwise: None }
+}
+
+pub(crate) fn short_of_room(room: &RoomCheck) -> String {
+    match room.free_octets {
         Some(free) if free < room.needed_octets => format!(
             "the new account has {} free and at least {} are needed: ask for more room first",
             display::size(free),
@@ -532,9 +539,7 @@ fn short_of_room(room: &RoomCheck) -> WillNotMove {
             room.free_messages.unwrap_or(0),
             room.needed_messages
         ),
-    };
-    let what = "what is left when the new account is full".to_owned();
-    WillNotMove { what, count: None, reason, otherwise: None }
+    }
 }
 
 /// Mailboxes that cannot be opened, for a reason that time does not cure. Each is tried all the same.

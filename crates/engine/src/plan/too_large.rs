@@ -3,7 +3,7 @@
 use super::{Known, MailboxStep, Plan, WillNotMove, display};
 use crate::end::{Large, SourceSession};
 use crate::error::{EndError, Error};
-use crate::journal::{Journal, MailboxId, Query, Side, State};
+use crate::journal::{ItemId, Journal, MailboxId, Query, Side, State};
 use crate::message::{InternalDate, Key};
 use crate::names;
 use crate::survey::Survey;
@@ -12,8 +12,6 @@ use std::collections::HashSet;
 
 /// Messages named as examples.
 const EXAMPLES_MAX: usize = 3;
-/// Items in one page of the journal.
-const PAGE_ITEMS: usize = 1000;
 
 /// What [`too_large`] says of messages that an announced limit keeps out.
 pub(crate) const TOO_LARGE: &str = "messages that are too large";
@@ -43,16 +41,18 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
     let mailboxes: Vec<Bytes> = steps.iter().map(|step| step.record.source.wire.clone()).collect();
     let found = match source.larger(&mailboxes, limit).await {
         Ok(found) => found,
-        Err(EndError::Refused { .. }) => return Ok(None),
+        // It is only a forecast: a server that is silent for long over it, or ends the connection, is asked for the mail itself
+        // on another one.
+        Err(error) if error.is_connection() || matches!(error, EndError::Refused { .. }) => return Ok(None),
         Err(error) => return Err(Error::Source(error)),
     };
     let mut large: Vec<(&MailboxStep, Large)> = Vec::new();
     for (step, found) in steps.into_iter().zip(found) {
         let Some(found) = found.filter(|found| !found.is_empty()) else { continue };
-        let given_up = given_up(journal, step.record.id).await?;
+        let done = done_with(journal, step.record.id, &found).await?;
         let moves = |message: &Large| {
             let at = message.internal_date.as_ref().and_then(InternalDate::instant);
-            !given_up.contains(&message.key) && since.is_none_or(|since| at.is_none_or(|at| at >= since))
+            !done.contains(&message.key) && since.is_none_or(|since| at.is_none_or(|at| at >= since))
         };
         large.extend(found.into_iter().filter(moves).map(|message| (step, message)));
     }
@@ -84,15 +84,23 @@ fn told(mut large: Vec<(&MailboxStep, Large)>, limit: u64, estimated: bool) -> W
     }
 }
 
-/// The UIDs of a mailbox's exceptions under its present UIDVALIDITY.
-async fn given_up<J: Journal>(journal: &J, mailbox: MailboxId) -> Result<HashSet<Key>, Error> {
-    let Some(epoch) = journal.epochs(mailbox, Side::Source).await?.pop() else { return Ok(HashSet::new()) };
-    let (mut keys, mut after) = (HashSet::new(), None);
-    loop {
-        let query = Query { mailbox: Some(mailbox), states: &[State::Exception], after, limit: PAGE_ITEMS };
-        let page = journal.items(query).await?;
-        let Some(last) = page.last() else { return Ok(keys) };
-        after = Some(last.id);
-        keys.extend(page.iter().filter(|item| item.id.epoch == epoch.id).map(|item| item.id.key));
+/// Of these messages those that need nothing more: moved already, whatever size the old server tells, or given up.
+async fn done_with<J: Journal>(
+    journal: &J,
+    mailbox: MailboxId,
+    large: &[Large],
+) -> Result<HashSet<Key>, Error> {
+    let mut done = HashSet::new();
+    let Some(epoch) = journal.epochs(mailbox, Side::Source).await?.pop() else { return Ok(done) };
+    for Large { key, .. } in large {
+        let Some(before) = key.0.checked_sub(1) else { continue };
+        let after = Some(ItemId { mailbox, epoch: epoch.id, key: Key(before) });
+        let query = Query { mailbox: Some(mailbox), states: &State::ALL, after, limit: 1 };
+        let next = journal.items(query).await?.pop();
+        let is_done = next.is_some_and(|item| {
+            item.id == ItemId { mailbox, epoch: epoch.id, key: *key } && !item.state.is_pending()
+        });
+        done.extend(is_done.then_some(*key));
     }
+    Ok(done)
 }

@@ -4,7 +4,7 @@ use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::journal::State;
-use mailhaul_sandbox::Profile;
+use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
 
 /// The lines that a person is asked about; nothing was sent.
@@ -60,11 +60,38 @@ async fn a_mailbox_that_cannot_be_searched_is_moved_and_its_large_messages_are_f
     let world = World::new(Profile { append_limit: Some(2000), ..Profile::default() });
     let world = with_letters(world, 4);
     world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
-    let refused = mailhaul_sandbox::Fault::Answer("BAD no searching here".into());
-    let at_search = mailhaul_sandbox::Trigger::Verb("SEARCH", 1);
-    world.source.plan(mailhaul_sandbox::Planned::once(at_search, refused));
+    let refused = Fault::Answer("BAD no searching here".into());
+    let at_search = Trigger::Verb("SEARCH", 1);
+    world.source.plan(Planned::once(at_search, refused));
     world.migrate().await;
     assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 4), (State::Exception, 1)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_that_ends_the_connection_or_is_never_answered_ends_no_run() {
+    for fault in [Fault::Silence, Fault::Bye("too much to look through".into())] {
+        let world = with_letters(World::new(Profile { append_limit: Some(2000), ..Profile::default() }), 4);
+        world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
+        world.source.plan(Planned { at: Trigger::Verb("SEARCH", 1), fault: fault.clone(), times: 1 });
+        world.migrate().await;
+        assert_eq!(
+            world.states().await,
+            BTreeMap::from([(State::Verified, 4), (State::Exception, 1)]),
+            "{fault:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_moved_already_is_not_called_too_large_by_a_server_that_estimates() {
+    let world = World::new(Profile { append_limit: Some(5000), ..Profile::default() });
+    let world = with_letters(world, 1);
+    world.source.deliver(USER, "INBOX", vec![b'x'; 4000], "", DATE);
+    world.migrate().await;
+    world.source.set(|p| p.size_adds = 3000);
+    world.source.deliver(USER, "INBOX", vec![b'y'; 100], "", DATE);
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +99,7 @@ async fn an_account_without_room_for_all_is_asked_about_before_it_is_filled() {
     let mut world = with_letters(World::new(Profile { quota_octets: Some(2048), ..Profile::default() }), 4);
     world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
     let what = asked(&world).await;
-    assert!(what[0].contains("ask for more room first"), "{what:?}");
+    assert!(what[0].contains("it has less room than is needed"), "{what:?}");
     world.accepts = true;
     assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
     assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
