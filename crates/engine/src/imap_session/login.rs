@@ -260,7 +260,13 @@ impl Raw {
 
     async fn into_link(mut self, opener: &Opener, preauthenticated: bool) -> Result<Link, EndError> {
         // What was announced before the login is forgotten by now, unless the login said it anew.
-        let capabilities = self.capabilities().await?;
+        let capabilities = match self.capabilities().await {
+            // Some say only now that nobody was let in.
+            Err(EndError::Refused { refusal, .. }) if refusal.class == RefusalClass::Login => {
+                return Err(self.login_refused(&opener.account, None, refusal));
+            }
+            told => told?,
+        };
         let kept = capabilities
             .iter()
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));

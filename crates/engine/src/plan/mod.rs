@@ -240,7 +240,6 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     // How much mail is older than the day it is chosen from is not known before it is listed.
     if plan.room.is_short() && settings.selection.since.is_none() {
         plan.will_not_move.push(without_room());
-        plan.remarks.push(short_of_room(&plan.room));
     }
     plan.remarks.extend(remarks(&plan, survey));
     ask(&mut plan, survey, known, settings);
@@ -481,6 +480,9 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         }
     }
     remarks.extend(limit_remark(survey));
+    if plan.will_not_move.contains(&without_room()) {
+        remarks.push(short_of_room(&plan.room));
+    }
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));
     remarks
 }

@@ -300,14 +300,18 @@ async fn a_server_that_greets_as_logged_in_is_used_without_a_login() {
 
 #[tokio::test]
 async fn a_login_that_opens_no_mailbox_is_a_refused_login() {
-    let server = server(&["PLAIN"]);
-    server.set(|p| p.disconnected = Some("BAD User is authenticated but not connected.".into()));
-    let error = open(&opener(&server)).await.err().unwrap();
-    assert!(matches!(&error, EndError::LoginRefused { mechanism: None, .. }), "{error:?}");
-    let next = error.next_step().unwrap();
-    assert!(next.contains("Exchange knows who logged in"), "{next}");
-    assert!(next.contains("docs/login.md#authenticated-but-not-connected"), "{next}");
-    assert_eq!(server.counters().logins, 1, "it is not tried again");
+    // Where the login does not say what the server can do, the question for that is the first to be refused.
+    for tells in [LoginTells::Code, LoginTells::Nothing] {
+        let server = server(&["PLAIN"]);
+        server.set(|p| p.login_tells = tells);
+        server.set(|p| p.disconnected = Some("BAD User is authenticated but not connected.".into()));
+        let error = open(&opener(&server)).await.err().unwrap();
+        assert!(matches!(&error, EndError::LoginRefused { mechanism: None, .. }), "{tells:?}: {error:?}");
+        let next = error.next_step().unwrap();
+        assert!(next.contains("Exchange knows who logged in"), "{next}");
+        assert!(next.contains("docs/login.md#authenticated-but-not-connected"), "{next}");
+        assert_eq!(server.counters().logins, 1, "it is not tried again");
+    }
 }
 
 /// Gives its secret only while nothing was dialled.

@@ -107,6 +107,8 @@ Worth knowing:
     which separates levels on the new server
   - the new server takes messages up to 52 MB; larger ones are counted when they
     are found
+  - the new account has 1.9 GB free and at least 2.8 GB are needed: ask for more
+    room first
 
 To be decided first:
   - the new account already holds 2 messages that this journal knows nothing of
