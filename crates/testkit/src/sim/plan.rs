@@ -13,7 +13,7 @@ pub(super) fn trouble(random: &mut Random, world: &mut World) {
         return;
     }
     type Kind = fn(&mut Random, &mut World);
-    let kinds: [(u64, Kind); 8] = [
+    let kinds: [(u64, Kind); 9] = [
         (35, slow_commits),
         (40, cuts),
         (45, stops),
@@ -22,6 +22,7 @@ pub(super) fn trouble(random: &mut Random, world: &mut World) {
         (25, at_any_command),
         (35, others_at_target),
         (20, others_at_source),
+        (15, at_literal),
     ];
     for (percent, kind) in kinds {
         if random.chance(percent) {
@@ -72,6 +73,15 @@ fn at_append(random: &mut Random, world: &mut World) {
             world.target_plan.push(Planned::once(at.clone(), Fault::Twin));
         }
         world.target_plan.push(Planned::once(at, fault));
+    }
+}
+
+/// A literal that waits for `+` is refused unread, for a reason that may pass.
+fn at_literal(random: &mut Random, world: &mut World) {
+    for _ in 0..random.between(1, 3) {
+        let at = Trigger::Verb("APPEND", random.between(1, 6));
+        let text = random.pick(&["NO [UNAVAILABLE] not just now", "NO [INUSE] another one writes"]);
+        world.target_plan.push(Planned::once(at, Fault::RefuseLiteral(text.into())));
     }
 }
 
