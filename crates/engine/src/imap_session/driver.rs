@@ -158,7 +158,8 @@ impl Driver {
             reader: None,
             bye: None,
             closing: false,
-            bads_left: bad_commands_max.map(|max| max.saturating_sub(1)),
+            // With none left nothing would ever be asked.
+            bads_left: bad_commands_max.map(|max| max.saturating_sub(1).max(1)),
         };
         driver.keep_under_the_last_bad();
         driver
