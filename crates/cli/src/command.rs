@@ -24,7 +24,7 @@ use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Existing, Journal};
 use mailhaul_engine::net::Dialer;
-use mailhaul_engine::report::{self, EndFacts, Facts, REPAIR_OPTION, Report, Written};
+use mailhaul_engine::report::{self, Bucket, EndFacts, Facts, REFUSED, REPAIR_OPTION, Report, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server, kept};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -370,13 +370,14 @@ impl Ready {
         Ok(exit_code(&written.report, end))
     }
 
-    /// The same for somebody who types no options.
-    pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<u8, Failure> {
+    /// The same for somebody who types no options: the exit code, and how many messages could go over inside a cover message.
+    pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<(u8, u64), Failure> {
         let written = self.written(Some(end)).await?;
         let lines = written.summary_lines();
         lines.iter().for_each(|line| print(line.strip_suffix(REPAIR_OPTION).unwrap_or(line)));
         end.questions.iter().for_each(|question| say(&question.plainly()));
-        Ok(exit_code(&written.report, end))
+        let refused = written.report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
+        Ok((exit_code(&written.report, end), refused))
     }
 }
 

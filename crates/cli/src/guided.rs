@@ -117,12 +117,47 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(error) => return Err(error.into()),
     };
     say("");
-    let code = ready.report_plainly(&end).await?;
+    let (mut code, refused) = ready.report_plainly(&end).await?;
     say("");
+    if refused > 0 {
+        code = covered(talk, steps, refused).await?.unwrap_or(code);
+    }
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
     say(&format!("  {}", words::command_line(steps)));
     Ok(Moved::Done(code))
+}
+
+/// Asks once whether what the new server refused goes over inside cover messages, and does it: the new exit code. `None` where it
+/// stays as it is.
+async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Option<u8>, Failure> {
+    let (were, each) = match refused {
+        1 => ("1 message was refused. It", "it"),
+        _ => (&*format!("{refused} messages were refused. Each"), "each"),
+    };
+    tell(&format!(
+        "{were} can go over inside a cover message that says what happened; the original is attached to it, untouched. The report \
+         keeps {each} in any case."
+    ));
+    if talk.agrees("Do that now?").await? != Some(true) {
+        return Ok(None);
+    }
+    let ready = steps.ready_with(Keep::Journal, &["--repair"]).await?;
+    match ready.shown(ready.migration.migrate()).await {
+        Ok(end) => {
+            say("");
+            let (code, _) = ready.report_plainly(&end).await?;
+            say("");
+            Ok(Some(code))
+        }
+        // What was moved stays moved, and so does what the first report says.
+        Err(Error::Question(question)) => {
+            tell(&format!("It has not begun: {}", question.plainly()));
+            ready.give_back().await?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Something is to be decided first: what was there when it was chosen has changed.

@@ -58,6 +58,26 @@ async fn two_addresses_and_two_passwords_move_a_mailbox() {
     assert!(broken.lines().all(|line| line.chars().count() <= 80), "{broken}");
 }
 
+/// One question with the count: a yes moves what the new server refused inside a cover message, anything else leaves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_is_asked_about_once_and_goes_over_inside_a_cover_message() {
+    for yes in [true, false] {
+        let (world, old, new) = World::published().await;
+        new.set(|p| p.refuse_nul = true);
+        let nul = b"From: a@b.example\r\nSubject: nul\r\n\r\na\0b\r\n".to_vec();
+        old.deliver(OLD, "INBOX", nul, "", "03-Mar-2020 10:11:12 +0100").unwrap();
+        let mut terminal = guide(&world);
+        terminal.says("Address of your old mailbox: ").types(OLD).says("Address of your new mailbox: ");
+        terminal.types(NEW).says("Password of your old mailbox").types(FROM_PASSWORD);
+        terminal.says("Password of your new mailbox").types(TO_PASSWORD).says("Enter, numbers, or b");
+        terminal.types("").says("Enter begins").types("").says("1 message was refused. It can go over");
+        terminal.says("Do that now? [y/N]").types(if yes { "y" } else { "" }).says("mailhaul migrate");
+        let (code, said) = terminal.ends();
+        assert_eq!((code, new.counters().appended), (3, if yes { 6 } else { 5 }), "{said}");
+        assert_eq!(said.matches("Do that now?").count(), 1, "{said}");
+    }
+}
+
 /// Whoever leaves with Ctrl-C at any step comes back to it, and is asked again for passwords alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn out_of_every_step_and_back_again() {
