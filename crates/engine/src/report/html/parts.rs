@@ -157,6 +157,7 @@ pub fn cards_beside_exceptions(report: &Report) -> String {
     for mailbox in &report.mailboxes {
         mailbox_cards(&mut cards, report, mailbox);
     }
+    hidden_card(&mut cards, report);
     differences_card(&mut cards, report);
     semantic_card(&mut cards, report);
     cards
@@ -207,6 +208,16 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
                     them, ask the new provider before you do anything else.</p>";
         card(cards, &title, body);
     }
+}
+
+fn hidden_card(cards: &mut String, report: &Report) {
+    if !report.outcome.hides_mail {
+        return;
+    }
+    let body = "<p>Mail that is archived without a label lies there alone, and is still in the old account alone. In Gmail's \
+                settings, under <em>Labels</em>, switch on <em>Show in IMAP</em> for <em>All Mail</em>. Then move again as before: \
+                it brings what is missing, and nothing twice.</p>";
+    card(cards, "Gmail hides “All Mail”", body);
 }
 
 fn differences_card(cards: &mut String, report: &Report) {
