@@ -99,10 +99,7 @@ pub(super) fn mailbox_row(page: &mut String, report: &Report, entry: &MailboxEnt
         remarks.push(format!("two messages point to the same copy, {}", times(entry.double_claims)));
     }
     if entry.is_unlisted(copies) {
-        remarks.push(format!(
-            "could not be read to its end: {}",
-            entry.left.as_deref().unwrap_or("see the details")
-        ));
+        remarks.push("not finished: see above, under Needs you".into());
     }
     if entry.missing_at_target > 0 {
         remarks.push(format!("{} missing from the latest listing", words::count(entry.missing_at_target)));
@@ -184,11 +181,11 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
             _ => "there is no complete listing of this run".to_owned(),
         });
         let body = format!(
-            "<p>What it holds is not known for certain. Start it again as before: it looks there once more. If it stays \
-                     like this, ask the provider, with the details.</p>{}",
+            "<p>It was not read to its end in this run, or waits for another mailbox. Start it again as before: it goes on \
+             there. If it stays like this, ask the provider, with the details.</p>{}",
             details(&name(&why))
         );
-        card(cards, &format!("The mailbox {mailbox} could not be read to its end"), &body);
+        card(cards, &format!("The mailbox {mailbox} is not finished"), &body);
     } else if entry.is_refused_with_mail() {
         let reason = match &entry.totals.mailbox.decision {
             Decision::Refuse(reason) => reason.as_str(),
