@@ -173,7 +173,8 @@ async fn why_a_mailbox_is_not_finished_stands_in_the_details_alone() {
     plain.note("left", Some(MailboxId(5)), "“x” was not listed; --mailbox \"y\" moves what is left");
     let page = super::html::html(&report(plain).await);
     assert!(page.contains("is not finished</h3>"), "{page}");
-    let outside: String = page.split("<details>").map(|part| part.rsplit("</details>").next().unwrap()).collect();
+    let outside: String =
+        page.split("<details>").map(|part| part.rsplit("</details>").next().unwrap()).collect();
     assert!(page.contains("--mailbox") && !outside.contains("--mailbox"), "{outside}");
 }
 
