@@ -175,7 +175,8 @@ impl Ways<'_> {
                 let person = if let Ask::Of(person) = ask { person } else { Arc::new(oauth::Terminal) };
                 let dialer = self.dialer.clone();
                 let file = self.tokens.with_extension(format!("{side}.token"));
-                let tokens = oauth::For { side, user: &account.user, trust: &trust, file, dialer, person };
+                let (user, output) = (&account.user, &self.args.place.output);
+                let tokens = oauth::For { side, user, trust: &trust, file, dialer, output, person };
                 secrets::find(side, &login, &who, tokens)?
             }
             Ask::Given(credentials) => credentials,

@@ -5,7 +5,7 @@ use crate::args::{CommonArgs, JournalArgs, OutputArgs};
 use crate::command::trust;
 use crate::env;
 use crate::error::Failure;
-use crate::output::{note, warn};
+use crate::output::{note, warn_of_proxy};
 use mailhaul_engine::auth::advice;
 use mailhaul_engine::config::{Endpoint, Mechanism};
 use mailhaul_engine::discovery::{self, Asks, Discoverer, Discovery, Dns};
@@ -275,7 +275,7 @@ pub(crate) async fn propose(
     // Where the table knows the domain nobody was asked, with or without a proxy.
     let asked = discovery.answers.iter().any(|answer| answer.source != discovery::Source::Table);
     if let Some(unusable) = unusable.filter(|_| asked) {
-        warn(&args.place.output, &unusable);
+        warn_of_proxy(&args.place.output, &unusable);
     }
     proposed(side, discovery, user.clone())
 }

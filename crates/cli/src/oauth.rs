@@ -1,9 +1,9 @@
 //! OAuth on the command line: what was typed becomes a provider of tokens, and the browser is opened here.
 
-use crate::args::Login;
+use crate::args::{Login, OutputArgs};
 use crate::env;
 use crate::error::Failure;
-use crate::output::say;
+use crate::output::{say, warn_of_proxy};
 use crate::token_file::{TokenFile, passphrase};
 use mailhaul_engine::clock::Clock;
 use mailhaul_engine::config::{Credentials, RefusedFuture, Secret, SecretFuture, Trust};
@@ -35,6 +35,8 @@ pub struct For<'a> {
     pub file: PathBuf,
     /// How the issuer is reached.
     pub dialer: Dialer,
+    /// In which form warnings are told.
+    pub output: &'a OutputArgs,
     /// Who logs in there.
     pub person: Arc<dyn Person>,
 }
@@ -98,7 +100,7 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
     };
     let (proxies, unusable) = env::proxies();
     if let Some(unusable) = unusable {
-        say(&format!("warning: {unusable}"));
+        warn_of_proxy(for_.output, &unusable);
     }
     Ok(Arc::new(ByIssuer {
         issuer: known.ok_or_else(|| issuer.to_owned()),

@@ -5,6 +5,7 @@ use crate::view::View;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mailhaul_engine::progress::{Bus, Progress};
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,14 @@ pub fn warn(output: &OutputArgs, text: &str) {
     match output.progress {
         ProgressForm::Json => say(&serde_json::json!({ "event": "warning", "text": text }).to_string()),
         ProgressForm::Auto | ProgressForm::Plain => say(&format!("warning: {text}")),
+    }
+}
+
+/// Warns of a proxy that cannot be used, once in a process: both accounts and each issuer find it out.
+pub fn warn_of_proxy(output: &OutputArgs, text: &str) {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if !SAID.swap(true, Ordering::Relaxed) {
+        warn(output, text);
     }
 }
 

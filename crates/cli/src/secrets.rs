@@ -6,7 +6,6 @@ use crate::env;
 use crate::error::Failure;
 use crate::hidden;
 use crate::oauth;
-use crate::output::say;
 use mailhaul_engine::config::{
     ByCertificate, Credentials, FixedPassword, FixedToken, RefusedFuture, Secret, SecretFuture,
 };
@@ -14,18 +13,22 @@ use mailhaul_engine::names::printable;
 use mailhaul_engine::oauth::Person;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::AsyncReadExt;
+use tokio::process::ChildStderr;
 use zeroize::Zeroizing;
 
 /// How long a command may take: somebody may have to log in meanwhile, as with a browser.
 const SECRET_COMMAND_TIME_MAX: Duration = Duration::from_secs(900);
 /// Octets that are read of what it prints; a token has some thousand.
 const SECRET_OCTETS: usize = 64 * 1024;
-/// Octets that are read of what it says beside that.
-const WORDS_OCTETS: u64 = 1024 * 1024;
+/// Octets that are kept of what it says beside that.
+const WORDS_OCTETS: usize = 16 * 1024;
+/// How long a command is listened to that has ended: something it left in the background may never fall silent.
+const LISTENS_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the secret of one side comes from.
 #[derive(Clone)]
@@ -56,10 +59,10 @@ pub fn find(
         return Ok(Arc::new(FromFile(file.clone())));
     }
     if let Some(command) = &login.password_command {
-        return Ok(Arc::new(FromCommand(command.clone(), Kind::Password, SECRET_COMMAND_TIME_MAX)));
+        return Ok(Arc::new(FromCommand::new(command, Kind::Password)));
     }
     if let Some(command) = &login.token_command {
-        return Ok(Arc::new(FromCommand(command.clone(), Kind::Token, SECRET_COMMAND_TIME_MAX)));
+        return Ok(Arc::new(FromCommand::new(command, Kind::Token)));
     }
     if let Some(issuer) = &login.oauth {
         return oauth::credentials(issuer, login, tokens);
@@ -124,71 +127,143 @@ impl Kind {
     }
 }
 
-/// A command, what it prints, and how long it may take.
-struct FromCommand(String, Kind, Duration);
+/// A command.
+struct FromCommand {
+    command: String,
+    kind: Kind,
+    /// How long it may take.
+    limit: Duration,
+    place: Place,
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Its stderr is ours, a terminal: it may ask somebody there, in whatever form.
+    is_seen: bool,
+    /// It has a process group of its own, and all of that is ended with it.
+    is_apart: bool,
+}
+
+impl Place {
+    fn here() -> Self {
+        // In a group of its own a command could not read from the terminal, and would not hear of Ctrl-C.
+        let has_terminal = cfg!(unix) && std::fs::File::open("/dev/tty").is_ok();
+        Self { is_seen: std::io::stderr().is_terminal(), is_apart: !has_terminal }
+    }
+}
 
 /// What a command left.
 struct Printed {
     status: ExitStatus,
     text: Zeroizing<Vec<u8>>,
-    /// The last line of what it said on stderr.
-    words: Option<String>,
+    /// The end of what it said on stderr, where nobody saw it.
+    words: Zeroizing<Vec<u8>>,
 }
 
-/// Runs a command; whoever gives up waiting ends it. What it says on stderr is shown where somebody sees it: it may ask that somebody
-/// logs in.
-async fn printed(command: &str) -> std::io::Result<Printed> {
+/// The process group of a command; it is ended when this is dropped.
+#[cfg_attr(not(unix), allow(dead_code, reason = "there are none"))]
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) = self.0.and_then(|id| rustix::process::Pid::from_raw(id.cast_signed())) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Runs a command; whoever gives up waiting ends it.
+async fn printed(command: &str, place: Place) -> std::io::Result<Printed> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let mut run = tokio::process::Command::new(shell);
-    run.arg(flag).arg(command).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    run.arg(flag).arg(command).stdout(Stdio::piped()).kill_on_drop(true);
+    run.stderr(if place.is_seen { Stdio::inherit() } else { Stdio::piped() });
+    #[cfg(unix)]
+    if place.is_apart {
+        run.process_group(0);
+    }
     let mut child = run.spawn()?;
+    let mut group = Group(child.id().filter(|_| place.is_apart));
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let mut text = Zeroizing::new(Vec::with_capacity(SECRET_OCTETS));
-    let reading = async {
-        if let Some(out) = out {
-            out.take(SECRET_OCTETS as u64).read_to_end(&mut text).await?;
-        }
-        std::io::Result::Ok(())
-    };
-    let listening = async {
-        let mut last = None;
-        let Some(err) = err else { return last };
-        let mut lines = BufReader::new(err.take(WORDS_OCTETS)).split(b'\n');
-        while let Ok(Some(line)) = lines.next_segment().await {
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if std::io::stderr().is_terminal() {
-                say(&line);
+    let mut words = Zeroizing::new(Vec::with_capacity(2 * WORDS_OCTETS));
+    let (status, read) = {
+        let mut listening = pin!(async {
+            let reading = async {
+                match out {
+                    Some(out) => out.take(SECRET_OCTETS as u64).read_to_end(&mut text).await.map(|_| ()),
+                    None => Ok(()),
+                }
+            };
+            tokio::join!(reading, keep_end(err, &mut words)).0
+        });
+        let mut read = None;
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                all = &mut listening, if read.is_none() => read = Some(all),
             }
-            last = Some(printable(&line)).filter(|line| !line.is_empty()).or(last);
+        };
+        // What it left in the background goes on, and may keep both open.
+        group.0 = None;
+        if read.is_none() {
+            read = tokio::time::timeout(LISTENS_AFTER, listening).await.ok();
         }
-        last
+        (status, read)
     };
-    let (read, words, status) = tokio::join!(reading, listening, child.wait());
-    read?;
-    Ok(Printed { status: status?, text, words })
+    read.unwrap_or(Ok(()))?;
+    Ok(Printed { status, text, words })
+}
+
+/// Reads to the end and keeps some of the last octets.
+async fn keep_end(from: Option<ChildStderr>, kept: &mut Vec<u8>) {
+    let Some(mut from) = from else { return };
+    let mut some = Zeroizing::new([0; WORDS_OCTETS]);
+    while let Ok(n @ 1..) = from.read(&mut *some).await {
+        kept.extend_from_slice(&some[..n]);
+        let surplus = kept.len().saturating_sub(WORDS_OCTETS);
+        kept.drain(..surplus);
+    }
+}
+
+/// The last line of what a command said, for people; `None` where it holds the secret, or is too long to know that.
+fn last_line(words: &[u8], secret: &str) -> Option<String> {
+    let whole = match words.len() < WORDS_OCTETS {
+        true => words,
+        // The first line may be cut.
+        false => &words[words.iter().position(|octet| *octet == b'\n')?..],
+    };
+    let text = Zeroizing::new(String::from_utf8_lossy(whole).into_owned());
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    (secret.is_empty() || !line.contains(secret)).then(|| printable(line))
 }
 
 impl FromCommand {
+    fn new(command: &str, kind: Kind) -> Self {
+        Self { command: command.to_owned(), kind, limit: SECRET_COMMAND_TIME_MAX, place: Place::here() }
+    }
+
     async fn run(&self) -> Result<Secret, String> {
-        let name = self.1.name();
-        let late = |_| format!("the {name} command did not end within {} s", self.2.as_secs());
-        let printed = tokio::time::timeout(self.2, printed(&self.0)).await.map_err(late)?;
+        let name = self.kind.name();
+        let late = |_| format!("the {name} command did not end within {} s", self.limit.as_secs());
+        let printed = tokio::time::timeout(self.limit, printed(&self.command, self.place)).await;
         let Printed { status, text, words } =
-            printed.map_err(|e| format!("the {name} command could not be run: {e}"))?;
-        let text = std::str::from_utf8(&text).map(line).map_err(|_| format!("the {name} is not UTF-8"));
+            printed.map_err(late)?.map_err(|e| format!("the {name} command could not be run: {e}"))?;
         // What it printed is not shown, not even where it prints it on both ways.
-        let is_secret =
-            |words: &str| text.as_ref().is_ok_and(|text| !text.is_empty() && words.contains(text.as_str()));
-        let said =
-            words.filter(|words| !is_secret(words)).map(|words| format!(": {words}")).unwrap_or_default();
+        let secret = line(&Zeroizing::new(String::from_utf8_lossy(&text).into_owned()));
+        let said = last_line(&words, secret.trim()).map(|words| format!(": {words}")).unwrap_or_default();
         if !status.success() {
             return Err(format!("the {name} command failed ({status}){said}"));
         }
-        let text = text?;
-        if text.is_empty() {
+        if std::str::from_utf8(&text).is_err() {
+            return Err(format!("the {name} is not UTF-8"));
+        }
+        if secret.is_empty() {
             return Err(format!("the {name} command printed nothing{said}"));
         }
-        Ok(if self.1 == Kind::Password { Secret::Password(text) } else { Secret::Token(text) })
+        Ok(if self.kind == Kind::Password { Secret::Password(secret) } else { Secret::Token(secret) })
     }
 }
 
@@ -214,28 +289,84 @@ fn line(text: &str) -> Zeroizing<String> {
 mod tests {
     use super::*;
 
-    async fn failure(command: &str) -> String {
-        let limit = Duration::from_millis(if command.contains("sleep") { 100 } else { 60_000 });
-        FromCommand(command.into(), Kind::Token, limit).run().await.err().unwrap_or_default()
+    /// Where nobody sees what a command says.
+    fn unseen(command: &str, limit: Duration) -> FromCommand {
+        let place = Place { is_seen: false, is_apart: true };
+        FromCommand { command: command.to_owned(), kind: Kind::Token, limit, place }
+    }
+
+    async fn failure(command: &str) -> Option<String> {
+        unseen(command, SECRET_COMMAND_TIME_MAX).run().await.err()
+    }
+
+    async fn token(command: &str) -> Option<Zeroizing<String>> {
+        match unseen(command, SECRET_COMMAND_TIME_MAX).run().await {
+            Ok(Secret::Token(token)) => Some(token),
+            _ => None,
+        }
     }
 
     #[tokio::test]
     async fn a_command_that_fails_is_told_with_its_last_words_and_never_with_what_it_printed() {
-        let said = failure("echo plum-token; echo first >&2; echo 'no such entry' >&2; exit 3").await;
+        let said =
+            failure("echo plum-token; echo first >&2; echo 'no such entry' >&2; exit 3").await.unwrap();
         assert!(said.contains("failed") && said.ends_with(": no such entry"), "{said}");
-        for command in ["echo plum-token; exit 1", "echo plum-token; echo was plum-token >&2; exit 1"] {
-            let said = failure(command).await;
+        for command in [
+            "echo plum-token; exit 1",
+            "echo plum-token; echo was plum-token >&2; exit 1",
+            "printf 'plum-token\\n\\377'; echo was plum-token >&2; exit 1",
+        ] {
+            let said = failure(command).await.unwrap();
             assert!(said.contains("failed") && !said.contains("plum"), "{said}");
         }
-        assert!(failure("echo locked >&2").await.ends_with("printed nothing: locked"));
-        assert!(failure("printf '\\033[2Jgone\\n' >&2; exit 1").await.ends_with("<U+001B>[2Jgone"));
+        assert!(failure("echo locked >&2").await.unwrap().ends_with("printed nothing: locked"));
+        assert!(failure("printf '\\033[2Jgone' >&2; exit 1").await.unwrap().ends_with("<U+001B>[2Jgone"));
+    }
+
+    #[tokio::test]
+    async fn of_a_command_that_says_very_much_the_last_line_is_told_and_none_that_may_be_cut() {
+        let much = "head -c 300000 /dev/zero | tr '\\0' x >&2";
+        assert!(failure(&format!("{much}; echo >&2; echo locked >&2")).await.unwrap().ends_with(": locked"));
+        assert!(failure(much).await.unwrap().ends_with("printed nothing"));
+    }
+
+    #[tokio::test]
+    async fn what_a_command_left_in_the_background_is_not_waited_for() {
+        assert_eq!(token("echo plum-token; echo note").await.unwrap().as_str(), "plum-token");
+        // It goes on, with both open, as long as the folder is there.
+        let folder = tempfile::tempdir().unwrap();
+        let background = format!("while [ -d {} ]; do sleep 0.1; done &", folder.path().display());
+        assert_eq!(token(&format!("{background} echo plum-token")).await.unwrap().as_str(), "plum-token");
+        let said = failure(&format!("{background} echo locked >&2; exit 1")).await.unwrap();
+        assert!(said.ends_with(": locked"), "{said}");
     }
 
     #[tokio::test]
     async fn a_command_that_does_not_end_is_not_waited_for_without_end() {
-        assert!(failure("exec sleep 600").await.contains("did not end within"));
-        let good = FromCommand("echo plum-token; echo note".into(), Kind::Token, SECRET_COMMAND_TIME_MAX);
-        let Ok(Secret::Token(token)) = good.run().await else { panic!("no token") };
-        assert_eq!(*token, "plum-token");
+        let said = unseen("exec sleep 600", Duration::from_millis(100)).run().await.err().unwrap();
+        assert!(said.contains("did not end within"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_given_up_is_ended_with_all_that_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let command = format!("(echo begun; exec sleep 600) >{} & wait", pipe.display());
+        let (begun, hears) = tokio::sync::oneshot::channel();
+        let writers = tokio::task::spawn_blocking(move || {
+            let mut writers = std::io::BufReader::new(std::fs::File::open(pipe)?);
+            std::io::BufRead::read_line(&mut writers, &mut String::new())?;
+            let _ = begun.send(());
+            // Its end is the end of all who could write.
+            std::io::Read::read_to_end(&mut writers, &mut Vec::new())
+        });
+        let running = unseen(&command, SECRET_COMMAND_TIME_MAX);
+        tokio::select! {
+            ended = running.run() => panic!("it ended: {:?}", ended.err()),
+            begun = hears => begun.unwrap(),
+        }
+        assert_eq!(writers.await.unwrap().unwrap(), 0);
     }
 }

@@ -5,7 +5,7 @@
 use crate::auth::advice;
 use crate::error::{EndError, Error, LISTING, Question, RefusalClass};
 use crate::journal::JournalError;
-use crate::report::words::{messages, sentence};
+use crate::report::words::{full_sentence, messages};
 
 /// What a person is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ fn has_option(text: &str) -> bool {
 /// The same as a sentence of its own; `or` where nothing is left of it.
 fn sentence_or(advice: &str, or: &str) -> String {
     let advice = without_options(advice);
-    if advice.is_empty() { or.to_owned() } else { format!("{}.", sentence(&advice)) }
+    if advice.is_empty() { or.to_owned() } else { full_sentence(&advice) }
 }
 
 impl EndError {

@@ -225,9 +225,9 @@ const ROWS: &[Row] = &[
         by: TOKENS,
         // office-developer-exchange-docs#87: `NO AUTHENTICATE failed.`, whatever was wrong with the token.
         advice: advice(
-            "Microsoft did not accept the login from the browser",
-            "log in again in the browser, as the owner of this mailbox; if it is refused again, ask your administrator to allow \
-             this program",
+            "Microsoft did not accept this login",
+            "log in again, as the owner of this mailbox, and allow access to its mail; if it is refused again, ask your administrator \
+             to allow this program",
             "microsoft",
         )
         .further(
@@ -239,8 +239,8 @@ const ROWS: &[Row] = &[
         GOOGLE,
         TOKENS,
         advice(
-            "Google did not accept the login from the browser",
-            "log in again in the browser, as the owner of this mailbox, and allow access to its mail",
+            "Google did not accept this login",
+            "log in again, as the owner of this mailbox, and allow access to its mail",
             "google",
         )
         .further(
@@ -252,8 +252,8 @@ const ROWS: &[Row] = &[
         &[],
         TOKENS,
         advice(
-            "the server did not accept the login from the browser",
-            "log in again in the browser, as the owner of this mailbox, and allow access to its mail",
+            "the server did not accept this login",
+            "log in again, as the owner of this mailbox, and allow access to its mail",
             "a-refused-token",
         )
         .further("the token has to be a new one, of this user and for mail"),

@@ -14,7 +14,7 @@ use crate::plain::{Plain, without_options};
 use crate::plan::Plan;
 use crate::progress::SideName;
 use crate::report::exit_code_of;
-use crate::report::words::sentence;
+use crate::report::words::full_sentence;
 use crate::run::Probed;
 use crate::survey::{SideSurvey, Survey};
 
@@ -204,8 +204,8 @@ impl Remark {
         Self { what, ..remark }
     }
 
-    /// With other words for somebody who types no options: what it is and what to do, each without its full stop, and what an
-    /// engineer needs.
+    /// With other words for somebody who types no options: what it is and what to do, each with its full stop or without, and
+    /// what an engineer needs.
     #[must_use]
     pub(crate) fn for_people(self, what: &str, next: &str, details: &str) -> Self {
         let whose = self.side.map_or("", |side| match side {
@@ -214,8 +214,8 @@ impl Remark {
         });
         let next = Some(next).filter(|next| !next.is_empty());
         let plain = Plain {
-            what: sentence(&format!("{whose}{what}.")),
-            next: next.map(|next| sentence(&format!("{next}."))),
+            what: full_sentence(&format!("{whose}{what}")),
+            next: next.map(full_sentence),
             details: Vec::new(),
         };
         Self { plain: plain.details(details), ..self }

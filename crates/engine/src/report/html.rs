@@ -232,7 +232,7 @@ fn left_out(page: &mut String, report: &Report) {
 }
 
 fn next_steps(page: &mut String, report: &Report) {
-    let verdict = report.verdict();
+    let (verdict, exceptions) = (report.verdict(), report.totals.walked.exceptions());
     let mut steps: Vec<&str> = match verdict {
         Verdict::Failed => vec![
             "Change nothing in either account.",
@@ -243,6 +243,9 @@ fn next_steps(page: &mut String, report: &Report) {
             "Start it again as before: it goes on where it stopped and copies nothing twice.",
             "Keep the old account as it is.",
         ],
+        Verdict::CompleteWithExceptions if exceptions == 0 => {
+            vec!["Look at each point under <em>Needs you</em>: it says what can be done."]
+        }
         Verdict::CompleteWithExceptions => vec![
             "Look at each point under <em>Needs you</em>. Where an original was saved, a mail program opens the .eml \
              file.",
@@ -267,7 +270,7 @@ fn next_steps(page: &mut String, report: &Report) {
     page.push_str("<section>\n<h2>What to do next</h2>\n<ol class=\"plain\">\n");
     steps.iter().for_each(|step| _ = writeln!(page, "<li>{step}</li>"));
     page.push_str("</ol>\n");
-    if verdict == Verdict::CompleteWithExceptions {
+    if verdict == Verdict::CompleteWithExceptions && exceptions > 0 {
         page.push_str(
             "<details><summary>Details</summary><p>By command: the same one with <code>--retry</code>; with \
              <code>--repair</code> what is refused goes inside a cover message.</p></details>\n",

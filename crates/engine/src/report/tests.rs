@@ -168,6 +168,28 @@ async fn a_mailbox_that_was_not_listed_is_unknown_not_empty() {
 }
 
 #[tokio::test]
+async fn why_a_mailbox_is_not_finished_stands_in_the_details_alone() {
+    let mut plain = example::complete();
+    plain.note("left", Some(MailboxId(5)), "“x” was not listed; --mailbox \"y\" moves what is left");
+    let page = super::html::html(&report(plain).await);
+    assert!(page.contains("is not finished</h3>"), "{page}");
+    let outside: String =
+        page.split("<details>").map(|part| part.rsplit("</details>").next().unwrap()).collect();
+    assert!(page.contains("--mailbox") && !outside.contains("--mailbox"), "{outside}");
+}
+
+#[tokio::test]
+async fn hidden_all_mail_has_a_card_and_nothing_is_said_of_trying_again() {
+    let mut plain = example::complete();
+    plain.note(HIDDEN_MAIL, None, HIDDEN);
+    let report = report(plain).await;
+    assert_eq!((report.verdict(), report.exit_code()), (Verdict::CompleteWithExceptions, 3));
+    let page = super::html::html(&report);
+    assert!(page.contains("<h2>Needs you</h2>") && page.contains("Show in IMAP"), "{page}");
+    assert!(!page.contains("--retry") && !page.contains("--repair"), "{page}");
+}
+
+#[tokio::test]
 async fn a_verify_run_reports_on_the_listings_of_the_run_before_it() {
     let mut plain = example::complete();
     let mut run = plain.runs[0].clone();

@@ -175,6 +175,12 @@ pub fn sentence(text: &str) -> String {
     }
 }
 
+/// As a sentence of its own: with a capital letter, and a full stop where it does not end in a mark of its own.
+pub(crate) fn full_sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{end}", sentence(text))
+}
+
 /// What differs in the flags and date of one message.
 pub(super) fn differences(item: &Item, differs: &Differs) -> Vec<String> {
     let Some(sent) = &item.sent else { return Vec::new() };
@@ -459,6 +465,12 @@ mod tests {
         let unknown: Vec<_> = kinds.iter().filter(|k| !KINDS.contains(k) && !others.contains(k)).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
         assert!(kinds.contains(&UNREADABLE) && kinds.contains(&STUB) && kinds.contains(&ABSENT), "{kinds:?}");
+    }
+
+    #[test]
+    fn a_sentence_has_one_mark_at_its_end() {
+        let said = ["ask the provider", "is it right?", "it is.", "stop!"].map(full_sentence);
+        assert_eq!(said, ["Ask the provider.", "Is it right?", "It is.", "Stop!"]);
     }
 
     #[test]

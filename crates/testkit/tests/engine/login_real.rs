@@ -82,7 +82,7 @@ async fn tokens_that_are_good_log_in_and_those_of_the_past_or_of_others_do_not()
             let EndError::LoginRefused { refusal, .. } = &error else { panic!("{error}") };
             assert!(refusal.text.contains(&status), "the server's reason is told: {refusal}");
             let next = error.next_step().unwrap();
-            assert!(next.contains("did not accept the login") && next.contains("log in again"), "{next}");
+            assert!(next.contains("did not accept this login") && next.contains("log in again"), "{next}");
             assert!(next.contains("of this user") && next.contains("#a-refused-token"), "{next}");
         }
     }

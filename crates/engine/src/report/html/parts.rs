@@ -99,10 +99,7 @@ pub(super) fn mailbox_row(page: &mut String, report: &Report, entry: &MailboxEnt
         remarks.push(format!("two messages point to the same copy, {}", times(entry.double_claims)));
     }
     if entry.is_unlisted(copies) {
-        remarks.push(format!(
-            "could not be read to its end: {}",
-            entry.left.as_deref().unwrap_or("see the details")
-        ));
+        remarks.push("not finished: see above, under Needs you".into());
     }
     if entry.missing_at_target > 0 {
         remarks.push(format!("{} missing from the latest listing", words::count(entry.missing_at_target)));
@@ -157,6 +154,7 @@ pub fn cards_beside_exceptions(report: &Report) -> String {
     for mailbox in &report.mailboxes {
         mailbox_cards(&mut cards, report, mailbox);
     }
+    hidden_card(&mut cards, report);
     differences_card(&mut cards, report);
     semantic_card(&mut cards, report);
     cards
@@ -183,11 +181,11 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
             _ => "there is no complete listing of this run".to_owned(),
         });
         let body = format!(
-            "<p>What it holds is not known for certain. Start it again as before: it looks there once more. If it stays \
-                     like this, ask the provider, with the details.</p>{}",
+            "<p>It was not read to its end in this run, or waits for another mailbox. Start it again as before: it goes on \
+             there. If it stays like this, ask the provider, with the details.</p>{}",
             details(&name(&why))
         );
-        card(cards, &format!("The mailbox {mailbox} could not be read to its end"), &body);
+        card(cards, &format!("The mailbox {mailbox} is not finished"), &body);
     } else if entry.is_refused_with_mail() {
         let reason = match &entry.totals.mailbox.decision {
             Decision::Refuse(reason) => reason.as_str(),
@@ -207,6 +205,16 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
                     them, ask the new provider before you do anything else.</p>";
         card(cards, &title, body);
     }
+}
+
+fn hidden_card(cards: &mut String, report: &Report) {
+    if !report.outcome.hides_mail {
+        return;
+    }
+    let body = "<p>Mail that is archived without a label lies there alone, and is still in the old account alone. In Gmail's \
+                settings, under <em>Labels</em>, switch on <em>Show in IMAP</em> for <em>All Mail</em>. Then move again as before: \
+                it brings what is missing, and nothing twice.</p>";
+    card(cards, "Gmail hides “All Mail”", body);
 }
 
 fn differences_card(cards: &mut String, report: &Report) {
