@@ -282,7 +282,8 @@ async fn a_literal_refused_before_it_is_sent_goes_out_with_no_other_message_and_
                 assert_eq!(world.states().await, BTreeMap::from([(State::Verified, messages)]), "{case}");
                 let mut there = world.octets("INBOX");
                 let mut wanted: Vec<Bytes> = (0..messages).map(|n| letter(n).into_bytes().into()).collect();
-                (there.sort(), wanted.sort());
+                there.sort();
+                wanted.sort();
                 assert_eq!(there, wanted, "{case}");
                 struck += world.target.struck().len();
             }
