@@ -224,6 +224,10 @@ async fn an_issuer_is_asked_through_the_proxy_and_without_one_that_cannot_be_use
         let said = ran(&mut command).await;
         let warning = format!("warning: {variable}: socks5://127.0.0.1:1 is not supported");
         assert_eq!(said.said().matches(&warning).count(), 1, "{said:#?}");
+        let said = ran(command.args(["--progress", "json"])).await;
+        let lines = said.stderr.lines().filter(|line| line.contains("is not supported"));
+        let told: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(told.len() == 1 && told[0]["event"] == "warning", "{said:#?}");
     }
 }
 
