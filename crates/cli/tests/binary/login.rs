@@ -1,6 +1,8 @@
 //! Ways to log in: tokens of a command, mechanisms, administrators; and that no secret is in anything that is left.
 
-use crate::accounts::{FROM_PASSWORD, Pair, USER, ran};
+use crate::accounts::{FROM_PASSWORD, Pair, TO_PASSWORD, USER, ran};
+#[cfg(unix)]
+use crate::pty::Terminal;
 use crate::secrets::{ADMIN_PASSWORD, REFRESH, TOKEN, assert_no_secret, holds};
 use mailhaul_sandbox::Profile;
 use mailhaul_testkit::issuer::{CLIENT, Issuer, IssuerTls, PUBLIC_CLIENT, SECRET};
@@ -36,6 +38,28 @@ async fn a_token_comes_from_a_command_at_each_login_and_stays_nowhere() {
     let refused = refused.says("docs/login.md#a-refused-token");
     assert_no_secret(&pair, &refused);
     assert_eq!(pair.old.counters().refused_logins, 1, "the command had no other token");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_command_asks_at_the_terminal_and_reads_from_there() {
+    let pair = Pair::filled(Profile::default(), 1).await;
+    let given = tempfile::tempdir().unwrap();
+    let to = given.path().join("to");
+    std::fs::write(given.path().join("from"), FROM_PASSWORD).unwrap();
+    std::fs::write(&to, TO_PASSWORD).unwrap();
+    // A prompt without a line end, at the first login alone.
+    let asks = format!(
+        "cd {}; [ -e asked ] || {{ printf 'The code: ' >&2; read code </dev/tty; [ \"$code\" = 4711 ] && : >asked; }} && cat from",
+        given.path().display()
+    );
+    let command = pair
+        .command("check", &["--connections", "1", "--from-password-command", &asks, "--to-password-file"]);
+    let mut arguments: Vec<_> = command.as_std().get_args().map(std::ffi::OsStr::to_owned).collect();
+    arguments.push(to.into());
+    let mut terminal = Terminal::open(&arguments, pair.folder.path());
+    terminal.says("The code: ").types("4711").says("Ready");
+    assert_eq!(terminal.ends().0, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -200,6 +224,10 @@ async fn an_issuer_is_asked_through_the_proxy_and_without_one_that_cannot_be_use
         let said = ran(&mut command).await;
         let warning = format!("warning: {variable}: socks5://127.0.0.1:1 is not supported");
         assert_eq!(said.said().matches(&warning).count(), 1, "{said:#?}");
+        let said = ran(command.args(["--progress", "json"])).await;
+        let lines = said.stderr.lines().filter(|line| line.contains("is not supported"));
+        let told: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(told.len() == 1 && told[0]["event"] == "warning", "{said:#?}");
     }
 }
 
