@@ -486,14 +486,16 @@ impl Client {
         if premature && self.awaiting_continuation {
             // The server said NO instead of `+`: the rest of the command is not sent.
             let rest = self.queue.pop_front().map(|sending| sending.parts).unwrap_or_default();
-            let is_gate = |part: &Part| matches!(part, Part::Gate | Part::Stream { gated: true, .. });
-            let gate_is_shut = self.gate.is_some() || rest.iter().any(is_gate);
+            let gate_is_shut = self.gate.is_some() || rest.iter().any(Part::is_gate);
             self.awaiting_continuation = false;
             self.streaming = None;
             self.gate = None;
             self.held = None;
             // The commands behind it in a group have no gate but this one: none of them may go out.
-            let premature = gate_is_shut && !self.queue.is_empty();
+            let relies = |next: &Sending| {
+                next.parts.iter().any(Part::is_body) && !next.parts.iter().any(Part::is_gate)
+            };
+            let premature = gate_is_shut && self.queue.front().is_some_and(relies);
             self.ready.push_back(Event::Tagged { tag, status, text, premature });
             return;
         }

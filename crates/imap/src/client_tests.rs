@@ -525,6 +525,25 @@ fn a_no_instead_of_the_continuation_ends_the_command_and_the_connection_stays_us
 }
 
 #[test]
+fn a_no_instead_of_the_continuation_at_the_gate_of_a_group_ends_the_connection() {
+    let mut client = greeted();
+    let group = Command::append_group(b"INBOX", &[message(10), message(2), message(2)]);
+    let tags: Vec<Tag> = group.into_iter().map(|command| client.submit(command)).collect();
+    written(&mut client);
+    let got = events(&mut client, format!("{} NO [OVERQUOTA] full\r\n", tags[0]).as_bytes());
+    assert!(matches!(&got[..], [Event::Tagged { premature: true, .. }]), "{got:?}");
+    assert!(!client.has_begun(tags[1]), "what relies on its gate has not gone out");
+
+    // Behind it another batch has a gate of its own.
+    let mut client = greeted();
+    let first = client.submit(Command::append(b"INBOX", &[message(10)]));
+    client.submit(Command::append(b"INBOX", &[message(2)]));
+    written(&mut client);
+    let got = events(&mut client, format!("{first} NO [OVERQUOTA] full\r\n").as_bytes());
+    assert!(matches!(&got[..], [Event::Tagged { premature: false, .. }]), "{got:?}");
+}
+
+#[test]
 fn a_no_while_octets_go_out_unasked_is_premature() {
     let mut client = greeted();
     client.set_literal_mode(LiteralMode::Plus);

@@ -17,6 +17,16 @@ pub(crate) enum Part {
     Gate,
 }
 
+impl Part {
+    pub(crate) fn is_body(&self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
+
+    pub(crate) fn is_gate(&self) -> bool {
+        matches!(self, Self::Gate | Self::Stream { gated: true, .. })
+    }
+}
+
 impl std::fmt::Debug for Part {
     /// Kinds and lengths alone: a part may hold a secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
