@@ -3,10 +3,11 @@
 use super::{Known, MailboxStep, Plan, WillNotMove, display};
 use crate::end::{Large, SourceSession};
 use crate::error::{EndError, Error};
-use crate::journal::{ItemId, Journal, MailboxId, Query, Side, State};
+use crate::journal::{ItemId, Journal, MailboxId, Side};
 use crate::message::{InternalDate, Key};
 use crate::names;
 use crate::survey::Survey;
+use crate::transfer::job::find_item;
 use bytes::Bytes;
 use std::collections::HashSet;
 
@@ -93,14 +94,8 @@ async fn done_with<J: Journal>(
     let mut done = HashSet::new();
     let Some(epoch) = journal.epochs(mailbox, Side::Source).await?.pop() else { return Ok(done) };
     for Large { key, .. } in large {
-        let Some(before) = key.0.checked_sub(1) else { continue };
-        let after = Some(ItemId { mailbox, epoch: epoch.id, key: Key(before) });
-        let query = Query { mailbox: Some(mailbox), states: &State::ALL, after, limit: 1 };
-        let next = journal.items(query).await?.pop();
-        let is_done = next.is_some_and(|item| {
-            item.id == ItemId { mailbox, epoch: epoch.id, key: *key } && !item.state.is_pending()
-        });
-        done.extend(is_done.then_some(*key));
+        let item = find_item(journal, ItemId { mailbox, epoch: epoch.id, key: *key }).await?;
+        done.extend(item.filter(|item| !item.state.is_pending()).map(|item| item.id.key));
     }
     Ok(done)
 }

@@ -221,14 +221,11 @@ impl<'a, S: Source, T: Target, J: Journal> Pages<'a, S, T, J> {
 }
 
 /// One item, as the journal has it.
-pub async fn find_item<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    id: ItemId,
-) -> Result<Option<Item>, Error> {
+pub async fn find_item<J: Journal>(journal: &J, id: ItemId) -> Result<Option<Item>, Error> {
     let Some(before) = id.key.0.checked_sub(1) else { return Ok(None) };
     let after = Some(ItemId { key: Key(before), ..id });
     let query = Query { mailbox: Some(id.mailbox), states: &State::ALL, after, limit: 1 };
-    Ok(ctx.journal.items(query).await?.pop().filter(|item| item.id == id))
+    Ok(journal.items(query).await?.pop().filter(|item| item.id == id))
 }
 
 /// Counts connections lost while trying one thing, and waits between them.

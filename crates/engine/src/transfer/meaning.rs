@@ -66,7 +66,7 @@ pub async fn of_items<S: Source, T: Target, J: Journal>(
     let readable = |m: &&Candidate<ItemId>| ctx.reads_source && m.fingerprint.octets <= octets_max;
     for message in messages.iter().filter(readable) {
         ctx.check_cancel()?;
-        let Some(item) = find_item(ctx, message.id).await? else { continue };
+        let Some(item) = find_item(&ctx.journal, message.id).await? else { continue };
         let kept = item.read_back.as_ref().and_then(|r| r.fingerprint);
         if item.state == State::Suspect && kept.is_some() {
             continue;
