@@ -84,6 +84,8 @@ pub struct Profile {
     pub sasl_ir: bool,
     /// ID (RFC 2971).
     pub id: bool,
+    /// Of two FETCHes that have come the later one is answered first (RFC 9051, 5.5).
+    pub later_fetch_first: bool,
     /// COMPRESS=DEFLATE (RFC 4978).
     pub compress: bool,
     /// STARTTLS is offered, and refused when asked for.
@@ -206,6 +208,7 @@ impl Default for Profile {
             condstore: true,
             sasl_ir: true,
             id: true,
+            later_fetch_first: false,
             compress: true,
             starttls_refused: false,
             login_disabled: false,

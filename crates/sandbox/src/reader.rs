@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use bytes::{Bytes, BytesMut};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Longest command line without its literals, in octets.
@@ -76,6 +77,17 @@ impl Reader {
             }
             self.more(stream).await?;
         }
+    }
+
+    /// Whether a further line has come, or does within this time.
+    pub(crate) async fn has_line<S: AsyncRead + Unpin>(&mut self, stream: &mut S, within: Duration) -> bool {
+        let come = async {
+            while !self.buffer.contains(&b'\n') {
+                self.more(stream).await?;
+            }
+            Ok::<_, Stop>(())
+        };
+        tokio::time::timeout(within, come).await.is_ok_and(|come| come.is_ok())
     }
 
     /// Takes out what was read and is no part of a command yet.

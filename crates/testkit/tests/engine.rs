@@ -59,6 +59,8 @@ mod names;
 mod oauth;
 #[path = "engine/on_disk.rs"]
 mod on_disk;
+#[path = "engine/order.rs"]
+mod order;
 #[path = "engine/pacing.rs"]
 mod pacing;
 #[path = "engine/pages.rs"]

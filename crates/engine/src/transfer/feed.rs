@@ -203,6 +203,11 @@ impl Outstanding {
         self.asked.remove(&key)
     }
 
+    /// The one that was asked for first, of those not yet answered: a pass asks in ascending order.
+    pub fn first(&self) -> Option<Key> {
+        self.order.first().copied()
+    }
+
     /// True when every message asked for was answered.
     pub fn is_empty(&self) -> bool {
         self.asked.is_empty()

@@ -13,6 +13,7 @@ use crate::reader::{Reader, Stop, Word};
 use crate::server::Sandbox;
 use crate::wire::Wire;
 use crate::world::Asked;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 /// The date of messages that come without one: the server has no clock.
@@ -108,30 +109,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.write(greeting.as_bytes()).await.is_none() {
             return;
         }
-        loop {
-            let at_once = self.profile().non_synchronising_octets_max();
-            let sandbox = self.sandbox.clone();
-            let instead = || sandbox.strike(Occasion::Continuation, &Asked::default());
-            let words = match self.reader.command(&mut self.stream, at_once, instead).await {
-                Ok(words) => words,
-                Err(Stop::Closed) => return,
-                Err(Stop::Bad(tag)) => {
-                    if self.write(format!("{tag} BAD syntax\r\n").as_bytes()).await.is_none() {
-                        return;
-                    }
-                    continue;
+        while let Some(words) = self.next().await {
+            let Some(words) = words else { continue };
+            let later = if self.may_wait(&words).await { self.next().await } else { None };
+            for words in later.flatten().into_iter().chain([words]) {
+                if self.command(words).await.is_none() {
+                    return;
                 }
-                Err(Stop::Refused(tag, text)) => {
-                    if self.write(format!("{tag} {text}\r\n").as_bytes()).await.is_none() {
-                        return;
-                    }
-                    continue;
-                }
-            };
-            if self.command(words).await.is_none() {
-                return;
             }
         }
+    }
+
+    /// The next command. Outer `None`: the connection ended; inner: it was answered, and was none.
+    async fn next(&mut self) -> Option<Option<Vec<Word>>> {
+        let at_once = self.profile().non_synchronising_octets_max();
+        let sandbox = self.sandbox.clone();
+        let instead = || sandbox.strike(Occasion::Continuation, &Asked::default());
+        let answer = match self.reader.command(&mut self.stream, at_once, instead).await {
+            Ok(words) => return Some(Some(words)),
+            Err(Stop::Closed) => return None,
+            Err(Stop::Bad(tag)) => format!("{tag} BAD syntax\r\n"),
+            Err(Stop::Refused(tag, text)) => format!("{tag} {text}\r\n"),
+        };
+        self.write(answer.as_bytes()).await.map(|()| None)
+    }
+
+    /// Whether another command has come that is answered before this one: after a FETCH nothing but a FETCH comes.
+    async fn may_wait(&mut self, words: &[Word]) -> bool {
+        let is_fetch = words.get(2).and_then(Word::text).is_some_and(|verb| verb.eq_ignore_ascii_case("FETCH"));
+        let within = Duration::from_millis(1);
+        is_fetch && self.profile().later_fetch_first && self.reader.has_line(&mut self.stream, within).await
     }
 
     fn profile(&self) -> Profile {
