@@ -279,7 +279,7 @@ impl SourceSession for ImapSourceSession {
                 },
                 item = items.recv() => match item {
                     Some(Item::Data(data)) => fetching.data(data).await?,
-                    Some(Item::BodyStart) => fetching.begin(),
+                    Some(Item::BodyStart(octets)) => fetching.begin(octets),
                     Some(Item::Chunk(octets)) => fetching.chunk(&octets).await?,
                     Some(Item::Done { id, status, text }) => {
                         let refused = (status != Status::Ok).then(|| quirks::refusal(status, &text));
@@ -355,9 +355,9 @@ struct Fetching<'a> {
 }
 
 impl Fetching<'_> {
-    fn begin(&mut self) {
+    fn begin(&mut self, octets: u64) {
         // The memory reserved belongs to a UID, which may not be known yet: taken when the response is complete.
-        self.body = Some(self.intake.begin(None));
+        self.body = Some(self.intake.begin(None).of_octets(octets));
     }
 
     async fn chunk(&mut self, octets: &[u8]) -> Result<(), EndError> {

@@ -215,7 +215,7 @@ impl TargetSession for ImapTargetSession {
         let (mut octets, mut whole, mut fits) = (Vec::new(), BTreeMap::new(), true);
         while in_flight > 0 {
             match items.recv().await {
-                Some(Item::BodyStart) => (octets, fits) = (Vec::new(), true),
+                Some(Item::BodyStart(_)) => (octets, fits) = (Vec::new(), true),
                 // What is too long is read to its end and dropped.
                 Some(Item::Chunk(piece)) => {
                     fits &= octets.len() as u64 + piece.len() as u64 <= octets_max;

@@ -32,12 +32,10 @@ const GATHERED_OCTETS: usize = 32 * 1024;
 pub(crate) enum Item {
     /// Untagged data.
     Data(Untagged),
-    /// A body begins.
-    BodyStart,
+    /// A body of so many octets begins.
+    BodyStart(u64),
     /// Octets of it.
     Chunk(Bytes),
-    /// It is complete; its FETCH follows as data.
-    BodyEnd,
     /// SELECT or EXAMINE succeeded.
     Opened(Box<MailboxFacts>),
     /// Everything before the gate has left.
@@ -413,12 +411,12 @@ impl Driver {
                 }
                 self.give(front, Item::Data(data)).await;
             }
-            Event::BodyStart { front, .. } => {
+            Event::BodyStart { front, len, .. } => {
                 self.reader = front.and_then(|t| self.open.get(&t)).map(|o| o.sink.clone());
-                self.give(front, Item::BodyStart).await;
+                self.give(front, Item::BodyStart(len)).await;
             }
             Event::BodyChunk(octets) => self.read_on(Item::Chunk(octets)).await,
-            Event::BodyEnd => self.read_on(Item::BodyEnd).await,
+            Event::BodyEnd => {}
             Event::Opened(tag, facts) => self.give(Some(tag), Item::Opened(facts)).await,
             Event::Tagged { tag, status, text, premature } => {
                 self.order.retain(|t| *t != tag);

@@ -144,7 +144,7 @@ impl Link {
                     replies.push(self.judge(status, reply, doing));
                 }
                 Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
-                Some(Item::BodyStart | Item::Chunk(_) | Item::BodyEnd | Item::AtGate) => {}
+                Some(Item::BodyStart(_) | Item::Chunk(_) | Item::AtGate) => {}
                 None => return Err(self.lost(doing)),
             }
         }

@@ -108,7 +108,7 @@ impl<'a> Reading<'a> {
                 return Ok(());
             }
             match items.recv().await {
-                Some(Item::BodyStart) => self.meter = Some(Meter::new()),
+                Some(Item::BodyStart(_)) => self.meter = Some(Meter::new()),
                 Some(Item::Chunk(octets)) => self.meter.iter_mut().for_each(|m| m.update(&octets)),
                 Some(Item::Data(Untagged::Fetch(fetch))) => self.fetched(&fetch).await,
                 Some(Item::Opened(facts)) => {

@@ -671,7 +671,15 @@ pub trait Journal: Clone + Send + Sync + 'static {
         after: Option<ItemId>,
         limit: usize,
     ) -> impl Future<Output = JournalResult<Vec<Item>>> + Send;
-    /// How many are where.
+    /// How many of one mailbox are where: of [`counts`](Self::counts) those that are of it.
+    fn counts_of(&self, mailbox: MailboxId) -> impl Future<Output = JournalResult<Vec<Count>>> + Send {
+        async move {
+            let mut counts = self.counts().await?;
+            counts.retain(|count| count.mailbox == mailbox);
+            Ok(counts)
+        }
+    }
+    /// How many are where, by mailbox, state, grade and kind.
     fn counts(&self) -> impl Future<Output = JournalResult<Vec<Count>>> + Send;
     /// Moves items, all or none.
     fn change(&self, changes: &[Change]) -> impl Future<Output = JournalResult<()>> + Send;

@@ -94,9 +94,9 @@ async fn tell_listed<S: Source, T: Target, J: Journal>(
     job: &Job,
     listing: &Listing,
 ) -> Result<(), Error> {
-    let counts = ctx.journal.counts().await?;
+    let counts = ctx.journal.counts_of(job.record.id).await?;
     let items = |wanted: fn(State) -> bool| -> u64 {
-        counts.iter().filter(|c| c.mailbox == job.record.id && wanted(c.state)).map(|c| c.items).sum()
+        counts.iter().filter(|c| wanted(c.state)).map(|c| c.items).sum()
     };
     ctx.bus.tell(Progress::MailboxListed {
         mailbox: job.record.id.0,

@@ -14,12 +14,13 @@ use super::uids::{Checked, check};
 use crate::clock::Stamp;
 use crate::context::{Context, at};
 use crate::end::{
-    Answer, FetchEvent, Fetched, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload, Uploaded,
-    Verdict, Way,
+    Answer, FetchEvent, Fetched, NewUids, Outgoing, Source, SourceSession, Target, TargetSession, Upload,
+    Uploaded, Verdict, Way,
 };
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
-    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, JournalError, Note, Origin, Sent, Side, State,
+    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, JournalError, Note, Origin, Sent, Side,
+    State,
 };
 use crate::message::Key;
 use crate::pacer::Turn;

@@ -67,6 +67,13 @@ impl std::fmt::Debug for Meter {
 }
 
 impl BodyBuilder {
+    /// So many octets are announced: room is made for them at once, as far as they stay in memory.
+    pub fn of_octets(mut self, octets: u64) -> Self {
+        let in_memory = usize::try_from(octets.min(self.intake.in_memory_octets_max)).unwrap_or(0);
+        self.held.reserve(in_memory);
+        self
+    }
+
     /// Adds the next octets. The memory held stays bounded whatever the length.
     pub async fn push(&mut self, octets: &[u8]) -> Result<(), EndError> {
         self.meter.update(octets);

@@ -73,9 +73,9 @@ async fn rewritten<S: Source, T: Target, J: Journal>(
     if free.is_empty() {
         return Ok(Vec::new());
     }
-    let rewrites = |c: &Count| c.mailbox == job.record.id && c.items > 0 && c.grade == Some(Grade::Semantic);
+    let rewrites = |c: &Count| c.items > 0 && c.grade == Some(Grade::Semantic);
     let mut wanted = expected.sent.clone();
-    if !ctx.journal.counts().await?.iter().any(rewrites) {
+    if !ctx.journal.counts_of(job.record.id).await?.iter().any(rewrites) {
         wanted.retain(|sent| expected.absent.contains(&sent.id));
     }
     let wanted = meaning::of_items(ctx, sessions, job, &wanted).await?;

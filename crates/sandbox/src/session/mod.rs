@@ -136,7 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
 
     /// Whether another command has come that is answered before this one: after a FETCH nothing but a FETCH comes.
     async fn may_wait(&mut self, words: &[Word]) -> bool {
-        let is_fetch = words.get(2).and_then(Word::text).is_some_and(|verb| verb.eq_ignore_ascii_case("FETCH"));
+        let is_fetch =
+            words.get(2).and_then(Word::text).is_some_and(|verb| verb.eq_ignore_ascii_case("FETCH"));
         let within = Duration::from_millis(1);
         is_fetch && self.profile().later_fetch_first && self.reader.has_line(&mut self.stream, within).await
     }

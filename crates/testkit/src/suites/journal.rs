@@ -117,7 +117,13 @@ pub async fn check_consistency<J: Journal>(journal: &J) {
             assert_eq!(before, None, "two owners of {place:?}");
         }
     }
-    let told = journal.counts().await.unwrap().into_iter();
+    let told = journal.counts().await.unwrap();
+    let mut of_each = Vec::new();
+    for mailbox in journal.mailboxes().await.unwrap() {
+        of_each.extend(journal.counts_of(mailbox.id).await.unwrap());
+    }
+    assert_eq!(of_each, told, "counts of each mailbox and of all");
+    let told = told.into_iter();
     let told: Vec<_> = told.map(|c| ((c.mailbox, c.state, c.grade, c.kind), (c.items, c.octets))).collect();
     assert_eq!(told, counted.into_iter().collect::<Vec<_>>(), "counts and items");
     let (mut claims, mut open) = (BTreeMap::new(), BTreeMap::new());

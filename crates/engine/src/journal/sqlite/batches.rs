@@ -159,10 +159,12 @@ pub(super) fn unstored(
     Ok(all)
 }
 
+/// The index is named: without it all batches of the migration would be walked for the order.
+pub(super) const OPEN: &str = "SELECT batch_id, epoch_id, uid_next, form, committed_at, content FROM batch INDEXED BY batch_open
+                    WHERE migration_id = ?1 AND mailbox_id = ?2 AND state IN ('open', 'lost') ORDER BY batch_id";
+
 pub(super) fn open_batches(c: &Connection, mailbox: MailboxId) -> JournalResult<Vec<OpenBatch>> {
-    let sql = "SELECT batch_id, epoch_id, uid_next, form, committed_at, content FROM batch
-               WHERE migration_id = ?1 AND mailbox_id = ?2 AND state IN ('open', 'lost') ORDER BY batch_id";
-    let mut statement = c.prepare_cached(sql).map_err(failed)?;
+    let mut statement = c.prepare_cached(OPEN).map_err(failed)?;
     let mut found = statement.query(params![MIGRATION, mailbox.0]).map_err(failed)?;
     let mut batches = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {

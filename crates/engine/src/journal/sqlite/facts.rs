@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 pub(super) fn setting(c: &Connection, name: &str) -> JournalResult<Option<String>> {
     let sql = "SELECT value FROM setting WHERE migration_id = ?1 AND name = ?2";
-    c.query_row(sql, params![MIGRATION, name], |r| r.get(0)).optional().map_err(failed)
+    rows::row(c, sql, params![MIGRATION, name], |r| r.get(0)).optional().map_err(failed)
 }
 
 pub(super) fn pin_setting(c: &Connection, name: &str, value: &str) -> JournalResult<()> {
@@ -23,7 +23,7 @@ pub(super) fn pin_setting(c: &Connection, name: &str, value: &str) -> JournalRes
         }
         None => {
             let sql = "INSERT INTO setting (migration_id, name, value) VALUES (?1, ?2, ?3)";
-            c.execute(sql, params![MIGRATION, name, value]).map_err(failed)?;
+            rows::execute(c, sql, params![MIGRATION, name, value]).map_err(failed)?;
             Ok(())
         }
     }
@@ -31,15 +31,15 @@ pub(super) fn pin_setting(c: &Connection, name: &str, value: &str) -> JournalRes
 
 pub(super) fn begin_run(c: &Connection, verb: &str, now: SystemTime) -> JournalResult<RunId> {
     let next = "SELECT COALESCE(MAX(run_id), 0) + 1 FROM run WHERE migration_id = ?1";
-    let id: i64 = c.query_row(next, [MIGRATION], |r| r.get(0)).map_err(failed)?;
+    let id: i64 = rows::row(c, next, [MIGRATION], |r| r.get(0)).map_err(failed)?;
     let sql = "INSERT INTO run (migration_id, run_id, verb, started) VALUES (?1, ?2, ?3, ?4)";
-    c.execute(sql, params![MIGRATION, id, verb, millis(now)]).map_err(failed)?;
+    rows::execute(c, sql, params![MIGRATION, id, verb, millis(now)]).map_err(failed)?;
     Ok(RunId(id))
 }
 
 pub(super) fn end_run(c: &Connection, run: RunId, outcome: &str, now: SystemTime) -> JournalResult<()> {
     let sql = "UPDATE run SET ended = ?3, outcome = ?4 WHERE migration_id = ?1 AND run_id = ?2";
-    match c.execute(sql, params![MIGRATION, run.0, millis(now), outcome]).map_err(failed)? {
+    match rows::execute(c, sql, params![MIGRATION, run.0, millis(now), outcome]).map_err(failed)? {
         0 => Err(unknown(format!("no run {}", run.0))),
         _ => Ok(()),
     }
@@ -71,14 +71,13 @@ pub(super) fn save_mailboxes(c: &Connection, records: &[MailboxRecord]) -> Journ
 
 fn save_mailbox(c: &Connection, record: &MailboxRecord) -> JournalResult<MailboxRecord> {
     let known = "SELECT mailbox_id FROM mailbox WHERE migration_id = ?1 AND source_wire = ?2";
-    let known: Option<i64> = c
-        .query_row(known, params![MIGRATION, &record.source.wire[..]], |r| r.get(0))
+    let known: Option<i64> = rows::row(c, known, params![MIGRATION, &record.source.wire[..]], |r| r.get(0))
         .optional()
         .map_err(failed)?;
     let next = "SELECT COALESCE(MAX(mailbox_id), 0) + 1 FROM mailbox WHERE migration_id = ?1";
     let id = match known {
         Some(id) => id,
-        None => c.query_row(next, [MIGRATION], |r| r.get(0)).map_err(failed)?,
+        None => rows::row(c, next, [MIGRATION], |r| r.get(0)).map_err(failed)?,
     };
     let (word, reason, target) = match &record.decision {
         Decision::Move(name) => ("move", None, Some(name)),
@@ -93,7 +92,8 @@ fn save_mailbox(c: &Connection, record: &MailboxRecord) -> JournalResult<Mailbox
                  messages = excluded.messages, octets = excluded.octets, decision = excluded.decision,
                  reason = excluded.reason, target_wire = excluded.target_wire, target_text = excluded.target_text,
                  target_delimiter = excluded.target_delimiter";
-    c.execute(
+    rows::execute(
+        c,
         sql,
         params![
             MIGRATION,
@@ -138,11 +138,11 @@ pub(super) fn open_epoch(
     let known = "SELECT epoch_id FROM epoch
                  WHERE migration_id = ?1 AND mailbox_id = ?2 AND side = ?3 AND uid_validity = ?4";
     let same = params![MIGRATION, mailbox.0, side.as_str(), facts.uid_validity.0];
-    let known: Option<i64> = c.query_row(known, same, |r| r.get(0)).optional().map_err(failed)?;
+    let known: Option<i64> = rows::row(c, known, same, |r| r.get(0)).optional().map_err(failed)?;
     let next = "SELECT COALESCE(MAX(epoch_id), 0) + 1 FROM epoch WHERE migration_id = ?1";
     let id = match known {
         Some(id) => id,
-        None => c.query_row(next, [MIGRATION], |r| r.get(0)).map_err(failed)?,
+        None => rows::row(c, next, [MIGRATION], |r| r.get(0)).map_err(failed)?,
     };
     let sql = "INSERT INTO epoch (migration_id, epoch_id, mailbox_id, side, uid_validity, uid_next, messages,
                  highest_mod_seq, object_id, opened)
@@ -151,7 +151,8 @@ pub(super) fn open_epoch(
                ON CONFLICT (migration_id, epoch_id) DO UPDATE SET uid_next = excluded.uid_next,
                  messages = excluded.messages, highest_mod_seq = excluded.highest_mod_seq,
                  object_id = excluded.object_id, opened = excluded.opened";
-    c.execute(
+    rows::execute(
+        c,
         sql,
         params![
             MIGRATION,
@@ -169,10 +170,13 @@ pub(super) fn open_epoch(
     Ok(Epoch { id: EpochId(id), mailbox, side, facts: facts.clone() })
 }
 
+/// `+`: not by the index of all epochs in that order, which would walk those of all mailboxes.
+pub(super) const EPOCHS: &str =
+    "SELECT epoch_id, uid_validity, uid_next, messages, highest_mod_seq, object_id FROM epoch
+                      WHERE migration_id = ?1 AND mailbox_id = ?2 AND side = ?3 ORDER BY +opened";
+
 pub(super) fn epochs(c: &Connection, mailbox: MailboxId, side: Side) -> JournalResult<Vec<Epoch>> {
-    let sql = "SELECT epoch_id, uid_validity, uid_next, messages, highest_mod_seq, object_id FROM epoch
-               WHERE migration_id = ?1 AND mailbox_id = ?2 AND side = ?3 ORDER BY opened";
-    let mut statement = c.prepare_cached(sql).map_err(failed)?;
+    let mut statement = c.prepare_cached(EPOCHS).map_err(failed)?;
     let mut found = statement.query(params![MIGRATION, mailbox.0, side.as_str()]).map_err(failed)?;
     let mut epochs = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
@@ -185,7 +189,7 @@ pub(super) fn baseline(c: &Connection, mailbox: MailboxId) -> JournalResult<Opti
     let sql = "SELECT epoch_id, uid_next, existing, matched FROM baseline WHERE migration_id = ?1 AND mailbox_id = ?2";
     let row = |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?));
     let found: Option<(i64, i64, String, bool)> =
-        c.query_row(sql, params![MIGRATION, mailbox.0], row).optional().map_err(failed)?;
+        rows::row(c, sql, params![MIGRATION, mailbox.0], row).optional().map_err(failed)?;
     let Some((epoch, uid_next, existing, matched)) = found else { return Ok(None) };
     let existing = rows::existing(&existing)?;
     Ok(Some(Baseline { epoch: EpochId(epoch), uid_next: Key(uid_next), existing, matched }))
@@ -205,7 +209,7 @@ pub(super) fn set_baseline(c: &Connection, mailbox: MailboxId, new: Baseline) ->
                  uid_next = excluded.uid_next, existing = excluded.existing, matched = excluded.matched";
     let values =
         params![MIGRATION, mailbox.0, new.epoch.0, new.uid_next.0, new.existing.as_str(), new.matched];
-    c.execute(sql, values).map_err(failed)?;
+    rows::execute(c, sql, values).map_err(failed)?;
     Ok(())
 }
 
@@ -214,7 +218,8 @@ pub(super) fn note(c: &Connection, note: &Note, now: SystemTime) -> JournalResul
                  (SELECT COALESCE(MAX(note_id), 0) + 1 FROM note WHERE migration_id = ?1),
                  (SELECT MAX(run_id) FROM run WHERE migration_id = ?1), ?2, ?3, ?4, ?5, ?6)";
     let (mailbox, key) = (note.mailbox.map(|m| m.0), note.key.map(|k| k.0));
-    c.execute(sql, params![MIGRATION, millis(now), note.kind, mailbox, key, note.text]).map_err(failed)?;
+    rows::execute(c, sql, params![MIGRATION, millis(now), note.kind, mailbox, key, note.text])
+        .map_err(failed)?;
     Ok(())
 }
 
@@ -246,7 +251,8 @@ pub(super) fn save_sighting(c: &Connection, run: RunId, s: &Sighting) -> Journal
                  uid_validity = excluded.uid_validity, uid_next = excluded.uid_next, messages = excluded.messages,
                  highest_mod_seq = excluded.highest_mod_seq, object_id = excluded.object_id, uids = excluded.uids";
     let f = &s.facts;
-    c.execute(
+    rows::execute(
+        c,
         sql,
         params![
             MIGRATION,

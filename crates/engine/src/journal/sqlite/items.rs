@@ -168,6 +168,22 @@ pub(super) fn change(c: &Connection, changes: &[Change]) -> JournalResult<()> {
 mod tests {
     use super::*;
 
+    /// Ten thousand mailboxes would be walked ten thousand times.
+    #[test]
+    fn what_is_asked_for_each_mailbox_walks_no_other() {
+        let c = Connection::open_in_memory().unwrap();
+        c.execute_batch(include_str!("schema.sql")).unwrap();
+        for sql in [crate::journal::sqlite::facts::EPOCHS, crate::journal::sqlite::batches::OPEN, PAGE] {
+            let mut statement = c.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            for n in 1..=statement.parameter_count() {
+                statement.raw_bind_parameter(n, 1).unwrap();
+            }
+            let mut found = statement.raw_query();
+            let plan: String = found.next().unwrap().unwrap().get("detail").unwrap();
+            assert!(plan.contains("(migration_id=? AND mailbox_id=?"), "{sql}: {plan}");
+        }
+    }
+
     #[test]
     fn a_page_is_found_without_reading_the_blocks_in_which_nothing_is_wanted() {
         let c = Connection::open_in_memory().unwrap();

@@ -290,8 +290,12 @@ impl Journal for SqliteJournal {
         self.read(move |c| items::unplaced(c, mailbox, after, limit)).await
     }
 
+    async fn counts_of(&self, mailbox: MailboxId) -> JournalResult<Vec<Count>> {
+        self.read(move |c| tally::counts(c, Some(mailbox))).await
+    }
+
     async fn counts(&self) -> JournalResult<Vec<Count>> {
-        self.read(tally::counts).await
+        self.read(|c| tally::counts(c, None)).await
     }
 
     async fn change(&self, changes: &[Change]) -> JournalResult<()> {

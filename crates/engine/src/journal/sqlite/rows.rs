@@ -7,7 +7,7 @@ use crate::journal::{
     MailboxRecord, Name, Side, State,
 };
 use crate::message::{Key, UidValidity};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use std::time::{Duration, SystemTime};
 
 // Rows do not know their file: the handle puts its path into these errors.
@@ -27,6 +27,21 @@ pub(super) fn failed(error: rusqlite::Error) -> JournalError {
     failure("", "be read or written", &error)
 }
 
+/// Carries a statement out that is kept parsed: how many rows it changed.
+pub(super) fn execute(c: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<usize> {
+    c.prepare_cached(sql)?.execute(values)
+}
+
+/// The one row that a statement finds, which is kept parsed.
+pub(super) fn row<V>(
+    c: &Connection,
+    sql: &str,
+    values: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<V>,
+) -> rusqlite::Result<V> {
+    c.prepare_cached(sql)?.query_row(values, read)
+}
+
 /// The content of a block, by a statement that finds it by migration, mailbox, epoch and number.
 pub(super) fn content(
     c: &Connection,
@@ -34,13 +49,13 @@ pub(super) fn content(
     [mailbox, epoch, number]: [i64; 3],
 ) -> JournalResult<Option<Vec<u8>>> {
     let key = params![MIGRATION, mailbox, epoch, number];
-    c.prepare_cached(sql).and_then(|mut s| s.query_row(key, |row| row.get(0)).optional()).map_err(failed)
+    row(c, sql, key, |row| row.get(0)).optional().map_err(failed)
 }
 
 /// Removes a block, by a statement that finds it as [`content`] does.
 pub(super) fn remove(c: &Connection, sql: &str, [mailbox, epoch, number]: [i64; 3]) -> JournalResult<()> {
     let key = params![MIGRATION, mailbox, epoch, number];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(key)).map(drop).map_err(failed)
+    execute(c, sql, key).map(drop).map_err(failed)
 }
 
 pub(super) fn millis(at: SystemTime) -> i64 {

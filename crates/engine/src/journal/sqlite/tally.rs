@@ -53,11 +53,13 @@ impl Tally {
     }
 }
 
-/// All counts, by mailbox, state, grade and kind.
-pub(super) fn counts(c: &Connection) -> JournalResult<Vec<Count>> {
-    let sql = "SELECT mailbox_id, state, grade, kind, items, octets FROM tally WHERE migration_id = ?1 AND items <> 0";
+/// The counts of one mailbox, or of all, by mailbox, state, grade and kind.
+pub(super) fn counts(c: &Connection, mailbox: Option<MailboxId>) -> JournalResult<Vec<Count>> {
+    let sql = "SELECT mailbox_id, state, grade, kind, items, octets FROM tally
+               WHERE migration_id = ?1 AND mailbox_id BETWEEN ?2 AND ?3 AND items <> 0";
     let mut statement = c.prepare_cached(sql).map_err(failed)?;
-    let mut found = statement.query([MIGRATION]).map_err(failed)?;
+    let (first, last) = mailbox.map_or((i64::MIN, i64::MAX), |mailbox| (mailbox.0, mailbox.0));
+    let mut found = statement.query([MIGRATION, first, last]).map_err(failed)?;
     let mut counts = Vec::new();
     while let Some(row) = found.next().map_err(failed)? {
         let (state, grade): (String, String) = (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
