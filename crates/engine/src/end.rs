@@ -277,6 +277,8 @@ pub struct FetchRange {
     pub id: u64,
     /// How to ask.
     pub way: Way,
+    /// Nothing else is asked for until it is answered, so that a connection that breaks says of which message.
+    pub alone: bool,
     /// Ascending by key.
     pub wanted: Vec<Wanted>,
 }

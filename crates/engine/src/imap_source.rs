@@ -261,7 +261,8 @@ impl SourceSession for ImapSourceSession {
         let mut fetching = Fetching { intake, out, ranges: BTreeMap::new(), body: None, flags: None };
         let mut more = true;
         while more || !fetching.ranges.is_empty() {
-            let room = fetching.ranges.len() < self.0.limits().fetch_ranges_in_flight;
+            let alone = fetching.ranges.values().any(|range| range.alone);
+            let room = !alone && fetching.ranges.len() < self.0.limits().fetch_ranges_in_flight;
             tokio::select! {
                 range = ranges.recv(), if more && room => match range {
                     Some(range) if range.way == Way::Parts => {
@@ -336,12 +337,14 @@ enum Part {
 /// A range that was asked for.
 struct InFlight {
     id: u64,
+    alone: bool,
     wanted: BTreeMap<Key, Wanted>,
 }
 
 impl InFlight {
     fn new(range: FetchRange) -> Self {
-        Self { id: range.id, wanted: range.wanted.into_iter().map(|w| (w.key, w)).collect() }
+        let FetchRange { id, alone, .. } = range;
+        Self { id, alone, wanted: range.wanted.into_iter().map(|w| (w.key, w)).collect() }
     }
 }
 

@@ -100,7 +100,7 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
         let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id)).collect();
         for items in split(&page, limits, !wish.only.is_empty()) {
             range_id += 1;
-            let Some(range) = reserve(items, (range_id, wish.way), limits, memory, &fed).await else {
+            let Some(range) = reserve(items, range_id, wish, limits, memory, &fed).await else {
                 return Ok(());
             };
             // The other side may be gone before it is this range's turn.
@@ -144,7 +144,8 @@ pub fn split<'a>(page: &'a [Item], limits: &Limits, alone: bool) -> Vec<&'a [Ite
 /// Reserves memory for each message of a range before it is asked for. `None` when the shell is gone.
 async fn reserve(
     items: &[Item],
-    (id, way): (u64, Way),
+    id: u64,
+    wish: &Wish,
     limits: &Limits,
     memory: &Arc<Semaphore>,
     fed: &mpsc::Sender<Fed>,
@@ -163,7 +164,7 @@ async fn reserve(
         };
         wanted.push(Wanted { key: item.id.key, octets: item.octets, memory: Some(permit) });
     }
-    Some(FetchRange { id, way, wanted })
+    Some(FetchRange { id, way: wish.way, alone: !wish.only.is_empty(), wanted })
 }
 
 /// Whom a broken connection is blamed on.

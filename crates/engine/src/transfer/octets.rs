@@ -99,7 +99,7 @@ async fn fetch_one<S: Source, T: Target, J: Journal>(
     let ask = async move {
         let wanted = vec![Wanted { key: item.id.key, octets: item.octets, memory: None }];
         // A session that is gone says so itself.
-        let _ = range_tx.send(FetchRange { id: 0, way: Way::Whole, wanted }).await;
+        let _ = range_tx.send(FetchRange { id: 0, way: Way::Whole, alone: false, wanted }).await;
     };
     let keep = async {
         let (mut body, mut refused) = (None, None);

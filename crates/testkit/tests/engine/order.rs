@@ -3,7 +3,9 @@
 use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use bytes::Bytes;
+use mailhaul_engine::journal::State;
 use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
+use std::collections::BTreeMap;
 
 const MESSAGES: i64 = 40;
 
@@ -45,4 +47,18 @@ async fn one_message_left_out_of_an_answer_holds_up_only_itself() {
     let last = held.pop().unwrap();
     wanted.retain(|octets| *octets != last);
     assert_eq!((held, wanted.len()), (wanted.clone(), MESSAGES as usize - 1));
+}
+
+/// Only one message is asked for at a time once it may be the cause: else the connection breaks at one while another is
+/// unanswered, and that one would be given up for it.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_breaks_connections_is_the_only_one_given_up_where_a_later_fetch_is_answered_first() {
+    for poison in 1..=8 {
+        let world = inbox(Profile { later_fetch_first: true, ..Profile::default() });
+        let at = Trigger::Body("INBOX".into(), poison);
+        world.source.plan(Planned { at, fault: Fault::CutFetch(0), times: 100 });
+        world.migrate().await;
+        let wanted = BTreeMap::from([(State::Verified, MESSAGES as usize - 1), (State::Exception, 1)]);
+        assert_eq!(world.states().await, wanted, "{poison}");
+    }
 }
