@@ -34,7 +34,7 @@ use crate::verify::Scope;
 use crate::waits::Waits;
 use ahead::Ahead;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -447,8 +447,15 @@ async fn reach_source<S: Source, T: Target, J: Journal>(
 /// The mailboxes that take part in this run. One that an earlier run moved and a rule leaves out now is not copied;
 /// what it has at the target is still proven.
 fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
-    let moving: BTreeSet<&Name> = plan.steps.iter().map(|step| &step.record.source).collect();
-    jobs.iter().filter(|job| moving.contains(&job.record.source)).cloned().collect()
+    let is_made = |step: &plan::MailboxStep| step.create && step.baseline_needed;
+    let moving: BTreeMap<&Name, bool> =
+        plan.steps.iter().map(|step| (&step.record.source, is_made(step))).collect();
+    let of_plan = |job: &Job| {
+        let is_made = *moving.get(&job.record.source)?;
+        // Another client may have been quicker, and have put something into it.
+        Some(Job { is_new: is_made && job.target_epoch.facts.exists == 0, ..job.clone() })
+    };
+    jobs.iter().filter_map(of_plan).collect()
 }
 
 fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) {

@@ -11,13 +11,14 @@ use crate::journal::{Journal, MailboxId, Side};
 use crate::progress::Progress;
 use crate::seats::Seat;
 use crate::transfer::copy::{CopyEnd, copy};
+use crate::transfer::following::Following;
 use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
 use crate::transfer::unchanged::Told;
 use crate::verify::{self, Scope};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -149,50 +150,74 @@ fn together(queue: Vec<ToProve>) -> Vec<Vec<ToProve>> {
     groups
 }
 
-/// What workers share: the mailboxes that nobody has taken yet, and how many workers have connections.
+/// What workers share: the mailboxes that nobody has taken yet, and how many workers have connections. Both are under one
+/// lock: a worker that leaves may give a mailbox back, and only one that stays looks for it.
 struct Crew<W> {
-    queue: Mutex<VecDeque<W>>,
-    at_work: AtomicUsize,
-    /// Nobody who comes now finds anything to do.
-    emptied: CancellationToken,
+    shared: Mutex<Shared<W>>,
+    /// Whether nobody who comes now finds anything to do.
+    is_empty: watch::Sender<bool>,
+}
+
+struct Shared<W> {
+    queue: VecDeque<W>,
+    at_work: usize,
 }
 
 impl<W> Crew<W> {
     fn new(queue: VecDeque<W>) -> Self {
-        Self { queue: Mutex::new(queue), at_work: AtomicUsize::new(0), emptied: CancellationToken::new() }
+        let is_empty = watch::Sender::new(queue.is_empty());
+        Self { shared: Mutex::new(Shared { queue, at_work: 0 }), is_empty }
     }
 
-    fn next(&self) -> Option<W> {
-        let next = locked(&self.queue).pop_front();
-        if next.is_none() {
-            self.emptied.cancel();
-        }
+    fn arrive(&self) {
+        locked(&self.shared).at_work += 1;
+    }
+
+    /// What is to be done next, for a worker that goes on working whether there is anything or not.
+    fn ahead(&self) -> Option<W> {
+        let mut shared = locked(&self.shared);
+        let next = shared.queue.pop_front();
+        self.tell(&shared);
         next
     }
 
+    /// What is to be done next; where there is nothing, the worker who asks is no longer at work.
+    fn next(&self) -> Option<W> {
+        let mut shared = locked(&self.shared);
+        let next = shared.queue.pop_front();
+        shared.at_work -= usize::from(next.is_none());
+        self.tell(&shared);
+        next
+    }
+
+    fn tell(&self, shared: &Shared<W>) {
+        self.is_empty.send_replace(shared.queue.is_empty());
+    }
+
     fn is_work_left(&self) -> bool {
-        !locked(&self.queue).is_empty()
+        !locked(&self.shared).queue.is_empty()
     }
 
     /// What `connecting` gives; `None` when nobody needs it any more, so that a server that is slow to give one more
     /// connection holds nobody up.
     async fn if_needed<V>(&self, connecting: impl Future<Output = Option<V>>) -> Option<V> {
+        let mut is_empty = self.is_empty.subscribe();
         tokio::select! {
             biased;
             given = connecting => given,
-            () = self.emptied.cancelled() => None,
+            _ = is_empty.wait_for(|is_empty| *is_empty) => None,
         }
     }
 
-    /// True when a worker should leave for want of connections: never the last one.
-    fn should_leave(&self, seats: &mut [Seat]) -> bool {
-        let others = |n: usize| (n > 1).then(|| n - 1);
-        if self.at_work.fetch_update(Ordering::AcqRel, Ordering::Acquire, others).is_err() {
-            return false;
-        }
-        let leaves = seats.iter_mut().any(Seat::is_surplus);
-        if !leaves {
-            self.at_work.fetch_add(1, Ordering::AcqRel);
+    /// True when a worker should leave for want of connections: never the last one. What it has taken and not begun is then
+    /// given back, to be the next for those who stay.
+    fn should_leave(&self, seats: &mut [Seat], taken: impl FnOnce() -> Option<W>) -> bool {
+        let mut shared = locked(&self.shared);
+        let leaves = shared.at_work > 1 && seats.iter_mut().any(Seat::is_surplus);
+        if leaves {
+            shared.at_work -= 1;
+            taken().into_iter().for_each(|taken| shared.queue.push_front(taken));
+            self.tell(&shared);
         }
         leaves
     }
@@ -304,19 +329,18 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let memory = memory_share(&ctx.settings.limits, writers);
     let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
-    crew.at_work.fetch_add(1, Ordering::AcqRel);
+    crew.arrive();
     sessions.connect_both(ctx).await?;
-    while !crew.should_leave(&mut seats) {
-        let Some(mut job) = crew.next() else {
-            crew.at_work.fetch_sub(1, Ordering::AcqRel);
-            break;
-        };
+    let ahead = || crew.ahead();
+    let mut following = Following::new(&ahead);
+    while !crew.should_leave(&mut seats, || following.take()) {
+        let Some(mut job) = following.take().or_else(|| crew.next()) else { break };
         ctx.check_cancel()?;
         let (source, target) = (job.record.source.text.clone(), job.target.text.clone());
         let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
         let mailbox = job.record.id;
         ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
-        match copy(ctx, &mut sessions, &mut job, &memory).await? {
+        match copy(ctx, &mut sessions, &mut job, &memory, &mut following).await? {
             CopyEnd::Done => {}
             CopyEnd::Left(why) => locked(left).push((mailbox, why)),
             CopyEnd::Full(refusal) => return Err(Error::Full { refusal }),
@@ -336,12 +360,9 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
     asked: &Mutex<BTreeMap<usize, Question>>,
 ) -> Result<(), Error> {
     let Some((mut sessions, mut seats)) = start.sessions(ctx, crew).await else { return Ok(()) };
-    crew.at_work.fetch_add(1, Ordering::AcqRel);
-    while !crew.should_leave(&mut seats) {
-        let Some(group) = crew.next() else {
-            crew.at_work.fetch_sub(1, Ordering::AcqRel);
-            break;
-        };
+    crew.arrive();
+    while !crew.should_leave(&mut seats, || None) {
+        let Some(group) = crew.next() else { break };
         for mailbox in &group {
             ctx.check_cancel()?;
             verify::sweep(ctx, &mut sessions, &mailbox.job, scope, level).await?;

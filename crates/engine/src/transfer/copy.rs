@@ -3,6 +3,7 @@
 
 use super::epochs::{is_renumbered, refresh_target};
 use super::feed::Wish;
+use super::following::Following;
 use super::job::{Job, Losses, Pages, Sessions, list_target};
 use super::reading::Reading;
 use super::rekey::{Recognised, recognise};
@@ -46,14 +47,16 @@ pub enum CopyEnd {
     Full(Refusal),
 }
 
-/// Copies what is new in a mailbox.
+/// Copies what is new in a mailbox. While the target stores the last of it, the source lists the mailbox that `following` has.
 pub async fn copy<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     memory: &Arc<Semaphore>,
+    following: &mut Following<'_>,
 ) -> Result<CopyEnd, Error> {
-    let mut listed = match open_both(ctx, sessions, job).await? {
+    let ahead = following.listing_of(job);
+    let mut listed = match open_both(ctx, sessions, job, ahead).await? {
         Ok(listed) => Some(listed),
         Err(refusal) => return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text))),
     };
@@ -81,7 +84,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         {
             continue;
         }
-        if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch).await? {
+        if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch, following).await? {
             return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }
     }
@@ -132,8 +135,8 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
 }
 
 /// A complete listing of the source mailbox.
-struct Listing {
-    epoch: Epoch,
+pub(super) struct Listing {
+    pub(super) epoch: Epoch,
     messages: u64,
     octets: u64,
     /// Known UIDs that show another message now.
@@ -152,17 +155,23 @@ fn without_others(job: &Job, listing: &Listing) -> CopyEnd {
     }
 }
 
-/// Lists the source while the target is opened. `Err` inside: the target refuses, or the source cannot be listed, and why.
+/// Lists the source, if it is not `ahead`, while the target is opened. `Err` inside: the target refuses, or the source cannot be
+/// listed, and why.
 async fn open_both<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
+    ahead: Option<Listing>,
 ) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
+    if let Some(listing) = ahead {
+        let refreshed = refresh_unless_new(ctx, sessions, job).await?;
+        return Ok(refreshed.map(|()| Ok(listing)));
+    }
     let (record, share) = (job.record.clone(), job.share.clone());
     let mut old = Sessions { source: sessions.source.take(), target: None };
     let mut new = Sessions { source: None, target: sessions.target.take() };
     let (refreshed, listed) = tokio::join!(
-        refresh_target(ctx, &mut new, job),
+        refresh_unless_new(ctx, &mut new, job),
         list_source(ctx, &mut old, &record, Leaves::ByShare(share.as_deref()))
     );
     *sessions = Sessions { source: old.source, target: new.target };
@@ -170,6 +179,19 @@ async fn open_both<S: Source, T: Target, J: Journal>(
         return Ok(Err(refusal));
     }
     Ok(Ok(listed?))
+}
+
+/// A target mailbox that this run opened for its baseline shows nothing else now, and holds nothing of ours.
+async fn refresh_unless_new<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+) -> Result<Result<(), Refusal>, Error> {
+    if std::mem::take(&mut job.is_new) {
+        job.uid_next = job.baseline_start();
+        return Ok(Ok(()));
+    }
+    refresh_target(ctx, sessions, job).await
 }
 
 /// What leaves out messages of a listing, beside the rules that hold for every mailbox.
@@ -240,6 +262,16 @@ async fn list_source<S: Source, T: Target, J: Journal>(
             },
         }
     }
+}
+
+/// Opens and lists once, where nothing is left to others: a complete listing, or what came of it.
+pub(super) async fn list_ahead<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    session: &mut S::Session,
+    record: &MailboxRecord,
+) -> Result<Result<Option<Listing>, EndError>, Error> {
+    let listed = list_once(ctx, session, record, Leaves::ByShare(None)).await?;
+    Ok(listed.map(|(listing, exists)| (listing.messages == exists).then_some(listing)))
 }
 
 /// Opens and lists once: the listing and the EXISTS it must agree with.
@@ -410,6 +442,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
     job: &mut Job,
     memory: &Arc<Semaphore>,
     listed: &Epoch,
+    following: &mut Following<'_>,
 ) -> Result<Option<CopyEnd>, Error> {
     let epoch = listed.id;
     let mut wish = Wish::new(epoch);
@@ -433,7 +466,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
             return Ok(None);
         }
         wish.together_max = together_max(fruitless, ctx.settings.limits.batch_messages_max);
-        let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory).await?;
+        let mut end = run_pass(ctx, sessions, job, &wish, &mut reading, memory, following).await?;
         after_pass(ctx, sessions, job, &end).await?;
         if end.interrupted {
             return Err(Error::Interrupted);

@@ -29,6 +29,8 @@ pub struct Job {
     pub uid_next: Key,
     /// What decides about its messages, where others may bring them.
     pub share: Option<Arc<Share>>,
+    /// Its target was created and opened in this run, and was empty.
+    pub is_new: bool,
 }
 
 impl Job {
@@ -360,7 +362,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
         let uid_next = Key(1);
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None });
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None, is_new: false });
     }
     Ok(jobs)
 }

@@ -6,6 +6,7 @@ mod commits;
 pub mod copy;
 pub mod epochs;
 mod feed;
+pub mod following;
 pub mod guard;
 pub mod job;
 pub mod ladder;

@@ -7,6 +7,7 @@ mod lost;
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
 use super::commits::Commits;
 use super::feed::{Blame, Fed, Outstanding, Wish, feed};
+use super::following::Following;
 use super::job::{Job, Losses, Sessions};
 use super::reading::Reading;
 use super::spool::Body;
@@ -162,6 +163,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     wish: &Wish,
     reading: &mut Reading,
     memory: &Arc<Semaphore>,
+    following: &mut Following<'_>,
 ) -> Result<PassEnd, Error> {
     sessions.source(ctx).await?;
     let abilities = sessions.target(ctx).await?.abilities();
@@ -205,16 +207,23 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     };
     // Three parts of one task: the feeder asks, the fetch brings, the shell sends. When one ends, the others see
     // their channels close.
-    let (fed, fetched, sent) = tokio::join!(
+    let fetch = async {
+        let fetched = source.fetch(range_rx, &ctx.intake, event_tx).await;
+        // Single messages are asked for because of trouble: other passes may come.
+        let is_last = fetched.is_ok() && wish.only.is_empty();
+        (fetched, if is_last { following.list(ctx, &mut source).await } else { Ok(true) })
+    };
+    let (fed, (fetched, usable), sent) = tokio::join!(
         feed(ctx, &limits, (mailbox, wish), memory, range_tx, fed_tx),
-        source.fetch(range_rx, &ctx.intake, event_tx),
+        fetch,
         shell.send_all(fed_rx, event_rx)
     );
     sent?;
     fed?;
+    let usable = usable?;
     let Shell { mut end, outstanding, sessions, .. } = shell;
     match fetched {
-        Ok(()) => sessions.source = Some(source),
+        Ok(()) => sessions.source = usable.then_some(source),
         // It says nothing of the messages.
         Err(error) if error.asks_for_patience().is_some() => end.throttled = Some(error),
         Err(error) if error.is_connection() => end.source_lost = Some((error, outstanding.blame())),

@@ -62,7 +62,7 @@ mod tests {
         let target_epoch = Epoch { id: EpochId(2), mailbox: record.id, side: Side::Target, facts };
         let existing = Existing::AppendAnyway;
         let baseline = Baseline { epoch: baseline, uid_next: Key(10), existing, matched: true };
-        Job { record, target: name, baseline, target_epoch, uid_next: Key(20), share: None }
+        Job { record, target: name, baseline, target_epoch, uid_next: Key(20), share: None, is_new: false }
     }
 
     /// What is left of the UIDs named for messages whose COMMIT saw UID 20 as the next one.

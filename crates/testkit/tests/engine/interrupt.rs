@@ -17,6 +17,7 @@ use mailhaul_engine::probe::Probe;
 use mailhaul_engine::progress::Bus;
 use mailhaul_engine::seats::Seats;
 use mailhaul_engine::transfer::copy::{CopyEnd, copy};
+use mailhaul_engine::transfer::following::Following;
 use mailhaul_engine::transfer::job::{Job, Sessions};
 use mailhaul_engine::transfer::memory_share;
 use mailhaul_engine::transfer::spool::Intake;
@@ -89,7 +90,7 @@ impl World {
         let mut sessions = Sessions::default();
         let mut job = prepare(&ctx).await;
         let memory = memory_share(&ctx.settings.limits, 1);
-        let end = copy(&ctx, &mut sessions, &mut job, &memory).await.unwrap();
+        let end = copy(&ctx, &mut sessions, &mut job, &memory, &mut Following::none()).await.unwrap();
         let mut reader = Sessions::default();
         verify::sweep(&ctx, &mut reader, &job, verify::Scope::New, ctx.settings.level).await.unwrap();
         verify::presence(&ctx, &mut reader, &job, None).await.unwrap();
@@ -157,7 +158,7 @@ async fn prepare(ctx: &Ctx) -> Job {
     };
     let uid_next = epoch.facts.uid_next.unwrap_or(Key(1));
     SourceSession::close(ctx.source.connect().await.unwrap()).await;
-    Job { record, target: name, baseline, target_epoch: epoch, uid_next, share: None }
+    Job { record, target: name, baseline, target_epoch: epoch, uid_next, share: None, is_new: false }
 }
 
 /// One run that is stopped dead at step `at`.
