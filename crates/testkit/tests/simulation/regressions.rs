@@ -216,3 +216,20 @@ fn an_empty_message_that_is_not_read_again_is_not_taken_for_another_one() {
         }
     }
 }
+
+/// Seed 521117. The server says OK to the first of two equal messages under a UID, does not store it, and gives that UID to the
+/// second: from outside it has merged them. With a new UIDVALIDITY since, the checker knew nothing of the promise any more.
+#[test]
+fn a_uid_promised_for_nothing_and_given_to_an_equal_message_is_said_to_be_merged_under_any_number() {
+    let (alone, twin) = (Letter::new("alone"), Letter::new("a"));
+    for renumbered_at in 8..30 {
+        let mut world = World::calm(&[&alone, &twin, &twin]);
+        world.tuning.batch_messages = 1;
+        let renumbers = Fault::Other(Deed::NewEpoch { mailbox: "INBOX".to_owned() });
+        world.target_plan = vec![
+            nth_append(2, Fault::OkWithoutStoring),
+            Planned::once(Trigger::Command(renumbered_at), renumbers),
+        ];
+        holds(&world);
+    }
+}

@@ -172,10 +172,11 @@ pub(super) fn cannot_be_compared(case: &Case<'_>, source: &Instance) -> bool {
     case.world.tuning.rewrites && (is_gone || is_troubled)
 }
 
-/// The server had named this place for a message that it did not store, and gave it to another one.
+/// The server had named this place for a message that it did not store, and gave it to another one; whatever numbers it has since.
 fn named_before(case: &Case<'_>, item: &ItemFact) -> bool {
     let place = item.at_target;
-    case.target.promised.iter().any(|p| p.mailbox == item.mailbox && Some(p.place) == place)
+    case.copy_of(item).is_some_and(|copy| copy.named_before)
+        || case.target.promised.iter().any(|p| p.mailbox == item.mailbox && Some(p.place) == place)
 }
 
 /// What the target refuses by its profile, for good.
