@@ -170,6 +170,8 @@ impl World {
             tuning,
         };
         plan::trouble(&mut random, &mut world);
+        // Last, so that the worlds of known seeds stay as they were.
+        world.source_profile.later_fetch_first = random.chance(20);
         world
     }
 
