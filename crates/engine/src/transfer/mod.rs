@@ -4,6 +4,7 @@
 pub mod brain;
 mod commits;
 pub mod copy;
+pub mod encode;
 pub mod epochs;
 mod feed;
 pub mod guard;
