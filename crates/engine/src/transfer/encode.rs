@@ -35,6 +35,14 @@ pub async fn encode(original: &Body, intake: &Intake) -> Result<Option<Body>, En
     builder.finish().await.map(Some)
 }
 
+/// True where the step has something to do.
+///
+/// # Errors
+/// The spool's.
+pub async fn applies(body: &Body) -> Result<bool, EndError> {
+    Ok(header_of(body).await?.is_some_and(|header| encoded(&header).is_some()))
+}
+
 /// The header with the empty line after it: the whole message where there is none. `None` for one that is too long.
 async fn header_of(body: &Body) -> Result<Option<Bytes>, EndError> {
     let mut held = body.piece(0).await?;

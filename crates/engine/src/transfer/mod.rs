@@ -11,6 +11,7 @@ pub mod guard;
 pub mod job;
 pub mod ladder;
 pub mod meaning;
+pub mod munges;
 pub mod octets;
 mod reading;
 mod rekey;
