@@ -246,6 +246,10 @@ fn parameters_are_encoded_as_rfc_2231_has_it() {
         "{after}"
     );
     assert!(after.split("\r\n").all(|line| line.len() <= 77), "{after}");
+    let whole = after.clone() + "\r\n\r\nx\r\n";
+    let message = MessageParser::default().parse(whole.as_bytes()).unwrap();
+    let name = message.content_disposition().unwrap().attribute("filename");
+    assert_eq!(name.map(str::to_owned), Some("日本".repeat(20) + ".txt"));
     for left in [
         "Content-Type: multipart/mixed; boundary=ö",
         "Content-Type: text/plain; charset=\"ö\"",
@@ -350,12 +354,14 @@ fn bare(value: &[u8]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn any_text_decodes_to_the_same_octets(text in any_text()) {
         let before = [b"Subject:", &text[..]].concat();
-        prop_assume!(!before.is_ascii());
+        if before.is_ascii() {
+            return Ok(());
+        }
         let after = field(&before).unwrap();
         // An encoded word that was there is decoded on both sides.
         prop_assert_eq!(
@@ -397,9 +403,11 @@ proptest! {
                 if before.is_ascii() {
                     prop_assert_eq!(*before, after);
                 } else if !before.starts_with(b"Content-Type") {
+                    // A name and its colon are no text.
+                    let value = |field: &[u8]| field[field.iter().position(|o| *o == b':').unwrap() + 1..].to_vec();
                     prop_assert_eq!(
-                        String::from_utf8_lossy(&bare(&decoded(after))).into_owned(),
-                        String::from_utf8_lossy(&bare(&decoded_octets(before))).into_owned()
+                        String::from_utf8_lossy(&bare(&decoded(&value(after)))).into_owned(),
+                        String::from_utf8_lossy(&bare(&decoded_octets(&value(before)))).into_owned()
                     );
                 }
             }
