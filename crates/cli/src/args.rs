@@ -253,7 +253,8 @@ pub struct CommonArgs {
     /// Try messages again that could not be moved in earlier runs
     #[arg(long)]
     pub retry: bool,
-    /// What the new server refuses as it is goes untouched inside a cover message; also what earlier runs gave up
+    /// What the new server refuses, or would destroy in its header, goes with its header encoded, or untouched inside a cover
+    /// message; also what earlier runs gave up
     #[arg(long)]
     pub repair: bool,
     /// Accept the list of what will not move, and other questions

@@ -136,8 +136,9 @@ async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Opt
         _ => (&*format!("{refused} messages were refused. Each"), "each"),
     };
     tell(&format!(
-        "{were} can go over inside a cover message that says what happened; the original is attached to it, untouched. The report \
-         keeps {each} in any case."
+        "{were} can go over inside a cover message that says what happened; the original is attached to it, untouched. \
+         Where only letters in names or in the subject are in the way, these are written in another form, and no cover is needed. The \
+         report keeps {each} in any case."
     ));
     if talk.agrees("Do that now?").await? != Some(true) {
         return Ok(None);

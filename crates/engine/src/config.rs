@@ -125,7 +125,8 @@ pub struct Settings {
     pub existing: Option<Existing>,
     /// Try exceptions of earlier runs again.
     pub retry_exceptions: bool,
-    /// A message that the target refuses for its octets goes untouched inside a cover message (T8). With
+    /// A message that the target refuses for its octets, or is known to destroy in its header, goes with its header encoded (T4);
+    /// what is refused in any case goes untouched inside a cover message (T8). With
     /// [`Settings::retry_exceptions`] also those that earlier runs gave up.
     pub repair: bool,
     /// A check probes the target: it makes a scratch mailbox there and removes it again.

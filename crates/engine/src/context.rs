@@ -17,7 +17,7 @@ use crate::waits::Waits;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -56,6 +56,8 @@ pub struct Context<S, T, J> {
     pub unexplained: Unexplained,
     /// Where originals of exceptions are saved, if anywhere.
     pub exceptions: Option<PathBuf>,
+    /// The target is known to destroy octets outside ASCII in header fields.
+    pub munges_headers: AtomicBool,
     /// The source may be asked for octets once more, where what was read back disagrees with what was fetched.
     pub reads_source: bool,
     /// Rung whenever messages were stored: the verifier has work.

@@ -27,6 +27,7 @@ use crate::survey::{Passing, Survey};
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
+use crate::transfer::munges;
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -197,6 +198,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             waits,
             unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
+            munges_headers: AtomicBool::new(false),
             reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
@@ -233,6 +235,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         facts::keep(ctx, self.settings.level, &servers).await?;
         days::remember(ctx).await?;
         let (survey, plan, ahead) = self.prepare(ctx, &mut sessions).await?;
+        munges::remember(ctx, survey.target.profile.as_ref()).await?;
         // With what All Mail shows once more: only when it is listed nothing is left to do.
         let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
         let octets = plan.totals.octets;

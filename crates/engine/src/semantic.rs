@@ -70,6 +70,13 @@ impl fmt::Display for Delta {
     }
 }
 
+impl Comparison {
+    /// Octets outside ASCII of a header field were replaced in the second.
+    pub fn munged_headers(&self) -> bool {
+        self.deltas.iter().any(|delta| matches!(delta, Delta::HeaderMunged(..)))
+    }
+}
+
 /// The subject of a message, decoded; empty without one.
 pub fn subject(header: &[u8]) -> String {
     headers::subject(&headers::split(header).fields)

@@ -161,6 +161,8 @@ pub struct Profile {
     pub refuse_nul: bool,
     /// An equal message in the same mailbox is not stored again: APPENDUID names the one that is there, as Gmail does.
     pub merges: bool,
+    /// A message with an octet above 127 in its header is refused, as Cyrus does with `reject8bit`.
+    pub refuse_8bit_header: bool,
     /// What is kept of a message as it is handed over, with its UID, as servers that add headers do.
     pub rewrites: Option<Rewrite>,
     /// What becomes of a date, as Dovecot makes the present time of one in the future.
@@ -244,6 +246,7 @@ impl Default for Profile {
             refuse_date: None,
             refuse_empty: true,
             refuse_nul: false,
+            refuse_8bit_header: false,
             merges: false,
             rewrites: None,
             keeps_date: None,

@@ -11,6 +11,8 @@ mod client;
 mod compress;
 #[path = "engine/discovery.rs"]
 mod discovery;
+#[path = "engine/encoding.rs"]
+mod encoding;
 #[path = "engine/epochs.rs"]
 mod epochs;
 #[path = "engine/families.rs"]

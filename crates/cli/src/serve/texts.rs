@@ -287,8 +287,8 @@ pub const RETRY: &str = "Try these again";
 pub const RETRY_WHY: &str =
     "Trying again helps when the cause is mended, for instance after the provider raised a limit.";
 pub const REPAIR: &str = "Move what is refused inside a cover message";
-pub const REPAIR_WHY: &str =
-    "In a cover message, what the new server refuses arrives untouched, as an attachment.";
+pub const REPAIR_WHY: &str = "In a cover message, what the new server refuses arrives untouched, as an attachment. Where only letters in names or in the \
+     subject are in the way, these are written in another form, and no cover is needed.";
 pub const BY_COMMAND: &str = "The same by one command";
 pub const BY_COMMAND_WHY: &str = "For a script, or for later.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";

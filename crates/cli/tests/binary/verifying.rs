@@ -117,6 +117,26 @@ async fn a_message_attached_to_a_cover_message_is_known_again_from_the_certifica
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_whose_header_was_encoded_is_known_again_from_the_certificate_alone() {
+    let pair = Pair::filled(Profile { refuse_8bit_header: true, ..Profile::default() }, 12).await;
+    pair.deliver("INBOX", "From: J\u{f6}rg <x@y.example>\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\nbody\r\n");
+    pair.run("migrate", &[]).await.expect(3).says("1 message was refused");
+    let ran = pair.run("migrate", &["--repair"]).await.expect(3);
+    ran.says("1 message has letters of the header encoded, saying the same");
+    let stored = pair.new.counters().appended;
+    let manifest = std::fs::read_to_string(pair.report().join("manifest.ndjson")).unwrap();
+    assert!(
+        manifest.contains("\"ladder\":[\"T4\"]") && manifest.contains("\"kind\":\"encoded\""),
+        "{manifest}"
+    );
+    let certificate = pair.report().join("certificate.json").to_str().unwrap().to_owned();
+    let said = verify_from(&pair, &certificate, &[]).await.expect(3);
+    said.says("1  read back, written otherwise, saying the same");
+    pair.run("migrate", &["--repair"]).await.expect(3);
+    assert_eq!(pair.new.counters().appended, stored, "sent once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_signature_names_its_key_and_another_one_is_refused_exit_10() {
     let (pair, certificate) = moved().await;
     let said = pair.run("report", &[]).await.expect(3).says("The files report.html, report.json and");

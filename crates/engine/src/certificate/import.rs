@@ -280,6 +280,7 @@ fn sent(line: &Line) -> Option<Sent> {
         "T1" => Ladder::LINE_ENDS,
         "T2" => Ladder::NO_KEYWORDS,
         "T3" => Ladder::NO_DATE,
+        "T4" => Ladder::ENCODED,
         "T8" => Ladder::WRAPPED,
         _ => Ladder::default(),
     };

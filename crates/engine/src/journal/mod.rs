@@ -232,12 +232,20 @@ impl Ladder {
     pub const NO_KEYWORDS: Self = Self(2);
     /// T3: sent without a date.
     pub const NO_DATE: Self = Self(4);
+    /// T4: octets outside ASCII in header fields were encoded.
+    pub const ENCODED: Self = Self(16);
     /// T8: sent inside a cover message, untouched.
     pub const WRAPPED: Self = Self(8);
 
     /// True when `step` was taken.
     pub fn has(self, step: Self) -> bool {
         self.0 & step.0 != 0
+    }
+
+    /// This, but not `step`.
+    #[must_use]
+    pub fn without(self, step: Self) -> Self {
+        Self(self.0 & !step.0)
     }
 
     /// This and `step`.

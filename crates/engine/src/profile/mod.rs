@@ -19,7 +19,7 @@ pub use forecast::Lost;
 use crate::end::Abilities;
 use crate::message::{Flags, InternalDate, Key};
 use bytes::Bytes;
-use change::{Change, changes};
+use change::{Change, Octets, changes};
 use letters::{Letter, Odd, Trial};
 use names::{NameTrial, Names};
 use serde::{Deserialize, Serialize};
@@ -313,6 +313,22 @@ impl Profile {
             other => other.words().unwrap_or_default(),
         };
         Some(format!("not even an ordinary message was taken: {why}"))
+    }
+
+    /// Whether octets outside ASCII in header fields are destroyed; `None` where that was not tried, or is refused.
+    pub fn munges_headers(&self) -> Option<bool> {
+        let destroys = |change: &Change| {
+            matches!(
+                change,
+                Change::Replaced { octets: Octets::EightBit, .. }
+                    | Change::Dropped { octets: Octets::EightBit }
+            )
+        };
+        match &self.hdr8bit {
+            Treatment::Kept => Some(false),
+            Treatment::Changed { how } => Some(how.iter().any(destroys)),
+            _ => None,
+        }
     }
 
     /// Each kind of message in words, with what becomes of it, in the order in which they are told.

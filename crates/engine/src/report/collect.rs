@@ -198,6 +198,7 @@ impl<'a, J: Journal> Walker<'a, J> {
             ladder.line_ends += mailbox.ladder.line_ends;
             ladder.no_keywords += mailbox.ladder.no_keywords;
             ladder.no_date += mailbox.ladder.no_date;
+            ladder.encoded += mailbox.ladder.encoded;
             ladder.wrapped += mailbox.ladder.wrapped;
         }
         let copies = self.run.as_ref().is_some_and(|r| r.verb == "migrate");

@@ -273,7 +273,7 @@ fn next_steps(page: &mut String, report: &Report) {
     if verdict == Verdict::CompleteWithExceptions && exceptions > 0 {
         page.push_str(
             "<details><summary>Details</summary><p>By command: the same one with <code>--retry</code>; with \
-             <code>--repair</code> what is refused goes inside a cover message.</p></details>\n",
+             <code>--repair</code> what is refused goes inside a cover message, or with its header encoded.</p></details>\n",
         );
     }
     page.push_str("</section>\n");

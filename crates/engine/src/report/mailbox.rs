@@ -206,6 +206,7 @@ impl Walk {
             self.ladder.line_ends += u64::from(sent.ladder.has(Ladder::LINE_ENDS));
             self.ladder.no_keywords += u64::from(sent.ladder.has(Ladder::NO_KEYWORDS));
             self.ladder.no_date += u64::from(sent.ladder.has(Ladder::NO_DATE));
+            self.ladder.encoded += u64::from(sent.ladder.has(Ladder::ENCODED));
             self.ladder.wrapped += u64::from(sent.ladder.has(Ladder::WRAPPED));
         }
         match self.source.shows(item.id.epoch, item.id.key) {

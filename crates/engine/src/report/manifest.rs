@@ -106,11 +106,14 @@ pub(super) fn target_digest(item: &Item) -> Option<Digest> {
 
 /// The names of the ladder's steps that were taken.
 pub(super) fn ladder_names(ladder: Ladder) -> Vec<&'static str> {
-    [(Ladder::LINE_ENDS, "T1"), (Ladder::NO_KEYWORDS, "T2"), (Ladder::NO_DATE, "T3"), (Ladder::WRAPPED, "T8")]
-        .into_iter()
-        .filter(|(step, _)| ladder.has(*step))
-        .map(|(_, name)| name)
-        .collect()
+    let steps = [
+        (Ladder::LINE_ENDS, "T1"),
+        (Ladder::NO_KEYWORDS, "T2"),
+        (Ladder::NO_DATE, "T3"),
+        (Ladder::ENCODED, "T4"),
+        (Ladder::WRAPPED, "T8"),
+    ];
+    steps.into_iter().filter(|(step, _)| ladder.has(*step)).map(|(_, name)| name).collect()
 }
 
 fn words(flags: &Flags) -> Vec<String> {

@@ -202,6 +202,8 @@ pub struct LadderCounts {
     pub no_keywords: u64,
     /// T3: sent without a date.
     pub no_date: u64,
+    /// T4: octets outside ASCII in header fields were encoded.
+    pub encoded: u64,
     /// T8.
     pub wrapped: u64,
 }

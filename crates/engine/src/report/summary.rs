@@ -77,10 +77,16 @@ impl Report {
                 "of flags or dates: see the report",
             ),
             (
-                outcome.semantic.saturating_sub(self.ladder.wrapped),
+                outcome.semantic.saturating_sub(self.ladder.wrapped + self.ladder.encoded),
                 "message was",
                 "messages were",
                 "written otherwise by the new server, saying the same: the manifest has what differs in each",
+            ),
+            (
+                self.ladder.encoded,
+                "message has",
+                "messages have",
+                "letters of the header encoded, saying the same: the new server would not keep or take them as they were",
             ),
             (
                 self.ladder.wrapped,

@@ -42,6 +42,8 @@ pub struct Ready {
     pub keywords: bool,
     /// It carries a date: T3 may help.
     pub date: bool,
+    /// Its header has octets outside ASCII that can be encoded, and that was asked for: T4 may help.
+    pub encodable: bool,
     /// Steps of the ladder taken.
     pub ladder: Ladder,
     /// Times it was refused on its own.
@@ -148,7 +150,7 @@ enum Turn {
 pub struct Brain {
     limits: Limits,
     form: Form,
-    /// What is refused for its octets goes inside a cover message (T8).
+    /// What is refused for its octets goes with its header encoded (T4), or inside a cover message (T8).
     repair: bool,
     overlap: bool,
     turn: Turn,
@@ -203,7 +205,7 @@ impl Brain {
         }
     }
 
-    /// What is refused for its octets goes inside a cover message (`--repair`).
+    /// What is refused for its octets goes with its header encoded, or inside a cover message (`--repair`).
     #[must_use]
     pub fn repairing(self, repair: bool) -> Self {
         Self { repair, ..self }
@@ -474,7 +476,8 @@ impl Brain {
             self.ready.push_back(ready);
         } else if self.repair && may_be_wrapped(&ready, refusal.class) {
             self.laddering += 1;
-            actions.push(Action::Ladder(ready, Ladder::WRAPPED));
+            let step = if ready.encodable { Ladder::ENCODED } else { Ladder::WRAPPED };
+            actions.push(Action::Ladder(ready, step));
         } else {
             let kind = match refusal.class {
                 RefusalClass::TooBig => "too_big",

@@ -9,6 +9,7 @@ fn ready(key: i64) -> Ready {
         lone_lf: false,
         keywords: false,
         date: true,
+        encodable: false,
         ladder: Ladder::default(),
         refusals: 0,
     }
@@ -461,6 +462,36 @@ fn a_message_with_a_lone_lf_travels_alone_and_climbs_the_ladder() {
     assert_eq!(*step, Ladder::LINE_ENDS);
     let again = b.step(Event::Laddered(Ready { ladder: r.ladder.with(*step), ..*r }));
     assert_eq!(staged(&again), [(3, vec![3])]);
+}
+
+#[test]
+fn a_header_is_encoded_before_the_message_is_wrapped_and_only_against_a_refusal_of_octets() {
+    let steps = |repair: bool, class: RefusalClass, encodable: bool| {
+        let mut b = brain(Form::Multi, false).repairing(repair);
+        let mut actions = hand(&mut b, Ready { encodable, ..ready(1) });
+        let mut steps = Vec::new();
+        for n in 0.. {
+            assert_eq!(staged(&actions), [(n, vec![1])]);
+            b.step(Event::AtGate(BatchNo(n)));
+            b.step(Event::Durable(BatchNo(n)));
+            let answered = b.step(Event::Answered(BatchNo(n), vec![refused(1, class)], QUICK));
+            let Some((r, step)) = answered.iter().find_map(|a| match a {
+                Action::Ladder(r, step) => Some((*r, *step)),
+                _ => None,
+            }) else {
+                break;
+            };
+            steps.push(step);
+            // As the shell does it.
+            actions = b.step(Event::Laddered(Ready { ladder: r.ladder.with(step), encodable: false, ..r }));
+        }
+        steps
+    };
+    let content = RefusalClass::Content;
+    assert_eq!(steps(true, content, true), [Ladder::ENCODED, Ladder::WRAPPED]);
+    assert_eq!(steps(true, content, false), [Ladder::WRAPPED]);
+    assert_eq!(steps(false, content, true), []);
+    assert_eq!(steps(true, RefusalClass::TooBig, true), []);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! ([`crate::semantic`]): looked at where neither their octets nor these but for line ends tell which is which
 //! (integrity.md 6.4).
 
+use super::encode::encode;
 use super::job::{Job, Sessions, find_item};
 use super::octets::{Given, source_body, target_octets};
 use super::wrap::wrap;
@@ -96,6 +97,8 @@ pub async fn outgoing<S: Source, T: Target, J: Journal>(
     };
     let body = if sent.ladder.has(Ladder::WRAPPED) {
         wrap(&body, sent.internal_date.as_ref(), &ctx.intake).await.map_err(Error::Source)?
+    } else if sent.ladder.has(Ladder::ENCODED) {
+        encode(&body, &ctx.intake).await.map_err(Error::Source)?.unwrap_or(body)
     } else {
         body
     };

@@ -4,6 +4,7 @@
 pub mod brain;
 mod commits;
 pub mod copy;
+pub mod encode;
 pub mod epochs;
 mod feed;
 pub mod following;
@@ -11,6 +12,7 @@ pub mod guard;
 pub mod job;
 pub mod ladder;
 pub mod meaning;
+pub mod munges;
 pub mod octets;
 mod reading;
 mod rekey;

@@ -225,9 +225,10 @@ fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
     }
     let Some(measured) = seen.measured else { return Judged::NothingRead };
     let mut grade = Grade::of(&sent.fetched, &measured.fingerprint);
-    if grade == Grade::Damaged && weigh::is_wrapped(sent, &measured.fingerprint) {
+    let repaired = weigh::repaired(sent, &measured.fingerprint);
+    if grade == Grade::Damaged && repaired.is_some() {
         grade = Grade::Semantic;
-        change.reason = Some(weigh::wrapped());
+        change.reason = repaired;
     } else if grade == Grade::Damaged && weigh::was_weighed(item, &measured.fingerprint) {
         grade = Grade::Semantic;
     }

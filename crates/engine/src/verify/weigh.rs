@@ -16,6 +16,7 @@ use crate::report::DAMAGED;
 use crate::semantic::{Comparison, compare};
 use crate::transfer::job::{Job, Sessions};
 use crate::transfer::meaning::outgoing;
+use crate::transfer::munges;
 use crate::transfer::octets::{Given, target_octets};
 
 /// [`Reason::kind`] of a message that is SEMANTIC; the text has what differs.
@@ -24,20 +25,28 @@ pub const SEMANTIC: &str = "semantic";
 /// [`Reason::kind`] of a message inside a cover message (T8).
 pub const WRAPPED: &str = "wrapped";
 
+/// [`Reason::kind`] of a message whose header was encoded (T4).
+pub const ENCODED: &str = "encoded";
+
 /// True for the octets with which the item was found SEMANTIC before. A certificate keeps no more than their digest.
 pub(super) fn was_weighed(item: &Item, read: &Fingerprint) -> bool {
     let before = item.read_back.as_ref().and_then(|r| r.fingerprint.as_ref());
     item.grade == Some(Grade::Semantic) && before.is_some_and(|before| before.exact == read.exact)
 }
 
-/// True for the octets of the cover message in which the item was sent, untouched.
-pub(super) fn is_wrapped(sent: &Sent, read: &Fingerprint) -> bool {
-    sent.ladder.has(Ladder::WRAPPED) && sent.sent.exact == read.exact
+/// What is said of a message that was sent in other octets than it was fetched (T4, T8), where these are what is read.
+pub(super) fn repaired(sent: &Sent, read: &Fingerprint) -> Option<Reason> {
+    how_repaired(sent).filter(|_| sent.sent.exact == read.exact)
 }
 
-/// What is said of it.
-pub(super) fn wrapped() -> Reason {
-    Reason::new(WRAPPED, "the message, untouched, is attached to a cover message")
+fn how_repaired(sent: &Sent) -> Option<Reason> {
+    if sent.ladder.has(Ladder::WRAPPED) {
+        Some(Reason::new(WRAPPED, "the message, untouched, is attached to a cover message"))
+    } else if sent.ladder.has(Ladder::ENCODED) {
+        Some(Reason::new(ENCODED, "octets outside ASCII in its header were encoded; all else is untouched"))
+    } else {
+        None
+    }
 }
 
 /// Decides about a message whose octets were read twice and differ from those fetched.
@@ -63,6 +72,9 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
         State::Stored => return Ok(()),
         _ => None,
     };
+    if let Some(comparison) = &comparison {
+        munges::look(ctx, comparison).await?;
+    }
     let mut change = match &comparison {
         Some(same) if same.same => {
             let mut change = Change::to(item.id, State::Verified);
@@ -88,11 +100,13 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
 }
 
 fn means_the_same(item: &Item, same: &Comparison) -> Reason {
-    if item.sent.as_ref().is_some_and(|sent| sent.ladder.has(Ladder::WRAPPED)) {
-        let Reason { kind, text } = wrapped();
-        return Reason::new(kind, format!("{text}; {same}"));
+    match item.sent.as_ref().and_then(how_repaired) {
+        Some(Reason { kind, text }) if !same.deltas.is_empty() => {
+            Reason::new(kind, format!("{text}; {same}"))
+        }
+        Some(how) => how,
+        None => Reason::new(SEMANTIC, same.to_string()),
     }
-    Reason::new(SEMANTIC, same.to_string())
 }
 
 fn words_of_damage(job: &Job, item: &Item, seen: &Seen, comparison: Option<&Comparison>) -> String {

@@ -194,6 +194,9 @@ fn objection(messages: &[Taken], profile: &Profile, used: u64) -> Option<String>
         if profile.refuse_nul && m.octets.contains(&0) {
             return Some("Message contains NUL characters".into());
         }
+        if profile.refuse_8bit_header && !m.octets[..header_end(&m.octets)].is_ascii() {
+            return Some("Message contains non-ASCII characters in headers".into());
+        }
         if profile.refuse_bad_header && has_bad_header(&m.octets) {
             return Some("Message contains invalid header".into());
         }
@@ -210,10 +213,13 @@ fn objection(messages: &[Taken], profile: &Profile, used: u64) -> Option<String>
         .then(|| "[OVERQUOTA] Quota exceeded".into())
 }
 
+fn header_end(octets: &[u8]) -> usize {
+    memchr::memmem::find(octets, b"\r\n\r\n").unwrap_or(octets.len())
+}
+
 /// A header line without a colon, as Cyrus looks for it.
 fn has_bad_header(octets: &Bytes) -> bool {
-    let end = memchr::memmem::find(octets, b"\r\n\r\n").unwrap_or(octets.len());
-    let lines = octets[..end].split(|b| *b == b'\n');
+    let lines = octets[..header_end(octets)].split(|b| *b == b'\n');
     lines.into_iter().any(|line| {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         !line.is_empty() && !line.starts_with(b" ") && !line.starts_with(b"\t") && !line.contains(&b':')

@@ -18,6 +18,14 @@ fn without_cr(octets: Vec<u8>) -> Vec<u8> {
     octets.into_iter().filter(|octet| *octet != b'\r').collect()
 }
 
+/// A message whose header has these octets for a name and a subject, as programs write it that encode nothing.
+fn raw(name: &str, from: &[u8], subject: &[u8]) -> Vec<u8> {
+    let rest = format!(
+        "\r\nTo: b@example.org\r\nDate: Tue, 03 Mar 2020 10:00:00 +0000\r\nMessage-ID: <{name}@probe.example>\r\n\r\nx\r\n"
+    );
+    [b"From: ", from, b" <a@example.org>\r\nSubject: ", subject, rest.as_bytes()].concat()
+}
+
 /// A header that ends without the empty line after it.
 fn header_alone(name: &str) -> Vec<u8> {
     let mut octets = letter(name, b"", b"");
@@ -53,6 +61,10 @@ fn octets() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("latin1-header", letter("l1", b"X-Name: J\xf6rg M\xfcller\r\n", b"x\r\n")),
         ("utf8-header", letter("u8", "X-Name: Jörg 日本 😀\r\n".as_bytes(), b"x\r\n")),
+        ("latin1-subject", raw("l1s", b"Joerg", b"Gr\xfc\xdfe aus K\xf6ln")),
+        ("utf8-subject", raw("u8s", b"Joerg", "Grüße aus 日本 😀".as_bytes())),
+        ("latin1-from", raw("l1f", b"J\xf6rg M\xfcller", b"hello")),
+        ("utf8-from", raw("u8f", "\"Müller, Jörg 😀\"".as_bytes(), b"hello")),
         ("latin1-body", letter("l1b", b"", b"Gr\xfc\xdfe\r\n")),
         ("nul-in-body", letter("nul", b"", b"a\0b\r\n")),
         ("nul-in-header", letter("nulh", b"X-N: a\0b\r\n", b"a\r\n")),

@@ -25,7 +25,7 @@ use mailhaul_engine::verify;
 use mailhaul_testkit::corpus::Random;
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -72,6 +72,7 @@ impl World {
             waits: Default::default(),
             unexplained: Default::default(),
             settle_known_ms: AtomicU64::new(0),
+            munges_headers: AtomicBool::new(false),
             source: MemorySource(self.source.clone()),
             target: MemoryTarget(self.target.clone()),
             journal: journal.clone(),

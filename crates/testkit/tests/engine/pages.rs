@@ -221,9 +221,15 @@ fn matrix() -> String {
      2.3.19 and Cyrus 3.6.1 on Debian bookworm, in every direction, with every store and name style (`.`: below the prefix \
      `INBOX.`; `/`: beside INBOX), and was audited message for message by code that shares nothing with the engine; \
      docs/testing.md has the command. Every count is of what lies there, and report and manifest said the same. What a server \
-     does not take in the first place is not in its account: of 46 messages, 44 sets of flags, 35 dates and 95 names, Dovecot \
+     does not take in the first place is not in its account: of 50 messages, 44 sets of flags, 35 dates and 95 names, Dovecot \
      refuses 1, 14, 3 and 27 to 34, Cyrus 15, 11, 8 and 26 to 28. *exact* to *left out* add up to *messages*; *flags* and *dates* \
-     are messages that have others at the target, *renamed* are mailboxes under another path there.\n\n"
+     are messages that have others at the target, *renamed* are mailboxes under another path there.\n\n\
+     Four of the 50, with 8-bit octets in Subject or From, came after a run of all 90 directions. The 18 into a Cyrus with \
+     `munge8bit`, which destroys these octets and so damages the four (unless it is their source, where they were destroyed \
+     before), and ten others were counted anew with them; the other 62 rows are from before, four messages short of the account of \
+     today. With a probe before it and `--repair` the four arrive encoded, and what is refused inside a cover message: \
+     from `maildir/` to `cyrus/ munge`, of 173 messages 160 exact and 13 semantic, none damaged, none refused \
+     (`with_a_repair_what_cyrus_would_destroy_in_headers_of_the_odd_account_arrives_encoded`).\n\n"
         .to_owned()
         + &table(&head, rows)
 }

@@ -5,10 +5,10 @@ use crate::peers::{Move, cyrus_with, dovecot, filled, image, report, small};
 use mailhaul_engine::journal::State;
 use mailhaul_engine::report::DAMAGED;
 use mailhaul_testkit::account::Account;
-use mailhaul_testkit::image::{Flags, MailboxPath};
+use mailhaul_testkit::image::{Content, Flags, MailboxPath};
 use mailhaul_testkit::servers::{CyrusOptions, Dovecot, DovecotOptions, MailFormat};
 use mailhaul_testkit::wire::Outgoing;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Stores these messages in the INBOX.
 fn store(account: &Account, letters: &[&[u8]]) {
@@ -86,4 +86,52 @@ async fn a_cyrus_that_munges_eight_bit_headers_is_found_out_and_the_header_is_na
     assert_eq!((told, report.exit_code()), (vec![(DAMAGED, 1)], 4));
     assert!(report.exceptions.shown[0].text.contains("in subject 2 octets outside ASCII were replaced"));
     assert_eq!(journey.states().await, BTreeMap::from([(State::Verified, 1), (State::Exception, 1)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_repair_cyrus_gets_headers_encoded_that_it_would_refuse_or_destroy() {
+    let latin1 = b"From: J\xf6rg <j@b.example>\r\nSubject: Gr\xfc\xdfe\r\n\r\nbody \xfc\r\n";
+    let utf8 = "From: J\u{f6}rg <j@b.example>\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\nbody \u{fc}\r\n";
+    let plain = b"From: a@b.example\r\nSubject: x\r\n\r\nbody \xfc\r\n";
+    for (munge_8bit, reject_8bit) in [(true, false), (false, true)] {
+        let options = CyrusOptions { munge_8bit, reject_8bit, ..Default::default() };
+        let (Some(a), Some(b)) = (dovecot(&DovecotOptions::default()), cyrus_with(&options)) else { return };
+        let (from, to) = (a.account("alice").unwrap(), b.account("alice").unwrap());
+        store(&from, &[latin1, plain, utf8.as_bytes()]);
+        let mut journey = Move::new((a.imap(), &from), (b.imap(), &to));
+        if munge_8bit {
+            // Nothing is refused there: a probe has to tell.
+            journey.settings.probe = true;
+            journey.with(async |migration| migration.check([None, None]).await.unwrap()).await;
+        } else {
+            journey.run().await.unwrap();
+            let report = report(journey.folder.path()).await;
+            let told: Vec<_> = report.exceptions.shown.iter().map(|e| (e.kind.as_str(), e.uid)).collect();
+            assert_eq!(told, [("refused", 1), ("refused", 3)]);
+            let words = "Message contains non-ASCII characters in headers";
+            assert!(
+                report.exceptions.shown.iter().all(|e| e.text.contains(words)),
+                "{:?}",
+                report.exceptions
+            );
+        }
+        (journey.settings.repair, journey.settings.retry_exceptions) = (true, true);
+        for _ in 0..2 {
+            journey.run().await.unwrap();
+            assert_eq!(journey.states().await, BTreeMap::from([(State::Verified, 3)]));
+            let report = report(journey.folder.path()).await;
+            let said = (report.exit_code(), report.ladder.encoded, report.outcome.semantic);
+            assert_eq!(said, (3, 2, 2), "munge {munge_8bit}");
+        }
+        let expected = [
+            b"From: =?unknown-8bit?Q?J=F6rg?= <j@b.example>\r\nSubject: =?unknown-8bit?Q?Gr=FC=DFe?=\r\n\r\nbody \xfc\r\n"
+                .to_vec(),
+            plain.to_vec(),
+            "From: =?utf-8?Q?J=C3=B6rg?= <j@b.example>\r\nSubject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\nbody \u{fc}\r\n"
+                .into(),
+        ];
+        let there = image(&to).await;
+        let there: BTreeSet<_> = there.messages().map(|(_, message)| message.content.sha256).collect();
+        assert_eq!(there, expected.map(|octets| Content::of(octets).sha256).into());
+    }
 }

@@ -275,17 +275,20 @@ pub const FAMILIES: &[Family] = &[
             "dates before 1970 are refused, after 2106 wrap",
         ],
         limits: &[
-            "NUL, LF alone and headers without a colon are refused",
+            "NUL, LF alone, headers without a colon and, with reject8bit, 8-bit octets in a header are refused",
             "100 keywords in a mailbox; a MULTIAPPEND that brings one more ends the connection, the message alone is refused",
             "ten equal messages in a mailbox where conversations are on (Fastmail, too)",
         ],
-        before: &["set munge8bit: no for the time of the move"],
+        before: &[
+            "set munge8bit: no for the time of the move, or probe it and move with --repair, which encodes such headers",
+        ],
         evidence: "measured by this project",
         tests: &[
             "dovecot_to_cyrus_is_identical",
             "cyrus_to_dovecot_is_identical",
             "a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_moving",
             "an_odd_account_moves_in_every_direction_and_no_loss_is_silent",
+            "with_a_repair_cyrus_gets_headers_encoded_that_it_would_refuse_or_destroy",
         ],
     },
     Family {

@@ -66,10 +66,12 @@ fn facts(page: &mut String, report: &Report) {
         page,
         "Ladder",
         &format!(
-            "T1 lone LF to CRLF: {}, T2 without keywords: {}, T3 without date: {}, T8 in a cover message: {}",
+            "T1 lone LF to CRLF: {}, T2 without keywords: {}, T3 without date: {}, T4 header encoded: {}, T8 in a cover \
+             message: {}",
             words::count(ladder.line_ends),
             words::count(ladder.no_keywords),
             words::count(ladder.no_date),
+            words::count(ladder.encoded),
             words::count(ladder.wrapped)
         ),
     );

@@ -1,6 +1,7 @@
 //! Messages in hand: looked at when they arrive, changed by the ladder, given up.
 
 use super::super::brain::{Event, Ready};
+use super::super::encode::{self, encode};
 use super::super::ladder;
 use super::super::reading::Look;
 use super::super::wrap::wrap;
@@ -11,6 +12,28 @@ use crate::error::{Error, Refusal};
 use crate::journal::{Change, Item, ItemId, Journal, Ladder, Note, Reason, Sent, Side, State};
 use crate::message::Flags;
 use crate::progress::Progress;
+use crate::transfer::spool::Intake;
+use std::sync::atomic::Ordering;
+
+impl InHand {
+    /// What was left away against a refusal that was about the octets goes again.
+    fn goes_whole(&mut self, ready: Ready) -> Ready {
+        self.sent = Sent { sent: self.sent.sent, ..self.first.clone() };
+        let (keywords, date) = (self.sent.flags.has_keywords(), self.sent.internal_date.is_some());
+        Ready { keywords, date, refusals: 0, ..ready }
+    }
+
+    /// T4, once.
+    async fn encode(&mut self, mut ready: Ready, intake: &Intake) -> Result<Ready, Error> {
+        ready.encodable = false;
+        if let Some(encoded) = encode(&self.body, intake).await.map_err(|e| at(Side::Target, e))? {
+            ready.octets = self.becomes(encoded);
+            ready.ladder = ready.ladder.with(Ladder::ENCODED);
+            self.sent.ladder = ready.ladder;
+        }
+        Ok(ready)
+    }
+}
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     pub(super) async fn take_in_hand(&mut self, item: Item, fetched: Fetched) -> Result<(), Error> {
@@ -39,20 +62,26 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             internal_date: item.internal_date,
             ladder: Ladder::default(),
         };
-        let ready = Ready {
+        let mut ready = Ready {
             item: item.id,
             octets: measured.fingerprint.octets,
             lone_lf: measured.lone_lf,
             keywords: sent.flags.has_keywords(),
             date: sent.internal_date.is_some(),
+            encodable: false,
             ladder: Ladder::default(),
             refusals: 0,
         };
         let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
-        self.hand.insert(
-            item.id,
-            InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false },
-        );
+        let mut hand =
+            InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false };
+        if self.ctx.settings.repair {
+            ready.encodable = encode::applies(&hand.body).await.map_err(|e| at(Side::Target, e))?;
+            if ready.encodable && self.ctx.munges_headers.load(Ordering::Relaxed) {
+                ready = hand.encode(ready, &self.ctx.intake).await?;
+            }
+        }
+        self.hand.insert(item.id, hand);
         match limit.filter(|limit| ready.octets > *limit) {
             Some(limit) => self.too_big(ready, limit).await,
             None => self.act(Event::Ready(ready)).await,
@@ -98,12 +127,12 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 let changed = ladder::line_ends(&hand.body, &self.ctx.intake).await;
                 ready.octets = hand.becomes(changed.map_err(|e| at(Side::Target, e))?);
                 ready.lone_lf = false;
+            } else if step == Ladder::ENCODED {
+                let ladder = ready.ladder.without(Ladder::NO_KEYWORDS).without(Ladder::NO_DATE);
+                let whole = hand.goes_whole(Ready { ladder, ..ready });
+                ready = hand.encode(whole, &self.ctx.intake).await?;
             } else if step == Ladder::WRAPPED {
-                // What was left away against a refusal that was about the octets goes again.
-                hand.sent = hand.first.clone();
-                (ready.ladder, ready.refusals) = (Ladder::WRAPPED, 0);
-                (ready.keywords, ready.date) =
-                    (hand.sent.flags.has_keywords(), hand.sent.internal_date.is_some());
+                ready = hand.goes_whole(Ready { ladder: step, encodable: false, ..ready });
                 let original = hand.original.as_ref().unwrap_or(&hand.body);
                 let wrapped = wrap(original, hand.sent.internal_date.as_ref(), &self.ctx.intake).await;
                 ready.octets = hand.becomes(wrapped.map_err(|e| at(Side::Target, e))?);
