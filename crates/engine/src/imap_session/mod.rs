@@ -5,6 +5,7 @@ mod cut;
 mod driver;
 mod larger;
 mod login;
+mod spaces;
 #[cfg(test)]
 mod tests;
 mod uids;
@@ -404,19 +405,9 @@ impl Link {
         vec![(Space::OtherUsers, patterns(&spaces.other_users)), (Space::Shared, patterns(&spaces.shared))]
     }
 
-    /// The foreign namespace a name lies under, if it does.
+    /// Whose a mailbox is, as far as NAMESPACE tells.
     fn space_of(&self, name: &[u8]) -> Option<Space> {
-        let spaces = self.namespaces.as_ref()?;
-        let under = |all: &[mailhaul_imap::Namespace]| {
-            all.iter().any(|n| !n.prefix.is_empty() && name.starts_with(trim_delimiter(n)))
-        };
-        if under(&spaces.other_users) {
-            Some(Space::OtherUsers)
-        } else if under(&spaces.shared) {
-            Some(Space::Shared)
-        } else {
-            None
-        }
+        spaces::space_of(self.namespaces.as_ref()?, name)
     }
 
     /// LOGOUT, then the end.
@@ -427,13 +418,6 @@ impl Link {
         let drain = async { while items.recv().await.is_some() {} };
         // The answer is a courtesy: nothing depends on it.
         let _ = tokio::time::timeout(limit, drain).await;
-    }
-}
-
-fn trim_delimiter(space: &mailhaul_imap::Namespace) -> &[u8] {
-    match (space.prefix.split_last(), space.delimiter) {
-        (Some((last, rest)), Some(delimiter)) if *last == delimiter => rest,
-        _ => &space.prefix,
     }
 }
 

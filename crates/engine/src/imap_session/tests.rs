@@ -77,6 +77,27 @@ async fn roles_come_from_xlist_where_there_is_no_special_use_and_its_names_are_n
 }
 
 #[tokio::test]
+async fn of_classic_cyrus_what_lies_below_no_prefix_is_shared_and_inbox_is_not() {
+    let mailboxes = listed_by(
+        "IMAP4rev1 UIDPLUS NAMESPACE",
+        &[
+            (
+                "NAMESPACE",
+                "* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) ((\"\" \".\"))\r\n",
+            ),
+            (
+                "LIST \"\" \"*\"",
+                "* LIST () \".\" INBOX\r\n* LIST () \".\" INBOX.a\r\n* LIST () \".\" user.bob\r\n* LIST () \".\" info\r\n",
+            ),
+        ],
+    )
+    .await;
+    let spaces: Vec<_> = mailboxes.iter().map(|m| (m.text.as_str(), m.space)).collect();
+    let (own, others, shared) = (Space::Personal, Space::OtherUsers, Space::Shared);
+    assert_eq!(spaces, [("INBOX", own), ("INBOX.a", own), ("info", shared), ("user.bob", others)]);
+}
+
+#[tokio::test]
 async fn a_subscription_to_a_mailbox_that_is_gone_is_seen_and_is_no_mailbox() {
     const LISTED: &str = "* LIST (\\Subscribed) \"/\" INBOX\r\n* LIST () \"/\" A\r\n";
     let facts = |mailboxes: Vec<MailboxInfo>| {
