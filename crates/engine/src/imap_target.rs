@@ -4,7 +4,7 @@ mod read;
 
 use crate::end::{
     Abilities, Answer, Created, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
-    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Upload, Uploaded, Verdict,
+    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Untold, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::imap_session::{Bodies, Item, Link, Opener, open};
@@ -79,6 +79,10 @@ impl TargetSession for ImapTargetSession {
 
     async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
         self.0.list_mailboxes(false).await
+    }
+
+    fn untold(&mut self) -> Vec<Untold> {
+        self.0.untold()
     }
 
     async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {

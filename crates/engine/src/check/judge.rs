@@ -3,7 +3,7 @@
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
 use crate::plain::Plain;
-use crate::plan::{TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
+use crate::plan::{NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
 use crate::progress::SideName;
 use crate::run::Probed;
 
@@ -61,7 +61,13 @@ pub(super) fn of_plan(remark: &str) -> Remark {
         Some((name, words)) => {
             said.for_people(&format!("{name}{TRIED_AGAIN}"), "", words.trim_start_matches(": "))
         }
-        None => said,
+        None => match remark
+            .split_once(NOT_TOLD)
+            .and_then(|(what, rest)| Some((what, rest.split_once(": ")?)))
+        {
+            Some((what, (server, words))) => said.for_people(&format!("{what}{NOT_TOLD}{server}"), "", words),
+            None => said,
+        },
     }
 }
 

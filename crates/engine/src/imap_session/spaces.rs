@@ -2,6 +2,7 @@
 
 use crate::end::Space;
 use crate::names;
+use bytes::Bytes;
 use mailhaul_imap::{Namespace, Namespaces};
 
 /// Whose the mailbox of this name is: the longest prefix has it, and of two equal ones the account's own. `None` where the server
@@ -23,6 +24,26 @@ pub(super) fn space_of(spaces: &Namespaces, name: &[u8]) -> Option<Space> {
     ];
     let under = spaces.into_iter().filter_map(|(octets, space)| Some((octets?, space)));
     under.max_by_key(|(octets, _)| *octets).map(|(_, space)| space)
+}
+
+/// Below which prefixes a listing asks, and whose is what it finds there: first below none, where what most servers have is
+/// shown, then below each that this may leave out.
+///
+/// QUIRK: `*` does not show namespaces of Dovecot's with `list=no`, nor `#mh/` of UW's (docs of both).
+pub(super) fn to_list(spaces: Option<&Namespaces>) -> Vec<(Space, Bytes)> {
+    let mut all = vec![(Space::Personal, Bytes::new())];
+    let Some(spaces) = spaces else { return all };
+    let below_inbox = |n: &Namespace| names::is_inbox(n.prefix.get(..names::INBOX.len()).unwrap_or_default());
+    // What lies below INBOX is in the namespace of INBOX, which `*` shows.
+    let personal = spaces.personal.iter().filter(|n| !below_inbox(n)).map(|n| (Space::Personal, n));
+    let others = spaces.other_users.iter().map(|n| (Space::OtherUsers, n));
+    let shared = spaces.shared.iter().map(|n| (Space::Shared, n));
+    for (space, namespace) in personal.chain(others).chain(shared) {
+        if !all.iter().any(|(_, prefix)| *prefix == namespace.prefix) {
+            all.push((space, namespace.prefix.clone()));
+        }
+    }
+    all
 }
 
 /// The prefix without its delimiter is a name of the namespace, too.

@@ -13,8 +13,8 @@ mod tests;
 mod too_large;
 
 use crate::config::{MappingRules, Settings};
-use crate::end::{Role, Space};
-use crate::error::Question;
+use crate::end::{Asked, Role, Space, Untold};
+use crate::error::{EndError, Question};
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
 use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
@@ -22,7 +22,7 @@ use crate::names;
 use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
@@ -422,6 +422,9 @@ fn answers(existing: Option<Existing>) -> bool {
 /// What is said of a mailbox that could not be opened, before the server's words.
 pub(crate) const TRIED_AGAIN: &str = "could not be opened and is tried again";
 
+/// What is said of what a server was asked for and refused, before its words.
+pub(crate) const NOT_TOLD: &str = "is not told by the";
+
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
@@ -433,6 +436,9 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             names::printable(&trouble.words),
         ));
     }
+    remarks.extend(untold("old", &survey.source));
+    remarks.extend(untold("new", &survey.target));
+    remarks.extend(uncounted(&survey.target));
     for step in plan.steps.iter().filter(|step| step.create && !step.baseline_needed) {
         remarks.push(format!(
             "“{}” is no longer on the new server and is made again",
@@ -505,6 +511,38 @@ fn perhaps_cut(step: &MailboxStep, source: &SideSurvey) -> Option<String> {
         names::printable(&step.record.source.text),
         display::amount(messages, "message", "messages"),
     ))
+}
+
+/// What a server refused to tell beside the names of its mailboxes.
+fn untold<'a>(server: &'a str, side: &'a SideSurvey) -> impl Iterator<Item = String> + 'a {
+    let what = |asked: &Asked| match asked {
+        Asked::Namespaces => "which folders belong to other people".to_owned(),
+        Asked::Own(prefix) | Asked::Others(prefix) => {
+            format!("what lies below “{}”", names::printable(prefix))
+        }
+        Asked::Subscriptions => "which folders mail programs show (subscriptions)".to_owned(),
+        Asked::Roles => "which folder is for what (sent mail, drafts, junk)".to_owned(),
+        // What is in the source is asked for by opening it; of the target see `uncounted`.
+        Asked::Counts(_) => String::new(),
+    };
+    let told = |one: &Untold| match &one.error {
+        EndError::Refused { refusal, .. } => refusal.to_string(),
+        other => other.to_string(),
+    };
+    let said = move |one: &Untold| {
+        format!("{} {NOT_TOLD} {server} server: {}", what(&one.asked), names::printable(&told(one)))
+    };
+    let is_said: BTreeMap<&Asked, &Untold> = side.untold.iter().rev().map(|one| (&one.asked, one)).collect();
+    is_said.into_values().filter(|one| !matches!(one.asked, Asked::Counts(_))).map(said)
+}
+
+/// Mailboxes of the new server that are to get mail and were not counted.
+fn uncounted(target: &SideSurvey) -> impl Iterator<Item = String> + '_ {
+    target.mailboxes.iter().filter_map(|mailbox| {
+        let words = &mailbox.trouble.as_ref()?.words;
+        let name = names::printable(&mailbox.info.text);
+        Some(format!("how much is in “{name}” {NOT_TOLD} new server: {}", names::printable(words)))
+    })
 }
 
 /// Subscriptions to names that no mail can be in.

@@ -1,13 +1,13 @@
 use crate::config::{MappingRules, Selection, Settings};
-use crate::end::Role;
-use crate::end::{Room, Space};
-use crate::error::Question;
+use crate::end::{Asked, Role, Room, Space, Untold};
+use crate::error::{EndError, Question, Refusal, RefusalClass};
 use crate::journal::{Baseline, Decision, EpochId, Existing, MailboxId};
 use crate::mapping::map;
 use crate::message::Key;
 use crate::plan::{Known, LintFinding, Plan, lint, plan};
 use crate::survey::Trouble;
 use crate::survey_testing::{Side, survey};
+use bytes::Bytes;
 
 /// An account as a German provider with an `INBOX.` namespace shows it.
 fn german() -> Side {
@@ -312,5 +312,37 @@ fn a_mailbox_that_will_never_open_is_on_the_list_and_one_that_may_is_a_remark() 
         plan.will_not_move.is_empty() && plan.remarks.iter().any(|r| r.contains("tried again")),
         "{:?}",
         plan.remarks
+    );
+}
+
+#[test]
+fn what_a_server_was_asked_for_and_refused_to_tell_is_a_remark_each_once() {
+    let mut survey = survey(&Side::new("", Some('/')).mailbox("A"), &Side::new("", Some('/')));
+    let refusal = |text: &str| EndError::Refused {
+        server: "old.example".into(),
+        doing: "LIST",
+        refusal: Refusal { class: RefusalClass::Unknown, bad: false, code: None, text: text.into() },
+    };
+    let asked = [
+        Asked::Own("Old/".into()),
+        Asked::Subscriptions,
+        Asked::Subscriptions,
+        Asked::Counts(Bytes::from_static(b"A")),
+    ];
+    survey.source.untold = asked.map(|asked| Untold { asked, error: refusal("not \u{1b}now") }).to_vec();
+    survey.target.untold = vec![Untold { asked: Asked::Roles, error: refusal("what") }];
+    survey.target.mailboxes[0].trouble = Some(Trouble { words: "closed".into(), passes: false });
+    let (settings, known) = (settings(), Known::default());
+    let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
+    let plan = plan(&survey, &mapping, &known, &settings);
+    let told: Vec<&String> = plan.remarks.iter().filter(|r| r.contains("is not told by the")).collect();
+    assert_eq!(
+        told,
+        [
+            "what lies below “Old/” is not told by the old server: NO not <U+001B>now",
+            "which folders mail programs show (subscriptions) is not told by the old server: NO not <U+001B>now",
+            "which folder is for what (sent mail, drafts, junk) is not told by the new server: NO what",
+            "how much is in “INBOX” is not told by the new server: closed",
+        ]
     );
 }
