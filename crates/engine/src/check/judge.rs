@@ -3,7 +3,7 @@
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
 use crate::plain::Plain;
-use crate::plan::{NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
+use crate::plan::{NO_SIZES, NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
 use crate::progress::SideName;
 use crate::run::Probed;
 
@@ -41,7 +41,8 @@ pub fn judge(
             plain: Plain { what: question.plainly(), ..Plain::default() },
         }));
         // What is measured here is said by its own remarks.
-        let measured = [limit_remark(&moving.survey), Some(short_of_room(&moving.plan.room))];
+        let measured =
+            [limit_remark(&moving.survey), Some(short_of_room(&moving.plan.room)), Some(NO_SIZES.into())];
         let is_measured = |remark: &&String| measured.iter().flatten().any(|one| one == *remark);
         let others = moving.plan.remarks.iter().filter(|remark| !is_measured(remark));
         remarks.extend(others.map(String::as_str).map(of_plan));

@@ -241,7 +241,11 @@ async fn a_target_that_refuses_everything_without_a_reason_is_given_up_and_singl
 
 /// So many messages of 1000 octets.
 fn heavy(messages: usize) -> World {
-    let world = World::new(Profile::default());
+    heavy_at(Profile::default(), messages)
+}
+
+fn heavy_at(source: Profile, messages: usize) -> World {
+    let world = World::between(source, Profile::default());
     for n in 0..messages {
         let head = format!("Subject: {n}\r\n\r\n");
         let octets = format!("{head}{}\r\n", "x".repeat(998 - head.len()));
@@ -292,6 +296,28 @@ async fn what_may_pass_in_a_day_is_kept_to_and_waited_for_visibly() {
             began.elapsed()
         );
         assert_eq!(remarks(&world, "waited").await, [""; 0], "nobody asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_sizes_are_not_told_the_days_are_forecast_from_what_is_in_use_of_the_old_quota() {
+    let quota_octets = Some(1 << 30);
+    for source in [
+        Profile { status_size: false, quota_octets, ..Profile::default() },
+        Profile { quota_octets, ..Profile::gmail() },
+    ] {
+        let mut world = heavy_at(source, 25);
+        (world.daily, world.accepts) = ((Daily::Known, "10000".parse().unwrap()), true);
+        let began = Instant::now();
+        let told = world.migrate_and_listen().await;
+        let forecast = told.iter().find_map(|event| match event {
+            Progress::Forecast { octets_per_day, seconds, .. } => Some((*octets_per_day, *seconds)),
+            _ => None,
+        });
+        let (per_day, seconds) = forecast.expect("it is said before how long it takes");
+        assert_eq!(per_day, 10_000);
+        let taken = began.elapsed();
+        assert!(seconds.abs_diff(taken.as_secs()) < 7200, "{seconds} s told, {taken:?} taken");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rows of the quirk table. The order decides: who is more special stands before what it is built on.
 
-use super::{Behaviour, Family, Known, Sign};
+use super::{Behaviour, Family, Known, ShowsMax, Sign};
 use std::time::Duration;
 
 /// Hosted mail has replicas and front ends that nobody here has measured (integrity.md 6.4, 13).
@@ -20,11 +20,25 @@ const UNKNOWN: Behaviour = Behaviour {
     settle_min: None,
     deleted_removes: false,
     keeps_one_of_equals: false,
+    mailbox_shows_max: None,
 };
 const HOSTED: Behaviour = Behaviour { settle_min: REPLICAS, ..UNKNOWN };
 /// Exchange ends a connection at the tenth BAD, and gives a user 16 connections.
 const EXCHANGE: Behaviour =
     Behaviour { bad_commands_max: Some(10), sizes_are_estimates: true, connections_max: Some(16), ..UNKNOWN };
+
+/// What Gmail offers as “limit IMAP folders to contain no more than this many messages”.
+const GMAIL_SHOWS: ShowsMax = ShowsMax {
+    messages: &[1000, 2000, 5000, 10_000],
+    always: false,
+    instead: "see in Gmail’s settings, under Forwarding and POP/IMAP, that the number of messages in folders is not limited",
+};
+/// QUIRK: Yahoo shows the newest 10,000 messages of a mailbox; another host name shows all (thunderbird/autoconfig#71).
+const YAHOO_SHOWS: ShowsMax = ShowsMax {
+    messages: &[10_000],
+    always: true,
+    instead: "Yahoo shows all of them, to be read alone, under the server name export.imap.mail.yahoo.com: give that as the old server",
+};
 
 const EXCHANGE_CHANGES: &[&str] = &[
     "messages are taken apart and put together again: octets differ",
@@ -54,6 +68,7 @@ pub const FAMILIES: &[Family] = &[
             up_per_day: Some(500 * MB),
             deleted_removes: true,
             keeps_one_of_equals: true,
+            mailbox_shows_max: Some(GMAIL_SHOWS),
             ..HOSTED
         },
         known: Known::Simulated,
@@ -130,7 +145,7 @@ pub const FAMILIES: &[Family] = &[
         word: "yahoo",
         name: "Yahoo",
         signs: &[Sign::Capability("XYMHIGHESTMODSEQ")],
-        does: Behaviour { connections_max: Some(5), ..HOSTED },
+        does: Behaviour { connections_max: Some(5), mailbox_shows_max: Some(YAHOO_SHOWS), ..HOSTED },
         known: Known::Simulated,
         exact: "octets, as far as threads tell",
         changes: &["a mailbox shows its newest 10,000 messages"],
