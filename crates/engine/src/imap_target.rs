@@ -123,8 +123,11 @@ impl TargetSession for ImapTargetSession {
                 break;
             };
             let name = created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data));
-            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply)).ok();
-            made.push(name.map(|name| Created { name, opened }));
+            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply));
+            made.push(name.and_then(|name| match opened {
+                Err(error) if error.is_to_be_asked_later() => Err(error),
+                opened => Ok(Created { name, opened: opened.ok() }),
+            }));
         }
         Ok(made)
     }

@@ -1,7 +1,6 @@
 //! What an end says of a connection, a mailbox and an account.
 
 use crate::error::EndError;
-use crate::quirks::Doing;
 use bytes::Bytes;
 
 /// Something that a listing asked for and was refused. The rest of it is listed all the same.
@@ -16,8 +15,8 @@ pub struct Untold {
 impl Untold {
     /// Worth asking for again: it is about the account's own mail, or the server asks for patience.
     pub fn may_pass(&self) -> bool {
-        let patience = matches!(&self.error, EndError::Refused { refusal, .. } if refusal.asks_for_patience(Doing::Open));
-        patience || (self.error.is_passing() && !matches!(self.asked, Asked::Others(_)))
+        self.error.is_to_be_asked_later()
+            || (self.error.is_passing() && !matches!(self.asked, Asked::Others(_)))
     }
 }
 
