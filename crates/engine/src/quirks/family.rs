@@ -87,6 +87,10 @@ pub struct Family {
     pub exact: &'static str,
     /// What it changes.
     pub changes: &'static [&'static str],
+    /// What of it keeps mail from being seen at all, in words for anybody.
+    pub hides: &'static [&'static str],
+    /// What of all this the test server does not play, where it plays the family.
+    pub not_played: &'static [&'static str],
     /// Its limits.
     pub limits: &'static [&'static str],
     /// What to set there before.
