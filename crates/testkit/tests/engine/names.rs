@@ -222,6 +222,6 @@ async fn mailboxes_that_are_shared_below_no_prefix_are_nobodys_own_on_either_sid
     lies_in(&world, "INBOX.Sent", "INBOX.Sent");
     lies_in(&world, "INBOX.Archive", "INBOX.Archive");
     for shared in ["Sent", "Archive", "info"] {
-        assert_eq!(crate::wire::octets(&world.target, shared), [Bytes::new(); 0], "{shared}");
+        assert!(crate::wire::octets(&world.target, shared).is_empty(), "{shared}");
     }
 }

@@ -205,6 +205,11 @@ fn done_for(family: &Family) -> Vec<String> {
     if does.keeps_one_of_equals {
         done.push("a message whose place an equal one of ours took is told as merged, not as missing".into());
     }
+    if let Some(shows) = does.mailbox_shows_max {
+        let most = shows.messages.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let what = if shows.always { "asked about before anything is sent" } else { "named" };
+        done.push(format!("a mailbox that shows as many messages as it may ({most}) is {what}"));
+    }
     if does.deleted_removes {
         done.push("messages marked as deleted are stored without that mark, and the report says so".into());
     }
@@ -233,8 +238,8 @@ fn servers() -> String {
         "# Servers\n\n{WRITTEN}\n\nCapabilities go first: whatever a server announces is used, whoever it is, and a server that is not \
          listed here is moved like any other; every message is read back and compared. This table only adds what no capability \
          says. A server is recognised by its greeting, its answer to ID and its capabilities, never by its host name.\n\n\
-         *Tested*: this project ran it. *Simulated*: the test server plays what is written here, which proves the engine and not \
-         the server. *Seen in threads*: nobody here has seen it.\n\n"
+         *Tested*: this project ran it. *Simulated*: the test server plays some of what is written here, which proves the engine and \
+         not the server; what it does not play is named. *Seen in threads*: nobody here has seen it.\n\n"
     );
     let known = |family: &Family| match family.known {
         Known::Tested(version) => format!("tested: {version}"),
@@ -253,6 +258,7 @@ fn servers() -> String {
             ("Limits", owned(family.limits)),
             ("Set there before", owned(family.before)),
             ("Done for it", done_for(family)),
+            ("Not played by the test server", owned(family.not_played)),
         ] {
             if !lines.is_empty() {
                 let _ = writeln!(page, "{head}: {}.\n", lines.join("; "));

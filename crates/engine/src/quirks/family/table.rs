@@ -172,6 +172,7 @@ pub const FAMILIES: &[Family] = &[
         ],
         evidence: "postalsys/imapflow#75; thunderbird/autoconfig#71; imapsync#209",
         tests: &[
+            "of_a_server_that_shows_the_newest_messages_alone_a_full_mailbox_is_asked_about",
             "a_rate_limit_with_bye_for_minutes_costs_time_and_no_message",
             "a_message_that_is_always_unavailable_becomes_one_exception_and_the_rest_moves",
             "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
@@ -316,6 +317,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Tested("Cyrus 3.6.1, Debian bookworm"),
         exact: "octets, but for 8-bit header octets where munge8bit is on",
         changes: &[
+            "without altnamespace, what is shared by all lies below no prefix: it is told from one's own by NAMESPACE",
             "with munge8bit (the default) each 8-bit octet of a header becomes X",
             "dates before 1970 are refused, after 2106 wrap",
         ],
@@ -329,6 +331,7 @@ pub const FAMILIES: &[Family] = &[
         before: &["set munge8bit: no for the time of the move"],
         evidence: "measured by this project",
         tests: &[
+            "a_shared_mailbox_of_cyrus_below_no_prefix_is_counted_as_shared_and_not_moved",
             "dovecot_to_cyrus_is_identical",
             "cyrus_to_dovecot_is_identical",
             "a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_moving",
@@ -349,6 +352,7 @@ pub const FAMILIES: &[Family] = &[
         before: &["where mailboxes are refused with code 02:46: load convert -e"],
         evidence: "imapsync FAQ.Domino; MailKit's replies of Domino 10.0.1",
         tests: &[
+            "a_date_that_names_no_instant_moves_to_every_target_and_what_became_of_it_is_told",
             "real_servers_are_recognised_by_what_they_say",
             "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
         ],
