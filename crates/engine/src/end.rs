@@ -8,7 +8,7 @@
 
 mod told;
 
-pub use told::{Compression, Rights, Room};
+pub use told::{Asked, Compression, Rights, Room, Untold};
 
 use crate::error::{EndError, Refusal};
 use crate::identity::Measured;
@@ -429,6 +429,10 @@ pub trait SourceSession: Send + 'static {
     fn abilities(&self) -> &Abilities;
     /// All mailboxes that can be seen, with counts where they cost nothing extra per mailbox.
     fn mailboxes(&mut self) -> impl Future<Output = Result<Vec<MailboxInfo>, EndError>> + Send;
+    /// What the last listing of mailboxes asked for and was refused.
+    fn untold(&mut self) -> Vec<Untold> {
+        Vec::new()
+    }
     /// Opens a mailbox read-only. Later calls are about it.
     fn open(&mut self, mailbox: &Bytes) -> impl Future<Output = Result<Opened, EndError>> + Send;
     /// Opens a mailbox and lists its messages, in pieces, ascending by key within a piece; together where the end can.
@@ -507,6 +511,10 @@ pub trait TargetSession: Send + 'static {
     fn abilities(&self) -> &Abilities;
     /// All mailboxes that can be seen.
     fn mailboxes(&mut self) -> impl Future<Output = Result<Vec<MailboxInfo>, EndError>> + Send;
+    /// What the last listing of mailboxes asked for and was refused.
+    fn untold(&mut self) -> Vec<Untold> {
+        Vec::new()
+    }
     /// Creates a mailbox, with its role where the server can; one that exists already is no error. The name is
     /// listed back: the answer is the name the server really gave it.
     fn create(

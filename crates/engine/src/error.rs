@@ -270,6 +270,11 @@ impl EndError {
         matches!(self, Self::Refused { refusal, .. } if quirks::is_passing(refusal.class))
     }
 
+    /// True when a server that was asked about an account or a mailbox wants to be asked later.
+    pub fn is_to_be_asked_later(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if refusal.asks_for_patience(Doing::Open))
+    }
+
     /// True when the connection is gone and another one may serve.
     pub fn is_connection(&self) -> bool {
         matches!(

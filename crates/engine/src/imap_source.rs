@@ -3,7 +3,7 @@
 
 use crate::end::{
     Abilities, FetchEvent, FetchRange, Fetched, Large, Listed, MailboxInfo, Opened, Rights, Room, Source,
-    SourceSession, UidListing, Wanted, Way,
+    SourceSession, UidListing, Untold, Wanted, Way,
 };
 use crate::error::EndError;
 use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
@@ -175,6 +175,10 @@ impl SourceSession for ImapSourceSession {
 
     async fn mailboxes(&mut self) -> Result<Vec<MailboxInfo>, EndError> {
         self.0.list_mailboxes(true).await
+    }
+
+    fn untold(&mut self) -> Vec<Untold> {
+        self.0.untold()
     }
 
     async fn open(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {

@@ -4,7 +4,7 @@ mod read;
 
 use crate::end::{
     Abilities, Answer, Created, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
-    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Upload, Uploaded, Verdict,
+    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Untold, Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::imap_session::{Bodies, Item, Link, Opener, open};
@@ -81,6 +81,10 @@ impl TargetSession for ImapTargetSession {
         self.0.list_mailboxes(false).await
     }
 
+    fn untold(&mut self) -> Vec<Untold> {
+        self.0.untold()
+    }
+
     async fn create(&mut self, mailbox: &Bytes, role: Option<Role>) -> Result<Bytes, EndError> {
         let mut made = self.create_each(&[(mailbox.clone(), role)]).await?;
         made.pop().unwrap_or_else(|| Err(self.0.lost("CREATE")))
@@ -119,8 +123,11 @@ impl TargetSession for ImapTargetSession {
                 break;
             };
             let name = created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data));
-            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply)).ok();
-            made.push(name.map(|name| Created { name, opened }));
+            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply));
+            made.push(name.and_then(|name| match opened {
+                Err(error) if error.is_to_be_asked_later() => Err(error),
+                opened => Ok(Created { name, opened: opened.ok() }),
+            }));
         }
         Ok(made)
     }

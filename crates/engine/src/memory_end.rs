@@ -79,6 +79,8 @@ pub enum Fate {
 pub struct Knobs {
     /// All-or-nothing batches.
     pub multi: bool,
+    /// MAILBOXID of each mailbox (OBJECTID, RFC 8474), by its name.
+    pub mailbox_id: Option<fn(&[u8]) -> &'static str>,
     /// Answers name the new UIDs.
     pub tells_places: bool,
     /// Two uploads at once.
@@ -119,6 +121,7 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             multi: true,
+            mailbox_id: None,
             tells_places: true,
             overlap: true,
             refuse: Vec::new(),

@@ -21,7 +21,7 @@ use crate::plan::{self, Plan};
 use crate::probe::Probe;
 use crate::progress::{Bus, Progress, Stage};
 use crate::recount::{SOURCE_NOT_REACHED, recount};
-use crate::report::{HIDDEN, HIDDEN_MAIL, LEFT};
+use crate::report::{CUT, HIDDEN, HIDDEN_MAIL, LEFT};
 use crate::seats::Seats;
 use crate::survey::{Passing, Survey};
 use crate::transfer::epochs::refresh_target;
@@ -135,7 +135,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
-        days::forecast(&ctx, planned.1.totals.octets).await?;
+        days::forecast(&ctx, planned.1.room.expected_octets());
         Ok(planned)
     }
 
@@ -241,7 +241,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let octets = plan.totals.octets;
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
-        days::forecast(ctx, octets).await?;
+        days::forecast(ctx, plan.room.expected_octets());
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let labels = Labelled::of(&survey.source, &plan);
         let old = match &labels {
@@ -327,17 +327,23 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ahead.get_or_insert_with(|| Ahead::begin(ctx, &plan));
         let target = sessions.target(ctx).await?;
         plan::carry_out(target, &self.journal, &plan, &records, passing).await?;
-        self.remember_what_is_hidden(&survey).await?;
+        self.remember_what_is_hidden(&survey, &plan).await?;
         Ok((survey, plan))
     }
 
-    /// Whether Gmail hides All Mail, for reports: it is asked about beforehand, and still true when all the rest has moved. Of
-    /// mailboxes that were named it says nothing.
-    async fn remember_what_is_hidden(&self, survey: &Survey) -> Result<(), Error> {
-        if !survey.source.abilities.gmail || !self.settings.selection.only.is_empty() {
+    /// Whether Gmail hides All Mail, or the old server cuts large mailboxes, for reports: it is asked about beforehand, and still
+    /// true when all the rest has moved. Of mailboxes that were named it says nothing.
+    async fn remember_what_is_hidden(&self, survey: &Survey, plan: &Plan) -> Result<(), Error> {
+        let abilities = &survey.source.abilities;
+        let may_hide = abilities.gmail || abilities.does.mailbox_shows_max.is_some_and(|shows| shows.always);
+        if !may_hide || !self.settings.selection.only.is_empty() {
             return Ok(());
         }
-        let text = if all_mail(&survey.source).is_none() { HIDDEN } else { "no" };
+        let text = match abilities.gmail {
+            true if all_mail(&survey.source).is_none() => HIDDEN,
+            false if plan::shows_newest_alone(&plan.steps, &survey.source) => CUT,
+            _ => "no",
+        };
         let known = self.journal.notes(HIDDEN_MAIL, i64::MIN, HIDDEN_NOTES_MAX).await?;
         let (kind, text) = (HIDDEN_MAIL.to_owned(), text.to_owned());
         if known.last().is_none_or(|known| known.note.text != text) {

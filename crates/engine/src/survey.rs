@@ -4,7 +4,7 @@ mod twins;
 
 use crate::end::{
     Abilities, Compression, MailboxCounts, MailboxInfo, Opened, Prefix, Room, SourceSession, Space,
-    TargetSession,
+    TargetSession, Untold,
 };
 use crate::error::{EndError, Error, LISTING, Scope};
 use crate::name_rules::NameRules;
@@ -33,6 +33,8 @@ pub struct SideSurvey {
     pub room: Option<Room>,
     /// Every mailbox once: INBOX first, then by name.
     pub mailboxes: Vec<SurveyedMailbox>,
+    /// What it was asked for beside the names of its mailboxes, and refused.
+    pub untold: Vec<Untold>,
     /// The mailbox names that it takes, as far as it is known.
     pub name_rules: NameRules,
     /// What an earlier probe learnt of it.
@@ -65,7 +67,7 @@ impl SideSurvey {
         let surveyed = |info| SurveyedMailbox { info, trouble: None, same_as: None };
         let name_rules = NameRules::of(&abilities, &listed);
         let mailboxes = tidy(listed).into_iter().map(surveyed).collect();
-        Self { abilities, room, mailboxes, name_rules, profile: None }
+        Self { abilities, room, mailboxes, untold: Vec::new(), name_rules, profile: None }
     }
 
     /// Where new mailboxes go: the first personal namespace (RFC 2342), else the top of the hierarchy that the
@@ -139,7 +141,11 @@ pub(crate) async fn survey_source<S: SourceSession>(
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
-    let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
+    let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
+    if once_more(&untold, passing)? {
+        (listed, untold) = (session.mailboxes().await?, session.untold());
+    }
+    let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
             or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, passing)?
@@ -147,7 +153,7 @@ pub(crate) async fn survey_source<S: SourceSession>(
         listed.push(unlisted_inbox(&listed, &opened));
     }
     let room = optional(session.room().await)?;
-    let mut side = SideSurvey::new(abilities, room, listed);
+    let mut side = SideSurvey { untold, ..SideSurvey::new(abilities, room, listed) };
     for mailbox in &mut side.mailboxes {
         if mailbox.info.selectable && mailbox.info.counts.is_none() {
             match or_trouble(session.open(&mailbox.info.wire).await, passing)? {
@@ -166,7 +172,11 @@ pub(crate) async fn survey_target<T: TargetSession>(
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
     let abilities = session.abilities().clone();
-    let mut listed = not_empty(&abilities, session.mailboxes().await?)?;
+    let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
+    if once_more(&untold, passing)? {
+        (listed, untold) = (session.mailboxes().await?, session.untold());
+    }
+    let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
             or_trouble(session.open(&Bytes::from_static(names::INBOX.as_bytes())).await, passing)?
@@ -174,7 +184,15 @@ pub(crate) async fn survey_target<T: TargetSession>(
         listed.push(unlisted_inbox(&listed, &opened));
     }
     let room = optional(session.room().await)?;
-    Ok(SideSurvey::new(abilities, room, listed))
+    Ok(SideSurvey { untold, ..SideSurvey::new(abilities, room, listed) })
+}
+
+/// Whether to list once more, at once, because of what was refused in passing; where somebody waits for it to pass, it is theirs.
+fn once_more(untold: &[Untold], passing: Passing) -> Result<bool, EndError> {
+    match untold.iter().find(|one| one.may_pass()) {
+        Some(one) if passing == Passing::Fails => Err(one.error.clone()),
+        found => Ok(found.is_some()),
+    }
 }
 
 /// Every account has an INBOX (RFC 9051, 5.1), so an empty list is a failure of the server, or of the rights of

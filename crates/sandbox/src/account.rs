@@ -2,7 +2,7 @@
 
 use crate::gmail;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A message, for checkers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,8 +179,11 @@ impl Account {
         Some((validity, renamed))
     }
 
+    /// A message under several labels counts once.
     pub(crate) fn octets(&self) -> u64 {
-        self.mailboxes.values().flat_map(|m| &m.messages).map(|m| m.octets.len() as u64).sum()
+        let mut seen = BTreeSet::new();
+        let all = self.mailboxes.values().flat_map(|m| &m.messages);
+        all.filter(|m| m.gm_msgid == 0 || seen.insert(m.gm_msgid)).map(|m| m.octets.len() as u64).sum()
     }
 }
 

@@ -122,6 +122,8 @@ pub struct Profile {
     pub delimiter: u8,
     /// The prefix of the personal namespace (`INBOX.`).
     pub prefix: &'static str,
+    /// What NAMESPACE says of other users' and of shared namespaces, as on the wire. What lies in them is shown with all the rest.
+    pub foreign_namespaces: &'static str,
     /// Mailboxes that take no children.
     pub childless: Childless,
     /// What CREATE makes of a name without a word, as Stalwart trims spaces.
@@ -229,6 +231,7 @@ impl Default for Profile {
             preauthenticated: None,
             delimiter: b'/',
             prefix: "",
+            foreign_namespaces: "NIL NIL",
             childless: Childless::None,
             creates_as: None,
             refuse_in_names: "",

@@ -3,8 +3,9 @@
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
 use crate::plain::Plain;
-use crate::plan::{TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
+use crate::plan::{NO_SIZES, NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
 use crate::progress::SideName;
+use crate::quirks::family::FAMILIES;
 use crate::run::Probed;
 
 /// Exit codes (docs/cli.md): failed; the new account is full.
@@ -26,6 +27,7 @@ pub fn judge(
         remarks.extend(certificate(side, checks, now));
         remarks.extend(connections(side, checks));
         remarks.extend(preauthenticated(side, checks));
+        remarks.extend(known(side, checks));
     }
     if let Some(moving) = moving {
         remarks.extend(room(moving));
@@ -41,7 +43,8 @@ pub fn judge(
             plain: Plain { what: question.plainly(), ..Plain::default() },
         }));
         // What is measured here is said by its own remarks.
-        let measured = [limit_remark(&moving.survey), Some(short_of_room(&moving.plan.room))];
+        let measured =
+            [limit_remark(&moving.survey), Some(short_of_room(&moving.plan.room)), Some(NO_SIZES.into())];
         let is_measured = |remark: &&String| measured.iter().flatten().any(|one| one == *remark);
         let others = moving.plan.remarks.iter().filter(|remark| !is_measured(remark));
         remarks.extend(others.map(String::as_str).map(of_plan));
@@ -61,7 +64,13 @@ pub(super) fn of_plan(remark: &str) -> Remark {
         Some((name, words)) => {
             said.for_people(&format!("{name}{TRIED_AGAIN}"), "", words.trim_start_matches(": "))
         }
-        None => said,
+        None => match remark
+            .split_once(NOT_TOLD)
+            .and_then(|(what, rest)| Some((what, rest.split_once(": ")?)))
+        {
+            Some((what, (server, words))) => said.for_people(&format!("{what}{NOT_TOLD}{server}"), "", words),
+            None => said,
+        },
     }
 }
 
@@ -274,6 +283,25 @@ fn names(of: &[&RightsIn]) -> String {
     shown.join(", ") + more
 }
 
+/// What is known of a family of servers, where it keeps mail from being seen or something is to be set there before.
+fn known(side: SideName, checks: &Checks) -> Option<Remark> {
+    let name = checks.abilities.as_ref()?.family?;
+    let family = FAMILIES.iter().find(|family| family.name == name)?;
+    let (other, own) = match side {
+        SideName::Source => ("as a target: ", "as a source: "),
+        SideName::Target => ("as a source: ", "as a target: "),
+    };
+    let before = family.before.iter().filter(|line| !line.starts_with(other));
+    let before: Vec<&str> = before.map(|line| line.strip_prefix(own).unwrap_or(line)).collect();
+    let hides = if side == SideName::Source { family.hides } else { &[] };
+    let what = format!("it is {name}{}", hides.iter().map(|line| format!("; {line}")).collect::<String>());
+    let next = match before.is_empty() {
+        true => String::new(),
+        false => format!("see to it before the move: {}", before.join("; ")),
+    };
+    (!hides.is_empty() || !before.is_empty()).then(|| worth(side, what, &next))
+}
+
 /// Who is in was decided by the server: the name that was given was not even said.
 fn preauthenticated(side: SideName, checks: &Checks) -> Option<Remark> {
     let abilities = checks.abilities.as_ref().filter(|abilities| abilities.preauthenticated)?;
@@ -283,4 +311,40 @@ fn preauthenticated(side: SideName, checks: &Checks) -> Option<Remark> {
     );
     let next = "look at its folders and numbers in this check: are they those of the account that you mean?";
     Some(worth(side, what, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::end::Abilities;
+
+    fn said(side: SideName, family: &'static str) -> Option<Remark> {
+        let abilities = Some(Abilities { family: Some(family), ..Abilities::default() });
+        known(side, &Checks { account: "a".into(), abilities, connections: None, alone: None })
+    }
+
+    #[test]
+    fn what_is_to_be_set_before_at_a_family_and_what_it_hides_is_one_remark_of_its_side() {
+        for family in FAMILIES {
+            let both = [SideName::Source, SideName::Target].map(|side| said(side, family.name));
+            let all: String = both.iter().flatten().map(|r| format!("{} {}\n", r.what, r.next)).collect();
+            for line in family.before {
+                let line = line.trim_start_matches("as a source: ").trim_start_matches("as a target: ");
+                assert!(all.contains(line), "{}: {line} is in {all}", family.name);
+            }
+            let old = both[0].as_ref().map(|r| r.what.clone()).unwrap_or_default();
+            assert!(family.hides.iter().all(|line| old.contains(line)), "{}: {old}", family.name);
+            let is_told = !family.before.is_empty() || !family.hides.is_empty();
+            assert_eq!(both.iter().any(Option::is_some), is_told, "{}", family.name);
+            assert!(both.iter().flatten().all(|r| r.weight == Weight::Worth), "{}", family.name);
+        }
+        let exchange = said(SideName::Source, "Exchange").unwrap();
+        assert!(
+            exchange.what.contains("“/” in their names") && exchange.plain.what.contains("“/”"),
+            "{exchange:?}"
+        );
+        let mdaemon = said(SideName::Source, "MDaemon");
+        assert_eq!(mdaemon, None, "what concerns the new server alone is not said of the old one");
+        assert_eq!(said(SideName::Source, "of nobody"), None);
+    }
 }

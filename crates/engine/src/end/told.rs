@@ -1,5 +1,42 @@
 //! What an end says of a connection, a mailbox and an account.
 
+use crate::error::EndError;
+use bytes::Bytes;
+
+/// Something that a listing asked for and was refused. The rest of it is listed all the same.
+#[derive(Clone, Debug)]
+pub struct Untold {
+    /// What it asked for.
+    pub asked: Asked,
+    /// The refusal.
+    pub error: EndError,
+}
+
+impl Untold {
+    /// Worth asking for again: it is about the account's own mail, or the server asks for patience.
+    pub fn may_pass(&self) -> bool {
+        self.error.is_to_be_asked_later()
+            || (self.error.is_passing() && !matches!(self.asked, Asked::Others(_)))
+    }
+}
+
+/// What a listing asks for beside the names of the account's mailboxes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// Which prefixes are the account's own, and which other people's (NAMESPACE).
+    Namespaces,
+    /// Which of the account's own mailboxes lie below this prefix, decoded.
+    Own(String),
+    /// Which mailboxes of others lie below this prefix, decoded.
+    Others(String),
+    /// What is subscribed.
+    Subscriptions,
+    /// Roles, of a server that tells them apart (XLIST).
+    Roles,
+    /// How much is in this mailbox (STATUS).
+    Counts(Bytes),
+}
+
 /// What became of COMPRESS=DEFLATE (RFC 4978) on a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Compression {

@@ -54,6 +54,14 @@ impl Link {
         let mut goes_on = true;
         while let Some((opened, searched)) = replies.next().zip(replies.next()) {
             goes_on &= opened.is_err() || searched.is_ok();
+            // It says nothing of the mailbox: all of it is asked later.
+            for reply in [&opened, &searched] {
+                if let Err(error) = reply.as_ref()
+                    && error.is_to_be_asked_later()
+                {
+                    return Err(error.clone());
+                }
+            }
             // After a refused EXAMINE nothing may be open, or what was open before.
             found.push(opened.and(searched).ok().map(|searched| keys(searched.data)));
         }
@@ -69,7 +77,11 @@ impl Link {
             std::iter::once(self.examining(mailbox)).chain(keys.chunks(UIDS_AT_ONCE).map(fetch)).collect();
         let mut large = Vec::with_capacity(keys.len());
         for reply in self.ask_all(together, "UID FETCH").await? {
-            let Ok(reply) = reply else { return Ok(None) };
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(error) if error.is_to_be_asked_later() => return Err(error),
+                Err(_) => return Ok(None),
+            };
             large.extend(reply.data.into_iter().filter_map(|data| match data {
                 Untagged::Fetch(fetch) => {
                     Some(Large { key: key(fetch.uid?), octets: fetch.size?, internal_date: date(&fetch) })

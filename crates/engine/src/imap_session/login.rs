@@ -4,7 +4,7 @@ use super::driver::Driver;
 use super::{Link, authenticate, personal};
 use crate::config::{Endpoint, Identities, ImapAccount, Security, Trust};
 use crate::end::{Abilities, Compression};
-use crate::error::{EndError, RefusalClass};
+use crate::error::{EndError, Refusal, RefusalClass};
 use crate::limits::Limits;
 use crate::net::{self, Dialer, Stream};
 use crate::quirks;
@@ -55,6 +55,7 @@ pub(super) struct Answer {
 struct Introduced {
     product: String,
     namespaces: Option<Namespaces>,
+    namespaces_refused: Option<EndError>,
     delimiter: Option<u8>,
     /// CONDSTORE is on for the whole connection.
     condstore: bool,
@@ -272,7 +273,7 @@ impl Raw {
             .filter(|name| !opener.without.iter().any(|w| w.as_bytes().eq_ignore_ascii_case(name)));
         let capabilities = Capabilities::from_names(kept.cloned());
         self.client.set_literal_mode(capabilities.literal_mode());
-        let Introduced { product, namespaces, delimiter, condstore } =
+        let Introduced { product, namespaces, namespaces_refused, delimiter, condstore } =
             self.introduce(&opener.account, &capabilities).await?;
         self.heard.announced(&capabilities);
         self.heard.id = Some(product.clone());
@@ -318,6 +319,8 @@ impl Raw {
             capabilities,
             abilities,
             namespaces,
+            namespaces_refused,
+            untold: Vec::new(),
             condstore_enabled: condstore,
             requests,
             task,
@@ -329,7 +332,8 @@ impl Raw {
 
     /// Who we are and who the server says it is (ID), where mailboxes lie (NAMESPACE, else the delimiter that
     /// `LIST "" ""` names: RFC 9051, 6.3.9), and CONDSTORE switched on (ENABLE, RFC 5161): asked together, since nothing
-    /// of it depends on another. A server that refuses one of them does without it.
+    /// of it depends on another. A server that refuses one of them does without it; but for a NAMESPACE that is refused in
+    /// passing, since without it other people's mailboxes may be taken for one's own.
     async fn introduce(
         &mut self,
         account: &ImapAccount,
@@ -339,6 +343,7 @@ impl Raw {
         if capabilities.id() {
             commands.push(who_we_are());
         }
+        let place = commands.len();
         commands.push(match capabilities.namespace() {
             true => Command::namespace(),
             false => Command::list("", b"", b"", ""),
@@ -347,10 +352,13 @@ impl Raw {
             commands.push(Command::enable("CONDSTORE"));
         }
         let mut introduced = Introduced { product: self.heard.greeting.clone(), ..Introduced::default() };
-        let mut said = self.ask_all(account, commands, "ID, NAMESPACE and ENABLE").await?;
+        let (mut said, refused) = self.ask_all(account, commands, "ID, NAMESPACE and ENABLE").await?;
+        if capabilities.namespace() {
+            introduced.namespaces_refused = self.refused_at(place, refused, "NAMESPACE")?;
+        }
         if capabilities.namespace() && !said.iter().any(|d| matches!(d, Untagged::Namespace(_))) {
             let delimiter = vec![Command::list("", b"", b"", "")];
-            said.extend(self.ask_all(account, delimiter, "LIST").await?);
+            said.extend(self.ask_all(account, delimiter, "LIST").await?.0);
         }
         for data in said {
             match data {
@@ -388,7 +396,19 @@ impl Raw {
         Ok((self, Compression::Deflate))
     }
 
-    /// Asks several questions at once: all data that came before the last answer.
+    /// The refusal of the command in this place. One that passes is an error: the whole is asked again later.
+    fn refused_at(
+        &self,
+        place: usize,
+        refused: Vec<(usize, Refusal)>,
+        doing: &'static str,
+    ) -> Result<Option<EndError>, EndError> {
+        let Some((_, refusal)) = refused.into_iter().find(|(at, _)| *at == place) else { return Ok(None) };
+        let error = EndError::Refused { server: self.server.clone(), doing, refusal };
+        if error.is_passing() { Err(error) } else { Ok(Some(error)) }
+    }
+
+    /// Asks several questions at once: all data that came before the last answer, and which were refused.
     ///
     /// QUIRK: Exchange says OK to a login that opens no mailbox, and `BAD User is authenticated but not connected` to all
     /// that comes after it (MailKit#1494, imapflow#314): that is a refused login.
@@ -397,19 +417,20 @@ impl Raw {
         account: &ImapAccount,
         commands: Vec<Command>,
         doing: &'static str,
-    ) -> Result<Vec<Untagged>, EndError> {
-        let mut waiting: Vec<_> = commands.into_iter().map(|c| self.client.submit(c)).collect();
-        let mut data = Vec::new();
+    ) -> Result<(Vec<Untagged>, Vec<(usize, Refusal)>), EndError> {
+        let tags: Vec<_> = commands.into_iter().map(|c| self.client.submit(c)).collect();
+        let (mut waiting, mut data, mut refused) = (tags.len(), Vec::new(), Vec::new());
         let until = self.patience();
-        while !waiting.is_empty() {
+        while waiting > 0 {
             self.write(doing).await?;
             match self.next(doing, until).await? {
                 Event::Tagged { tag, status, text, .. } => {
                     let refusal = (status != Status::Ok).then(|| quirks::refusal(status, &text));
-                    if let Some(refusal) = refusal.filter(|r| r.class == RefusalClass::Login) {
+                    if let Some(refusal) = refusal.clone().filter(|r| r.class == RefusalClass::Login) {
                         return Err(self.login_refused(account, None, refusal));
                     }
-                    waiting.retain(|t| *t != tag);
+                    refused.extend(tags.iter().position(|t| *t == tag).zip(refusal));
+                    waiting -= 1;
                 }
                 Event::Untagged { data: Untagged::Status(Condition::Bye, text), .. } => {
                     return Err(self.bye(doing, &text));
@@ -418,7 +439,7 @@ impl Raw {
                 _ => {}
             }
         }
-        Ok(data)
+        Ok((data, refused))
     }
 
     fn check(&self, answer: &Answer, doing: &'static str) -> Result<(), EndError> {

@@ -4,14 +4,16 @@ mod authenticate;
 mod cut;
 mod driver;
 mod larger;
+mod listing;
 mod login;
+mod spaces;
 #[cfg(test)]
 mod tests;
 mod uids;
 
 pub use login::{Opener, look, open};
 
-use crate::end::{Abilities, MailboxCounts, MailboxInfo, Opened, Prefix, Rights, Role, Room, Space};
+use crate::end::{Abilities, MailboxCounts, Opened, Prefix, Rights, Room, Untold};
 use crate::error::EndError;
 use crate::journal::EpochFacts;
 use crate::limits::Limits;
@@ -19,9 +21,8 @@ use crate::message::{Flags, Key, UidValidity};
 use crate::quirks;
 use bytes::Bytes;
 use mailhaul_imap::{
-    Capabilities, Command, ListEntry, MailboxFacts, Namespaces, Status, StatusData, StatusText, Untagged,
+    Capabilities, Command, MailboxFacts, Namespaces, Status, StatusData, StatusText, Untagged,
 };
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendError;
@@ -40,6 +41,10 @@ pub struct Link {
     capabilities: Capabilities,
     abilities: Abilities,
     namespaces: Option<Namespaces>,
+    /// Why NAMESPACE was not answered, where it was asked.
+    namespaces_refused: Option<EndError>,
+    /// What the last listing asked for and was refused.
+    untold: Vec<Untold>,
     /// CONDSTORE is on without being asked for mailbox by mailbox.
     condstore_enabled: bool,
     requests: mpsc::UnboundedSender<Request>,
@@ -226,117 +231,6 @@ impl Link {
         }
     }
 
-    /// All mailboxes of all namespaces, with roles, subscriptions and counts; with `gone`, subscriptions to names that are no
-    /// mailboxes (any more) are listed as what cannot be opened.
-    pub(crate) async fn list_mailboxes(&mut self, gone: bool) -> Result<Vec<MailboxInfo>, EndError> {
-        let mut patterns: Vec<(Space, Bytes)> = vec![(Space::Personal, Bytes::from_static(b"*"))];
-        for (space, prefixes) in self.foreign_prefixes() {
-            patterns.extend(prefixes.into_iter().map(|p| (space, p)));
-        }
-        let mut found: BTreeMap<Bytes, MailboxInfo> = BTreeMap::new();
-        let Listing { entries, told, roles, subscribed } = self.list(&patterns, gone).await?;
-        let told_of = |found: &mut BTreeMap<Bytes, MailboxInfo>, space: Space, entry: &ListEntry, exists| {
-            let space = self.space_of(&entry.name).unwrap_or(space);
-            let new = || info(entry, space, self.abilities.utf8_names);
-            let info = found.entry(entry.name.clone()).or_insert_with(|| MailboxInfo {
-                // A name that only a subscription knows is no mailbox.
-                selectable: exists && entry.is_selectable(),
-                ..new()
-            });
-            info.subscribed |= !exists || entry.has(b"\\Subscribed");
-            info.counts = info.counts.or_else(|| told.get(&entry.name).copied());
-        };
-        entries.iter().for_each(|(space, entry)| told_of(&mut found, *space, entry, true));
-        let known = |found: &BTreeMap<_, _>, entry: &ListEntry| gone || found.contains_key(&entry.name);
-        for entry in &subscribed {
-            if known(&found, entry) {
-                told_of(&mut found, Space::Personal, entry, false);
-            }
-        }
-        for entry in entries.iter().map(|(_, entry)| entry).chain(&roles) {
-            if let Some(info) = found.get_mut(&entry.name) {
-                info.role = info.role.or(role(entry));
-            }
-        }
-        let mut mailboxes: Vec<MailboxInfo> = found.into_values().collect();
-        self.counts_of(&mut mailboxes).await?;
-        // INBOX first, then by name: a stable order for people and journal.
-        mailboxes.sort_by_key(|m| (!m.text.eq_ignore_ascii_case("INBOX"), m.wire.clone()));
-        Ok(mailboxes)
-    }
-
-    /// LIST of each pattern, with what XLIST knows of roles, and the subscriptions: asked together.
-    async fn list(&mut self, patterns: &[(Space, Bytes)], gone: bool) -> Result<Listing, EndError> {
-        let returns = self.list_returns();
-        let mut commands: Vec<Command> =
-            patterns.iter().map(|(_, p)| Command::list("", b"", p, &returns)).collect();
-        let extended = self.capabilities.list_extended();
-        // A subscription to a mailbox that is gone is in no other answer (RFC 5258, 3.1).
-        let subscriptions = match extended {
-            true => gone.then(|| Command::list("(SUBSCRIBED)", b"", b"*", "")),
-            false => Some(Command::lsub(b"*")),
-        };
-        let asks_subscriptions = subscriptions.is_some();
-        commands.extend(subscriptions);
-        // QUIRK: servers older than RFC 6154 (Gmail's until 2013, 163.com) tell roles to XLIST alone [T].
-        if self.capabilities.has(b"XLIST") && !self.capabilities.special_use() {
-            commands.push(Command::xlist(b"*"));
-        }
-        let mut replies = self.ask_all(commands, "LIST").await?.into_iter();
-        let mut listing = Listing::default();
-        for (space, _) in patterns {
-            let Some(reply) = replies.next() else { break };
-            // The personal list must be there; a foreign namespace may be refused.
-            let reply = match (reply, space) {
-                (Ok(reply), _) => reply,
-                (Err(error), Space::Personal) => return Err(error),
-                (Err(_), _) => continue,
-            };
-            for data in reply.data {
-                match data {
-                    Untagged::List(entry) => listing.entries.push((*space, entry)),
-                    Untagged::StatusData(status) => {
-                        let counts = counts_in(&status);
-                        listing.told.extend(counts.map(|counts| (status.mailbox.clone(), counts)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        // Without subscriptions and old roles an account moves all the same.
-        if asks_subscriptions {
-            listing.subscribed = replies.next().map(listed).unwrap_or_default();
-            // A server that does not know the option lists everything.
-            listing.subscribed.retain(|entry| !extended || entry.has(b"\\Subscribed"));
-        }
-        listing.roles = replies.next().map(listed).unwrap_or_default();
-        Ok(listing)
-    }
-
-    fn list_returns(&self) -> String {
-        let can = &self.capabilities;
-        if !can.list_extended() {
-            return String::new();
-        }
-        let roles = if can.special_use() { " SPECIAL-USE" } else { "" };
-        let status =
-            if can.list_status() { format!(" STATUS ({})", self.status_items()) } else { String::new() };
-        format!("(SUBSCRIBED CHILDREN{roles}{status})")
-    }
-
-    /// STATUS of every selectable mailbox that the listing said nothing of, pipelined. One that refuses has no counts.
-    async fn counts_of(&mut self, mailboxes: &mut [MailboxInfo]) -> Result<(), EndError> {
-        let open = |m: &MailboxInfo| m.selectable && m.counts.is_none();
-        let wanted: Vec<usize> = (0..mailboxes.len()).filter(|i| open(&mailboxes[*i])).collect();
-        let items = &self.status_items();
-        let commands = wanted.iter().map(|i| Command::status(&mailboxes[*i].wire, items)).collect();
-        let replies = self.ask_all(commands, "STATUS").await?;
-        for (i, reply) in wanted.into_iter().zip(replies) {
-            mailboxes[i].counts = reply.ok().and_then(|r| counts(&r.data));
-        }
-        Ok(())
-    }
-
     fn status_items(&self) -> String {
         let size = if self.capabilities.status_size() { " SIZE" } else { "" };
         let mod_seq = if self.capabilities.condstore() { " HIGHESTMODSEQ" } else { "" };
@@ -393,32 +287,6 @@ impl Link {
         Ok(replies.into_iter().map(|reply| reply.ok()?.data.into_iter().find_map(letters)).collect())
     }
 
-    fn foreign_prefixes(&self) -> Vec<(Space, Vec<Bytes>)> {
-        let Some(spaces) = &self.namespaces else { return Vec::new() };
-        let patterns = |all: &[mailhaul_imap::Namespace]| {
-            all.iter()
-                .filter(|n| !n.prefix.is_empty())
-                .map(|n| [&n.prefix[..], b"*"].concat().into())
-                .collect()
-        };
-        vec![(Space::OtherUsers, patterns(&spaces.other_users)), (Space::Shared, patterns(&spaces.shared))]
-    }
-
-    /// The foreign namespace a name lies under, if it does.
-    fn space_of(&self, name: &[u8]) -> Option<Space> {
-        let spaces = self.namespaces.as_ref()?;
-        let under = |all: &[mailhaul_imap::Namespace]| {
-            all.iter().any(|n| !n.prefix.is_empty() && name.starts_with(trim_delimiter(n)))
-        };
-        if under(&spaces.other_users) {
-            Some(Space::OtherUsers)
-        } else if under(&spaces.shared) {
-            Some(Space::Shared)
-        } else {
-            None
-        }
-    }
-
     /// LOGOUT, then the end.
     pub(crate) async fn close(mut self) {
         let limit = self.limits.greeting;
@@ -428,55 +296,6 @@ impl Link {
         // The answer is a courtesy: nothing depends on it.
         let _ = tokio::time::timeout(limit, drain).await;
     }
-}
-
-fn trim_delimiter(space: &mailhaul_imap::Namespace) -> &[u8] {
-    match (space.prefix.split_last(), space.delimiter) {
-        (Some((last, rest)), Some(delimiter)) if *last == delimiter => rest,
-        _ => &space.prefix,
-    }
-}
-
-fn info(entry: &ListEntry, space: Space, utf8: bool) -> MailboxInfo {
-    MailboxInfo {
-        wire: entry.name.clone(),
-        text: crate::names::decode(&entry.name, utf8),
-        delimiter: entry.delimiter.map(char::from),
-        selectable: entry.is_selectable(),
-        may_have_children: !entry.has(b"\\Noinferiors"),
-        role: None,
-        subscribed: false,
-        space,
-        counts: None,
-    }
-}
-
-/// SPECIAL-USE, or XLIST's own words for it.
-fn role(entry: &ListEntry) -> Option<Role> {
-    const OLD: [(&[u8], Role); 3] =
-        [(b"\\AllMail", Role::All), (b"\\Spam", Role::Junk), (b"\\Starred", Role::Flagged)];
-    let old = || OLD.into_iter().find(|(word, _)| entry.has(word)).map(|(_, role)| role);
-    Role::ALL.into_iter().find(|r| entry.has(format!("\\{}", r.as_str()).as_bytes())).or_else(old)
-}
-
-/// What the server said of its mailboxes.
-#[derive(Default)]
-struct Listing {
-    entries: Vec<(Space, ListEntry)>,
-    /// By name, from LIST-STATUS (RFC 5819).
-    told: BTreeMap<Bytes, MailboxCounts>,
-    /// From XLIST: it may give INBOX another name, so that it tells roles and nothing else.
-    roles: Vec<ListEntry>,
-    /// From LSUB or LIST (SUBSCRIBED).
-    subscribed: Vec<ListEntry>,
-}
-
-fn listed(reply: Result<Reply, EndError>) -> Vec<ListEntry> {
-    let entry = |data| match data {
-        Untagged::List(entry) | Untagged::Lsub(entry) => Some(entry),
-        _ => None,
-    };
-    reply.map(|reply| reply.data.into_iter().filter_map(entry).collect()).unwrap_or_default()
 }
 
 fn counts(data: &[Untagged]) -> Option<MailboxCounts> {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::{Endpoint, FixedPassword, ImapAccount, LoginOptions, Security, Trust};
+use crate::end::{Asked, MailboxInfo, Role, Space};
 use crate::net::Dialer;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -39,7 +40,7 @@ async fn leaves_after_examine(stream: DuplexStream) {
     }
 }
 
-/// Answers each command by the first row whose beginning it has.
+/// Answers each command by the first row whose beginning it has; a row of `NO` refuses.
 async fn answers(stream: DuplexStream, capabilities: &'static str, rows: &'static [(&str, &str)]) {
     let mut stream = BufReader::new(stream);
     stream.write_all(format!("* PREAUTH [CAPABILITY {capabilities}] hello\r\n").as_bytes()).await.unwrap();
@@ -48,15 +49,88 @@ async fn answers(stream: DuplexStream, capabilities: &'static str, rows: &'stati
         let (tag, command) = line.split_once(' ').unwrap();
         let row = rows.iter().find(|(beginning, _)| command.starts_with(beginning));
         let data = row.map_or("", |(_, data)| *data);
-        stream.write_all(format!("{data}{tag} OK done\r\n").as_bytes()).await.unwrap();
+        let answer = match data.starts_with("NO") {
+            true => format!("{tag} {data}\r\n"),
+            false => format!("{data}{tag} OK done\r\n"),
+        };
+        stream.write_all(answer.as_bytes()).await.unwrap();
         line.clear();
     }
 }
 
 async fn listed_by(capabilities: &'static str, rows: &'static [(&str, &str)]) -> Vec<MailboxInfo> {
+    told_by(capabilities, rows).await.0
+}
+
+/// The mailboxes, and what was refused beside them.
+async fn told_by(
+    capabilities: &'static str,
+    rows: &'static [(&str, &str)],
+) -> (Vec<MailboxInfo>, Vec<(Asked, String)>) {
     let (ours, theirs) = tokio::io::duplex(4096);
     tokio::spawn(answers(theirs, capabilities, rows));
-    open(&opener(ours)).await.unwrap().list_mailboxes(true).await.unwrap()
+    let mut link = open(&opener(ours)).await.unwrap();
+    let mailboxes = link.list_mailboxes(true).await.unwrap();
+    let words = |one: Untold| match one.error {
+        EndError::Refused { refusal, .. } => (one.asked, refusal.text),
+        other => panic!("{other}"),
+    };
+    (mailboxes, link.untold().into_iter().map(words).collect())
+}
+
+/// A second namespace of one's own, and one of other people, which `*` does not show.
+const TWO_OF_ONES_OWN: (&str, &str) =
+    ("NAMESPACE", "* NAMESPACE ((\"\" \"/\")(\"Old/\" \"/\")) ((\"~\" \"/\")) NIL\r\n");
+
+#[tokio::test]
+async fn each_namespace_of_ones_own_is_listed_and_each_mailbox_once() {
+    let (mailboxes, untold) = told_by(
+        "IMAP4rev1 UIDPLUS NAMESPACE",
+        &[
+            TWO_OF_ONES_OWN,
+            ("LIST \"\" \"*\"", "* LIST () \"/\" INBOX\r\n* LIST (\\Noselect) \"/\" Old/b\r\n"),
+            ("LIST \"\" \"Old/*\"", "* LIST () \"/\" Old/a\r\n* LIST () \"/\" Old/b\r\n"),
+            ("LSUB \"\" \"Old/*\"", "* LSUB () \"/\" Old/a\r\n"),
+        ],
+    )
+    .await;
+    let own: Vec<_> =
+        mailboxes.iter().map(|m| (m.text.as_str(), m.space, m.subscribed, m.selectable)).collect();
+    let of = Space::Personal;
+    assert_eq!(own, [("INBOX", of, false, true), ("Old/a", of, true, true), ("Old/b", of, false, true)]);
+    assert_eq!(untold, []);
+}
+
+#[tokio::test]
+async fn what_a_listing_is_refused_beside_the_names_ends_nothing_and_is_told() {
+    let (mailboxes, untold) = told_by(
+        "IMAP4rev1 UIDPLUS NAMESPACE XLIST",
+        &[
+            TWO_OF_ONES_OWN,
+            ("LIST \"\" \"*\"", "* LIST () \"/\" INBOX\r\n"),
+            ("LIST \"\" \"Old/*\"", "NO not now"),
+            ("LIST \"\" \"~*\"", "NO not yours"),
+            ("LSUB", "NO no list of these"),
+            ("XLIST", "NO what"),
+            ("STATUS", "NO closed"),
+        ],
+    )
+    .await;
+    assert_eq!(mailboxes.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["INBOX"]);
+    let told = [
+        (Asked::Own("Old/".into()), "not now"),
+        (Asked::Others("~".into()), "not yours"),
+        (Asked::Subscriptions, "no list of these"),
+        (Asked::Subscriptions, "no list of these"),
+        (Asked::Roles, "what"),
+        (Asked::Counts(Bytes::from_static(b"INBOX")), "closed"),
+    ];
+    assert_eq!(untold, told.map(|(asked, words)| (asked, words.to_owned())));
+    let unknown = told_by(
+        "IMAP4rev1 UIDPLUS NAMESPACE",
+        &[("NAMESPACE", "NO never heard"), ("LIST", "* LIST () \"/\" INBOX\r\n")],
+    );
+    assert_eq!(unknown.await.1, [(Asked::Namespaces, "never heard".to_owned())]);
 }
 
 #[tokio::test]
@@ -74,6 +148,27 @@ async fn roles_come_from_xlist_where_there_is_no_special_use_and_its_names_are_n
     .await;
     let roles: Vec<_> = mailboxes.iter().map(|m| (m.text.as_str(), m.role)).collect();
     assert_eq!(roles, [("INBOX", None), ("Gesendet", Some(Role::Sent)), ("Werbung", Some(Role::Junk))]);
+}
+
+#[tokio::test]
+async fn of_classic_cyrus_what_lies_below_no_prefix_is_shared_and_inbox_is_not() {
+    let mailboxes = listed_by(
+        "IMAP4rev1 UIDPLUS NAMESPACE",
+        &[
+            (
+                "NAMESPACE",
+                "* NAMESPACE ((\"INBOX.\" \".\")) ((\"user.\" \".\")) ((\"\" \".\"))\r\n",
+            ),
+            (
+                "LIST \"\" \"*\"",
+                "* LIST () \".\" INBOX\r\n* LIST () \".\" INBOX.a\r\n* LIST () \".\" user.bob\r\n* LIST () \".\" info\r\n",
+            ),
+        ],
+    )
+    .await;
+    let spaces: Vec<_> = mailboxes.iter().map(|m| (m.text.as_str(), m.space)).collect();
+    let (own, others, shared) = (Space::Personal, Space::OtherUsers, Space::Shared);
+    assert_eq!(spaces, [("INBOX", own), ("INBOX.a", own), ("info", shared), ("user.bob", others)]);
 }
 
 #[tokio::test]

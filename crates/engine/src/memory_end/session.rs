@@ -40,6 +40,7 @@ impl MemorySession {
         let knobs = &account.knobs;
         let abilities = Abilities {
             product: "memory".into(),
+            announced: knobs.mailbox_id.map(|_| "OBJECTID".to_owned()).into_iter().collect(),
             personal: vec![Prefix { wire: Bytes::new(), delimiter: Some('/') }],
             multi: knobs.multi,
             tells_places: knobs.tells_places,
@@ -83,14 +84,17 @@ impl MemorySession {
     fn examine(&mut self, name: &Bytes) -> Result<Opened, EndError> {
         self.opened = name.clone();
         let mailbox = self.mailbox("EXAMINE")?;
-        let lie = self.mail.account().knobs.uid_next_lie;
+        let (lie, id) = {
+            let account = self.mail.account();
+            (account.knobs.uid_next_lie, account.knobs.mailbox_id)
+        };
         Ok(Opened {
             facts: EpochFacts {
                 uid_validity: UidValidity(mailbox.uid_validity),
                 uid_next: Some(Key((mailbox.uid_next + lie).max(1))),
                 exists: mailbox.messages.len() as u64,
                 highest_mod_seq: None,
-                mailbox_id: None,
+                mailbox_id: id.map(|id| id(name).to_owned()),
             },
             uids_not_sticky: false,
             permanent_flags: None,

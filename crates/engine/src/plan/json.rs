@@ -69,6 +69,7 @@ impl<'a> WillNotMoveView<'a> {
 #[derive(Serialize)]
 struct RoomView {
     needed_octets: u64,
+    estimated_octets: Option<u64>,
     free_octets: Option<u64>,
     needed_messages: u64,
     free_messages: Option<u64>,
@@ -96,6 +97,7 @@ impl Serialize for Plan {
             remarks: &self.remarks,
             room: RoomView {
                 needed_octets: room.needed_octets,
+                estimated_octets: room.estimated_octets,
                 free_octets: room.free_octets,
                 needed_messages: room.needed_messages,
                 free_messages: room.free_messages,

@@ -51,7 +51,8 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     same_mapping(&conflicts)?;
     count_targets(target, &mut survey, &mapping, &known, passing).await?;
     let mut plan = plan(&survey, &mapping, &known, settings);
-    let too_large = too_large(source, journal, &survey, &plan, &known, settings.selection.since).await?;
+    let too_large =
+        too_large(source, journal, &survey, &plan, &known, (settings.selection.since, passing)).await?;
     plan.will_not_move.extend(too_large);
     ask(&mut plan, &survey, &known, settings);
     sound(&plan)?;

@@ -4,17 +4,19 @@
 mod carry_out;
 mod display;
 mod doubt;
+mod hidden;
 mod json;
 mod lint;
 mod make;
+mod room;
 mod strangers;
 #[cfg(test)]
 mod tests;
 mod too_large;
 
 use crate::config::{MappingRules, Settings};
-use crate::end::{Role, Space};
-use crate::error::Question;
+use crate::end::{Asked, Role, Space, Untold};
+use crate::error::{EndError, Question};
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
 use crate::labels::all_mail;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
@@ -22,16 +24,19 @@ use crate::names;
 use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
-use std::collections::{HashMap, HashSet};
+use hidden::{cut, hidden_mail, perhaps_cut};
+use room::{no_sizes, room, without_room};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
+pub(crate) use hidden::shows_newest_alone;
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
+pub use room::RoomCheck;
+pub(crate) use room::{NO_SIZES, short_of_room};
 pub(crate) use too_large::TOO_LARGE;
 
-/// What Gmail offers as “limit IMAP folders to contain no more than this many messages”.
-const GMAIL_LIMITS: [u64; 4] = [1000, 2000, 5000, 10_000];
 /// Names written out in one remark.
 const NAMES_SHOWN_MAX: usize = 5;
 
@@ -139,19 +144,6 @@ pub struct WillNotMove {
     pub otherwise: Option<String>,
 }
 
-/// Room needed for what is not copied yet, and room free at the target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomCheck {
-    /// Octets to copy; at least that many where some sizes are unknown.
-    pub needed_octets: u64,
-    /// Octets free, where the target tells.
-    pub free_octets: Option<u64>,
-    /// Messages to copy.
-    pub needed_messages: u64,
-    /// Messages free, where the target tells.
-    pub free_messages: Option<u64>,
-}
-
 /// What the journal knows before the plan is made.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
@@ -168,14 +160,6 @@ impl MailboxStep {
     /// True when the target mailbox holds mail that the journal knows nothing of.
     pub fn holds_unknown_mail(&self) -> bool {
         self.baseline_needed && self.holds.is_some_and(|holds| holds.messages > 0)
-    }
-}
-
-impl RoomCheck {
-    /// True when the target says that it has less room than is needed.
-    pub fn is_short(&self) -> bool {
-        self.free_octets.is_some_and(|free| free < self.needed_octets)
-            || self.free_messages.is_some_and(|free| free < self.needed_messages)
     }
 }
 
@@ -227,7 +211,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
         }
     }
     plan.totals = totals(&plan.steps);
-    plan.room = room(&plan.steps, &survey.target, known);
+    plan.room = room(&plan.steps, survey, known, &settings.selection);
     plan.will_not_move = will_not_move(&plan.refused, &others);
     // Whatever a label shows comes from All Mail, if nothing else brings it.
     if !plan.steps.iter().any(|step| step.is_rest) {
@@ -237,6 +221,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     if settings.selection.only.is_empty() {
         plan.will_not_move.extend(hidden_mail(&survey.source));
     }
+    plan.will_not_move.extend(cut(&plan.steps, &survey.source));
     // How much mail is older than the day it is chosen from is not known before it is listed.
     if plan.room.is_short() && settings.selection.since.is_none() {
         plan.will_not_move.push(without_room());
@@ -320,18 +305,6 @@ fn totals(steps: &[MailboxStep]) -> Totals {
     totals
 }
 
-fn room(steps: &[MailboxStep], target: &SideSurvey, known: &Known) -> RoomCheck {
-    let (free_octets, free_messages) = target.free();
-    let mut room = RoomCheck { free_octets, free_messages, ..RoomCheck::default() };
-    for MailboxStep { record, .. } in steps.iter().filter(|step| step.counts) {
-        let (messages, octets) = known.settled.get(&record.id).copied().unwrap_or_default();
-        let left = |there: Option<u64>, settled: u64| there.unwrap_or(0).saturating_sub(settled);
-        room.needed_messages = room.needed_messages.saturating_add(left(record.messages, messages));
-        room.needed_octets = room.needed_octets.saturating_add(left(record.octets, octets));
-    }
-    room
-}
-
 fn will_not_move(refused: &[MailboxRecord], spaces: &[&SurveyedMailbox]) -> Vec<WillNotMove> {
     let mut list: Vec<WillNotMove> = refused
         .iter()
@@ -383,18 +356,6 @@ fn left_for_what_they_are(excluded: &[LeftOut]) -> Vec<WillNotMove> {
         .collect()
 }
 
-/// Mail of Gmail's that IMAP does not show.
-fn hidden_mail(source: &SideSurvey) -> Option<WillNotMove> {
-    let is_hidden = source.abilities.gmail && all_mail(source).is_none();
-    is_hidden.then(|| WillNotMove {
-        what: "mail that is archived without a label, and mail under labels that Gmail does not show over IMAP".to_owned(),
-        count: None,
-        reason: "“All Mail” is hidden: in Gmail’s settings, under Labels, tick “Show in IMAP” for All Mail, then look again"
-            .to_owned(),
-        otherwise: None,
-    })
-}
-
 fn questions(plan: &Plan, settings: &Settings) -> Vec<Question> {
     let mut questions = Vec::new();
     let holding: Vec<(String, u64)> = plan
@@ -422,6 +383,9 @@ fn answers(existing: Option<Existing>) -> bool {
 /// What is said of a mailbox that could not be opened, before the server's words.
 pub(crate) const TRIED_AGAIN: &str = "could not be opened and is tried again";
 
+/// What is said of what a server was asked for and refused, before its words.
+pub(crate) const NOT_TOLD: &str = "is not told by the";
+
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
@@ -433,6 +397,9 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             names::printable(&trouble.words),
         ));
     }
+    remarks.extend(untold("old", &survey.source));
+    remarks.extend(untold("new", &survey.target));
+    remarks.extend(uncounted(&survey.target));
     for step in plan.steps.iter().filter(|step| step.create && !step.baseline_needed) {
         remarks.push(format!(
             "“{}” is no longer on the new server and is made again",
@@ -483,6 +450,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     if plan.will_not_move.contains(&without_room()) {
         remarks.push(short_of_room(&plan.room));
     }
+    remarks.extend(no_sizes(&plan.steps, &plan.room));
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));
     remarks
 }
@@ -496,15 +464,36 @@ pub(crate) fn limit_remark(survey: &Survey) -> Option<String> {
     ))
 }
 
-/// A mailbox of Gmail's that holds just as much as a limit that a person can set there.
-fn perhaps_cut(step: &MailboxStep, source: &SideSurvey) -> Option<String> {
-    let messages = step.record.messages.filter(|n| source.abilities.gmail && GMAIL_LIMITS.contains(n))?;
-    Some(format!(
-        "“{}” shows exactly {}: see in Gmail’s settings, under Forwarding and POP/IMAP, that the number of messages in \
-         folders is not limited",
-        names::printable(&step.record.source.text),
-        display::amount(messages, "message", "messages"),
-    ))
+/// What a server refused to tell beside the names of its mailboxes.
+fn untold<'a>(server: &'a str, side: &'a SideSurvey) -> impl Iterator<Item = String> + 'a {
+    let what = |asked: &Asked| match asked {
+        Asked::Namespaces => "which folders belong to other people".to_owned(),
+        Asked::Own(prefix) | Asked::Others(prefix) => {
+            format!("what lies below “{}”", names::printable(prefix))
+        }
+        Asked::Subscriptions => "which folders mail programs show (subscriptions)".to_owned(),
+        Asked::Roles => "which folder is for what (sent mail, drafts, junk)".to_owned(),
+        // What is in the source is asked for by opening it; of the target see `uncounted`.
+        Asked::Counts(_) => String::new(),
+    };
+    let told = |one: &Untold| match &one.error {
+        EndError::Refused { refusal, .. } => refusal.to_string(),
+        other => other.to_string(),
+    };
+    let said = move |one: &Untold| {
+        format!("{} {NOT_TOLD} {server} server: {}", what(&one.asked), names::printable(&told(one)))
+    };
+    let is_said: BTreeMap<&Asked, &Untold> = side.untold.iter().rev().map(|one| (&one.asked, one)).collect();
+    is_said.into_values().filter(|one| !matches!(one.asked, Asked::Counts(_))).map(said)
+}
+
+/// Mailboxes of the new server that are to get mail and were not counted.
+fn uncounted(target: &SideSurvey) -> impl Iterator<Item = String> + '_ {
+    target.mailboxes.iter().filter_map(|mailbox| {
+        let words = &mailbox.trouble.as_ref()?.words;
+        let name = names::printable(&mailbox.info.text);
+        Some(format!("how much is in “{name}” {NOT_TOLD} new server: {}", names::printable(words)))
+    })
 }
 
 /// Subscriptions to names that no mail can be in.
@@ -520,28 +509,6 @@ fn dangling(excluded: &[LeftOut]) -> Option<String> {
             "{folders} that mail programs remember (subscriptions) can hold no mail: {shown}{more}; left out"
         )
     })
-}
-
-/// What the new account has no room for: which messages that will be is known when it is full. The numbers are a remark: they
-/// change with each message that is moved, and what a person agreed to is compared by its words.
-fn without_room() -> WillNotMove {
-    let (what, reason) = ("what is left when the new account is full", "it has less room than is needed");
-    WillNotMove { what: what.into(), count: None, reason: reason.into(), otherwise: None }
-}
-
-pub(crate) fn short_of_room(room: &RoomCheck) -> String {
-    match room.free_octets {
-        Some(free) if free < room.needed_octets => format!(
-            "the new account has {} free and at least {} are needed: ask for more room first",
-            display::size(free),
-            display::size(room.needed_octets)
-        ),
-        _ => format!(
-            "the new account takes {} more messages and {} are needed: ask for more room first",
-            room.free_messages.unwrap_or(0),
-            room.needed_messages
-        ),
-    }
 }
 
 /// Mailboxes that cannot be opened, for a reason that time does not cure. Each is tried all the same.

@@ -6,7 +6,7 @@ use crate::error::{EndError, Error};
 use crate::journal::{ItemId, Journal, MailboxId, Side};
 use crate::message::{InternalDate, Key};
 use crate::names;
-use crate::survey::Survey;
+use crate::survey::{Passing, Survey};
 use crate::transfer::job::find_item;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
     survey: &Survey,
     plan: &Plan,
     known: &Known,
-    since: Option<i64>,
+    (since, passing): (Option<i64>, Passing),
 ) -> Result<Option<WillNotMove>, Error> {
     let Some(limit) = survey.target.abilities.append_limit_octets else { return Ok(None) };
     let may_hold = |step: &&MailboxStep| {
@@ -42,6 +42,9 @@ pub(super) async fn too_large<S: SourceSession, J: Journal>(
     let mailboxes: Vec<Bytes> = steps.iter().map(|step| step.record.source.wire.clone()).collect();
     let found = match source.larger(&mailboxes, limit).await {
         Ok(found) => found,
+        Err(error) if error.is_to_be_asked_later() && passing == Passing::Fails => {
+            return Err(Error::Source(error));
+        }
         // It is only a forecast: a server that is silent for long over it, or ends the connection, is asked for the mail itself
         // on another one.
         Err(error) if error.is_connection() || matches!(error, EndError::Refused { .. }) => return Ok(None),

@@ -33,6 +33,19 @@ pub struct Behaviour {
     pub deleted_removes: bool,
     /// Of equal messages in a mailbox it keeps one.
     pub keeps_one_of_equals: bool,
+    /// What a mailbox shows over IMAP at most, where that may be less than it holds.
+    pub mailbox_shows_max: Option<ShowsMax>,
+}
+
+/// How a server cuts mailboxes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShowsMax {
+    /// So many messages, one of these.
+    pub messages: &'static [u64],
+    /// It cuts whatever a person sets there.
+    pub always: bool,
+    /// What to do to see all.
+    pub instead: &'static str,
 }
 
 /// One way to recognise a server; any one suffices.
@@ -74,6 +87,10 @@ pub struct Family {
     pub exact: &'static str,
     /// What it changes.
     pub changes: &'static [&'static str],
+    /// What of it keeps mail from being seen at all, in words for anybody.
+    pub hides: &'static [&'static str],
+    /// What of all this the test server does not play, where it plays the family.
+    pub not_played: &'static [&'static str],
     /// Its limits.
     pub limits: &'static [&'static str],
     /// What to set there before.

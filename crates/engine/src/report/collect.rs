@@ -6,7 +6,7 @@ use super::mailbox::{Context, MailboxEntry, sides};
 use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
 use super::{
-    DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
+    CUT, DATES_ANNOUNCED, DifferenceEntry, Differences, EXCEPTIONS_FOLDER, ExceptionEntry, Excerpt,
     FLAGS_ANNOUNCED, Facts, HIDDEN, HIDDEN_MAIL, LEFT, LadderCounts, NoteEntry, Outcome, Report, SPENT,
     Times, exception_path,
 };
@@ -208,6 +208,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         let labelled = self.numbers.finish();
         outcome.unbrought = labelled.map_or(0, |mail| mail.unbrought);
         outcome.hides_mail = self.notes.hides_mail;
+        outcome.cuts_mailboxes = self.notes.cuts_mailboxes;
         if manifest.lines != totals.listed() {
             outcome.remainder = outcome.remainder.max(manifest.lines.abs_diff(totals.listed()));
         }
@@ -268,6 +269,7 @@ fn outcome(facts: &Facts, totals: &Totals, mailboxes: &[MailboxEntry], copies: b
         semantic: totals.walked.of(&Bucket::Verified(Grade::Semantic)),
         unbrought: 0,
         hides_mail: false,
+        cuts_mailboxes: false,
     }
 }
 
@@ -320,6 +322,7 @@ struct Notes {
     danger: BTreeSet<String>,
     /// By the latest run that looked.
     hides_mail: bool,
+    cuts_mailboxes: bool,
 }
 
 impl Notes {
@@ -372,7 +375,10 @@ impl Notes {
                 self.new_mailboxes += 1;
                 self.remarks.push(NOTES_SHOWN_MAX, entry);
             }
-            HIDDEN_MAIL => self.hides_mail = note.text == HIDDEN,
+            HIDDEN_MAIL => {
+                self.cuts_mailboxes = note.text == CUT;
+                self.hides_mail = note.text == HIDDEN || self.cuts_mailboxes;
+            }
             FLAGS_ANNOUNCED => self.flags_announced.add(note.mailbox),
             DATES_ANNOUNCED => self.dates_announced.add(note.mailbox),
             kind if kind == "ghost" || kind == "doubt" || kind.starts_with("doubt:") => {

@@ -48,6 +48,8 @@ pub use write::{CERTIFICATE, REPORT_HTML, REPORT_JSON, Written, write};
 pub const HIDDEN_MAIL: &str = "hidden_mail";
 /// The text of such a note.
 pub const HIDDEN: &str = "yes";
+/// The text of such a note, where the newest messages of large mailboxes are all that the old server shows.
+pub const CUT: &str = "cut";
 /// Kind of the note that says: differences of flags were announced (will-not-move) and accepted. Without a mailbox
 /// it holds for all.
 pub const FLAGS_ANNOUNCED: &str = "announced:flags";

@@ -190,6 +190,18 @@ async fn hidden_all_mail_has_a_card_and_nothing_is_said_of_trying_again() {
 }
 
 #[tokio::test]
+async fn mailboxes_that_the_old_server_cuts_are_told_in_words_and_have_a_card_of_their_own() {
+    let mut plain = example::complete();
+    plain.note(HIDDEN_MAIL, None, CUT);
+    let report = report(plain).await;
+    assert_eq!((report.verdict(), report.exit_code()), (Verdict::CompleteWithExceptions, 3));
+    let page = super::html::html(&report);
+    assert!(page.contains("shows the newest messages alone") && !page.contains("All Mail"), "{page}");
+    let beside = super::words::beside(&report).unwrap();
+    assert!(beside.contains("older messages of mailboxes") && !beside.contains("Gmail"), "{beside}");
+}
+
+#[tokio::test]
 async fn a_verify_run_reports_on_the_listings_of_the_run_before_it() {
     let mut plain = example::complete();
     let mut run = plain.runs[0].clone();

@@ -66,6 +66,8 @@ pub struct Outcome {
     pub unbrought: u64,
     /// The old server keeps mail from IMAP that this migration was to move.
     pub hides_mail: bool,
+    /// What it keeps is what is older in mailboxes that are larger than it shows.
+    pub cuts_mailboxes: bool,
 }
 
 impl Outcome {
@@ -88,6 +90,7 @@ impl Outcome {
             semantic: 0,
             unbrought: 0,
             hides_mail: false,
+            cuts_mailboxes: false,
         }
     }
 

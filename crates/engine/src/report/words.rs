@@ -341,7 +341,7 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
         parts.push(format!("{} that cannot be moved ({stuck})", amount(refused, "mailbox", "mailboxes")));
     }
     if report.outcome.hides_mail {
-        parts.push(HIDES_MAIL.into());
+        parts.push(if report.outcome.cuts_mailboxes { CUTS_MAILBOXES } else { HIDES_MAIL }.into());
     }
     (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
@@ -349,6 +349,10 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
 /// What Gmail shows in All Mail alone, where that is hidden.
 const HIDES_MAIL: &str = "mail that is archived without a label, since Gmail hides “All Mail” (its settings, under Labels, have \
                           “Show in IMAP” for it; a later run then moves the rest)";
+
+/// What a server like Yahoo's does not show.
+const CUTS_MAILBOXES: &str = "older messages of mailboxes that hold more than the old server shows over IMAP (Yahoo shows all under \
+                              the server name export.imap.mail.yahoo.com)";
 
 /// The accounting of an account with labels, each message once.
 pub(crate) fn by_number(mail: LabelledMail, hides_mail: bool) -> String {

@@ -38,13 +38,7 @@ fn read(text: &str) -> Option<(SystemTime, u64)> {
 }
 
 /// Says how long the octets that are planned and not settled take at least, where what may pass in a day is less.
-pub(super) async fn forecast<S: Source, T: Target, J: Journal>(
-    ctx: &Ctx<S, T, J>,
-    planned: u64,
-) -> Result<(), Error> {
-    let counts = ctx.journal.counts().await?;
-    let settled: u64 = counts.iter().filter(|c| !c.state.is_pending()).map(|c| c.octets).sum();
-    let octets = planned.saturating_sub(settled);
+pub(super) fn forecast<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>, octets: u64) {
     for (side, pacer) in [(Side::Source, &ctx.pace.source), (Side::Target, &ctx.pace.target)] {
         let Some((octets_per_day, time)) = pacer.forecast(octets).filter(|(_, time)| !time.is_zero()) else {
             continue;
@@ -52,7 +46,6 @@ pub(super) async fn forecast<S: Source, T: Target, J: Journal>(
         let (server, seconds) = (ctx.waits.server(side, ""), time.as_secs());
         ctx.bus.tell(Progress::Forecast { side: side.into(), server, octets_per_day, seconds });
     }
-    Ok(())
 }
 
 /// Writes down what passed, and who made the run wait.

@@ -180,4 +180,33 @@ mod tests {
         find(&mut session, &mut side).await.unwrap();
         assert!(side.mailboxes.iter().all(|mailbox| mailbox.same_as.is_none()));
     }
+
+    /// An account that tells MAILBOXID, with the same mail in INBOX/Sent and in Work as in Sent.
+    fn with_ids(id: fn(&[u8]) -> &'static str) -> MemoryMail {
+        let mail = account();
+        let sent = mail.snapshot()[&b"Sent"[..]].clone();
+        for name in ["INBOX/Sent", "Work"] {
+            mail.replace(name, sent.clone());
+        }
+        mail.set(|knobs| knobs.mailbox_id = Some(id));
+        mail
+    }
+
+    #[tokio::test]
+    async fn one_id_is_one_mailbox_under_whatever_names() {
+        let mail = with_ids(|name| if name == b"Other" { "b" } else { "a" });
+        let expected = [("INBOX/Sent", "Sent"), ("Work", "Sent")];
+        assert_eq!(twins(&mail).await, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn other_ids_are_other_mailboxes_however_equal_their_mail_and_names_are() {
+        let mail = with_ids(|name| match name {
+            b"Sent" => "a",
+            b"INBOX/Sent" => "b",
+            b"Work" => "c",
+            _ => "d",
+        });
+        assert_eq!(twins(&mail).await, []);
+    }
 }

@@ -259,7 +259,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             ("NAMESPACE", _) => {
                 let (prefix, d) = (quoted(self.profile().prefix), delimiter(&self.profile()));
-                self.write(format!("* NAMESPACE (({prefix} {d})) NIL NIL\r\n").as_bytes()).await?;
+                let foreign = self.profile().foreign_namespaces;
+                self.write(format!("* NAMESPACE (({prefix} {d})) {foreign}\r\n").as_bytes()).await?;
                 ok("done")
             }
             ("MYRIGHTS", _) => match self.profile().rights_in(&text(0)) {

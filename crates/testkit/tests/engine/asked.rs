@@ -110,6 +110,72 @@ async fn throttling_in_every_spelling_is_waited_for_at_every_command_seen_and_re
     }
 }
 
+/// What is asked for of an account, at either side.
+const ASKED: &[&str] =
+    &["NAMESPACE", "LIST", "LSUB", "STATUS", "SEARCH", "CREATE", "SUBSCRIBE", "EXAMINE", "FETCH", "APPEND"];
+/// Commands of a kind that are tried, one by one.
+const EACH_MAX: u64 = 5;
+
+/// Mailboxes of [`wordy`], each of which is listed for the last time.
+const LAST_TOGETHER: u64 = 2;
+
+/// Neither side tells all in one answer, nothing is in one batch, and a mailbox is subscribed.
+fn wordy() -> World {
+    let bare = || Profile {
+        list_extended: false,
+        list_status: false,
+        status_size: false,
+        multiappend: false,
+        ..Profile::default()
+    };
+    let mut world = World::between(bare(), Profile { append_limit: Some(100_000), ..bare() });
+    // One after the other, so that each run asks the same.
+    world.connections = 1;
+    (0..4).for_each(|n| _ = world.source.deliver(USER, "INBOX", letter(n), "\\Seen", DATE));
+    world.source.create(USER, "Work", None, true);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_waited_for_at_every_command_and_not_the_first_of_its_kind_alone() {
+    let calm = wordy();
+    calm.migrate().await;
+    let asked = [calm.source.counters().commands, calm.target.counters().commands];
+    let often = |verb: &str, at_target: bool| asked[usize::from(at_target)].get(verb).copied().unwrap_or(0);
+    for verb in ASKED {
+        assert!(often(verb, false) + often(verb, true) > 0, "{verb} is asked at neither side");
+        for at_target in [false, true] {
+            // What is refused while the target's mailboxes are listed together for the last time is asked for again by itself, at
+            // once: only a second refusal is waited for.
+            let together = at_target && matches!(*verb, "EXAMINE" | "FETCH");
+            let all = often(verb, at_target).saturating_sub(if together { LAST_TOGETHER } else { 0 });
+            for nth in 1..=all.min(EACH_MAX) {
+                throttled_once(verb, nth, at_target).await;
+            }
+        }
+    }
+}
+
+/// One command is refused once with a time: it is waited for, once, and nothing is lost.
+async fn throttled_once(verb: &'static str, nth: u64, at_target: bool) {
+    let world = wordy();
+    let server = if at_target { &world.target } else { &world.source };
+    let words = "NO Request is throttled. Suggested Backoff Time: 89117 milliseconds";
+    server.plan(Planned::once(Trigger::Verb(verb, nth), Fault::Answer(words.to_owned())));
+    let began = Instant::now();
+    let told = world.migrate_and_listen().await;
+    let case = format!("{verb} {nth}, at the target: {at_target}");
+    assert_eq!(server.struck().len(), 1, "{case}");
+    all_moved(&world, 4, &case).await;
+    let work = world.target.snapshot(USER).into_iter().find(|m| m.name == "Work");
+    assert_eq!(work.map(|m| m.subscribed), Some(true), "{case}");
+    assert!(began.elapsed() >= 89 * SECOND, "{case}: {:?}", began.elapsed());
+    let side = if at_target { SideName::Target } else { SideName::Source };
+    let asked = waits(&told, WaitReason::Asked);
+    assert!(asked.len() == 1 && asked[0].0 == side, "{case}: {told:?}");
+    assert_eq!(remarks(&world, "waited").await.len(), 1, "{case}");
+}
+
 #[test]
 fn no_throttling_that_is_known_is_left_out_of_the_spellings() {
     let asks = |row: &&TextRow| {
@@ -241,7 +307,11 @@ async fn a_target_that_refuses_everything_without_a_reason_is_given_up_and_singl
 
 /// So many messages of 1000 octets.
 fn heavy(messages: usize) -> World {
-    let world = World::new(Profile::default());
+    heavy_at(Profile::default(), messages)
+}
+
+fn heavy_at(source: Profile, messages: usize) -> World {
+    let world = World::between(source, Profile::default());
     for n in 0..messages {
         let head = format!("Subject: {n}\r\n\r\n");
         let octets = format!("{head}{}\r\n", "x".repeat(998 - head.len()));
@@ -292,6 +362,28 @@ async fn what_may_pass_in_a_day_is_kept_to_and_waited_for_visibly() {
             began.elapsed()
         );
         assert_eq!(remarks(&world, "waited").await, [""; 0], "nobody asked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_sizes_are_not_told_the_days_are_forecast_from_what_is_in_use_of_the_old_quota() {
+    let quota_octets = Some(1 << 30);
+    for source in [
+        Profile { status_size: false, quota_octets, ..Profile::default() },
+        Profile { quota_octets, ..Profile::gmail() },
+    ] {
+        let mut world = heavy_at(source, 25);
+        (world.daily, world.accepts) = ((Daily::Known, "10000".parse().unwrap()), true);
+        let began = Instant::now();
+        let told = world.migrate_and_listen().await;
+        let forecast = told.iter().find_map(|event| match event {
+            Progress::Forecast { octets_per_day, seconds, .. } => Some((*octets_per_day, *seconds)),
+            _ => None,
+        });
+        let (per_day, seconds) = forecast.expect("it is said before how long it takes");
+        assert_eq!(per_day, 10_000);
+        let taken = began.elapsed();
+        assert!(seconds.abs_diff(taken.as_secs()) < 7200, "{seconds} s told, {taken:?} taken");
     }
 }
 

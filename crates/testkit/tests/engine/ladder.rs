@@ -204,3 +204,42 @@ async fn a_cover_message_is_promised_for_what_it_can_carry_and_for_nothing_else(
     assert_eq!(kinds, ["forbidden"], "what was promised was done");
     assert!(!world.report().await.summary_lines(None).join("\n").contains("each can move"));
 }
+
+/// What Domino gives as the date of some messages (imapsync FAQ.Domino).
+const NO_INSTANT: &str = "00-Jan-0000 00:00:00 +0000";
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_names_no_instant_moves_to_every_target_and_what_became_of_it_is_told() {
+    let domino = |target: Profile| {
+        let mut world = World::between(Profile::domino(), target);
+        world.connections = 1;
+        for (n, date) in [(0, DATE), (1, NO_INSTANT), (2, DATE)] {
+            world.source.deliver(USER, "INBOX", message(n), "\\Seen", date);
+        }
+        world
+    };
+    let now = |date: &str| if date == NO_INSTANT { SERVERS_OWN.to_owned() } else { date.to_owned() };
+    for (case, target, kept, not_sent, changed) in [
+        ("kept", Profile::default(), NO_INSTANT, 0, 0),
+        (
+            "refused",
+            Profile { refuse_date: Some(("0000 00".into(), "Invalid date".into())), ..Profile::default() },
+            SERVERS_OWN,
+            1,
+            0,
+        ),
+        ("now", Profile { keeps_date: Some(now), ..Profile::default() }, SERVERS_OWN, 0, 1),
+    ] {
+        let world = domino(target);
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]), "{case}");
+        let dates: Vec<String> = world.held().into_iter().map(|(.., date)| date).collect();
+        assert_eq!(dates.iter().filter(|date| *date == kept).count(), 1, "{case}: {dates:?}");
+        assert_eq!(dates.iter().filter(|date| *date == DATE).count(), 2, "{case}: {dates:?}");
+        let report = world.report().await;
+        let told = report.differences;
+        assert_eq!((told.dates_not_sent, told.dates), (not_sent, changed), "{case}: {told:?}");
+        assert_eq!(report.difference_examples.shown.len() as u64, not_sent + changed, "{case}");
+        assert_eq!(report.exit_code(), if case == "kept" { 0 } else { 3 }, "{case}");
+    }
+}

@@ -191,3 +191,37 @@ async fn a_mailbox_that_is_not_opened_at_any_one_moment_keeps_no_other_from_bein
     }
     assert!(struck >= 9, "{struck} moments, the last listings among them");
 }
+
+/// Cyrus without `altnamespace`.
+fn shared_below_no_prefix() -> Profile {
+    Profile {
+        delimiter: b'.',
+        prefix: "INBOX.",
+        foreign_namespaces: r#"(("user." ".")) (("" "."))"#,
+        special_use: false,
+        ..Profile::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailboxes_that_are_shared_below_no_prefix_are_nobodys_own_on_either_side() {
+    let mut world = World::between(shared_below_no_prefix(), shared_below_no_prefix());
+    world.accepts = true;
+    for (n, name) in ["INBOX.Sent", "INBOX.Archive", "Sent", "info", "user.bob"].into_iter().enumerate() {
+        world.source.create(USER, name, None, true);
+        world.source.deliver(USER, name, Bytes::from(message(n as i64)), "\\Seen", DATE);
+    }
+    for name in ["Sent", "Archive", "info"] {
+        world.target.create(USER, name, None, true);
+    }
+    let plan = world.plan().await;
+    let stays: Vec<_> = plan.will_not_move.iter().map(|one| (one.what.as_str(), one.count)).collect();
+    assert_eq!(stays, [("1 mailbox of other people", Some(1)), ("2 mailboxes shared by many", Some(2))]);
+    assert_eq!(world.migrate().await.left, []);
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 2)]));
+    lies_in(&world, "INBOX.Sent", "INBOX.Sent");
+    lies_in(&world, "INBOX.Archive", "INBOX.Archive");
+    for shared in ["Sent", "Archive", "info"] {
+        assert!(crate::wire::octets(&world.target, shared).is_empty(), "{shared}");
+    }
+}

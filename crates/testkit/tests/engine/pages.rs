@@ -5,6 +5,7 @@
 use mailhaul_engine::error::RefusalClass;
 use mailhaul_engine::quirks::family::{FAMILIES, Family, Known, Sign};
 use mailhaul_engine::quirks::{CLASSES, CODES, Case, Doing, Pause, Remedy, Seen, halves, remedy, texts};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -205,6 +206,11 @@ fn done_for(family: &Family) -> Vec<String> {
     if does.keeps_one_of_equals {
         done.push("a message whose place an equal one of ours took is told as merged, not as missing".into());
     }
+    if let Some(shows) = does.mailbox_shows_max {
+        let most = shows.messages.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let what = if shows.always { "asked about before anything is sent" } else { "named" };
+        done.push(format!("a mailbox that shows as many messages as it may ({most}) is {what}"));
+    }
     if does.deleted_removes {
         done.push("messages marked as deleted are stored without that mark, and the report says so".into());
     }
@@ -239,8 +245,8 @@ fn servers() -> String {
         "# Servers\n\n{WRITTEN}\n\nCapabilities go first: whatever a server announces is used, whoever it is, and a server that is not \
          listed here is moved like any other; every message is read back and compared. This table only adds what no capability \
          says. A server is recognised by its greeting, its answer to ID and its capabilities, never by its host name.\n\n\
-         *Tested*: this project ran it. *Simulated*: the test server plays what is written here, which proves the engine and not \
-         the server. *Seen in threads*: nobody here has seen it.\n\n"
+         *Tested*: this project ran it. *Simulated*: the test server plays some of what is written here, which proves the engine and \
+         not the server; what it does not play is named. *Seen in threads*: nobody here has seen it.\n\n"
     );
     let known = |family: &Family| match family.known {
         Known::Tested(version) => format!("tested: {version}"),
@@ -259,6 +265,7 @@ fn servers() -> String {
             ("Limits", owned(family.limits)),
             ("Set there before", owned(family.before)),
             ("Done for it", done_for(family)),
+            ("Not played by the test server", owned(family.not_played)),
         ] {
             if !lines.is_empty() {
                 let _ = writeln!(page, "{head}: {}.\n", lines.join("; "));
@@ -279,4 +286,54 @@ fn the_page_of_errors_is_what_the_tables_say() {
 #[test]
 fn the_page_of_servers_is_what_the_table_says() {
     page_is("servers.md", &servers());
+}
+
+/// The names of the functions of all crates.
+fn functions() -> BTreeSet<String> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("..")];
+    let mut names = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&entry).unwrap();
+                let after = text.split("fn ").skip(1);
+                let word = |rest: &str| {
+                    rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().map(str::to_owned)
+                };
+                names.extend(after.filter_map(word));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_quirk_that_is_done_names_a_test_that_is_there() {
+    let functions = functions();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/quirks.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with('|') && !line.contains("---"));
+    let (mut done, mut wrong) = (0, Vec::new());
+    for row in rows {
+        let became = row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap_or_default();
+        // Names of tests are long, and have no other character.
+        let is_name = |word: &&str| {
+            word.len() >= 20
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        };
+        let named: Vec<&str> = became.split('`').skip(1).step_by(2).filter(is_name).collect();
+        let missing = named.iter().any(|name| !functions.contains(*name));
+        let is_done = became.starts_with("done");
+        done += usize::from(is_done);
+        if missing || (is_done && named.is_empty()) {
+            wrong.push(row);
+        }
+    }
+    assert!(done > 50, "{done} rows");
+    assert!(wrong.is_empty(), "no test, or one that is not there:\n{}", wrong.join("\n"));
+    let tests = FAMILIES.iter().flat_map(|family| family.tests);
+    let gone: Vec<_> = tests.filter(|test| !functions.contains(**test)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
 }

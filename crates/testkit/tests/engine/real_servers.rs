@@ -1,6 +1,8 @@
 //! Whole migrations between real servers, judged by a checker that shares no code with the engine.
 
-use crate::peers::{Move, Side, asked, cyrus, dovecot, filled, image, opener, order_may_differ, small};
+use crate::peers::{
+    Move, Side, asked, cyrus, cyrus_with, dovecot, filled, image, opener, order_may_differ, small,
+};
 use mailhaul_engine::config::{Level, Security};
 use mailhaul_engine::end::Compression;
 use mailhaul_engine::error::{EndError, Error};
@@ -10,7 +12,7 @@ use mailhaul_engine::run::SourceLook;
 use mailhaul_testkit::checker::{PathMap, assert_same, judge};
 use mailhaul_testkit::corpus::{CorpusOptions, generate};
 use mailhaul_testkit::proxy::FaultProxy;
-use mailhaul_testkit::servers::DovecotOptions;
+use mailhaul_testkit::servers::{CyrusOptions, DovecotOptions};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -280,4 +282,36 @@ async fn a_wrong_password_is_tried_once_and_an_unknown_certificate_is_not_believ
             link.abilities().tls
         );
     }
+}
+
+/// Cyrus without `altnamespace`: what is shared lies below no prefix, as its NAMESPACE says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shared_mailbox_of_cyrus_below_no_prefix_is_counted_as_shared_and_not_moved() {
+    let options =
+        CyrusOptions { alt_namespace: false, unix_hierarchy_separator: false, ..CyrusOptions::default() };
+    let (Some(a), Some(b)) = (cyrus_with(&options), dovecot(&DovecotOptions::default())) else { return };
+    a.add_user("cyrus").unwrap();
+    let (from, to) = (a.account("alice").unwrap(), b.account("alice").unwrap());
+    let admin = a.account_at(a.imap(), "cyrus");
+    let sharing = move || {
+        let mut wire = admin.login().unwrap();
+        for command in ["CREATE Sent", "SETACL Sent alice lrs"] {
+            wire.raw(command).unwrap();
+        }
+        wire.logout().unwrap();
+    };
+    tokio::task::spawn_blocking(sharing).await.unwrap();
+    let messages = filled(&from, small(31)).await;
+    let journey = Move::new((a.imap(), &from), (b.imap(), &to));
+    let (_, plan) = journey.with(async |migration| migration.plan().await).await.unwrap();
+    let stays: Vec<_> = plan.will_not_move.iter().map(|one| (one.what.as_str(), one.count)).collect();
+    assert_eq!(stays, [("1 mailbox shared by many", Some(0))]);
+    assert!(plan.excluded.iter().any(|left| left.rule == "shared" && left.record.source.text == "Sent"));
+    let mut journey = journey;
+    journey.settings.accept_will_not_move = true;
+    journey.run().await.unwrap();
+    assert_eq!(journey.states().await, BTreeMap::from([(State::Verified, messages)]));
+    let is_sent = |m: &&mailhaul_testkit::image::MailboxImage| m.path.levels() == ["Sent"];
+    let sent = image(&to).await.mailboxes.iter().find(is_sent).map_or(0, |m| m.messages.len());
+    assert_eq!(sent, image(&from).await.mailboxes.iter().find(is_sent).map_or(0, |m| m.messages.len()));
 }

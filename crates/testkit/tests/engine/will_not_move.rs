@@ -96,11 +96,20 @@ async fn what_was_moved_already_is_not_called_too_large_by_a_server_that_estimat
 
 #[tokio::test(start_paused = true)]
 async fn an_account_without_room_for_all_is_asked_about_before_it_is_filled() {
-    let mut world = with_letters(World::new(Profile { quota_octets: Some(2048), ..Profile::default() }), 4);
-    world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
-    let what = asked(&world).await;
-    assert!(what[0].contains("it has less room than is needed"), "{what:?}");
-    world.accepts = true;
-    assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
-    assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
+    let told = Some(1 << 30);
+    for source in [
+        Profile::default(),
+        // What is in use of the old account's quota stands for the sizes that it does not tell.
+        Profile { status_size: false, quota_octets: told, ..Profile::default() },
+        Profile { quota_octets: told, ..Profile::gmail() },
+    ] {
+        let target = Profile { quota_octets: Some(2048), ..Profile::default() };
+        let mut world = with_letters(World::between(source, target), 4);
+        world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
+        let what = asked(&world).await;
+        assert!(what.iter().any(|one| one.contains("it has less room than is needed")), "{what:?}");
+        world.accepts = true;
+        assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
+        assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
+    }
 }

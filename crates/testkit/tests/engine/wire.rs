@@ -13,6 +13,7 @@ use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
 use mailhaul_engine::journal::{AccountPair, Item, Journal, Note, Query, RunId, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
+use mailhaul_engine::plan::Plan;
 use mailhaul_engine::progress::Progress;
 use mailhaul_engine::report::{self, EndFacts, Facts, Report};
 use mailhaul_engine::run::{Migration, RunEnd, SourceLook};
@@ -115,6 +116,14 @@ impl World {
         target.account.credentials = self.credentials.clone().unwrap_or(target.account.credentials);
         target.dialer = self.target_dialer.clone().unwrap_or(target.dialer);
         Migration::new(ImapSource(source), ImapTarget(target), self.journal(), settings)
+    }
+
+    /// What `plan` shows.
+    pub async fn plan(&self) -> Plan {
+        let migration = self.migration();
+        let planned = migration.plan().await;
+        migration.journal.release().await.unwrap();
+        planned.unwrap().1
     }
 
     /// One run of `migrate`.

@@ -1,13 +1,14 @@
 use crate::config::{MappingRules, Selection, Settings};
-use crate::end::Role;
-use crate::end::{Room, Space};
-use crate::error::Question;
+use crate::end::{Asked, Role, Room, Space, Untold};
+use crate::error::{EndError, Question, Refusal, RefusalClass};
 use crate::journal::{Baseline, Decision, EpochId, Existing, MailboxId};
 use crate::mapping::map;
 use crate::message::Key;
 use crate::plan::{Known, LintFinding, Plan, lint, plan};
+use crate::quirks::family::{Behaviour, FAMILIES};
 use crate::survey::Trouble;
 use crate::survey_testing::{Side, survey};
+use bytes::Bytes;
 
 /// An account as a German provider with an `INBOX.` namespace shows it.
 fn german() -> Side {
@@ -186,6 +187,7 @@ fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about()
     source = source.mailbox("[Gmail]/Starred").role(Role::Flagged).holds(3, 30);
     source = source.mailbox("[Gmail]/All Mail").role(Role::All).holds(5000, 50);
     source.abilities.gmail = true;
+    source.abilities.does = family("gmail");
     let made = planned(&source, &Side::new("", Some('/')), &Known::default(), &settings());
     assert_eq!((made.totals.messages, made.totals.uncounted_mailboxes), (1007, 1), "nothing counts twice");
     assert_eq!(made.room.needed_messages, 1007);
@@ -207,6 +209,65 @@ fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about()
     );
     assert!(hidden.iter().any(|h| h.contains("Starred") && h.contains("3 messages")), "{hidden:?}");
     assert_eq!(made.questions.len(), 1, "{:?}", made.questions);
+}
+
+fn family(word: &str) -> Behaviour {
+    FAMILIES.iter().find(|family| family.word == word).unwrap().does
+}
+
+#[test]
+fn of_a_server_that_shows_the_newest_messages_alone_a_full_mailbox_is_asked_about() {
+    let new = Side::new("", Some('/'));
+    for (shown, is_cut) in [(9_999, false), (10_000, true), (10_003, true), (25_000, false)] {
+        let mut source = Side::new("", Some('/')).holds(shown, 70).mailbox("Work").holds(3, 10);
+        source.abilities.does = family("yahoo");
+        let made = planned(&source, &new, &Known::default(), &settings());
+        let asked: Vec<String> = made.will_not_move.iter().map(ToString::to_string).collect();
+        assert_eq!((asked.len(), made.questions.len()), (is_cut.into(), is_cut.into()), "{shown}: {asked:?}");
+        let says = |words: &str| asked.iter().all(|one| one.contains(words));
+        assert!(
+            says("“INBOX”") && says("10,000 messages") && says("export.imap.mail.yahoo.com"),
+            "{asked:?}"
+        );
+        assert!(!made.remarks.iter().any(|r| r.contains("shows exactly")), "{:?}", made.remarks);
+        source.abilities.does = Behaviour::default();
+        assert_eq!(planned(&source, &new, &Known::default(), &settings()).will_not_move, []);
+    }
+}
+
+/// A source that does not tell the sizes of its mailboxes; perhaps what is in use of its quota.
+fn without_sizes(used_octets: Option<u64>) -> Side {
+    let mut source = Side::new("", Some('/')).holds(7, 0).with(|info| {
+        info.counts.iter_mut().for_each(|counts| counts.octets = None);
+    });
+    source.room = used_octets.map(|used| Room { used_octets: Some(used), ..Room::default() });
+    source
+}
+
+#[test]
+fn where_sizes_are_not_told_the_old_quota_is_the_estimate_and_without_one_that_is_said() {
+    let mut small = Side::new("", Some('/'));
+    small.room = Some(Room { used_octets: Some(0), limit_octets: Some(1000), ..Room::default() });
+    let all = Settings::new("spool");
+    let made = |source: &Side, settings: &Settings| planned(source, &small, &Known::default(), settings);
+    let full = made(&without_sizes(Some(5000)), &all);
+    assert_eq!((full.room.needed_octets, full.room.expected_octets()), (0, 5000));
+    assert!(full.room.is_short() && full.will_not_move.len() == 1, "{:?}", full.will_not_move);
+    assert!(
+        full.remarks.iter().any(|r| r.contains("5.0 kB may be needed, at a guess")),
+        "{:?}",
+        full.remarks
+    );
+    assert!(!made(&without_sizes(Some(900)), &all).room.is_short());
+    let some = Selection { since: Some(1), ..Selection::default() };
+    let blind = [(None, all.clone()), (Some(5000), Settings { selection: some, ..all.clone() })];
+    for (used, settings) in blind {
+        let made = made(&without_sizes(used), &settings);
+        assert!(!made.room.is_short() && made.will_not_move.is_empty());
+        assert!(made.remarks.iter().any(|r| r.contains("does not tell how large")), "{:?}", made.remarks);
+    }
+    let told = made(&Side::new("", Some('/')).holds(7, 70), &all);
+    assert!(!told.remarks.iter().any(|r| r.contains("does not tell how large")), "{:?}", told.remarks);
 }
 
 #[test]
@@ -312,5 +373,37 @@ fn a_mailbox_that_will_never_open_is_on_the_list_and_one_that_may_is_a_remark() 
         plan.will_not_move.is_empty() && plan.remarks.iter().any(|r| r.contains("tried again")),
         "{:?}",
         plan.remarks
+    );
+}
+
+#[test]
+fn what_a_server_was_asked_for_and_refused_to_tell_is_a_remark_each_once() {
+    let mut survey = survey(&Side::new("", Some('/')).mailbox("A"), &Side::new("", Some('/')));
+    let refusal = |text: &str| EndError::Refused {
+        server: "old.example".into(),
+        doing: "LIST",
+        refusal: Refusal { class: RefusalClass::Unknown, bad: false, code: None, text: text.into() },
+    };
+    let asked = [
+        Asked::Own("Old/".into()),
+        Asked::Subscriptions,
+        Asked::Subscriptions,
+        Asked::Counts(Bytes::from_static(b"A")),
+    ];
+    survey.source.untold = asked.map(|asked| Untold { asked, error: refusal("not \u{1b}now") }).to_vec();
+    survey.target.untold = vec![Untold { asked: Asked::Roles, error: refusal("what") }];
+    survey.target.mailboxes[0].trouble = Some(Trouble { words: "closed".into(), passes: false });
+    let (settings, known) = (settings(), Known::default());
+    let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
+    let plan = plan(&survey, &mapping, &known, &settings);
+    let told: Vec<&String> = plan.remarks.iter().filter(|r| r.contains("is not told by the")).collect();
+    assert_eq!(
+        told,
+        [
+            "what lies below “Old/” is not told by the old server: NO not <U+001B>now",
+            "which folders mail programs show (subscriptions) is not told by the old server: NO not <U+001B>now",
+            "which folder is for what (sent mail, drafts, junk) is not told by the new server: NO what",
+            "how much is in “INBOX” is not told by the new server: closed",
+        ]
     );
 }

@@ -1,6 +1,6 @@
 //! The rows of the quirk table. The order decides: who is more special stands before what it is built on.
 
-use super::{Behaviour, Family, Known, Sign};
+use super::{Behaviour, Family, Known, ShowsMax, Sign};
 use std::time::Duration;
 
 /// Hosted mail has replicas and front ends that nobody here has measured (integrity.md 6.4, 13).
@@ -20,11 +20,25 @@ const UNKNOWN: Behaviour = Behaviour {
     settle_min: None,
     deleted_removes: false,
     keeps_one_of_equals: false,
+    mailbox_shows_max: None,
 };
 const HOSTED: Behaviour = Behaviour { settle_min: REPLICAS, ..UNKNOWN };
 /// Exchange ends a connection at the tenth BAD, and gives a user 16 connections.
 const EXCHANGE: Behaviour =
     Behaviour { bad_commands_max: Some(10), sizes_are_estimates: true, connections_max: Some(16), ..UNKNOWN };
+
+/// What Gmail offers as “limit IMAP folders to contain no more than this many messages”.
+const GMAIL_SHOWS: ShowsMax = ShowsMax {
+    messages: &[1000, 2000, 5000, 10_000],
+    always: false,
+    instead: "see in Gmail’s settings, under Forwarding and POP/IMAP, that the number of messages in folders is not limited",
+};
+/// QUIRK: Yahoo shows the newest 10,000 messages of a mailbox; another host name shows all (thunderbird/autoconfig#71).
+const YAHOO_SHOWS: ShowsMax = ShowsMax {
+    messages: &[10_000],
+    always: true,
+    instead: "Yahoo shows all of them, to be read alone, under the server name export.imap.mail.yahoo.com: give that as the old server",
+};
 
 const EXCHANGE_CHANGES: &[&str] = &[
     "messages are taken apart and put together again: octets differ",
@@ -32,6 +46,14 @@ const EXCHANGE_CHANGES: &[&str] = &[
     "a message that cannot be converted is given as a notice in its place: it is listed, not copied",
     "mailboxes whose names hold \"/\" are not listed",
     "$MDNSent becomes a category; read receipts may be sent again",
+];
+const EXCHANGE_HIDES: &[&str] =
+    &["folders with “/” in their names are not shown to this program: give them another name there"];
+const EXCHANGE_NOT_PLAYED: &[&str] = &[
+    "reserved names",
+    "names with \"/\" that are not listed",
+    "calendars, contacts and other folders without mail",
+    "notices in the place of messages",
 ];
 const EXCHANGE_TESTS: &[&str] = &[
     "throttling_with_a_named_wait_is_waited_for_at_every_command_and_is_no_wrong_password",
@@ -54,6 +76,7 @@ pub const FAMILIES: &[Family] = &[
             up_per_day: Some(500 * MB),
             deleted_removes: true,
             keeps_one_of_equals: true,
+            mailbox_shows_max: Some(GMAIL_SHOWS),
             ..HOSTED
         },
         known: Known::Simulated,
@@ -63,6 +86,8 @@ pub const FAMILIES: &[Family] = &[
             "a mailbox is a label: a message in three mailboxes is one with three labels; an archive is All Mail",
             "\\Deleted removes a message from its label at once: it is not sent",
         ],
+        hides: &[],
+        not_played: &["a limit of messages in folders", "Chats"],
         limits: &[
             "35,651,584 octets a message (APPENDLIMIT)",
             "2500 MB down and 500 MB up a day, over IMAP; beyond, up to 24 hours of refusals",
@@ -96,6 +121,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing is known to be",
         changes: EXCHANGE_CHANGES,
+        hides: EXCHANGE_HIDES,
+        not_played: EXCHANGE_NOT_PLAYED,
         limits: &[
             "throttled by work done, told with a time in milliseconds, as NO or as BAD",
             "10 bad commands on a connection, 16 connections",
@@ -117,6 +144,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing is known to be",
         changes: EXCHANGE_CHANGES,
+        hides: EXCHANGE_HIDES,
+        not_played: EXCHANGE_NOT_PLAYED,
         limits: &[
             "\"Server Unavailable. 15\": throttled, or full; waited for three times",
             "10 bad commands on a connection, 16 connections",
@@ -130,10 +159,12 @@ pub const FAMILIES: &[Family] = &[
         word: "yahoo",
         name: "Yahoo",
         signs: &[Sign::Capability("XYMHIGHESTMODSEQ")],
-        does: Behaviour { connections_max: Some(5), ..HOSTED },
+        does: Behaviour { connections_max: Some(5), mailbox_shows_max: Some(YAHOO_SHOWS), ..HOSTED },
         known: Known::Simulated,
         exact: "octets, as far as threads tell",
         changes: &["a mailbox shows its newest 10,000 messages"],
+        hides: &["of a folder it shows the newest 10,000 messages alone"],
+        not_played: &["the newest 10,000 messages alone", "OBJECTID"],
         limits: &["[LIMIT] Rate limit hit, then BYE", "about 5 connections"],
         before: &[
             "make an app password",
@@ -141,6 +172,7 @@ pub const FAMILIES: &[Family] = &[
         ],
         evidence: "postalsys/imapflow#75; thunderbird/autoconfig#71; imapsync#209",
         tests: &[
+            "of_a_server_that_shows_the_newest_messages_alone_a_full_mailbox_is_asked_about",
             "a_rate_limit_with_bye_for_minutes_costs_time_and_no_message",
             "a_message_that_is_always_unavailable_becomes_one_exception_and_the_rest_moves",
             "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
@@ -154,6 +186,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["keywords with a blank are listed and refused"],
+        hides: &[],
+        not_played: &[],
         limits: &["NO Service temporarily unavailable passes within minutes"],
         before: &["make an app-specific password"],
         evidence: "imapsync#387 and FAQ; captures of the greeting in public code",
@@ -167,6 +201,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing is known to be",
         changes: &["some bodies are given as NIL"],
+        hides: &[],
+        not_played: &["bodies that are given as NIL"],
         limits: &["mailboxes are refused (Unsafe Login) to a client that sent no ID"],
         before: &["switch IMAP on in the settings, and take the authorisation code for a password"],
         evidence: "twisted#6307 (greeting); \"Unsafe Login. Please contact kefu@188.com\" in many threads; imapsync#79, #241",
@@ -180,6 +216,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["SEARCH fails or finds too much: it is not used"],
+        hides: &[],
+        not_played: &[],
         limits: &["[UNAVAILABLE] Backend error for a mailbox, at times"],
         before: &["switch IMAP on, and make an app password"],
         evidence: "imapsync FAQ.Yandex; captures of the greeting in public code",
@@ -193,6 +231,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["UIDs are those of the account, with holes: they are never counted up"],
+        hides: &[],
+        not_played: &[],
         limits: &["20 to 40 mailboxes of one's own in free accounts"],
         before: &["switch IMAP on in the settings"],
         evidence: "imapsync FAQ.GMX; chatmail/provider-db#56; captures of the greeting in public code",
@@ -206,6 +246,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "whole bodies; BODY[HEADER] and BODY[TEXT] differ from them",
         changes: &["some keywords make APPEND fail: tried without"],
+        hides: &[],
+        not_played: &[],
         limits: &["a broken share may empty LIST: an empty listing is never taken for no mail"],
         before: &["remove broken shares and mount points"],
         evidence: "imapsync#426; Dovecot's imapc-feature zimbra-workarounds",
@@ -223,6 +265,8 @@ pub const FAMILIES: &[Family] = &[
             "messages of 300 parts or more are given cut: noticed by the missing boundary, and said",
             "bad dates become the present time",
         ],
+        hides: &[],
+        not_played: &[],
         limits: &[
             "20 connections from one address; the rest is closed without a word",
             "names of 250 octets",
@@ -250,6 +294,8 @@ pub const FAMILIES: &[Family] = &[
             "OK without storing, for mail from oneself into Sent: found by the read-back",
             "RFC822.SIZE may be 0",
         ],
+        hides: &[],
+        not_played: &["OK without storing", "RFC822.SIZE 0", "UIDs that change when Bridge starts anew"],
         limits: &["messages without a valid From are refused"],
         before: &["let Bridge finish its first synchronisation", "UIDs may change when Bridge starts anew"],
         evidence: "proton-bridge#2, #18, #26; imapsync#271, #254, #403, #220; captures of the greeting in public code",
@@ -271,9 +317,12 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Tested("Cyrus 3.6.1, Debian bookworm"),
         exact: "octets, but for 8-bit header octets where munge8bit is on",
         changes: &[
+            "without altnamespace, what is shared by all lies below no prefix: it is told from one's own by NAMESPACE",
             "with munge8bit (the default) each 8-bit octet of a header becomes X",
             "dates before 1970 are refused, after 2106 wrap",
         ],
+        hides: &[],
+        not_played: &[],
         limits: &[
             "NUL, LF alone, headers without a colon and, with reject8bit, 8-bit octets in a header are refused",
             "100 keywords in a mailbox; a MULTIAPPEND that brings one more ends the connection, the message alone is refused",
@@ -284,6 +333,7 @@ pub const FAMILIES: &[Family] = &[
         ],
         evidence: "measured by this project",
         tests: &[
+            "a_shared_mailbox_of_cyrus_below_no_prefix_is_counted_as_shared_and_not_moved",
             "dovecot_to_cyrus_is_identical",
             "cyrus_to_dovecot_is_identical",
             "a_message_at_which_the_server_ends_the_connection_keeps_no_other_from_moving",
@@ -299,10 +349,13 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing: headers and Message-ID are changed",
         changes: &["dates as 00-Jan-0000", "no mailboxes below INBOX", "replicas may differ"],
+        hides: &[],
+        not_played: &["replicas that differ"],
         limits: &[],
         before: &["where mailboxes are refused with code 02:46: load convert -e"],
         evidence: "imapsync FAQ.Domino; MailKit's replies of Domino 10.0.1",
         tests: &[
+            "a_date_that_names_no_instant_moves_to_every_target_and_what_became_of_it_is_told",
             "real_servers_are_recognised_by_what_they_say",
             "the_sample_account_moves_into_each_simulated_family_and_the_accounting_holds",
         ],
@@ -315,6 +368,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["RFC822.SIZE is wrong at times"],
+        hides: &[],
+        not_played: &[],
         limits: &[],
         before: &[],
         evidence: "hmailserver#476; imapsync FAQ; MailKit recognises it by its greeting",
@@ -328,6 +383,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &[],
+        hides: &[],
+        not_played: &[],
         limits: &["slower and slower in mailboxes of several hundred thousand messages"],
         before: &[],
         evidence: "imapsync#550, #165; nmap's fingerprints of the greeting",
@@ -341,6 +398,8 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["12.0.3 loses what APPEND stores: the read-back finds it"],
+        hides: &[],
+        not_played: &[],
         limits: &[],
         before: &["as a target: a version after 12.0.3"],
         evidence: "imapsync FAQ; banners in scanners of vulnerabilities",
@@ -357,6 +416,8 @@ pub const FAMILIES: &[Family] = &[
             "SEARCH cannot be trusted: it is not used",
             "Message-ID and Received are touched at times",
         ],
+        hides: &[],
+        not_played: &[],
         limits: &[],
         before: &[],
         evidence: "imapsync FAQ; MailKit recognises it by its greeting",
@@ -375,6 +436,8 @@ pub const FAMILIES: &[Family] = &[
             "mbox: Status, X-Status, X-UID, Content-Length and a first line From are removed",
             "dates after the present and before 1970 become others",
         ],
+        hides: &[],
+        not_played: &[],
         limits: &[
             "10 connections of a user from one address (mail_max_userip_connections)",
             "empty messages are refused, keywords of more than 50 octets too",

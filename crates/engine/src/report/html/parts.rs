@@ -211,6 +211,12 @@ fn hidden_card(cards: &mut String, report: &Report) {
     if !report.outcome.hides_mail {
         return;
     }
+    if report.outcome.cuts_mailboxes {
+        let body = "<p>Some mailboxes are larger than the old server shows. Their older messages are still in the old account \
+                    alone. Yahoo shows all of them under the server name <em>export.imap.mail.yahoo.com</em>: move once more \
+                    with that as the old server.</p>";
+        return card(cards, "The old server shows the newest messages alone", body);
+    }
     let body = "<p>Mail that is archived without a label lies there alone, and is still in the old account alone. In Gmail's \
                 settings, under <em>Labels</em>, switch on <em>Show in IMAP</em> for <em>All Mail</em>. Then move again as before: \
                 it brings what is missing, and nothing twice.</p>";
