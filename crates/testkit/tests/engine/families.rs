@@ -161,3 +161,21 @@ async fn no_more_connections_are_asked_for_than_a_family_is_known_to_give() {
         assert_eq!(world.target.counters().refused_connections > 0, refused, "{capability:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_yahoo_cuts_off_is_asked_about_and_stays_in_the_report_until_a_run_sees_it() {
+    let mut world = World::between(Profile::yahoo(), Profile::default());
+    (0..10_000).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "", DATE));
+    // None of them moves: it is about what is said.
+    world.selection.since = Some(4_000_000_000);
+    let stays: Vec<String> = world.plan().await.will_not_move.iter().map(ToString::to_string).collect();
+    assert!(stays.len() == 1 && stays[0].contains("export.imap.mail.yahoo.com"), "{stays:?}");
+    world.accepts = true;
+    world.migrate().await;
+    let outcome = world.report().await.outcome;
+    assert!(outcome.hides_mail && outcome.cuts_mailboxes && outcome.exit_code() == 3, "{outcome:?}");
+    world.source.expunge(USER, "INBOX", 1);
+    world.migrate().await;
+    let outcome = world.report().await.outcome;
+    assert!(!outcome.hides_mail && outcome.exit_code() == 0, "{outcome:?}");
+}
