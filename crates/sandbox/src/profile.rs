@@ -184,6 +184,8 @@ pub struct Profile {
     pub unopened: Vec<String>,
     /// What is said when one of them is to be opened.
     pub unopened_says: &'static str,
+    /// UIDNEXT is told by neither SELECT nor STATUS, as by servers older than RFC 3501.
+    pub hides_uid_next: bool,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
     /// Every login is refused with these words.
@@ -260,6 +262,7 @@ impl Default for Profile {
             hidden: Vec::new(),
             unopened: Vec::new(),
             unopened_says: "[NONEXISTENT] no such mailbox",
+            hides_uid_next: false,
             size_adds: 0,
             refuse_logins: None,
             disconnected: None,

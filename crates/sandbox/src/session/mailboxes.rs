@@ -113,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         let m = self.looked_at(user, name)?;
         let value = |item: &str| match item {
             "MESSAGES" => Some(m.messages.len() as u64),
+            "UIDNEXT" if self.profile().hides_uid_next => None,
             "UIDNEXT" => Some(m.uid_next.into()),
             "UIDVALIDITY" => Some(m.uid_validity.into()),
             "HIGHESTMODSEQ" if self.profile().condstore => Some(m.highest_mod_seq),
@@ -155,13 +156,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             false => ("* 0 RECENT\r\n".to_owned(), String::new()),
         };
+        let next = match self.profile().hides_uid_next {
+            true => String::new(),
+            false => format!("* OK [UIDNEXT {}] next\r\n", m.uid_next),
+        };
         let lines = format!(
             "* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\
              * OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft \\*)] flags\r\n\
-             * {} EXISTS\r\n{recent}* OK [UIDVALIDITY {}] epoch\r\n* OK [UIDNEXT {}] next\r\n{list}",
+             * {} EXISTS\r\n{recent}* OK [UIDVALIDITY {}] epoch\r\n{next}{list}",
             m.messages.len(),
             m.uid_validity,
-            m.uid_next
         );
         self.write(lines.as_bytes()).await?;
         if self.profile().condstore {

@@ -4,7 +4,7 @@ use crate::late::{DATE, message};
 use crate::wire::{USER, World, overheard};
 use bytes::Bytes;
 use mailhaul_engine::journal::State;
-use mailhaul_sandbox::Profile;
+use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
 
 fn inbox(messages: i64, target: Profile) -> World {
@@ -160,4 +160,58 @@ async fn no_more_connections_are_asked_for_than_a_family_is_known_to_give() {
         assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 12)]));
         assert_eq!(world.target.counters().refused_connections > 0, refused, "{capability:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_yahoo_cuts_off_is_asked_about_and_stays_in_the_report_until_a_run_sees_it() {
+    let mut world = World::between(Profile::yahoo(), Profile::default());
+    (0..10_000).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "", DATE));
+    // None of them moves: it is about what is said.
+    world.selection.since = Some(4_000_000_000);
+    let stays: Vec<String> = world.plan().await.will_not_move.iter().map(ToString::to_string).collect();
+    assert!(stays.len() == 1 && stays[0].contains("export.imap.mail.yahoo.com"), "{stays:?}");
+    world.accepts = true;
+    world.migrate().await;
+    let outcome = world.report().await.outcome;
+    assert!(outcome.hides_mail && outcome.cuts_mailboxes && outcome.exit_code() == 3, "{outcome:?}");
+    world.source.expunge(USER, "INBOX", 1);
+    world.migrate().await;
+    let outcome = world.report().await.outcome;
+    assert!(!outcome.hides_mail && outcome.exit_code() == 0, "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_uidnext_the_highest_uid_and_one_stands_for_it_and_nothing_is_sent_twice() {
+    let bare = || Profile { hides_uid_next: true, uidplus: false, ..Profile::default() };
+    let world = World::between(bare(), bare());
+    (0..7).for_each(|n| _ = world.source.deliver(USER, "INBOX", message(n), "", DATE));
+    for _ in 0..2 {
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 7)]));
+        assert_eq!(world.target.counters().appended, 7);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_announces_enable_and_does_not_do_it_is_asked_for_condstore_mailbox_by_mailbox() {
+    let mut world = inbox(3, Profile { extra_capabilities: vec!["ENABLE".to_owned()], ..Profile::default() });
+    let (dialer, said) = overheard(&world.target);
+    world.target_dialer = Some(dialer);
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+    let said = String::from_utf8(said.lock().unwrap().clone()).unwrap();
+    assert!(said.contains(" ENABLE CONDSTORE"), "{said}");
+    assert!(said.contains(" EXAMINE INBOX (CONDSTORE)"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_has_nothing_to_do_says_noop_every_minute() {
+    let mut world = inbox(3, Profile::default());
+    world.connections = 1;
+    let words = "NO Request is throttled. Suggested Backoff Time: 1200000 milliseconds".to_owned();
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", 1), Fault::Answer(words)));
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+    let noops = world.source.counters().commands.get("NOOP").copied().unwrap_or(0);
+    assert!(noops >= 15, "{noops} in twenty minutes");
 }
