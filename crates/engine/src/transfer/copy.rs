@@ -65,7 +65,9 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     for _ in 0..SOURCE_EPOCHS_MAX {
         let listed = match listed.take() {
             Some(listed) => listed,
-            None => list_source(ctx, sessions, &job.record, Leaves::ByShare(job.share.as_deref())).await?,
+            None => {
+                list_source(ctx, sessions, &job.record, Leaves::ByShare(job.share.as_deref()), None).await?
+            }
         };
         let listing = match listed {
             Ok(listing) => listing,
@@ -161,18 +163,22 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
-    ahead: Option<Listing>,
+    ahead: Option<Result<Listing, EndError>>,
 ) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
-    if let Some(listing) = ahead {
-        let refreshed = refresh_unless_new(ctx, sessions, job).await?;
-        return Ok(refreshed.map(|()| Ok(listing)));
-    }
+    let failed = match ahead {
+        Some(Ok(listing)) => {
+            let refreshed = refresh_unless_new(ctx, sessions, job).await?;
+            return Ok(refreshed.map(|()| Ok(listing)));
+        }
+        Some(Err(error)) => Some(error),
+        None => None,
+    };
     let (record, share) = (job.record.clone(), job.share.clone());
     let mut old = Sessions { source: sessions.source.take(), target: None };
     let mut new = Sessions { source: None, target: sessions.target.take() };
     let (refreshed, listed) = tokio::join!(
         refresh_unless_new(ctx, &mut new, job),
-        list_source(ctx, &mut old, &record, Leaves::ByShare(share.as_deref()))
+        list_source(ctx, &mut old, &record, Leaves::ByShare(share.as_deref()), failed)
     );
     *sessions = Sessions { source: old.source, target: new.target };
     if let Err(refusal) = refreshed? {
@@ -219,22 +225,30 @@ pub async fn list_only<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     record: &MailboxRecord,
 ) -> Result<Result<(), String>, Error> {
-    Ok(list_source(ctx, sessions, record, Leaves::AsBefore).await?.map(|_| ()))
+    Ok(list_source(ctx, sessions, record, Leaves::AsBefore, None).await?.map(|_| ()))
 }
 
-/// Lists the source into the journal. `Err` inside: the mailbox cannot be listed, and why.
+/// Lists the source into the journal. `failed`: how that ended ahead of its turn. `Err` inside: the mailbox cannot be listed,
+/// and why.
 async fn list_source<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     record: &MailboxRecord,
     leaves: Leaves<'_>,
+    mut failed: Option<EndError>,
 ) -> Result<Result<Listing, String>, Error> {
     let mut losses = Losses::new(ctx);
     let mut short = 0;
     loop {
-        ctx.probe.pass("list the source").await;
-        let session = sessions.source(ctx).await?;
-        match list_once(ctx, session, record, leaves).await? {
+        let listed = match failed.take() {
+            Some(error) => Err(error),
+            None => {
+                ctx.probe.pass("list the source").await;
+                let session = sessions.source(ctx).await?;
+                list_once(ctx, session, record, leaves).await?
+            }
+        };
+        match listed {
             Ok((listing, exists)) if listing.messages == exists => {
                 note_hidden(ctx, record, leaves.share()).await?;
                 return Ok(Ok(listing));

@@ -5,14 +5,15 @@ use super::copy::{Listing, list_ahead};
 use super::job::Job;
 use crate::context::Context;
 use crate::end::{Source, Target};
-use crate::error::Error;
-use crate::journal::Journal;
+use crate::error::{EndError, Error};
+use crate::journal::{Journal, MailboxId};
 
 /// Where the next mailbox comes from, and what is known of it.
 pub struct Following<'a> {
     next: &'a (dyn Fn() -> Option<Job> + Sync),
     taken: Option<Job>,
-    listing: Option<Listing>,
+    /// Its listing, or why there is none.
+    listing: Option<(MailboxId, Result<Listing, EndError>)>,
 }
 
 impl<'a> Following<'a> {
@@ -31,13 +32,13 @@ impl<'a> Following<'a> {
         self.taken.take()
     }
 
-    /// The listing of this mailbox, if it was made ahead.
-    pub(super) fn listing_of(&mut self, job: &Job) -> Option<Listing> {
-        self.listing.take().filter(|listing| listing.epoch.mailbox == job.record.id)
+    /// The listing of this mailbox, if it was made ahead, or why it failed: what the server asked for is heeded when it is
+    /// its turn.
+    pub(super) fn listing_of(&mut self, job: &Job) -> Option<Result<Listing, EndError>> {
+        self.listing.take().filter(|(of, _)| *of == job.record.id).map(|(_, listing)| listing)
     }
 
-    /// Takes the next mailbox and lists it, if none is taken yet. What goes wrong is met again when it is its turn. True when
-    /// the session can be used further.
+    /// Takes the next mailbox and lists it, if none is taken yet. True when the session can be used further.
     ///
     /// # Errors
     /// The journal's.
@@ -59,12 +60,12 @@ impl<'a> Following<'a> {
             () = ctx.cancel.cancelled() => return Ok(false),
             listed = list_ahead(ctx, session, &job.record) => listed?,
         };
-        match listed {
-            Ok(listing) => {
-                self.listing = listing;
-                Ok(self.listing.is_some())
-            }
-            Err(error) => Ok(!error.is_connection()),
-        }
+        let mailbox = job.record.id;
+        let (usable, listing) = match listed {
+            Ok(listing) => (listing.is_some(), listing.map(Ok)),
+            Err(error) => (!error.is_connection(), Some(Err(error))),
+        };
+        self.listing = listing.map(|listing| (mailbox, listing));
+        Ok(usable)
     }
 }
