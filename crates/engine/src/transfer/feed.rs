@@ -157,7 +157,11 @@ async fn reserve(
             Ok(permit) => permit,
             Err(_) => {
                 fed.send(Fed::Starved).await.ok()?;
-                let permit = memory.clone().acquire_many_owned(units).await.ok()?;
+                // A shell that ended for trouble holds what it has until all three parts have ended.
+                let permit = tokio::select! {
+                    permit = memory.clone().acquire_many_owned(units) => permit.ok()?,
+                    () = fed.closed() => return None,
+                };
                 fed.send(Fed::Resumed).await.ok()?;
                 permit
             }

@@ -176,6 +176,35 @@ async fn who_is_told_to_stop_in_a_pause_stops_at_once_and_goes_on_later() {
     }
 }
 
+/// The memory for bodies is all in messages that cannot go out: what would ask for more must not wait for it any longer.
+#[tokio::test(start_paused = true)]
+async fn who_is_told_to_stop_while_all_memory_is_in_use_stops_at_once() {
+    let patience = "NO Request is throttled. Suggested Backoff Time: 3600000 milliseconds";
+    for fault in [Fault::Answer(patience.into()), Fault::DropBeforeStore] {
+        let mut world = account(1, 0);
+        for n in 0..300 {
+            let octets = format!("From: a@b.example\r\nSubject: {n}\r\n\r\n{}\r\n", "x".repeat(5000));
+            world.source.deliver(USER, "INBOX", Bytes::from(octets), "", DATE);
+        }
+        (world.limits.body_memory_octets, world.limits.body_in_memory_octets_max) = (1, 64 << 10);
+        (world.limits.batch_octets_max, world.limits.fetch_range_octets_max) = (10 << 10, 10 << 10);
+        // What arrives meanwhile is taken in hand.
+        for fault in [Fault::Working(Duration::from_secs(1), 5), fault.clone()] {
+            world.target.plan(Planned::once(Trigger::Verb("APPEND", 1), fault));
+        }
+        let migration = world.migration();
+        let cancel = migration.cancel.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            cancel.cancel();
+        });
+        let stopped = tokio::time::timeout(HOUR, migration.migrate()).await;
+        let stopped = stopped.unwrap_or_else(|_| panic!("{fault:?}: it does not stop"));
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{fault:?}: {stopped:?}");
+        migration.journal.release().await.unwrap();
+    }
+}
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// How many connections each server had, at even steps of time.
