@@ -34,7 +34,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Events of the source on their way to the shell.
@@ -179,6 +179,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
     let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
+    let (source_done, all_taken) = oneshot::channel();
     let mailbox = job.record.id;
     let messages_max = source.abilities().command_messages_max;
     let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
@@ -209,14 +210,14 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     // their channels close.
     let fetch = async {
         let fetched = source.fetch(range_rx, &ctx.intake, event_tx).await;
-        // Single messages are asked for because of trouble: other passes may come.
-        let is_last = fetched.is_ok() && wish.only.is_empty();
+        // Single messages are asked for because of trouble: other passes may come. Who stops says nothing.
+        let is_last = fetched.is_ok() && wish.only.is_empty() && all_taken.await == Ok(true);
         (fetched, if is_last { following.list(ctx, &mut source).await } else { Ok(true) })
     };
     let (fed, (fetched, usable), sent) = tokio::join!(
         feed(ctx, &limits, (mailbox, wish), memory, range_tx, fed_tx),
         fetch,
-        shell.send_all(fed_rx, event_rx)
+        shell.send_all(fed_rx, event_rx, source_done)
     );
     sent?;
     fed?;
@@ -240,12 +241,15 @@ async fn granted(asked: &mut Option<AskedTurn>) -> Option<Turn> {
 }
 
 impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
-    /// Runs until everything in hand is settled and the source brings no more.
+    /// Runs until everything in hand is settled and the source brings no more. `source_done` is told, once everything that it
+    /// gave has been looked at, whether the pass is clean so far; nothing, where this ends before.
     async fn send_all(
         &mut self,
         mut fed: mpsc::Receiver<Fed>,
         mut events: mpsc::Receiver<FetchEvent>,
+        source_done: oneshot::Sender<bool>,
     ) -> Result<(), Error> {
+        let mut source_done = Some(source_done);
         let (mut starved, mut asked_all, mut source_open, mut fed_open) = (false, false, true, true);
         let cancel = self.ctx.cancel.clone();
         let mut burst_ends: Option<Instant> = None;
@@ -290,7 +294,10 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                         self.fetched(event).await?;
                         burst_ends = events.is_empty().then(|| Instant::now() + self.burst_wait());
                     }
-                    None => source_open = false,
+                    None => {
+                        source_open = false;
+                        source_done.take().map(|done| done.send(self.is_clean()));
+                    }
                 },
                 () = tokio::time::sleep_until(burst_ends.unwrap_or_else(Instant::now)), if burst_ends.is_some() => {
                     burst_ends = None;
@@ -299,6 +306,14 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             }
         }
         self.put_down().await
+    }
+
+    /// True when the source gave all that was asked for, and nothing asks for another pass.
+    fn is_clean(&self) -> bool {
+        let end = &self.end;
+        let troubled =
+            end.throttled.is_some() || end.trouble.is_some() || end.held.is_some() || end.interrupted;
+        self.outstanding.is_empty() && end.unread.is_empty() && end.again.is_empty() && !troubled
     }
 
     /// How long more is waited for before a batch goes out that is not full: each batch costs a commit and a round trip, so
@@ -317,6 +332,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let mut changes: Vec<Change> = refused.map(|(id, _)| Change::to(*id, State::Listed)).collect();
         changes.sort_by_key(|c| c.item);
         self.hand.clear();
+        self.early.clear();
         if !changes.is_empty() {
             self.ctx.journal.change(&changes).await?;
         }
