@@ -296,7 +296,7 @@ async fn ask_for<S: Source, T: Target, J: Journal>(
         // Told to stop: the caller sees it, too.
         let Ok(turn) = ctx.pace.source.turn().await else { return };
         turn.pay(items.iter().map(|i| i.octets).sum());
-        if ranges.send(FetchRange { id, way: Way::Whole, alone: false, wanted }).await.is_err() {
+        if ranges.send(FetchRange { id, way: Way::Whole, alone: asked.alone, wanted }).await.is_err() {
             return;
         }
     }
