@@ -135,7 +135,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
-        days::forecast(&ctx, planned.1.room.expected_octets());
+        days::forecast(&ctx, &planned.1.room);
         Ok(planned)
     }
 
@@ -241,7 +241,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let octets = plan.totals.octets;
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
-        days::forecast(ctx, plan.room.expected_octets());
+        days::forecast(ctx, &plan.room);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let labels = Labelled::of(&survey.source, &plan);
         let old = match &labels {

@@ -44,7 +44,7 @@ pub fn judge(
         }));
         // What is measured here is said by its own remarks.
         let measured =
-            [limit_remark(&moving.survey), Some(short_of_room(&moving.plan.room)), Some(NO_SIZES.into())];
+            [limit_remark(&moving.survey), short_of_room(&moving.plan.room), Some(NO_SIZES.into())];
         let is_measured = |remark: &&String| measured.iter().flatten().any(|one| one == *remark);
         let others = moving.plan.remarks.iter().filter(|remark| !is_measured(remark));
         remarks.extend(others.map(String::as_str).map(of_plan));

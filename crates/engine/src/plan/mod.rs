@@ -447,8 +447,8 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         }
     }
     remarks.extend(limit_remark(survey));
-    if plan.will_not_move.contains(&without_room()) {
-        remarks.push(short_of_room(&plan.room));
+    if !plan.room.is_short() || plan.will_not_move.contains(&without_room()) {
+        remarks.extend(short_of_room(&plan.room));
     }
     remarks.extend(no_sizes(&plan.steps, &plan.room));
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));

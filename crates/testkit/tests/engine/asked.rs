@@ -377,7 +377,9 @@ async fn where_sizes_are_not_told_the_days_are_forecast_from_what_is_in_use_of_t
         let began = Instant::now();
         let told = world.migrate_and_listen().await;
         let forecast = told.iter().find_map(|event| match event {
-            Progress::Forecast { octets_per_day, seconds, .. } => Some((*octets_per_day, *seconds)),
+            Progress::Forecast { octets_per_day, seconds, estimated: true, .. } => {
+                Some((*octets_per_day, *seconds))
+            }
             _ => None,
         });
         let (per_day, seconds) = forecast.expect("it is said before how long it takes");
