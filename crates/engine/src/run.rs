@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
-use crate::labels::{Labelled, all_mail};
+use crate::labels::Labelled;
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
@@ -332,17 +332,17 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// Whether Gmail hides All Mail, or the old server cuts large mailboxes, for reports: it is asked about beforehand, and still
-    /// true when all the rest has moved. Of mailboxes that were named it says nothing.
+    /// true when all the rest has moved. Where mailboxes were named, only that one of them is cut: nothing is known of others.
     async fn remember_what_is_hidden(&self, survey: &Survey, plan: &Plan) -> Result<(), Error> {
         let abilities = &survey.source.abilities;
         let may_hide = abilities.gmail || abilities.does.mailbox_shows_max.is_some_and(|shows| shows.always);
-        if !may_hide || !self.settings.selection.only.is_empty() {
-            return Ok(());
-        }
-        let text = match abilities.gmail {
-            true if all_mail(&survey.source).is_none() => HIDDEN,
-            false if plan::shows_newest_alone(&plan.steps, &survey.source) => CUT,
-            _ => "no",
+        let is_named = !self.settings.selection.only.is_empty();
+        let text = match () {
+            () if !may_hide => return Ok(()),
+            () if plan::shows_newest_alone(&plan.steps, &survey.source) => CUT,
+            () if is_named => return Ok(()),
+            () if plan::hides_all_mail(&survey.source) => HIDDEN,
+            () => "no",
         };
         let known = self.journal.notes(HIDDEN_MAIL, i64::MIN, HIDDEN_NOTES_MAX).await?;
         let (kind, text) = (HIDDEN_MAIL.to_owned(), text.to_owned());

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
-pub(crate) use hidden::shows_newest_alone;
+pub(crate) use hidden::{hides_all_mail, shows_newest_alone};
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
 pub use room::RoomCheck;
