@@ -416,7 +416,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
 /// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.
 fn may_pass(error: &EndError) -> bool {
-    error.is_passing() || error.asks_for_patience().is_some()
+    error.is_passing() || error.asks_for_patience().is_some() || error.is_to_be_asked_later()
 }
 
 /// Keeps for the report why mailboxes could not be finished.

@@ -258,6 +258,20 @@ async fn hours_of_refusals_for_a_day_that_is_spent_cost_time_and_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_day_that_is_spent_while_it_is_looked_is_waited_for_as_well() {
+    for (verb, at_target) in
+        [("STATUS", false), ("STATUS", true), ("LSUB", false), ("LSUB", true), ("SEARCH", false)]
+    {
+        let world = wordy();
+        let server = if at_target { &world.target } else { &world.source };
+        server.plan(Planned::once(Trigger::Verb(verb, 1), Fault::Answer("NO [OVERQUOTA] x".to_owned())));
+        world.migrate().await;
+        assert_eq!(server.struck().len(), 1, "{verb}, at the target: {at_target}");
+        all_moved(&world, 4, verb).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_unavailable_is_waited_for_and_at_last_left_alone() {
     for (times, left) in [(3, 0), (100, 1)] {
         let world = inbox(3);
