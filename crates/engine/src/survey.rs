@@ -140,11 +140,11 @@ pub(crate) async fn survey_source<S: SourceSession>(
     session: &mut S,
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
-    let abilities = session.abilities().clone();
     let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
     if once_more(&untold, passing)? {
         (listed, untold) = (session.mailboxes().await?, session.untold());
     }
+    let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
@@ -171,11 +171,11 @@ pub(crate) async fn survey_target<T: TargetSession>(
     session: &mut T,
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
-    let abilities = session.abilities().clone();
     let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
     if once_more(&untold, passing)? {
         (listed, untold) = (session.mailboxes().await?, session.untold());
     }
+    let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =

@@ -272,6 +272,50 @@ async fn a_day_that_is_spent_while_it_is_looked_is_waited_for_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_whose_namespace_always_fails_is_used_without_it_and_that_is_said() {
+    for words in ["[SERVERBUG] x", "[UNAVAILABLE] x", "[INUSE] x"] {
+        for at_target in [false, true] {
+            let world = inbox(3);
+            let server = if at_target { &world.target } else { &world.source };
+            let refused =
+                |n| Planned::once(Trigger::Verb("NAMESPACE", n), Fault::Answer(format!("NO {words}")));
+            (1..=99).for_each(|n| server.plan(refused(n)));
+            let plan = world.plan().await;
+            let side = if at_target { "new" } else { "old" };
+            let said = format!("which folders belong to other people is not told by the {side} server");
+            assert!(plan.remarks.iter().any(|one| one.contains(&said)), "{words}: {:?}", plan.remarks);
+            world.migrate().await;
+            all_moved(&world, 3, words).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_mailboxes_are_is_asked_again_where_it_was_refused_in_passing() {
+    for words in ["[SERVERBUG] x", "[UNAVAILABLE] x"] {
+        let shares = Profile { foreign_namespaces: r#"NIL (("Shared/" "/"))"#, ..Profile::default() };
+        let mut world = World::between(shares, Profile::default());
+        world.accepts = true;
+        for (n, name) in [(1, "INBOX"), (2, "Shared/all")] {
+            world.source.create(USER, name, None, true);
+            world.source.deliver(USER, name, letter(n), "", DATE);
+        }
+        world.source.plan(Planned::once(Trigger::Verb("NAMESPACE", 1), Fault::Answer(format!("NO {words}"))));
+        let plan = world.plan().await;
+        assert!(
+            plan.will_not_move.iter().any(|one| one.what.contains("shared by many")),
+            "{words}: {plan:?}"
+        );
+        let again = Fault::Answer(format!("NO {words}"));
+        let asked = world.source.counters().commands["NAMESPACE"];
+        world.source.plan(Planned::once(Trigger::Verb("NAMESPACE", asked + 1), again));
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 1)]), "{words}");
+        assert_eq!(world.source.struck().len(), 2, "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_unavailable_is_waited_for_and_at_last_left_alone() {
     for (times, left) in [(3, 0), (100, 1)] {
         let world = inbox(3);
