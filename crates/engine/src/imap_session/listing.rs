@@ -185,10 +185,12 @@ impl Link {
         for (i, reply) in wanted.into_iter().zip(replies) {
             match reply {
                 Ok(reply) => mailboxes[i].counts = counts(&reply.data),
-                Err(error) => {
+                Err(error) if mailboxes[i].space == Space::Personal => {
                     let asked = Asked::Counts(mailboxes[i].wire.clone());
                     self.untold.push(Untold { asked, error });
                 }
+                // What belongs to others is not waited for.
+                Err(_) => {}
             }
         }
         Ok(())

@@ -316,6 +316,30 @@ async fn whose_mailboxes_are_is_asked_again_where_it_was_refused_in_passing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_much_is_in_a_mailbox_of_others_or_that_nobody_needs_is_not_waited_for() {
+    let shares = || Profile {
+        list_status: false,
+        foreign_namespaces: r#"NIL (("Shared/" "/"))"#,
+        ..Profile::default()
+    };
+    let mut world = World::between(shares(), shares());
+    world.accepts = true;
+    (0..3).for_each(|n| _ = world.source.deliver(USER, "INBOX", letter(n), "", DATE));
+    world.source.create(USER, "Shared/all", None, true);
+    ["Other", "Shared/all"].iter().for_each(|name| world.target.create(USER, name, None, true));
+    let refused = || Fault::Answer("NO [UNAVAILABLE] x".to_owned());
+    // After that of INBOX; and a mailbox that is not counted by STATUS is opened.
+    world.source.plan(Planned::once(Trigger::Verb("STATUS", 2), refused()));
+    world.source.plan(Planned::once(Trigger::Verb("EXAMINE", 1), refused()));
+    (2..=3).for_each(|n| world.target.plan(Planned::once(Trigger::Verb("STATUS", n), refused())));
+    let began = Instant::now();
+    let told = world.migrate_and_listen().await;
+    assert_eq!((world.source.struck().len(), world.target.struck().len()), (2, 2));
+    assert!(waits(&told, WaitReason::Trouble).is_empty() && began.elapsed() < 5 * SECOND, "{told:?}");
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_unavailable_is_waited_for_and_at_last_left_alone() {
     for (times, left) in [(3, 0), (100, 1)] {
         let world = inbox(3);
