@@ -215,10 +215,14 @@ impl View {
                 }
                 return Some(format!("{line}: {why}"));
             }
-            Progress::Forecast { side, server, octets_per_day, seconds } => {
+            Progress::Forecast { side, server, octets_per_day, seconds, estimated } => {
                 let (size, way) = (amount(*octets_per_day), towards(*side));
                 let time = spelled(Duration::from_secs(*seconds));
-                return Some(format!("with {size} a day {way} {server} this takes at least {time}"));
+                let takes = match estimated {
+                    true => format!("may take some {time}, at a guess"),
+                    false => format!("takes at least {time}"),
+                };
+                return Some(format!("with {size} a day {way} {server} this {takes}"));
             }
             Progress::Reconnecting { why, .. } => {
                 self.reconnects += 1;

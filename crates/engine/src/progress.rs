@@ -62,8 +62,8 @@ pub enum Progress {
         #[serde(serialize_with = "rfc3339")]
         until: SystemTime,
     },
-    /// With what may pass in a day, what is planned takes so long at least.
-    Forecast { side: SideName, server: String, octets_per_day: u64, seconds: u64 },
+    /// With what may pass in a day, what is planned takes so long at least; or about, where how much it is, is an estimate.
+    Forecast { side: SideName, server: String, octets_per_day: u64, seconds: u64, estimated: bool },
     /// A connection was lost and is made again.
     Reconnecting { side: SideName, why: String },
     /// The server gives no further connection: the run goes on with those it has.

@@ -2,9 +2,10 @@
 //! copied; what is there and unknown to the journal makes the report say that something is left to move.
 
 use crate::context::Context;
-use crate::end::{Source, SourceSession, Space, Target};
+use crate::end::{Asked, Source, SourceSession, Space, Target, Untold};
 use crate::error::{EndError, Error};
 use crate::journal::{Journal, MailboxId, Note, Side};
+use crate::names;
 use crate::quirks::Doing;
 use crate::transfer::copy::save_sighting;
 use crate::transfer::job::{Job, Losses, Sessions};
@@ -38,12 +39,22 @@ async fn note_new_mailboxes<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
 ) -> Result<(), Error> {
     let mut losses = Losses::new(ctx);
-    let listed = loop {
-        match sessions.source(ctx).await?.mailboxes().await {
-            Ok(listed) => break listed,
+    let (listed, untold) = loop {
+        let session = sessions.source(ctx).await?;
+        match session.mailboxes().await {
+            Ok(listed) => break (listed, session.untold()),
             Err(error) => losses.at_source(ctx, sessions, error).await?,
         }
     };
+    for Untold { asked, error } in untold {
+        let what = match asked {
+            Asked::Own(prefix) => format!("what lies below “{}”", names::printable(&prefix)),
+            Asked::Namespaces => "which folders belong to other people".to_owned(),
+            Asked::Others(_) | Asked::Subscriptions | Asked::Roles | Asked::Counts(_) => continue,
+        };
+        let text = format!("{what} at the old server was not looked at: {error}");
+        ctx.journal.note(Note { kind: SOURCE_NOT_REACHED.into(), mailbox: None, key: None, text }).await?;
+    }
     let known: BTreeSet<_> = ctx.journal.mailboxes().await?.into_iter().map(|m| m.source.wire).collect();
     for mailbox in listed {
         let messages = mailbox.counts.map_or(1, |c| c.messages);

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
-use crate::labels::{Labelled, all_mail};
+use crate::labels::Labelled;
 use crate::pacer::Pace;
 use crate::plan::{self, Plan};
 use crate::probe::Probe;
@@ -135,7 +135,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         sessions.close().await;
         days::remember(&ctx).await?;
         let planned = planned?;
-        days::forecast(&ctx, planned.1.room.expected_octets());
+        days::forecast(&ctx, &planned.1.room);
         Ok(planned)
     }
 
@@ -241,7 +241,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let octets = plan.totals.octets;
         let mailboxes = plan.totals.mailboxes;
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
-        days::forecast(ctx, plan.room.expected_octets());
+        days::forecast(ctx, &plan.room);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
         let labels = Labelled::of(&survey.source, &plan);
         let old = match &labels {
@@ -332,17 +332,17 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     /// Whether Gmail hides All Mail, or the old server cuts large mailboxes, for reports: it is asked about beforehand, and still
-    /// true when all the rest has moved. Of mailboxes that were named it says nothing.
+    /// true when all the rest has moved. Where mailboxes were named, only that one of them is cut: nothing is known of others.
     async fn remember_what_is_hidden(&self, survey: &Survey, plan: &Plan) -> Result<(), Error> {
         let abilities = &survey.source.abilities;
         let may_hide = abilities.gmail || abilities.does.mailbox_shows_max.is_some_and(|shows| shows.always);
-        if !may_hide || !self.settings.selection.only.is_empty() {
-            return Ok(());
-        }
-        let text = match abilities.gmail {
-            true if all_mail(&survey.source).is_none() => HIDDEN,
-            false if plan::shows_newest_alone(&plan.steps, &survey.source) => CUT,
-            _ => "no",
+        let is_named = !self.settings.selection.only.is_empty();
+        let text = match () {
+            () if !may_hide => return Ok(()),
+            () if plan::shows_newest_alone(&plan.steps, &survey.source) => CUT,
+            () if is_named => return Ok(()),
+            () if plan::hides_all_mail(&survey.source) => HIDDEN,
+            () => "no",
         };
         let known = self.journal.notes(HIDDEN_MAIL, i64::MIN, HIDDEN_NOTES_MAX).await?;
         let (kind, text) = (HIDDEN_MAIL.to_owned(), text.to_owned());
@@ -416,7 +416,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
 /// A refusal, or last words, that time alone may cure. A connection that is just lost is the person's to know of.
 fn may_pass(error: &EndError) -> bool {
-    error.is_passing() || error.asks_for_patience().is_some()
+    error.is_passing() || error.asks_for_patience().is_some() || error.is_to_be_asked_later()
 }
 
 /// Keeps for the report why mailboxes could not be finished.

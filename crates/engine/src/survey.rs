@@ -140,11 +140,11 @@ pub(crate) async fn survey_source<S: SourceSession>(
     session: &mut S,
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
-    let abilities = session.abilities().clone();
     let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
     if once_more(&untold, passing)? {
         (listed, untold) = (session.mailboxes().await?, session.untold());
     }
+    let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =
@@ -156,6 +156,9 @@ pub(crate) async fn survey_source<S: SourceSession>(
     let mut side = SideSurvey { untold, ..SideSurvey::new(abilities, room, listed) };
     for mailbox in &mut side.mailboxes {
         if mailbox.info.selectable && mailbox.info.counts.is_none() {
+            // What belongs to others is not waited for.
+            let own = mailbox.info.space == Space::Personal;
+            let passing = if own { passing } else { Passing::IsTrouble };
             match or_trouble(session.open(&mailbox.info.wire).await, passing)? {
                 Ok(opened) => mailbox.info.counts = Some(counts_of(&opened)),
                 Err(trouble) => mailbox.trouble = Some(trouble),
@@ -171,11 +174,11 @@ pub(crate) async fn survey_target<T: TargetSession>(
     session: &mut T,
     passing: Passing,
 ) -> Result<SideSurvey, EndError> {
-    let abilities = session.abilities().clone();
     let (mut listed, mut untold) = (session.mailboxes().await?, session.untold());
     if once_more(&untold, passing)? {
         (listed, untold) = (session.mailboxes().await?, session.untold());
     }
+    let abilities = session.abilities().clone();
     let mut listed = not_empty(&abilities, listed)?;
     if !lists_inbox(&listed)
         && let Ok(opened) =

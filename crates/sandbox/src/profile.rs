@@ -139,6 +139,8 @@ pub struct Profile {
     pub lists_nothing: bool,
     /// Octets of all messages together; beyond, APPEND is refused.
     pub quota_octets: Option<u64>,
+    /// Octets of other things that count in what is in use, where a quota is told.
+    pub quota_used_beside: u64,
     /// APPENDLIMIT (RFC 7889).
     pub append_limit: Option<u64>,
     /// MESSAGELIMIT (RFC 9738): of more messages FETCH, STORE and UID EXPUNGE do those with the highest UIDs, from the highest
@@ -241,6 +243,7 @@ impl Default for Profile {
             rights: Vec::new(),
             lists_nothing: false,
             quota_octets: None,
+            quota_used_beside: 0,
             append_limit: None,
             message_limit: None,
             lone_lf: LoneLf::Keep,

@@ -13,10 +13,11 @@ pub struct Untold {
 }
 
 impl Untold {
-    /// Worth asking for again: it is about the account's own mail, or the server asks for patience.
+    /// Worth asking for again: it is about the account's own mail, or the server asks for patience. How much is in a mailbox is
+    /// asked for again where it matters.
     pub fn may_pass(&self) -> bool {
-        self.error.is_to_be_asked_later()
-            || (self.error.is_passing() && !matches!(self.asked, Asked::Others(_)))
+        let is_waited_for = !matches!(self.asked, Asked::Others(_) | Asked::Counts(_));
+        self.error.is_to_be_asked_later() || (self.error.is_passing() && is_waited_for)
     }
 }
 
@@ -33,7 +34,7 @@ pub enum Asked {
     Subscriptions,
     /// Roles, of a server that tells them apart (XLIST).
     Roles,
-    /// How much is in this mailbox (STATUS).
+    /// How much is in this mailbox of the account's own (STATUS).
     Counts(Bytes),
 }
 

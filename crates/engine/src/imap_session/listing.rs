@@ -1,6 +1,6 @@
 //! LIST and what is asked together with it: subscriptions, roles, counts.
 
-use super::{Link, Reply, counts, counts_in, spaces};
+use super::{Link, Reply, counts, counts_in, personal, spaces};
 use crate::end::{Asked, MailboxCounts, MailboxInfo, Role, Space, Untold};
 use crate::error::EndError;
 use bytes::Bytes;
@@ -24,6 +24,7 @@ impl Link {
     /// mailboxes (any more) are listed as what cannot be opened. What is refused of it is for [`Link::untold`].
     pub(crate) async fn list_mailboxes(&mut self, gone: bool) -> Result<Vec<MailboxInfo>, EndError> {
         self.untold.clear();
+        self.ask_for_namespaces_again().await?;
         if let Some(error) = self.namespaces_refused.clone() {
             self.untold.push(Untold { asked: Asked::Namespaces, error });
         }
@@ -33,6 +34,28 @@ impl Link {
         // INBOX first, then by name: a stable order for people and journal.
         mailboxes.sort_by_key(|m| (!m.text.eq_ignore_ascii_case("INBOX"), m.wire.clone()));
         Ok(mailboxes)
+    }
+
+    /// NAMESPACE, where the login went on without it for a reason that may have passed.
+    async fn ask_for_namespaces_again(&mut self) -> Result<(), EndError> {
+        if !self.namespaces_refused.as_ref().is_some_and(EndError::is_passing) {
+            return Ok(());
+        }
+        let asked = self.ask_all(vec![Command::namespace()], "NAMESPACE").await?.pop();
+        self.namespaces_refused = match asked {
+            Some(Ok(reply)) => {
+                for data in reply.data {
+                    if let Untagged::Namespace(told) = data {
+                        self.abilities.personal = personal(Some(&told), None);
+                        self.namespaces = Some(told);
+                    }
+                }
+                None
+            }
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        Ok(())
     }
 
     /// What the last listing asked for and was refused.
@@ -162,10 +185,12 @@ impl Link {
         for (i, reply) in wanted.into_iter().zip(replies) {
             match reply {
                 Ok(reply) => mailboxes[i].counts = counts(&reply.data),
-                Err(error) => {
+                Err(error) if mailboxes[i].space == Space::Personal => {
                     let asked = Asked::Counts(mailboxes[i].wire.clone());
                     self.untold.push(Untold { asked, error });
                 }
+                // What belongs to others is not waited for.
+                Err(_) => {}
             }
         }
         Ok(())

@@ -332,8 +332,8 @@ impl Raw {
 
     /// Who we are and who the server says it is (ID), where mailboxes lie (NAMESPACE, else the delimiter that
     /// `LIST "" ""` names: RFC 9051, 6.3.9), and CONDSTORE switched on (ENABLE, RFC 5161): asked together, since nothing
-    /// of it depends on another. A server that refuses one of them does without it; but for a NAMESPACE that is refused in
-    /// passing, since without it other people's mailboxes may be taken for one's own.
+    /// of it depends on another. A server that refuses one of them does without it; but for a NAMESPACE where it asks for
+    /// patience, since without it other people's mailboxes may be taken for one's own.
     async fn introduce(
         &mut self,
         account: &ImapAccount,
@@ -396,7 +396,7 @@ impl Raw {
         Ok((self, Compression::Deflate))
     }
 
-    /// The refusal of the command in this place. One that passes is an error: the whole is asked again later.
+    /// The refusal of the command in this place. One that asks for patience is an error: the whole is asked again later.
     fn refused_at(
         &self,
         place: usize,
@@ -405,7 +405,7 @@ impl Raw {
     ) -> Result<Option<EndError>, EndError> {
         let Some((_, refusal)) = refused.into_iter().find(|(at, _)| *at == place) else { return Ok(None) };
         let error = EndError::Refused { server: self.server.clone(), doing, refusal };
-        if error.is_passing() { Err(error) } else { Ok(Some(error)) }
+        if error.is_to_be_asked_later() { Err(error) } else { Ok(Some(error)) }
     }
 
     /// Asks several questions at once: all data that came before the last answer, and which were refused.

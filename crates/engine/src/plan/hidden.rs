@@ -6,10 +6,14 @@ use crate::names;
 use crate::quirks::family::ShowsMax;
 use crate::survey::SideSurvey;
 
+/// Gmail, and All Mail is not shown.
+pub(crate) fn hides_all_mail(source: &SideSurvey) -> bool {
+    source.abilities.gmail && all_mail(source).is_none()
+}
+
 /// Mail of Gmail's that IMAP does not show.
 pub(super) fn hidden_mail(source: &SideSurvey) -> Option<WillNotMove> {
-    let is_hidden = source.abilities.gmail && all_mail(source).is_none();
-    is_hidden.then(|| WillNotMove {
+    hides_all_mail(source).then(|| WillNotMove {
         what: "mail that is archived without a label, and mail under labels that Gmail does not show over IMAP".to_owned(),
         count: None,
         reason: "“All Mail” is hidden: in Gmail’s settings, under Labels, tick “Show in IMAP” for All Mail, then look again"

@@ -30,7 +30,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
-pub(crate) use hidden::shows_newest_alone;
+pub(crate) use hidden::{hides_all_mail, shows_newest_alone};
 pub use lint::{LintFinding, lint};
 pub use make::{make, save};
 pub use room::RoomCheck;
@@ -447,8 +447,8 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         }
     }
     remarks.extend(limit_remark(survey));
-    if plan.will_not_move.contains(&without_room()) {
-        remarks.push(short_of_room(&plan.room));
+    if !plan.room.is_short() || plan.will_not_move.contains(&without_room()) {
+        remarks.extend(short_of_room(&plan.room));
     }
     remarks.extend(no_sizes(&plan.steps, &plan.room));
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));

@@ -10,7 +10,7 @@ pub struct RoomCheck {
     /// Octets to copy; at least that many where some sizes are unknown.
     pub needed_octets: u64,
     /// Octets to copy by what the source says is used of its quota (RFC 9208), where it does not tell the sizes of mailboxes: an
-    /// estimate. It may count more than mail, and less where a message is copied several times.
+    /// estimate. It may count more than mail, and less where a message is copied several times. `None` where nothing is to be copied.
     pub estimated_octets: Option<u64>,
     /// Octets free, where the target tells.
     pub free_octets: Option<u64>,
@@ -21,9 +21,9 @@ pub struct RoomCheck {
 }
 
 impl RoomCheck {
-    /// True when the target says that it has less room than is needed.
+    /// True when the target says that it has less room than is needed, whatever an estimate says.
     pub fn is_short(&self) -> bool {
-        self.free_octets.is_some_and(|free| free < self.expected_octets())
+        self.free_octets.is_some_and(|free| free < self.needed_octets)
             || self.free_messages.is_some_and(|free| free < self.needed_messages)
     }
 
@@ -49,7 +49,7 @@ pub(super) fn room(
         room.needed_octets = room.needed_octets.saturating_add(left(record.octets, octets));
         settled = settled.saturating_add(octets);
     }
-    if is_unsized(steps) && *selection == Selection::default() {
+    if is_unsized(steps) && room.needed_messages > 0 && *selection == Selection::default() {
         room.estimated_octets = used(&survey.source).map(|used| used.saturating_sub(settled));
     }
     room
@@ -70,7 +70,8 @@ pub(crate) const NO_SIZES: &str = "the old server does not tell how large its me
                                    long they take, is not known yet; `check` measures them";
 
 pub(super) fn no_sizes(steps: &[MailboxStep], room: &RoomCheck) -> Option<String> {
-    (is_unsized(steps) && room.estimated_octets.is_none()).then(|| NO_SIZES.to_owned())
+    let is_copied = room.needed_messages > 0 || steps.iter().any(|step| step.record.messages.is_none());
+    (is_unsized(steps) && is_copied && room.estimated_octets.is_none()).then(|| NO_SIZES.to_owned())
 }
 
 /// What the new account has no room for: which messages that will be is known when it is full. The numbers are a remark: they
@@ -80,23 +81,24 @@ pub(super) fn without_room() -> WillNotMove {
     WillNotMove { what: what.into(), count: None, reason: reason.into(), otherwise: None }
 }
 
-pub(crate) fn short_of_room(room: &RoomCheck) -> String {
-    match (room.free_octets, room.estimated_octets) {
-        (Some(free), _) if free < room.needed_octets => format!(
+/// What is short, or may be by an estimate alone: that stops nothing.
+pub(crate) fn short_of_room(room: &RoomCheck) -> Option<String> {
+    match (room.free_octets, room.free_messages) {
+        (Some(free), _) if free < room.needed_octets => Some(format!(
             "the new account has {} free and at least {} are needed: ask for more room first",
             display::size(free),
             display::size(room.needed_octets)
-        ),
-        (Some(free), Some(estimated)) if free < estimated => format!(
-            "the new account has {} free and some {} may be needed, at a guess: so much the old account says is in use, which may \
-             count more than mail. Ask for more room first",
-            display::size(free),
-            display::size(estimated)
-        ),
-        _ => format!(
-            "the new account takes {} more messages and {} are needed: ask for more room first",
-            room.free_messages.unwrap_or(0),
+        )),
+        (_, Some(free)) if free < room.needed_messages => Some(format!(
+            "the new account takes {free} more messages and {} are needed: ask for more room first",
             room.needed_messages
-        ),
+        )),
+        (Some(free), _) if free < room.expected_octets() => Some(format!(
+            "the new account may have less room than is needed: {} are free, and the old account says that {} are in use there, \
+             which may count more than mail; `check` measures it",
+            display::size(free),
+            display::size(room.expected_octets())
+        )),
+        _ => None,
     }
 }

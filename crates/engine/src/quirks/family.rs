@@ -70,6 +70,15 @@ pub enum Known {
     Threads,
 }
 
+/// Mail that an old server may hold and does not show, in words for anybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hides {
+    /// What is not seen.
+    pub what: &'static str,
+    /// What a person can do about it before the move.
+    pub first: &'static str,
+}
+
 /// A family of servers.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
@@ -87,8 +96,8 @@ pub struct Family {
     pub exact: &'static str,
     /// What it changes.
     pub changes: &'static [&'static str],
-    /// What of it keeps mail from being seen at all, in words for anybody.
-    pub hides: &'static [&'static str],
+    /// What of it keeps mail from being seen at all, where no look at the account can tell.
+    pub hides: Option<Hides>,
     /// What of all this the test server does not play, where it plays the family.
     pub not_played: &'static [&'static str],
     /// Its limits.

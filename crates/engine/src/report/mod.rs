@@ -22,7 +22,7 @@ mod write;
 #[cfg(test)]
 mod example;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::certificate::Signer;
 use crate::config::Level;

@@ -1,7 +1,7 @@
 //! The report over plain data, and over a journal in memory.
 
 mod migrations;
-mod people;
+pub(crate) mod people;
 mod signed;
 
 use super::example::{self, Plain, run_facts};

@@ -4,6 +4,7 @@ use super::Ctx;
 use crate::end::{Source, Target};
 use crate::error::Error;
 use crate::journal::{Journal, Note, Side};
+use crate::plan::RoomCheck;
 use crate::progress::Progress;
 use crate::report::{SPENT, WAITED};
 use std::time::{Duration, SystemTime};
@@ -37,14 +38,15 @@ fn read(text: &str) -> Option<(SystemTime, u64)> {
     Some((at, octets.parse().ok()?))
 }
 
-/// Says how long the octets that are planned and not settled take at least, where what may pass in a day is less.
-pub(super) fn forecast<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>, octets: u64) {
+/// Says how long the octets that are planned and not settled take, where what may pass in a day is less.
+pub(super) fn forecast<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>, room: &RoomCheck) {
+    let (octets, estimated) = (room.expected_octets(), room.expected_octets() > room.needed_octets);
     for (side, pacer) in [(Side::Source, &ctx.pace.source), (Side::Target, &ctx.pace.target)] {
         let Some((octets_per_day, time)) = pacer.forecast(octets).filter(|(_, time)| !time.is_zero()) else {
             continue;
         };
         let (server, seconds) = (ctx.waits.server(side, ""), time.as_secs());
-        ctx.bus.tell(Progress::Forecast { side: side.into(), server, octets_per_day, seconds });
+        ctx.bus.tell(Progress::Forecast { side: side.into(), server, octets_per_day, seconds, estimated });
     }
 }
 

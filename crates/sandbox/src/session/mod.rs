@@ -306,7 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ok("done")
             }
             ("GETQUOTAROOT", Some(user)) => {
-                let used = self.sandbox.with(&user.clone(), |a| a.octets()).unwrap_or(0) / 1024;
+                let mail = self.sandbox.with(&user.clone(), |a| a.octets()).unwrap_or(0);
+                let used = (mail + self.profile().quota_used_beside) / 1024;
                 let limit = self.profile().quota_octets.unwrap_or(1 << 40) / 1024;
                 let lines = format!("* QUOTAROOT INBOX \"\"\r\n* QUOTA \"\" (STORAGE {used} {limit})\r\n");
                 self.write(lines.as_bytes()).await?;

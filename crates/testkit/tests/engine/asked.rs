@@ -258,6 +258,88 @@ async fn hours_of_refusals_for_a_day_that_is_spent_cost_time_and_no_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_day_that_is_spent_while_it_is_looked_is_waited_for_as_well() {
+    for (verb, at_target) in
+        [("STATUS", false), ("STATUS", true), ("LSUB", false), ("LSUB", true), ("SEARCH", false)]
+    {
+        let world = wordy();
+        let server = if at_target { &world.target } else { &world.source };
+        server.plan(Planned::once(Trigger::Verb(verb, 1), Fault::Answer("NO [OVERQUOTA] x".to_owned())));
+        world.migrate().await;
+        assert_eq!(server.struck().len(), 1, "{verb}, at the target: {at_target}");
+        all_moved(&world, 4, verb).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_namespace_always_fails_is_used_without_it_and_that_is_said() {
+    for words in ["[SERVERBUG] x", "[UNAVAILABLE] x", "[INUSE] x"] {
+        for at_target in [false, true] {
+            let world = inbox(3);
+            let server = if at_target { &world.target } else { &world.source };
+            let refused =
+                |n| Planned::once(Trigger::Verb("NAMESPACE", n), Fault::Answer(format!("NO {words}")));
+            (1..=99).for_each(|n| server.plan(refused(n)));
+            let plan = world.plan().await;
+            let side = if at_target { "new" } else { "old" };
+            let said = format!("which folders belong to other people is not told by the {side} server");
+            assert!(plan.remarks.iter().any(|one| one.contains(&said)), "{words}: {:?}", plan.remarks);
+            world.migrate().await;
+            all_moved(&world, 3, words).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_mailboxes_are_is_asked_again_where_it_was_refused_in_passing() {
+    for words in ["[SERVERBUG] x", "[UNAVAILABLE] x"] {
+        let shares = Profile { foreign_namespaces: r#"NIL (("Shared/" "/"))"#, ..Profile::default() };
+        let mut world = World::between(shares, Profile::default());
+        world.accepts = true;
+        for (n, name) in [(1, "INBOX"), (2, "Shared/all")] {
+            world.source.create(USER, name, None, true);
+            world.source.deliver(USER, name, letter(n), "", DATE);
+        }
+        world.source.plan(Planned::once(Trigger::Verb("NAMESPACE", 1), Fault::Answer(format!("NO {words}"))));
+        let plan = world.plan().await;
+        assert!(
+            plan.will_not_move.iter().any(|one| one.what.contains("shared by many")),
+            "{words}: {plan:?}"
+        );
+        let again = Fault::Answer(format!("NO {words}"));
+        let asked = world.source.counters().commands["NAMESPACE"];
+        world.source.plan(Planned::once(Trigger::Verb("NAMESPACE", asked + 1), again));
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 1)]), "{words}");
+        assert_eq!(world.source.struck().len(), 2, "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_much_is_in_a_mailbox_of_others_or_that_nobody_needs_is_not_waited_for() {
+    let shares = || Profile {
+        list_status: false,
+        foreign_namespaces: r#"NIL (("Shared/" "/"))"#,
+        ..Profile::default()
+    };
+    let mut world = World::between(shares(), shares());
+    world.accepts = true;
+    (0..3).for_each(|n| _ = world.source.deliver(USER, "INBOX", letter(n), "", DATE));
+    world.source.create(USER, "Shared/all", None, true);
+    ["Other", "Shared/all"].iter().for_each(|name| world.target.create(USER, name, None, true));
+    let refused = || Fault::Answer("NO [UNAVAILABLE] x".to_owned());
+    // After that of INBOX; and a mailbox that is not counted by STATUS is opened.
+    world.source.plan(Planned::once(Trigger::Verb("STATUS", 2), refused()));
+    world.source.plan(Planned::once(Trigger::Verb("EXAMINE", 1), refused()));
+    (2..=3).for_each(|n| world.target.plan(Planned::once(Trigger::Verb("STATUS", n), refused())));
+    let began = Instant::now();
+    let told = world.migrate_and_listen().await;
+    assert_eq!((world.source.struck().len(), world.target.struck().len()), (2, 2));
+    assert!(waits(&told, WaitReason::Trouble).is_empty() && began.elapsed() < 5 * SECOND, "{told:?}");
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mailbox_that_is_unavailable_is_waited_for_and_at_last_left_alone() {
     for (times, left) in [(3, 0), (100, 1)] {
         let world = inbox(3);
@@ -377,7 +459,9 @@ async fn where_sizes_are_not_told_the_days_are_forecast_from_what_is_in_use_of_t
         let began = Instant::now();
         let told = world.migrate_and_listen().await;
         let forecast = told.iter().find_map(|event| match event {
-            Progress::Forecast { octets_per_day, seconds, .. } => Some((*octets_per_day, *seconds)),
+            Progress::Forecast { octets_per_day, seconds, estimated: true, .. } => {
+                Some((*octets_per_day, *seconds))
+            }
             _ => None,
         });
         let (per_day, seconds) = forecast.expect("it is said before how long it takes");

@@ -178,6 +178,16 @@ async fn what_yahoo_cuts_off_is_asked_about_and_stays_in_the_report_until_a_run_
     world.migrate().await;
     let outcome = world.report().await.outcome;
     assert!(!outcome.hides_mail && outcome.exit_code() == 0, "{outcome:?}");
+    // Named, it is cut as well; what a run of another mailbox sees does not take that back.
+    world.source.deliver(USER, "INBOX", message(1), "", DATE);
+    world.source.create(USER, "Work", None, true);
+    for named in ["INBOX", "Work"] {
+        world.selection.only = vec![named.to_owned()];
+        world.migrate().await;
+        let outcome = world.report().await.outcome;
+        assert!(outcome.cuts_mailboxes, "{named}: {outcome:?}");
+        assert!(named != "INBOX" || outcome.exit_code() == 3, "{outcome:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

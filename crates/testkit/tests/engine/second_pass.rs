@@ -5,7 +5,7 @@ use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use bytes::Bytes;
 use mailhaul_engine::journal::State;
-use mailhaul_sandbox::{Deed, Profile, Sandbox};
+use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Sandbox, Trigger};
 use std::collections::BTreeMap;
 
 /// Commands that a run may send on one side after its login, however many mailboxes there are.
@@ -96,6 +96,24 @@ async fn what_verify_saw_at_the_source_is_still_copied_by_the_next_run() {
     world.migrate().await;
     assert_eq!(world.octets("Box 5"), [letter(10), letter(11), letter(600)]);
     assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_verify_could_not_ask_the_source_for_is_said() {
+    let world = moved(Profile::default()).await;
+    let said = async || {
+        let remarks = world.report().await.remarks.shown;
+        remarks.iter().any(|note| {
+            note.text.starts_with("which folders belong to other people at the old server was not looked at")
+        })
+    };
+    world.verify().await;
+    assert!(!said().await);
+    let asked = world.source.counters().commands["NAMESPACE"];
+    let refused = Fault::Answer("NO not for you".to_owned());
+    world.source.plan(Planned::once(Trigger::Verb("NAMESPACE", asked + 1), refused));
+    world.verify().await;
+    assert!(said().await, "{:?}", world.report().await.remarks.shown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,9 @@
 
 use crate::late::{DATE, message};
 use crate::wire::{USER, World};
+use mailhaul_engine::check::Verdict;
 use mailhaul_engine::error::{Error, Question};
-use mailhaul_engine::journal::State;
+use mailhaul_engine::journal::{Journal, State};
 use mailhaul_sandbox::{Fault, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
 
@@ -96,20 +97,56 @@ async fn what_was_moved_already_is_not_called_too_large_by_a_server_that_estimat
 
 #[tokio::test(start_paused = true)]
 async fn an_account_without_room_for_all_is_asked_about_before_it_is_filled() {
-    let told = Some(1 << 30);
-    for source in [
-        Profile::default(),
-        // What is in use of the old account's quota stands for the sizes that it does not tell.
-        Profile { status_size: false, quota_octets: told, ..Profile::default() },
-        Profile { quota_octets: told, ..Profile::gmail() },
-    ] {
-        let target = Profile { quota_octets: Some(2048), ..Profile::default() };
-        let mut world = with_letters(World::between(source, target), 4);
+    let target = Profile { quota_octets: Some(2048), ..Profile::default() };
+    let mut world = with_letters(World::new(target), 4);
+    world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
+    let what = asked(&world).await;
+    assert!(what.iter().any(|one| one.contains("it has less room than is needed")), "{what:?}");
+    world.accepts = true;
+    assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
+    assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
+}
+
+/// Sources that do not tell the sizes of mailboxes, and tell what is in use of their quota.
+fn without_sizes() -> [Profile; 2] {
+    let quota_octets = Some(1 << 30);
+    [
+        Profile { status_size: false, quota_octets, ..Profile::default() },
+        Profile { quota_octets, ..Profile::gmail() },
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_full_by_an_estimate_alone_is_a_remark_and_stops_no_run() {
+    let target = || Profile { quota_octets: Some(2048), ..Profile::default() };
+    for source in without_sizes() {
+        let mut world = with_letters(World::between(source, target()), 4);
         world.source.deliver(USER, "INBOX", vec![b'x'; 3000], "", DATE);
-        let what = asked(&world).await;
-        assert!(what.iter().any(|one| one.contains("it has less room than is needed")), "{what:?}");
+        // Of Gmail without All Mail it is asked about what is hidden; of room it is not.
         world.accepts = true;
+        let plan = world.plan().await;
+        let of_room = |text: &str| text.contains("less room");
+        assert!(!plan.will_not_move.iter().any(|one| of_room(&one.to_string())), "{:?}", plan.will_not_move);
+        assert!(plan.remarks.iter().any(|one| of_room(one)), "{:?}", plan.remarks);
         assert!(matches!(world.try_migrate().await, Err(Error::Full { .. })));
         assert!(!world.octets("INBOX").is_empty(), "as much as there is room for");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_measures_what_an_estimate_calls_too_large_and_is_ready() {
+    let [source, _] = without_sizes();
+    let source = Profile { quota_used_beside: 100_000, ..source };
+    let target = Profile { quota_octets: Some(4096), ..Profile::default() };
+    let world = with_letters(World::between(source, target), 4);
+    let migration = world.migration();
+    let checked = migration.check([None, None]).await.unwrap();
+    migration.journal.release().await.unwrap();
+    let moving = checked.moving.as_ref().unwrap();
+    assert!(moving.plan.room.estimated_octets > Some(4096), "{:?}", moving.plan.room);
+    assert_eq!((checked.exit_code(), checked.verdict()), (0, Verdict::Ready), "{:?}", checked.remarks);
+    for _ in 0..2 {
+        world.migrate().await;
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 4)]));
     }
 }

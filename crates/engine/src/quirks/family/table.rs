@@ -1,6 +1,6 @@
 //! The rows of the quirk table. The order decides: who is more special stands before what it is built on.
 
-use super::{Behaviour, Family, Known, ShowsMax, Sign};
+use super::{Behaviour, Family, Hides, Known, ShowsMax, Sign};
 use std::time::Duration;
 
 /// Hosted mail has replicas and front ends that nobody here has measured (integrity.md 6.4, 13).
@@ -47,8 +47,10 @@ const EXCHANGE_CHANGES: &[&str] = &[
     "mailboxes whose names hold \"/\" are not listed",
     "$MDNSent becomes a category; read receipts may be sent again",
 ];
-const EXCHANGE_HIDES: &[&str] =
-    &["folders with “/” in their names are not shown to this program: give them another name there"];
+const EXCHANGE_HIDES: Option<Hides> = Some(Hides {
+    what: "folders with “/” in their names are not shown to this program",
+    first: "give such folders another name there before the move",
+});
 const EXCHANGE_NOT_PLAYED: &[&str] = &[
     "reserved names",
     "names with \"/\" that are not listed",
@@ -86,7 +88,7 @@ pub const FAMILIES: &[Family] = &[
             "a mailbox is a label: a message in three mailboxes is one with three labels; an archive is All Mail",
             "\\Deleted removes a message from its label at once: it is not sent",
         ],
-        hides: &[],
+        hides: None,
         not_played: &["a limit of messages in folders", "Chats"],
         limits: &[
             "35,651,584 octets a message (APPENDLIMIT)",
@@ -163,7 +165,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "octets, as far as threads tell",
         changes: &["a mailbox shows its newest 10,000 messages"],
-        hides: &["of a folder it shows the newest 10,000 messages alone"],
+        hides: None,
         not_played: &["the newest 10,000 messages alone", "OBJECTID"],
         limits: &["[LIMIT] Rate limit hit, then BYE", "about 5 connections"],
         before: &[
@@ -186,7 +188,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["keywords with a blank are listed and refused"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &["NO Service temporarily unavailable passes within minutes"],
         before: &["make an app-specific password"],
@@ -201,7 +203,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing is known to be",
         changes: &["some bodies are given as NIL"],
-        hides: &[],
+        hides: None,
         not_played: &["bodies that are given as NIL"],
         limits: &["mailboxes are refused (Unsafe Login) to a client that sent no ID"],
         before: &["switch IMAP on in the settings, and take the authorisation code for a password"],
@@ -216,7 +218,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["SEARCH fails or finds too much: it is not used"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &["[UNAVAILABLE] Backend error for a mailbox, at times"],
         before: &["switch IMAP on, and make an app password"],
@@ -231,7 +233,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["UIDs are those of the account, with holes: they are never counted up"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &["20 to 40 mailboxes of one's own in free accounts"],
         before: &["switch IMAP on in the settings"],
@@ -246,7 +248,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "whole bodies; BODY[HEADER] and BODY[TEXT] differ from them",
         changes: &["some keywords make APPEND fail: tried without"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &["a broken share may empty LIST: an empty listing is never taken for no mail"],
         before: &["remove broken shares and mount points"],
@@ -265,7 +267,7 @@ pub const FAMILIES: &[Family] = &[
             "messages of 300 parts or more are given cut: noticed by the missing boundary, and said",
             "bad dates become the present time",
         ],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[
             "20 connections from one address; the rest is closed without a word",
@@ -294,7 +296,10 @@ pub const FAMILIES: &[Family] = &[
             "OK without storing, for mail from oneself into Sent: found by the read-back",
             "RFC822.SIZE may be 0",
         ],
-        hides: &[],
+        hides: Some(Hides {
+            what: "it shows only the mail that it has fetched by now",
+            first: "wait until Bridge says that its first synchronisation is done, then move",
+        }),
         not_played: &["OK without storing", "RFC822.SIZE 0", "UIDs that change when Bridge starts anew"],
         limits: &["messages without a valid From are refused"],
         before: &["let Bridge finish its first synchronisation", "UIDs may change when Bridge starts anew"],
@@ -321,7 +326,7 @@ pub const FAMILIES: &[Family] = &[
             "with munge8bit (the default) each 8-bit octet of a header becomes X",
             "dates before 1970 are refused, after 2106 wrap",
         ],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[
             "NUL, LF alone, headers without a colon and, with reject8bit, 8-bit octets in a header are refused",
@@ -349,7 +354,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Simulated,
         exact: "nothing: headers and Message-ID are changed",
         changes: &["dates as 00-Jan-0000", "no mailboxes below INBOX", "replicas may differ"],
-        hides: &[],
+        hides: None,
         not_played: &["replicas that differ"],
         limits: &[],
         before: &["where mailboxes are refused with code 02:46: load convert -e"],
@@ -368,7 +373,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["RFC822.SIZE is wrong at times"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[],
         before: &[],
@@ -383,7 +388,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &[],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &["slower and slower in mailboxes of several hundred thousand messages"],
         before: &[],
@@ -398,7 +403,7 @@ pub const FAMILIES: &[Family] = &[
         known: Known::Threads,
         exact: "nothing is known to be",
         changes: &["12.0.3 loses what APPEND stores: the read-back finds it"],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[],
         before: &["as a target: a version after 12.0.3"],
@@ -416,7 +421,7 @@ pub const FAMILIES: &[Family] = &[
             "SEARCH cannot be trusted: it is not used",
             "Message-ID and Received are touched at times",
         ],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[],
         before: &[],
@@ -436,7 +441,7 @@ pub const FAMILIES: &[Family] = &[
             "mbox: Status, X-Status, X-UID, Content-Length and a first line From are removed",
             "dates after the present and before 1970 become others",
         ],
-        hides: &[],
+        hides: None,
         not_played: &[],
         limits: &[
             "10 connections of a user from one address (mail_max_userip_connections)",

@@ -4,7 +4,7 @@ use super::*;
 use crate::report::html::html;
 
 /// What no person is told outside of the details (CONTRIBUTING.md, *Texts for people*).
-const NOT_FOR_PEOPLE: [&str; 12] = [
+pub(crate) const NOT_FOR_PEOPLE: [&str; 12] = [
     "octet",
     "journal",
     "epoch",
