@@ -2,9 +2,10 @@
 //! target would destroy these octets, or refuses them. All else stays as it is, octet for octet.
 //!
 //! No octet is lost by it. Text is encoded as words of RFC 2047, a parameter of a MIME field by RFC 2231; the charset is UTF-8
-//! where the whole field is, else `unknown-8bit` (RFC 1428), of which the octets themselves are what is decoded. Where octets
-//! stand in which no such form is allowed (an address, Received, Message-ID, the name of a field) the step does not apply.
+//! where the whole field is, else the one that the message declares for its body, else `unknown-8bit` (RFC 1428): the octets
+//! themselves are what is decoded in any case. Where octets stand in which no such form is allowed (an address, Received, Message-ID, the name of a field) the step does not apply.
 
+mod charset;
 mod fields;
 mod line;
 #[cfg(test)]
@@ -79,10 +80,12 @@ fn encoded(header: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut out = Vec::with_capacity(header.len() + header.len() / 2);
-    for field in split(header)? {
+    let all = split(header)?;
+    let declared = fields::declared(&all);
+    for field in all {
         match field.is_ascii() {
             true => out.extend_from_slice(field),
-            false => out.extend(fields::encode(field)?),
+            false => out.extend(fields::encode(field, declared)?),
         }
     }
     Some(out)
