@@ -8,6 +8,7 @@ use mailhaul_engine::identity::Grade;
 use mailhaul_engine::journal::{Journal, Ladder, State};
 use mailhaul_sandbox::{Fault, LoneLf, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const RAW: &str =
     "From: J\u{f6}rg <j@b.example>\r\nSubject: Gr\u{fc}\u{df}e\r\nX-a: b\r\n\r\nbody \u{fc}\r\n";
@@ -221,6 +222,36 @@ async fn what_was_seen_to_be_destroyed_is_remembered_and_the_damaged_copy_stays_
     assert_eq!(of_each[1], encoded());
     assert_eq!((world.held().len(), world.target.counters().appended), (2, 2));
     assert_eq!(world.report().await.exit_code(), 4);
+}
+
+/// Whether the server of one test destroys them now.
+static MUNGES_NOW: AtomicBool = AtomicBool::new(false);
+
+fn munging_now(uid: u32, octets: &[u8]) -> Vec<u8> {
+    if MUNGES_NOW.load(Ordering::Relaxed) { munging(uid, octets) } else { octets.to_vec() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_seen_after_a_probe_counts_more_than_it_and_a_later_probe_more_than_that() {
+    let mut world = World::new(Profile { rewrites: Some(munging_now), ..Profile::default() });
+    let letter = |world: &World, x: String| deliver(world, [RAW.replace("X-a: b", &format!("X-a: {x}"))]);
+    // The server is set up otherwise after a probe, and back before the next one; twice.
+    for n in 1..=2 {
+        probed(&world).await;
+        world.repair = true;
+        letter(&world, format!("{n} kept"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last().map(|l| l.2), Some(Ladder::default()), "{n}");
+        MUNGES_NOW.store(true, Ordering::Relaxed);
+        letter(&world, format!("{n} destroyed"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last().map(|l| l.0), Some(State::Exception), "{n}");
+        letter(&world, format!("{n} after that"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last(), Some(&encoded()), "{n}");
+        MUNGES_NOW.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(world.notes().await.iter().filter(|n| n.kind == "header_munged").count(), 2);
 }
 
 /// A server that says in each message under what UID it came, and refuses octets outside ASCII in headers.
