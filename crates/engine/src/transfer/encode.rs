@@ -36,12 +36,15 @@ pub async fn encode(original: &Body, intake: &Intake) -> Result<Option<Body>, En
     builder.finish().await.map(Some)
 }
 
-/// True where the step has something to do.
+/// True where the step has something to do, and does not make a message of more octets than the target takes.
 ///
 /// # Errors
 /// The spool's.
-pub async fn applies(body: &Body) -> Result<bool, EndError> {
-    Ok(header_of(body).await?.is_some_and(|header| encoded(&header).is_some()))
+pub async fn applies(body: &Body, limit: Option<u64>) -> Result<bool, EndError> {
+    let Some(header) = header_of(body).await? else { return Ok(false) };
+    let Some(encoded) = encoded(&header) else { return Ok(false) };
+    let octets = body.octets() - header.len() as u64 + encoded.len() as u64;
+    Ok(limit.is_none_or(|limit| octets <= limit))
 }
 
 /// The header with the empty line after it: the whole message where there is none. `None` for one that is too long.

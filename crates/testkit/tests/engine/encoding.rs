@@ -254,6 +254,21 @@ async fn what_is_seen_after_a_probe_counts_more_than_it_and_a_later_probe_more_t
     assert_eq!(world.notes().await.iter().filter(|n| n.kind == "header_munged").count(), 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_would_be_too_large_encoded_goes_as_it_is() {
+    for (more, ladder) in [(0, Ladder::default()), (ENCODED.len() - RAW.len(), Ladder::ENCODED)] {
+        let limit = (RAW.len() + more) as u64;
+        let small = "From: a@b.example\r\nSubject: \u{fc}\r\n\r\nx\r\n";
+        let mut world = world(Profile { append_limit: Some(limit), ..munges() }, [small]);
+        world.migrate().await;
+        world.repair = true;
+        deliver(&world, [RAW]);
+        world.migrate().await;
+        let (state, _, taken, text) = found(&world).await.swap_remove(1);
+        assert_eq!((world.held().len(), taken), (2, ladder), "{state:?} {text}");
+    }
+}
+
 /// A server that says in each message under what UID it came, and refuses octets outside ASCII in headers.
 fn stamping(uid: u32, octets: &[u8]) -> Vec<u8> {
     [format!("X-Stored-As: {uid}\r\n").as_bytes(), octets].concat()

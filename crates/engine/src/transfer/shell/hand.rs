@@ -76,7 +76,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let mut hand =
             InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false };
         if self.ctx.settings.repair {
-            ready.encodable = encode::applies(&hand.body).await.map_err(|e| at(Side::Target, e))?;
+            ready.encodable = encode::applies(&hand.body, limit).await.map_err(|e| at(Side::Target, e))?;
             if ready.encodable && self.ctx.munges_headers.load(Ordering::Relaxed) {
                 ready = hand.encode(ready, &self.ctx.intake).await?;
             }
