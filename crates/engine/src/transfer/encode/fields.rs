@@ -462,6 +462,13 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
         }
         let is_text = |token: &Token<'_>| matches!(token, Token::Comment(_)) || token.octets().is_ascii();
         if piece.iter().all(is_text) {
+            // In a parameter this may be no comment but a part of its value, as of `filename=a (b).pdf`.
+            let outside =
+                |token: &Token<'_>| matches!(token, Token::Comment(_)) && !token.octets().is_ascii();
+            let is_word = |token: &Token<'_>| matches!(token, Token::Word(_) | Token::Quoted(_));
+            if n > 0 && piece.iter().skip_while(|token| !outside(token)).any(is_word) {
+                return None;
+            }
             only_comments(line, piece)?;
             continue;
         }

@@ -330,6 +330,10 @@ fn parameters_are_encoded_as_rfc_2231_has_it() {
         "Content-Type: text/plain (für alle); charset=utf-8".as_bytes(),
         "Content-Type: text/plain (=?utf-8?Q?f=C3=BCr?= alle); charset=utf-8",
     );
+    becomes(
+        "Content-Type: a/b; x=y (für alle)".as_bytes(),
+        "Content-Type: a/b; x=y (=?utf-8?Q?f=C3=BCr?= alle)",
+    );
     let long = format!("Content-Disposition: attachment; filename=\"{}.txt\"; size=3", "日本".repeat(20));
     let after = field(long.as_bytes()).unwrap();
     assert!(
@@ -350,6 +354,7 @@ fn parameters_are_encoded_as_rfc_2231_has_it() {
         "Content-Type: a/b; name=\"ö",
         "Content-Type: a/b; nöme=x",
         "Content-Type: a/b; ö",
+        "Content-Disposition: attachment; filename=Rechnung (März).pdf",
     ] {
         stays(left.as_bytes());
     }
