@@ -131,6 +131,12 @@ async fn after_line_ends_the_header_is_encoded_and_after_both_it_is_the_original
         world.migrate().await;
         let (state, grade, taken, text) = found(&world).await.swap_remove(0);
         assert_eq!((state, grade, taken), (State::Verified, Some(Grade::Semantic), ladder), "{text}");
+        assert!(!text.contains("all else is untouched"), "{text}");
+        assert_eq!(
+            !nul,
+            text.ends_with("its header were encoded; line feeds alone became line ends"),
+            "{text}"
+        );
         match nul {
             false => assert_eq!(octets(&world)[0], "Subject: =?utf-8?B?w7w=?=\r\n\r\none\r\ntwo\r\n"),
             true => {
