@@ -11,29 +11,22 @@ mod line;
 #[cfg(test)]
 mod tests;
 
-use super::spool::{Body, Intake};
+use super::spool::Body;
 use crate::error::EndError;
 use bytes::Bytes;
 
 /// A longer header goes as it is.
 const HEADER_OCTETS_MAX: usize = 1 << 20;
 
-/// The message with its header encoded; `None` where the step does not apply, or there is nothing to encode.
+/// The message with its header encoded; `None` where the step does not apply, or there is nothing to encode. All after the
+/// header is shared with the original.
 ///
 /// # Errors
 /// The spool's.
-pub async fn encode(original: &Body, intake: &Intake) -> Result<Option<Body>, EndError> {
+pub async fn encode(original: &Body) -> Result<Option<Body>, EndError> {
     let Some(header) = header_of(original).await? else { return Ok(None) };
     let Some(encoded) = encoded(&header) else { return Ok(None) };
-    let mut builder = intake.begin(None);
-    builder.push(&encoded).await?;
-    let mut offset = header.len() as u64;
-    while offset < original.octets() {
-        let piece = original.piece(offset).await?;
-        offset += piece.len() as u64;
-        builder.push(&piece).await?;
-    }
-    builder.finish().await.map(Some)
+    original.after(encoded.into(), header.len() as u64).await.map(Some)
 }
 
 /// True where the step has something to do, and does not make a message of more octets than the target takes.

@@ -1,5 +1,6 @@
 use super::charset::Charset;
 use super::*;
+use crate::transfer::spool::Intake;
 use base64::Engine as _;
 use mail_parser::{MessageParser, MimeHeaders};
 use proptest::prelude::*;
@@ -414,7 +415,17 @@ async fn the_body_is_streamed_and_stays_octet_for_octet() {
         for in_memory in [1000, 10 << 20] {
             let intake = Intake::new(folder.path(), in_memory);
             let octets = [header.as_bytes(), &body].concat();
-            let after = encode(&intake.body(octets.into()).await.unwrap(), &intake).await.unwrap();
+            let original = intake.body(octets.into()).await.unwrap();
+            let after = encode(&original).await.unwrap();
+            if let Some(after) = &after {
+                let again = intake.body(after.whole().await.unwrap()).await.unwrap();
+                assert_eq!(after.measured(), again.measured());
+                let at = after.octets() - body.len() as u64;
+                let rests =
+                    [after.piece(at).await.unwrap(), original.piece(header.len() as u64).await.unwrap()];
+                assert!(original.is_spooled() || rests[0].as_ptr() == rests[1].as_ptr(), "held once");
+                assert_eq!(rests[0], rests[1]);
+            }
             let after = match after {
                 Some(after) => Some(after.whole().await.unwrap()),
                 None => None,
