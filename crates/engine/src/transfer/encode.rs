@@ -2,45 +2,42 @@
 //! target would destroy these octets, or refuses them. All else stays as it is, octet for octet.
 //!
 //! No octet is lost by it. Text is encoded as words of RFC 2047, a parameter of a MIME field by RFC 2231; the charset is UTF-8
-//! where the whole field is, else `unknown-8bit` (RFC 1428), of which the octets themselves are what is decoded. Where octets
-//! stand in which no such form is allowed (an address, Received, Message-ID, the name of a field) the step does not apply.
+//! where the whole field is, else the one that the message declares for its body, else `unknown-8bit` (RFC 1428): the octets
+//! themselves are what is decoded in any case. Where octets stand in which no such form is allowed (an address, Received, Message-ID, the name of a field) the step does not apply.
 
+mod charset;
 mod fields;
 mod line;
 #[cfg(test)]
 mod tests;
 
-use super::spool::{Body, Intake};
+use super::spool::Body;
 use crate::error::EndError;
 use bytes::Bytes;
 
 /// A longer header goes as it is.
 const HEADER_OCTETS_MAX: usize = 1 << 20;
 
-/// The message with its header encoded; `None` where the step does not apply, or there is nothing to encode.
+/// The message with its header encoded; `None` where the step does not apply, or there is nothing to encode. All after the
+/// header is shared with the original.
 ///
 /// # Errors
 /// The spool's.
-pub async fn encode(original: &Body, intake: &Intake) -> Result<Option<Body>, EndError> {
+pub async fn encode(original: &Body) -> Result<Option<Body>, EndError> {
     let Some(header) = header_of(original).await? else { return Ok(None) };
     let Some(encoded) = encoded(&header) else { return Ok(None) };
-    let mut builder = intake.begin(None);
-    builder.push(&encoded).await?;
-    let mut offset = header.len() as u64;
-    while offset < original.octets() {
-        let piece = original.piece(offset).await?;
-        offset += piece.len() as u64;
-        builder.push(&piece).await?;
-    }
-    builder.finish().await.map(Some)
+    original.after(encoded.into(), header.len() as u64).await.map(Some)
 }
 
-/// True where the step has something to do.
+/// True where the step has something to do, and does not make a message of more octets than the target takes.
 ///
 /// # Errors
 /// The spool's.
-pub async fn applies(body: &Body) -> Result<bool, EndError> {
-    Ok(header_of(body).await?.is_some_and(|header| encoded(&header).is_some()))
+pub async fn applies(body: &Body, limit: Option<u64>) -> Result<bool, EndError> {
+    let Some(header) = header_of(body).await? else { return Ok(false) };
+    let Some(encoded) = encoded(&header) else { return Ok(false) };
+    let octets = body.octets() - header.len() as u64 + encoded.len() as u64;
+    Ok(limit.is_none_or(|limit| octets <= limit))
 }
 
 /// The header with the empty line after it: the whole message where there is none. `None` for one that is too long.
@@ -79,10 +76,12 @@ fn encoded(header: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let mut out = Vec::with_capacity(header.len() + header.len() / 2);
-    for field in split(header)? {
+    let all = split(header)?;
+    let declared = fields::declared(&all);
+    for field in all {
         match field.is_ascii() {
             true => out.extend_from_slice(field),
-            false => out.extend(fields::encode(field)?),
+            false => out.extend(fields::encode(field, declared)?),
         }
     }
     Some(out)

@@ -98,7 +98,7 @@ pub async fn outgoing<S: Source, T: Target, J: Journal>(
     let body = if sent.ladder.has(Ladder::WRAPPED) {
         wrap(&body, sent.internal_date.as_ref(), &ctx.intake).await.map_err(Error::Source)?
     } else if sent.ladder.has(Ladder::ENCODED) {
-        encode(&body, &ctx.intake).await.map_err(Error::Source)?.unwrap_or(body)
+        encode(&body).await.map_err(Error::Source)?.unwrap_or(body)
     } else {
         body
     };

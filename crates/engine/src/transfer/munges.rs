@@ -5,9 +5,10 @@ use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
 use crate::journal::{Journal, Note};
-use crate::profile::kept::Kept;
+use crate::profile::kept::{Kept, Probes};
 use crate::semantic::Comparison;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 /// [`Note::kind`] of a target at which that was seen.
 pub const MUNGES: &str = "header_munged";
@@ -17,13 +18,28 @@ pub async fn remember<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     profile: Option<&Kept>,
 ) -> Result<(), Error> {
-    // A probe of this server was made for the purpose, and may be newer than what was seen.
-    let known = match profile.filter(|kept| kept.fits).map(|kept| kept.profile.munges_headers()) {
-        Some(Some(munges)) => munges,
-        _ => !ctx.journal.notes(MUNGES, i64::MIN, 1).await?.is_empty(),
+    let probed =
+        profile.filter(|kept| kept.fits).and_then(|kept| Some((kept.profile.munges_headers()?, kept.at)));
+    let known = match probed {
+        Some((true, _)) => true,
+        // A probe was made for the purpose: only what was seen later counts against it.
+        Some((false, at)) => last_seen(ctx).await?.is_some_and(|seen| seen >= at),
+        None => last_seen(ctx).await?.is_some(),
     };
     ctx.munges_headers.store(known, Ordering::Relaxed);
     Ok(())
+}
+
+/// When a run saw it last, or first after a probe that had not seen it.
+async fn last_seen<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+) -> Result<Option<SystemTime>, Error> {
+    let (mut seen, mut after) = (None, i64::MIN);
+    loop {
+        let page = ctx.journal.notes(MUNGES, after, ctx.settings.limits.journal_page_rows).await?;
+        let Some(last) = page.last() else { return Ok(seen) };
+        (seen, after) = (Some(last.at), last.id);
+    }
 }
 
 /// Looks for that in what was read back of a message that went as it was.
@@ -34,8 +50,16 @@ pub async fn look<S: Source, T: Target, J: Journal>(
     if !read.munged_headers() {
         return Ok(());
     }
-    ctx.munges_headers.store(true, Ordering::Relaxed);
+    let was_known = ctx.munges_headers.swap(true, Ordering::Relaxed);
     let text =
         "the new server replaces octets outside ASCII in header fields that are not encoded".to_owned();
-    ctx.note_once(Note { kind: MUNGES.to_owned(), mailbox: None, key: None, text }).await
+    let note = Note { kind: MUNGES.to_owned(), mailbox: None, key: None, text };
+    // Seen once, then not found by a probe: that it is seen again is news.
+    if !was_known
+        && let Some(seen) = last_seen(ctx).await?
+        && Probes::read(&ctx.journal).await?.last.is_some_and(|(probed, _)| seen < probed)
+    {
+        return Ok(ctx.journal.note(note).await?);
+    }
+    ctx.note_once(note).await
 }

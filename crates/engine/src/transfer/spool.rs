@@ -146,6 +146,8 @@ enum Store {
     Memory(Bytes),
     /// Locked for the seek and read of one piece.
     Spool(Mutex<File>),
+    /// Octets of its own, and then those of another body from there on.
+    Joined(Bytes, Body, u64),
 }
 
 impl Body {
@@ -164,6 +166,24 @@ impl Body {
         matches!(self.0.store, Store::Spool(_))
     }
 
+    /// These octets, and then those of this body from `offset` on, which are shared.
+    ///
+    /// # Errors
+    /// The spool file's.
+    pub async fn after(&self, first: Bytes, offset: u64) -> Result<Self, EndError> {
+        let mut meter = Meter::new();
+        meter.update(&first);
+        let mut at = offset;
+        while at < self.octets() {
+            let piece = self.piece(at).await?;
+            at += piece.len() as u64;
+            meter.update(&piece);
+        }
+        let (measured, folder) = (meter.finish(), self.0.folder.clone());
+        let store = Store::Joined(first, self.clone(), offset);
+        Ok(Self(Arc::new(Inner { store, measured, folder, _memory: None })))
+    }
+
     /// Octets from `offset` on: all that remain for a body in memory, else a piece of bounded size. Empty at the
     /// end.
     pub async fn piece(&self, offset: u64) -> Result<Bytes, EndError> {
@@ -172,6 +192,10 @@ impl Body {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
                 Ok(octets.slice(start..))
             }
+            Store::Joined(first, rest, from) => match offset.checked_sub(first.len() as u64) {
+                Some(offset) => Box::pin(rest.piece(from + offset)).await,
+                None => Ok(first.slice(usize::try_from(offset).unwrap_or(usize::MAX).min(first.len())..)),
+            },
             Store::Spool(_) => {
                 let inner = self.0.clone();
                 blocking(move || inner.read(offset)).await.map_err(|e| EndError::Spool {

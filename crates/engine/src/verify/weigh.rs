@@ -43,10 +43,23 @@ fn how_repaired(sent: &Sent) -> Option<Reason> {
     if sent.ladder.has(Ladder::WRAPPED) {
         Some(Reason::new(WRAPPED, "the message, untouched, is attached to a cover message"))
     } else if sent.ladder.has(Ladder::ENCODED) {
-        Some(Reason::new(ENCODED, "octets outside ASCII in its header were encoded; all else is untouched"))
+        Some(Reason::new(ENCODED, words_of_encoded(sent.ladder)))
     } else {
         None
     }
+}
+
+fn words_of_encoded(ladder: Ladder) -> String {
+    let steps = [
+        (Ladder::LINE_ENDS, "line feeds alone became line ends"),
+        (Ladder::NO_KEYWORDS, "its keywords were left out"),
+        (Ladder::NO_DATE, "its date of arrival was left out"),
+    ];
+    let mut words = "octets outside ASCII in its header were encoded".to_owned();
+    for (_, step) in steps.iter().filter(|(step, _)| ladder.has(*step)) {
+        words = format!("{words}; {step}");
+    }
+    if ladder == Ladder::ENCODED { words + "; all else is untouched" } else { words }
 }
 
 /// Decides about a message whose octets were read twice and differ from those fetched.

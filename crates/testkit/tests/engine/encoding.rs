@@ -8,6 +8,7 @@ use mailhaul_engine::identity::Grade;
 use mailhaul_engine::journal::{Journal, Ladder, State};
 use mailhaul_sandbox::{Fault, LoneLf, Planned, Profile, Trigger};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const RAW: &str =
     "From: J\u{f6}rg <j@b.example>\r\nSubject: Gr\u{fc}\u{df}e\r\nX-a: b\r\n\r\nbody \u{fc}\r\n";
@@ -130,6 +131,12 @@ async fn after_line_ends_the_header_is_encoded_and_after_both_it_is_the_original
         world.migrate().await;
         let (state, grade, taken, text) = found(&world).await.swap_remove(0);
         assert_eq!((state, grade, taken), (State::Verified, Some(Grade::Semantic), ladder), "{text}");
+        assert!(!text.contains("all else is untouched"), "{text}");
+        assert_eq!(
+            !nul,
+            text.ends_with("its header were encoded; line feeds alone became line ends"),
+            "{text}"
+        );
         match nul {
             false => assert_eq!(octets(&world)[0], "Subject: =?utf-8?B?w7w=?=\r\n\r\none\r\ntwo\r\n"),
             true => {
@@ -221,6 +228,51 @@ async fn what_was_seen_to_be_destroyed_is_remembered_and_the_damaged_copy_stays_
     assert_eq!(of_each[1], encoded());
     assert_eq!((world.held().len(), world.target.counters().appended), (2, 2));
     assert_eq!(world.report().await.exit_code(), 4);
+}
+
+/// Whether the server of one test destroys them now.
+static MUNGES_NOW: AtomicBool = AtomicBool::new(false);
+
+fn munging_now(uid: u32, octets: &[u8]) -> Vec<u8> {
+    if MUNGES_NOW.load(Ordering::Relaxed) { munging(uid, octets) } else { octets.to_vec() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_seen_after_a_probe_counts_more_than_it_and_a_later_probe_more_than_that() {
+    let mut world = World::new(Profile { rewrites: Some(munging_now), ..Profile::default() });
+    let letter = |world: &World, x: String| deliver(world, [RAW.replace("X-a: b", &format!("X-a: {x}"))]);
+    // The server is set up otherwise after a probe, and back before the next one; twice.
+    for n in 1..=2 {
+        probed(&world).await;
+        world.repair = true;
+        letter(&world, format!("{n} kept"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last().map(|l| l.2), Some(Ladder::default()), "{n}");
+        MUNGES_NOW.store(true, Ordering::Relaxed);
+        letter(&world, format!("{n} destroyed"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last().map(|l| l.0), Some(State::Exception), "{n}");
+        letter(&world, format!("{n} after that"));
+        world.migrate().await;
+        assert_eq!(found(&world).await.last(), Some(&encoded()), "{n}");
+        MUNGES_NOW.store(false, Ordering::Relaxed);
+    }
+    assert_eq!(world.notes().await.iter().filter(|n| n.kind == "header_munged").count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_would_be_too_large_encoded_goes_as_it_is() {
+    for (more, ladder) in [(0, Ladder::default()), (ENCODED.len() - RAW.len(), Ladder::ENCODED)] {
+        let limit = (RAW.len() + more) as u64;
+        let small = "From: a@b.example\r\nSubject: \u{fc}\r\n\r\nx\r\n";
+        let mut world = world(Profile { append_limit: Some(limit), ..munges() }, [small]);
+        world.migrate().await;
+        world.repair = true;
+        deliver(&world, [RAW]);
+        world.migrate().await;
+        let (state, _, taken, text) = found(&world).await.swap_remove(1);
+        assert_eq!((world.held().len(), taken), (2, ladder), "{state:?} {text}");
+    }
 }
 
 /// A server that says in each message under what UID it came, and refuses octets outside ASCII in headers.

@@ -1,6 +1,7 @@
 //! Where in a field of which kind encoded text may stand (RFC 2047, 5; RFC 2231).
 
-use super::line::{Charset, LINE_MAX, Line, ROOM_MIN};
+use super::charset::Charset;
+use super::line::{LINE_MAX, Line, ROOM_MIN};
 
 /// Addresses, and what has phrases as they have.
 const PHRASES: [&str; 21] = [
@@ -64,8 +65,33 @@ const LEFT: [&str; 27] = [
     "list-unsubscribe",
 ];
 
+/// The charset that the Content-Type of a message declares, if there is one of both and it can be used.
+pub(super) fn declared(fields: &[&[u8]]) -> Option<Charset> {
+    let mut types = fields.iter().filter_map(|field| {
+        let colon = memchr::memchr(b':', field)?;
+        field[..colon].trim_ascii_end().eq_ignore_ascii_case(b"content-type").then(|| &field[colon + 1..])
+    });
+    let (Some(value), None) = (types.next(), types.next()) else { return None };
+    let tokens = tokens(value.trim_ascii_end(), b";=")?;
+    let mut found = None;
+    for piece in tokens.split(|token| *token == Token::Special(b";")).skip(1) {
+        let is_text = |token: &&Token<'_>| !matches!(token, Token::Space(_) | Token::Comment(_));
+        let piece: Vec<Token<'_>> = piece.iter().filter(is_text).copied().collect();
+        match piece.as_slice() {
+            [Token::Word(name), Token::Special(b"="), rest @ ..] if name.eq_ignore_ascii_case(b"charset") => {
+                let ([value @ (Token::Word(_) | Token::Quoted(_))], None) = (rest, &found) else {
+                    return None;
+                };
+                found = Some(value.says());
+            }
+            _ => {}
+        }
+    }
+    Charset::declared(found?.trim_ascii())
+}
+
 /// A field with octets outside ASCII, without them; `None` where it cannot be.
-pub(super) fn encode(field: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn encode(field: &[u8], declared: Option<Charset>) -> Option<Vec<u8>> {
     let colon = memchr::memchr(b':', field)?;
     let name = field[..colon].trim_ascii_end();
     if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) || has_odd_cr(field) {
@@ -79,9 +105,12 @@ pub(super) fn encode(field: &[u8]) -> Option<Vec<u8>> {
         Some(lf) if field[lf - 1] != b'\r' => b"\n",
         _ => b"\r\n",
     };
-    let mut line = Line::new(&field[..=colon], newline, Charset::of(value));
+    let mut line = Line::new(&field[..=colon], newline, Charset::of(value, declared));
     let is = |list: &[&str]| list.contains(&name.as_str());
-    if is(&LEFT) {
+    // A backslash that may be the end of a character: what it stands for is not known.
+    let doubtful = declared.is_some_and(Charset::hides_ascii)
+        && value.windows(2).any(|two| !two[0].is_ascii() && two[1] == b'\\');
+    if is(&LEFT) || (doubtful && (is(&PHRASES) || is(&COMMENTS) || is(&PARAMETERS))) {
         return None;
     } else if is(&PHRASES) {
         phrases(&mut line, &tokens(value, b",;:<")?)?;
@@ -433,6 +462,13 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
         }
         let is_text = |token: &Token<'_>| matches!(token, Token::Comment(_)) || token.octets().is_ascii();
         if piece.iter().all(is_text) {
+            // In a parameter this may be no comment but a part of its value, as of `filename=a (b).pdf`.
+            let outside =
+                |token: &Token<'_>| matches!(token, Token::Comment(_)) && !token.octets().is_ascii();
+            let is_word = |token: &Token<'_>| matches!(token, Token::Word(_) | Token::Quoted(_));
+            if n > 0 && piece.iter().skip_while(|token| !outside(token)).any(is_word) {
+                return None;
+            }
             only_comments(line, piece)?;
             continue;
         }
@@ -457,14 +493,14 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
 /// A parameter by RFC 2231, in pieces where one line is too short for it.
 fn extended(line: &mut Line, space: &[u8], name: &[u8], content: &[u8]) {
     let (name, charset) = (String::from_utf8_lossy(name), line.charset);
-    let whole = format!("{name}*={}''{}", charset.name(), percent(content));
+    let whole = format!("{name}*={}''{}", charset.name, percent(content));
     if space.len() + whole.len() < LINE_MAX {
         return line.word(space, whole.as_bytes());
     }
     let (mut space, mut rest) = (space, content);
     for n in 0.. {
         let mut text = match n {
-            0 => format!("{name}*0*={}''", charset.name()),
+            0 => format!("{name}*0*={}''", charset.name),
             n => format!("{name}*{n}*="),
         };
         let begins = text.len();

@@ -1,5 +1,6 @@
 //! One field as it is written: words of RFC 2047, lines of no more columns than they may have.
 
+use super::charset::Charset;
 use base64::Engine as _;
 
 /// Characters of an encoded word, and of a line that holds one (RFC 2047, 2).
@@ -7,38 +8,6 @@ const WORD_MAX: usize = 75;
 pub(super) const LINE_MAX: usize = 76;
 /// With less room than this an encoded word begins on a line of its own.
 pub(super) const ROOM_MIN: usize = 40;
-
-/// The charset of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Charset {
-    Utf8,
-    /// RFC 1428: what it is is not known.
-    Unknown,
-}
-
-impl Charset {
-    pub(super) fn of(octets: &[u8]) -> Self {
-        if std::str::from_utf8(octets).is_ok() { Self::Utf8 } else { Self::Unknown }
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Utf8 => "utf-8",
-            Self::Unknown => "unknown-8bit",
-        }
-    }
-
-    /// How many octets belong together at the beginning of these: none of a character is torn from the rest.
-    pub(super) fn unit(self, octets: &[u8]) -> usize {
-        let length = match (self, octets.first()) {
-            (Self::Utf8, Some(0xf0..)) => 4,
-            (Self::Utf8, Some(0xe0..)) => 3,
-            (Self::Utf8, Some(0xc0..)) => 2,
-            _ => 1,
-        };
-        length.min(octets.len())
-    }
-}
 
 /// A field that is being written.
 pub(super) struct Line {
@@ -116,7 +85,7 @@ struct Form {
 impl Form {
     fn of(content: &[u8], charset: Charset) -> Self {
         let plain = content.iter().filter(|octet| quoted_length(**octet) == 1).count();
-        Self { base64: charset == Charset::Utf8 && 3 * plain < content.len(), charset }
+        Self { base64: charset != Charset::UNKNOWN && 3 * plain < content.len(), charset }
     }
 
     /// Characters of one encoded word with all of this.
@@ -125,7 +94,7 @@ impl Form {
             true => content.len().div_ceil(3) * 4,
             false => content.iter().map(|octet| quoted_length(*octet)).sum(),
         };
-        "=??Q??=".len() + self.charset.name().len() + text
+        "=??Q??=".len() + self.charset.name.len() + text
     }
 
     /// How many octets of this one encoded word may hold; at least one character.
@@ -147,7 +116,7 @@ impl Form {
             false => content.iter().map(|octet| quoted(*octet)).collect(),
         };
         let encoding = if self.base64 { 'B' } else { 'Q' };
-        format!("=?{}?{encoding}?{text}?=", self.charset.name()).into_bytes()
+        format!("=?{}?{encoding}?{text}?=", self.charset.name).into_bytes()
     }
 }
 

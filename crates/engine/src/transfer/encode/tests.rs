@@ -1,4 +1,6 @@
+use super::charset::Charset;
 use super::*;
+use crate::transfer::spool::Intake;
 use base64::Engine as _;
 use mail_parser::{MessageParser, MimeHeaders};
 use proptest::prelude::*;
@@ -96,6 +98,96 @@ fn words_of_text_outside_ascii_are_encoded_and_the_others_are_not() {
     becomes("X-Name: Jörg 日本 😀".as_bytes(), "X-Name: =?utf-8?B?SsO2cmcg5pel5pysIPCfmIA=?=");
     // One charset for the field: where one word is no UTF-8, nobody knows what the others are.
     becomes(b"Subject: \xc3\xb6 x \xf6", "Subject: =?unknown-8bit?Q?=C3=B6?= x =?unknown-8bit?Q?=F6?=");
+}
+
+/// The first field of a header whose Content-Type is this.
+#[track_caller]
+fn becomes_with(content_type: &str, before: &[u8], after: &str) {
+    let header = [before, b"\r\nContent-Type: ", content_type.as_bytes()].concat();
+    assert_eq!(field(&header).as_deref(), Some(&*format!("{after}\r\nContent-Type: {content_type}")));
+}
+
+#[test]
+fn octets_that_are_no_utf_8_are_in_the_charset_that_the_message_declares() {
+    let of = |charset: &str| format!("Subject: =?{charset}?Q?Gr=FC=DFe?= x");
+    for (content_type, charset) in [
+        ("text/plain; charset=iso-8859-1", "iso-8859-1"),
+        ("text/plain; format=flowed; CharSet=\"Windows-1252\"; a=b", "windows-1252"),
+        ("text/plain;\r\n charset = ISO-8859-15 (Latin (9))", "iso-8859-15"),
+        ("text/plain", "unknown-8bit"),
+        ("text/plain; charset=", "unknown-8bit"),
+        ("text/plain; charset=\"iso-8859-1", "unknown-8bit"),
+        ("text/plain; charset*=us-ascii''iso-8859-1", "unknown-8bit"),
+        ("text/plain; charset=iso-8859-1; charset=koi8-r", "unknown-8bit"),
+        ("text/plain; charset=iso-8859-1 or so", "unknown-8bit"),
+        ("text/plain; charset=iso-8859-1\r\nContent-Type: text/plain; charset=koi8-r", "unknown-8bit"),
+        ("text/plain; charset=utf-8", "unknown-8bit"),
+        ("text/plain; charset=us-ascii", "unknown-8bit"),
+        ("text/plain; charset=utf-7", "unknown-8bit"),
+        ("text/plain; charset=utf-16le", "unknown-8bit"),
+        ("text/plain; charset=iso-2022-jp", "unknown-8bit"),
+        ("text/plain; charset=hz-gb-2312", "unknown-8bit"),
+        ("text/plain; charset=ibm037", "unknown-8bit"),
+        ("text/plain; charset=a?b", "unknown-8bit"),
+    ] {
+        becomes_with(content_type, b"Subject: Gr\xfc\xdfe x", &of(charset));
+    }
+    becomes_with(
+        "a/b; charset=iso-8859-1",
+        "Subject: Grüße".as_bytes(),
+        "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe?=",
+    );
+    becomes(
+        b"Content-Type: text/plain; charset=koi8-r; name=\xf6.txt",
+        "Content-Type: text/plain; charset=koi8-r; name*=koi8-r''%F6.txt",
+    );
+}
+
+#[test]
+fn no_character_of_a_declared_charset_is_torn() {
+    // Each with the octets of one character, of one like ASCII in its second octet, and of one that is torn.
+    for (charset, character, torn) in [
+        ("gb2312", &b"\xc4\xe3"[..], &b"\xc4"[..]),
+        ("gbk", b"\x95\x5c", b"\x95 "),
+        ("gb18030", b"\x81\x30\x81\x30", b"\x81\x30\x81"),
+        ("big5", b"\xa5\x5c", b"\xff\xa5"),
+        ("euc-kr", b"\xb0\xa1", b"\xb0"),
+        ("ks_c_5601-1987", b"\x81\x41", b"\x80\x41"),
+        ("shift_jis", b"\x95\x5c\xb1", b"\x95:"),
+        ("euc-jp", b"\x8f\xb0\xa1", b"\x8f\xb0"),
+        ("euc-tw", b"\x8e\xa2\xa1\xa1", b"\x8e\xa2"),
+    ] {
+        let declared = Charset::declared(charset.as_bytes()).unwrap();
+        let text = [&b"ab "[..], &character.repeat(50), b" ", &character.repeat(3), b"c"].concat();
+        let before =
+            [b"Subject: ", &text[..], b"\r\nContent-Type: a/b; charset=", charset.as_bytes()].concat();
+        let after = field(&before).unwrap();
+        assert_eq!(decoded(after.as_bytes()), before, "{charset}");
+        let words: Vec<&str> = after.split_ascii_whitespace().filter(|word| word.starts_with("=?")).collect();
+        assert!(words.len() > 1, "{after}");
+        for word in words {
+            assert!(word.starts_with(&format!("=?{charset}?")), "{word}");
+            let octets = decoded_word(word).unwrap();
+            let whole = octets.is_ascii() || Charset::of(&octets, Some(declared)) == declared;
+            assert!(whole, "a torn character: {word}");
+        }
+        let before = [b"Subject: ", torn, b"\r\nContent-Type: a/b; charset=", charset.as_bytes()].concat();
+        let after = field(&before).unwrap();
+        assert!(after.starts_with("Subject: =?unknown-8bit?Q?"), "{after}");
+    }
+    // A file name in pieces.
+    let name = b"\x95\x5d".repeat(60);
+    let before = [b"Content-Type: a/b; charset=shift_jis; name=", &name[..]].concat();
+    let after = field(&before).unwrap();
+    assert!(after.contains("name*0*=shift_jis''%95%5D%95"), "{after}");
+    assert!(after.split(";\r\n").skip(2).all(|piece| piece.contains("*=%95%5D")), "{after}");
+    // Whether a backslash stands for itself.
+    for before in [
+        &b"From: \"\x95\x5c\x95\x5c\" <a@b.example>\r\nContent-Type: a/b; charset=shift_jis"[..],
+        b"Content-Type: a/b; charset=gbk; name=\"\x95\x5c\x95\x5c\"",
+    ] {
+        stays(before);
+    }
 }
 
 #[test]
@@ -239,6 +331,10 @@ fn parameters_are_encoded_as_rfc_2231_has_it() {
         "Content-Type: text/plain (für alle); charset=utf-8".as_bytes(),
         "Content-Type: text/plain (=?utf-8?Q?f=C3=BCr?= alle); charset=utf-8",
     );
+    becomes(
+        "Content-Type: a/b; x=y (für alle)".as_bytes(),
+        "Content-Type: a/b; x=y (=?utf-8?Q?f=C3=BCr?= alle)",
+    );
     let long = format!("Content-Disposition: attachment; filename=\"{}.txt\"; size=3", "日本".repeat(20));
     let after = field(long.as_bytes()).unwrap();
     assert!(
@@ -259,6 +355,7 @@ fn parameters_are_encoded_as_rfc_2231_has_it() {
         "Content-Type: a/b; name=\"ö",
         "Content-Type: a/b; nöme=x",
         "Content-Type: a/b; ö",
+        "Content-Disposition: attachment; filename=Rechnung (März).pdf",
     ] {
         stays(left.as_bytes());
     }
@@ -318,7 +415,17 @@ async fn the_body_is_streamed_and_stays_octet_for_octet() {
         for in_memory in [1000, 10 << 20] {
             let intake = Intake::new(folder.path(), in_memory);
             let octets = [header.as_bytes(), &body].concat();
-            let after = encode(&intake.body(octets.into()).await.unwrap(), &intake).await.unwrap();
+            let original = intake.body(octets.into()).await.unwrap();
+            let after = encode(&original).await.unwrap();
+            if let Some(after) = &after {
+                let again = intake.body(after.whole().await.unwrap()).await.unwrap();
+                assert_eq!(after.measured(), again.measured());
+                let at = after.octets() - body.len() as u64;
+                let rests =
+                    [after.piece(at).await.unwrap(), original.piece(header.len() as u64).await.unwrap()];
+                assert!(original.is_spooled() || rests[0].as_ptr() == rests[1].as_ptr(), "held once");
+                assert_eq!(rests[0], rests[1]);
+            }
             let after = match after {
                 Some(after) => Some(after.whole().await.unwrap()),
                 None => None,

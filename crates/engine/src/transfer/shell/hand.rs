@@ -12,7 +12,6 @@ use crate::error::{Error, Refusal};
 use crate::journal::{Change, Item, ItemId, Journal, Ladder, Note, Reason, Sent, Side, State};
 use crate::message::Flags;
 use crate::progress::Progress;
-use crate::transfer::spool::Intake;
 use std::sync::atomic::Ordering;
 
 impl InHand {
@@ -24,9 +23,9 @@ impl InHand {
     }
 
     /// T4, once.
-    async fn encode(&mut self, mut ready: Ready, intake: &Intake) -> Result<Ready, Error> {
+    async fn encode(&mut self, mut ready: Ready) -> Result<Ready, Error> {
         ready.encodable = false;
-        if let Some(encoded) = encode(&self.body, intake).await.map_err(|e| at(Side::Target, e))? {
+        if let Some(encoded) = encode(&self.body).await.map_err(|e| at(Side::Target, e))? {
             ready.octets = self.becomes(encoded);
             ready.ladder = ready.ladder.with(Ladder::ENCODED);
             self.sent.ladder = ready.ladder;
@@ -76,9 +75,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let mut hand =
             InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false };
         if self.ctx.settings.repair {
-            ready.encodable = encode::applies(&hand.body).await.map_err(|e| at(Side::Target, e))?;
+            ready.encodable = encode::applies(&hand.body, limit).await.map_err(|e| at(Side::Target, e))?;
             if ready.encodable && self.ctx.munges_headers.load(Ordering::Relaxed) {
-                ready = hand.encode(ready, &self.ctx.intake).await?;
+                ready = hand.encode(ready).await?;
             }
         }
         self.hand.insert(item.id, hand);
@@ -130,7 +129,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
             } else if step == Ladder::ENCODED {
                 let ladder = ready.ladder.without(Ladder::NO_KEYWORDS).without(Ladder::NO_DATE);
                 let whole = hand.goes_whole(Ready { ladder, ..ready });
-                ready = hand.encode(whole, &self.ctx.intake).await?;
+                ready = hand.encode(whole).await?;
             } else if step == Ladder::WRAPPED {
                 ready = hand.goes_whole(Ready { ladder: step, encodable: false, ..ready });
                 let original = hand.original.as_ref().unwrap_or(&hand.body);
