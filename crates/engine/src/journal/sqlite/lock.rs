@@ -10,7 +10,16 @@ use std::path::{Path, PathBuf};
 
 /// The lock beside the journal: held as long as the file is open, so it ends with the process, however that ends.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Given back in so many words: a program that this process is just starting has the file, too, until it begins, and
+    /// closing ours alone would leave the journal held for that moment.
+    fn drop(&mut self) {
+        // Closed next, which gives it back as well.
+        let _ = self.0.unlock();
+    }
+}
 
 /// Takes the lock, or says who holds it.
 pub(super) fn lock(journal: &Path, holder: &str) -> JournalResult<Lock> {
@@ -60,4 +69,22 @@ pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_is_free_also_where_a_child_process_has_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.sqlite");
+        let held = lock(&journal, "one").unwrap();
+        // What a process has between fork and exec.
+        let inherited = held.0.try_clone().unwrap();
+        assert!(matches!(lock(&journal, "two"), Err(JournalError::Held { .. })));
+        drop(held);
+        lock(&journal, "two").unwrap();
+        drop(inherited);
+    }
 }
