@@ -36,8 +36,7 @@ pub(super) fn commit_batch(c: &Connection, intent: &Intent, now: SystemTime) -> 
 
 fn insert(c: &Connection, intent: &Intent, now: SystemTime) -> JournalResult<BatchId> {
     let next = "SELECT COALESCE(MAX(batch_id), 0) + 1 FROM batch WHERE migration_id = ?1";
-    let batch: i64 =
-        c.prepare_cached(next).and_then(|mut s| s.query_row([MIGRATION], |r| r.get(0))).map_err(failed)?;
+    let batch: i64 = rows::row(c, next, [MIGRATION], |r| r.get(0)).map_err(failed)?;
     let sql = "INSERT INTO batch (migration_id, batch_id, mailbox_id, epoch_id, uid_next, form, committed_at, state, content)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'open', ?8)";
     let form = rows::form_word(intent.form);
@@ -45,7 +44,7 @@ fn insert(c: &Connection, intent: &Intent, now: SystemTime) -> JournalResult<Bat
     let members: Vec<Member> = intent.items.iter().map(|(id, sent)| (*id, sent.sent)).collect();
     let content = write_members(intent.mailbox, BatchId(batch), &members);
     let values = params![MIGRATION, batch, mailbox, epoch, uid_next, form, millis(now), content];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
+    rows::execute(c, sql, values).map_err(failed)?;
     Ok(BatchId(batch))
 }
 
@@ -96,7 +95,7 @@ pub(super) fn end_batch(
     let content = (end == BatchEnd::Lost || !kept.is_empty()).then(|| write_members(mailbox, batch, &kept));
     let sql = "UPDATE batch SET state = ?3, content = ?4 WHERE migration_id = ?1 AND batch_id = ?2";
     let values = params![MIGRATION, batch.0, word, content];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
+    rows::execute(c, sql, values).map_err(failed)?;
     work.write()
 }
 
@@ -125,10 +124,7 @@ fn open_batch(c: &Connection, batch: BatchId) -> JournalResult<Option<(MailboxId
     let sql = "SELECT mailbox_id, content FROM batch
                WHERE migration_id = ?1 AND batch_id = ?2 AND state IN ('open', 'lost')";
     let row = |r: &Row<'_>| Ok((MailboxId(r.get(0)?), r.get(1)?));
-    let found = c
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row(params![MIGRATION, batch.0], row).optional())
-        .map_err(failed)?;
+    let found = rows::row(c, sql, params![MIGRATION, batch.0], row).optional().map_err(failed)?;
     found.map(|(mailbox, content)| Ok((mailbox, read_members(mailbox, batch, content)?))).transpose()
 }
 
@@ -240,7 +236,7 @@ impl Members {
         let sql = "UPDATE batch SET content = ?3 WHERE migration_id = ?1 AND batch_id = ?2";
         for Unstored { batch, sent, .. } in self.changed.iter().map(|at| &self.closed[*at]) {
             let values = params![MIGRATION, batch.0, write_members(self.mailbox, *batch, sent)];
-            c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(failed)?;
+            rows::execute(c, sql, values).map_err(failed)?;
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl Claims {
                    ON CONFLICT (migration_id, mailbox_id, epoch_id, block) DO UPDATE SET content = excluded.content";
         let [mailbox, epoch, number] = id.place();
         let values = params![MIGRATION, mailbox, epoch, number, self.write(id)];
-        c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(drop).map_err(failed)
+        rows::execute(c, sql, values).map(drop).map_err(failed)
     }
 
     fn write(&self, id: ClaimsId) -> Vec<u8> {

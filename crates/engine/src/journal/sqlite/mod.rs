@@ -173,10 +173,8 @@ fn real_path(path: PathBuf) -> PathBuf {
 /// A process whose lease was taken over writes nothing.
 fn check_token(c: &Connection, token: Option<i64>) -> JournalResult<()> {
     let sql = "SELECT token FROM lease WHERE migration_id = ?1";
-    let known: Option<i64> = c
-        .prepare_cached(sql)
-        .and_then(|mut s| s.query_row([open::MIGRATION], |r| r.get(0)).optional())
-        .map_err(rows::failed)?;
+    let known: Option<i64> =
+        rows::row(c, sql, [open::MIGRATION], |r| r.get(0)).optional().map_err(rows::failed)?;
     if known.is_some() && known == token { Ok(()) } else { Err(JournalError::Fenced) }
 }
 

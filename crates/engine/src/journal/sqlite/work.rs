@@ -168,5 +168,5 @@ fn save(c: &Connection, id: BlockId, block: &Block) -> JournalResult<()> {
                SET states = excluded.states, content = excluded.content";
     let [mailbox, epoch, number] = id.place();
     let values = params![MIGRATION, mailbox, epoch, number, block.summary(), block.write(id)];
-    c.prepare_cached(sql).and_then(|mut s| s.execute(values)).map(drop).map_err(failed)
+    rows::execute(c, sql, values).map(drop).map_err(failed)
 }
