@@ -175,18 +175,20 @@ impl<W> Crew<W> {
 
     /// What is to be done next, for a worker that goes on working whether there is anything or not.
     fn ahead(&self) -> Option<W> {
-        let mut shared = locked(&self.shared);
-        let next = shared.queue.pop_front();
-        self.tell(&shared);
-        next
+        self.pop(&mut locked(&self.shared))
     }
 
     /// What is to be done next; where there is nothing, the worker who asks is no longer at work.
     fn next(&self) -> Option<W> {
         let mut shared = locked(&self.shared);
-        let next = shared.queue.pop_front();
+        let next = self.pop(&mut shared);
         shared.at_work -= usize::from(next.is_none());
-        self.tell(&shared);
+        next
+    }
+
+    fn pop(&self, shared: &mut Shared<W>) -> Option<W> {
+        let next = shared.queue.pop_front();
+        self.tell(shared);
         next
     }
 
