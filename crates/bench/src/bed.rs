@@ -2,7 +2,7 @@
 
 use mailhaul_testkit::checker::{PathMap, compare};
 use mailhaul_testkit::image::AccountImage;
-use mailhaul_testkit::servers::{Availability, ClearText, Dovecot, DovecotOptions, MailFormat, Store};
+use mailhaul_testkit::servers::{Availability, Dovecot, DovecotOptions, MailFormat, Store};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -73,12 +73,18 @@ impl Bed {
         Ok(Loaded { corpus, messages, octets, image })
     }
 
-    /// The source's address behind a delay.
+    /// The source's address behind a delay: that for clear text, or that for TLS.
     ///
     /// # Errors
     /// If no relay can be started.
-    pub fn source(&self, round_trip: Duration) -> Result<Reached> {
-        reached(&self.source, round_trip)
+    pub fn source(&self, round_trip: Duration, tls: bool) -> Result<Reached> {
+        reached(&self.source, round_trip, tls)
+    }
+
+    /// The certificate authority to trust at the source, as PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.source.ca_pem()
     }
 
     /// An empty target.
@@ -105,12 +111,18 @@ impl Bed {
 pub struct Target(Dovecot);
 
 impl Target {
-    /// Its address behind a delay.
+    /// Its address behind a delay: that for clear text, or that for TLS.
     ///
     /// # Errors
     /// If no relay can be started.
-    pub fn reached(&self, round_trip: Duration) -> Result<Reached> {
-        reached(&self.0, round_trip)
+    pub fn reached(&self, round_trip: Duration, tls: bool) -> Result<Reached> {
+        reached(&self.0, round_trip, tls)
+    }
+
+    /// The certificate authority to trust, as PEM.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.0.ca_pem()
     }
 
     /// Its configuration.
@@ -137,19 +149,19 @@ impl Reached {
     }
 }
 
-fn reached(server: &Dovecot, round_trip: Duration) -> Result<Reached> {
-    let delay = (!round_trip.is_zero()).then(|| DelayRelay::start(server.imap(), round_trip)).transpose()?;
-    let address = delay.as_ref().map_or(server.imap(), DelayRelay::address);
+fn reached(server: &Dovecot, round_trip: Duration, tls: bool) -> Result<Reached> {
+    let at_server = if tls { server.imaps() } else { server.imap() };
+    let delay = (!round_trip.is_zero()).then(|| DelayRelay::start(at_server, round_trip)).transpose()?;
+    let address = delay.as_ref().map_or(at_server, DelayRelay::address);
     Ok(Reached { address, _delay: delay })
 }
 
-/// Both servers: sdbox, clear text only.
+/// Both servers: sdbox, by clear text and by TLS.
 fn server(store: Store, fsync: &'static str) -> DovecotOptions {
     DovecotOptions {
         format: MailFormat::Sdbox,
         fsync,
         store,
-        clear_text: ClearText::NoTls,
         connections_per_user: 10_000,
         extra: "service imap-login {\n  process_min_avail = 1\n}\nservice imap {\n  process_min_avail = 2\n}"
             .to_owned(),

@@ -79,6 +79,8 @@ pub enum Kind {
     Huge,
     /// 10 messages of 1-4 KiB in each of 1,000 mailboxes
     Many,
+    /// One message of 1 GiB
+    Giant,
 }
 
 /// One account. The same kind and seed make the same octets, flags and dates on every machine, whatever its size.
@@ -113,6 +115,7 @@ impl Kind {
             Self::Office => "office",
             Self::Huge => "huge",
             Self::Many => "many",
+            Self::Giant => "giant",
         }
     }
 
@@ -123,6 +126,7 @@ impl Kind {
             Self::Office => 2,
             Self::Huge => 3,
             Self::Many => 4,
+            Self::Giant => 5,
         }
     }
 
@@ -134,6 +138,7 @@ impl Kind {
             Self::Office => 75,
             Self::Huge => 100_000,
             Self::Many => 10,
+            Self::Giant => 1,
         }
     }
 }
@@ -144,7 +149,7 @@ impl Corpus {
     pub fn mailboxes(&self) -> Vec<MailboxPath> {
         match self.kind {
             Kind::Mini | Kind::Small => SMALL_MAILBOXES.into_iter().map(MailboxPath::from).collect(),
-            Kind::Huge => vec![MailboxPath::inbox()],
+            Kind::Huge | Kind::Giant => vec![MailboxPath::inbox()],
             Kind::Office => {
                 let below = |top: &str| OFFICE_BELOW.map(|name| format!("{top}{name}"));
                 OFFICE_MAILBOXES
@@ -174,7 +179,8 @@ impl Corpus {
         let internal_date = InternalDate { unix_seconds: at, zone_minutes: random.pick(&ZONES_MINUTES) };
         let flags = flags(&mut random);
         let octets = self.size_octets(&mut random);
-        let octets = mail::letter(&mut random, internal_date, octets, self.kind == Kind::Office);
+        let octets =
+            mail::letter(&mut random, internal_date, octets, matches!(self.kind, Kind::Office | Kind::Giant));
         Mail { flags, internal_date, octets }
     }
 
@@ -231,6 +237,7 @@ impl Corpus {
             Kind::Huge => 2 << 10,
             Kind::Many => random.between(1 << 10, 4 << 10),
             Kind::Office => quantile_octets(random.below(10_000)),
+            Kind::Giant => 1 << 30,
         }
     }
 }

@@ -129,7 +129,7 @@ fn is_right(run: &Run) -> bool {
 
 /// The program to measure: the one named, else the one that cargo builds now, else the one beside this.
 fn mailhaul(options: &BenchOptions, tools: &[Tool]) -> Result<Option<PathBuf>> {
-    let asked = tools.iter().any(|tool| matches!(tool, Tool::Copy | Tool::Full));
+    let asked = tools.iter().any(|tool| tool.is_mailhaul());
     if !asked || options.mailhaul.is_some() {
         return Ok(options.mailhaul.clone());
     }

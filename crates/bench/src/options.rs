@@ -39,8 +39,8 @@ pub struct BenchOptions {
     /// Runs of each tool, interleaved
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub runs: u32,
-    /// relayN, aheadN, dutiesN (N connections), copy, full, mbsync, doveadm, imapsync, offlineimap, neverest
-    /// [default: all but aheadN]
+    /// relayN, aheadN, dutiesN (N connections), copy, full, copy-tls, full-tls, mbsync, doveadm, imapsync, offlineimap, neverest
+    /// [default: all but aheadN and -tls]
     #[arg(long, value_delimiter = ',', value_parser = |name: &str| name.parse::<Tool>())]
     pub tools: Vec<Tool>,
     /// Where the target keeps its mail

@@ -89,13 +89,14 @@ pub fn make(round: &Round<'_>, tell: &dyn Fn(&str)) -> Result<Vec<Run>> {
 fn one(round: &Round<'_>, tool: Tool) -> Result<Run> {
     let state = tempfile::tempdir()?;
     let target = round.bed.target()?;
-    let source_end = round.bed.source(round.round_trip)?;
-    let target_end = target.reached(round.round_trip)?;
+    let source_end = round.bed.source(round.round_trip, tool.uses_tls())?;
+    let target_end = target.reached(round.round_trip, tool.uses_tls())?;
     let task = Task {
         source: source_end.address(),
         source_user: round.account.corpus.kind.name(),
         target: target_end.address(),
         target_user: TARGET_USER,
+        authorities: [round.bed.authority(), target.authority()],
         target_config: target.config(),
         state: state.path(),
     };

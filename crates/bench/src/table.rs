@@ -149,6 +149,8 @@ fn title(tool: Tool) -> String {
     match tool {
         Tool::Copy => "**mailhaul, copy only** (`--verify facts`)".into(),
         Tool::Full => "**mailhaul, every octet read back**".into(),
+        Tool::CopyTls => "**mailhaul, copy only, TLS on both sides**".into(),
+        Tool::FullTls => "**mailhaul, every octet read back, TLS on both sides**".into(),
         other => other.to_string(),
     }
 }

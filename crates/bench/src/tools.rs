@@ -2,6 +2,7 @@
 
 use mailhaul_testkit::servers::PASSWORD;
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,10 @@ pub enum Tool {
     Copy,
     /// `full`: Mailhaul as it comes, every octet read back.
     Full,
+    /// `copy-tls`: as `copy`, over TLS on both sides.
+    CopyTls,
+    /// `full-tls`: as `full`, over TLS on both sides.
+    FullTls,
     /// Another tool.
     Peer(Peer),
 }
@@ -52,6 +57,8 @@ pub struct Task<'a> {
     pub target: SocketAddr,
     /// Its user.
     pub target_user: &'a str,
+    /// The certificate authorities of both.
+    pub authorities: [&'a str; 2],
     /// The target's own configuration, for a tool that writes its files.
     pub target_config: PathBuf,
     /// A folder of the tool's own, kept between passes.
@@ -59,7 +66,7 @@ pub struct Task<'a> {
 }
 
 impl Tool {
-    /// All tools in their usual order, but for the relay that asks ahead.
+    /// All tools in their usual order, but for the relay that asks ahead and for TLS.
     #[must_use]
     pub fn usual() -> Vec<Self> {
         let relays = RELAY_CONNECTIONS.into_iter().flat_map(|n| [Self::Relay(n), Self::Duties(n)]);
@@ -71,7 +78,9 @@ impl Tool {
     #[must_use]
     pub fn missing(self, programs: &Programs) -> Option<String> {
         match self {
-            Self::Copy | Self::Full if programs.mailhaul.is_none() => Some("mailhaul is not built".into()),
+            Self::Copy | Self::Full | Self::CopyTls | Self::FullTls if programs.mailhaul.is_none() => {
+                Some("mailhaul is not built".into())
+            }
             Self::Peer(peer) if peer.program().is_none() => Some(format!("{self} is not on PATH")),
             _ => None,
         }
@@ -85,7 +94,7 @@ impl Tool {
             Self::Relay(_) | Self::Ahead(_) | Self::Duties(_) => {
                 BTreeSet::from([Fault::Order, Fault::Subscriptions])
             }
-            Self::Copy | Self::Full => BTreeSet::new(),
+            Self::Copy | Self::Full | Self::CopyTls | Self::FullTls => BTreeSet::new(),
             Self::Peer(peer) => peer.known(),
         }
     }
@@ -93,7 +102,19 @@ impl Tool {
     /// Run again, it looks for what is new.
     #[must_use]
     pub fn has_second_pass(self) -> bool {
-        matches!(self, Self::Copy | Self::Full | Self::Peer(_))
+        self.is_mailhaul() || matches!(self, Self::Peer(_))
+    }
+
+    /// It is Mailhaul, in one of its ways.
+    #[must_use]
+    pub fn is_mailhaul(self) -> bool {
+        matches!(self, Self::Copy | Self::Full | Self::CopyTls | Self::FullTls)
+    }
+
+    /// It is to reach both servers over TLS.
+    #[must_use]
+    pub fn uses_tls(self) -> bool {
+        matches!(self, Self::CopyTls | Self::FullTls)
     }
 
     /// It is one of ours, and a wrong run of it is a failure of the bench.
@@ -122,22 +143,30 @@ impl Tool {
             Self::Relay(connections) => Ok(relay(connections, &[])),
             Self::Ahead(connections) => Ok(relay(connections, &["--ahead"])),
             Self::Duties(connections) => Ok(relay(connections, &["--duties"]).with([task.state])),
-            Self::Copy => mailhaul(programs, task, "facts"),
-            Self::Full => mailhaul(programs, task, "octets"),
+            Self::Copy | Self::CopyTls => mailhaul(programs, task, "facts", self.uses_tls()),
+            Self::Full | Self::FullTls => mailhaul(programs, task, "octets", self.uses_tls()),
             Self::Peer(peer) => peer.invocation(task),
         }
     }
 }
 
-fn mailhaul(programs: &Programs, task: &Task<'_>, level: &str) -> Result<Invocation> {
+fn mailhaul(programs: &Programs, task: &Task<'_>, level: &str, tls: bool) -> Result<Invocation> {
     let program = programs.mailhaul.as_ref().ok_or("mailhaul is not built")?;
-    let account = |user: &str, address: SocketAddr| format!("imap+insecure://{user}@{address}");
+    let scheme = if tls { "imaps" } else { "imap+insecure" };
+    let account = |user: &str, address: SocketAddr| format!("{scheme}://{user}@{address}");
     let accounts = [account(task.source_user, task.source), account(task.target_user, task.target)];
     let [from, to] = accounts;
+    let mut trusted: Vec<OsString> = Vec::new();
+    for (name, authority) in ["from.pem", "to.pem"].iter().zip(task.authorities).filter(|_| tls) {
+        let file = task.state.join(name);
+        std::fs::write(&file, authority)?;
+        trusted.extend(["--ca-file".into(), file.into_os_string()]);
+    }
     let command = Invocation::of(program)
         .with(["migrate", "--from", &from, "--to", &to, "--verify", level, "--yes", "--progress", "plain"])
         .with(["--journal".into(), task.state.join("journal.sqlite").into_os_string()])
-        .with(["--report".into(), task.state.join("report").into_os_string()]);
+        .with(["--report".into(), task.state.join("report").into_os_string()])
+        .with(trusted);
     Ok(with_passwords(command))
 }
 
@@ -154,6 +183,8 @@ impl fmt::Display for Tool {
             Self::Duties(connections) => write!(f, "duties{connections}"),
             Self::Copy => f.write_str("copy"),
             Self::Full => f.write_str("full"),
+            Self::CopyTls => f.write_str("copy-tls"),
+            Self::FullTls => f.write_str("full-tls"),
             Self::Peer(peer) => f.write_str(peer.name()),
         }
     }
@@ -170,10 +201,9 @@ impl FromStr for Tool {
                 return Ok(relay(connections));
             }
         }
-        match name {
-            "copy" => return Ok(Self::Copy),
-            "full" => return Ok(Self::Full),
-            _ => {}
+        let ours = [Self::Copy, Self::Full, Self::CopyTls, Self::FullTls];
+        if let Some(tool) = ours.into_iter().find(|tool| tool.to_string() == name) {
+            return Ok(tool);
         }
         let peer = Peer::ALL.into_iter().find(|peer| peer.name() == name);
         peer.map(Self::Peer).ok_or_else(|| format!("there is no tool {name}").into())
@@ -186,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_tool_is_found_by_the_name_it_shows_and_no_other() {
-        for tool in Tool::usual().into_iter().chain([Tool::Ahead(16)]) {
+        for tool in Tool::usual().into_iter().chain([Tool::Ahead(16), Tool::CopyTls, Tool::FullTls]) {
             assert_eq!(tool.to_string().parse::<Tool>().unwrap(), tool);
         }
         for name in ["relay", "relay0", "relay65", "mailhaul", ""] {
@@ -203,6 +233,7 @@ mod tests {
             source_user: "mini",
             target: address,
             target_user: "ann",
+            authorities: ["", ""],
             target_config: PathBuf::new(),
             state: Path::new("state"),
         };

@@ -107,6 +107,9 @@ impl Meter {
     /// Adds the next octets.
     pub fn update(&mut self, mut octets: &[u8]) {
         self.octets += octets.len() as u64;
+        if self.held_crs == 0 && self.normal.is_none() && is_crlf_text(octets) {
+            return self.crlf(octets);
+        }
         self.nul |= memchr::memchr(0, octets).is_some();
         while !octets.is_empty() {
             if self.held_crs == 0 && self.normal.is_none() {
@@ -217,6 +220,22 @@ impl Meter {
             feed_newlines(&mut self.exact, self.held_newlines);
         }
     }
+}
+
+/// True for text without NUL whose every newline is a CRLF, not cut between its two octets: nearly all mail. Each octet is only
+/// compared with the next one, so that many are at once.
+fn is_crlf_text(octets: &[u8]) -> bool {
+    /// So many octets are looked at before it is asked whether one was wrong.
+    const TOGETHER: usize = 1024;
+    let [first, .., last] = octets else {
+        return matches!(octets, [octet] if !matches!(octet, 0 | b'\r' | b'\n'));
+    };
+    let (each, next) = (&octets[..octets.len() - 1], &octets[1..]);
+    let is_wrong = |(octet, next): (&u8, &u8)| (*octet == 0) | ((*octet == b'\r') != (*next == b'\n'));
+    let mut pieces = each.chunks(TOGETHER).zip(next.chunks(TOGETHER));
+    let ends = *first != b'\n' && *last != b'\r' && *last != 0;
+    ends && pieces
+        .all(|(each, next)| !each.iter().zip(next).map(is_wrong).fold(false, |any, wrong| any | wrong))
 }
 
 /// How many octets from the front are text whose every newline is a CRLF.
@@ -351,6 +370,28 @@ mod tests {
             let lone = (0..octets.len()).any(|i| octets[i] == b'\n' && (i == 0 || octets[i - 1] != b'\r'));
             prop_assert_eq!(got.lone_lf, lone);
             prop_assert_eq!(got.nul, octets.contains(&0));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn one_odd_octet_in_long_clean_text_is_seen_wherever_it_is(
+            at in 0usize..5000, odd in prop_oneof![Just(b'\r'), Just(b'\n'), Just(0u8)], cut in 0usize..5000, width in 1usize..200,
+        ) {
+            let mut octets: Vec<u8> = (0..5000).map(|i| match i % (width + 2) {
+                column if column == width => b'\r',
+                column if column == width + 1 => b'\n',
+                _ => b'a',
+            }).collect();
+            let is_clean = octets[4999] != b'\r';
+            prop_assert_eq!(is_crlf_text(&octets), is_clean);
+            octets[at] = odd;
+            let got = measure(&[&octets[..cut], &octets[cut..]]);
+            prop_assert_eq!(got.fingerprint.exact, sha(&octets));
+            prop_assert_eq!(got.fingerprint.normal, sha(&normalise(&octets)));
+            prop_assert_eq!(got.nul, odd == 0);
+            let lone = (0..5000).any(|i| octets[i] == b'\n' && (i == 0 || octets[i - 1] != b'\r'));
+            prop_assert_eq!(got.lone_lf, lone);
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn key(uid: Uid) -> Key {
 /// The date of a FETCH, as received.
 pub(crate) fn date(fetch: &Fetch) -> Option<InternalDate> {
     let date = fetch.internal_date.as_ref()?.as_ref()?;
-    Some(InternalDate::from_octets(date.raw().clone()))
+    Some(InternalDate::from_octets(date.raw()))
 }
 
 fn lineage(fetch: &Fetch) -> Option<String> {
@@ -204,8 +204,10 @@ impl SourceSession for ImapSourceSession {
             match item {
                 Item::Opened(facts) => {
                     let said = self.0.opened(mailbox, &facts)?;
-                    // Who asked may want nothing more.
-                    let _ = opened.take().map(|o| o.send(said));
+                    if let Some(asker) = opened.take() {
+                        // Who asked may want nothing more.
+                        let _ = asker.send(said);
+                    }
                 }
                 Item::Data(Untagged::Fetch(fetch)) => {
                     if let Some(listed) = listed(&fetch) {

@@ -181,7 +181,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_memory_octets: 48 * MIB,
-            body_in_memory_octets_max: MIB,
+            body_in_memory_octets_max: 4 * MIB,
             batch_messages_max: 200,
             batch_octets_max: 4 * MIB,
             group_messages_max: 32,

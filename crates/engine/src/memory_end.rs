@@ -181,8 +181,8 @@ impl MemoryMail {
     pub fn deliver(&self, mailbox: &str, octets: impl Into<Bytes>, flags: &str, date: &str) -> i64 {
         let message = MemoryMessage {
             octets: octets.into(),
-            flags: Flags::from_octets(flags.to_owned()),
-            internal_date: (!date.is_empty()).then(|| InternalDate::from_octets(date.to_owned())),
+            flags: Flags::from_octets(flags),
+            internal_date: (!date.is_empty()).then(|| InternalDate::from_octets(date)),
         };
         self.account().store(&Bytes::copy_from_slice(mailbox.as_bytes()), message)
     }

@@ -1,7 +1,11 @@
 //! Facts of one message that both ends and the journal share.
 
-use bytes::Bytes;
+use smallvec::SmallVec;
 use std::fmt;
+
+/// A date (RFC 9051, 9: 26 octets) and most sets of flags have room in themselves: each message has some of either, and they are
+/// copied all the way from the listing to the report.
+type Octets = SmallVec<[u8; 32]>;
 
 /// The number a server gives a message inside one epoch of a mailbox: the IMAP UID (RFC 9051, 2.3.1.1).
 ///
@@ -32,24 +36,24 @@ impl fmt::Display for UidValidity {
 /// Two values are equal when they hold the same set; case is ignored, as RFC 9051 2.3.2 asks for keywords
 /// and system flags alike.
 #[derive(Clone, Default)]
-pub struct Flags(Bytes);
+pub struct Flags(Octets);
 
 impl Flags {
     /// Joins atoms; an empty atom is left out.
     pub fn from_atoms<'a>(atoms: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut joined = Vec::new();
+        let mut joined = Octets::new();
         for atom in atoms.into_iter().filter(|a| !a.is_empty()) {
             if !joined.is_empty() {
                 joined.push(b' ');
             }
             joined.extend_from_slice(atom);
         }
-        Self(joined.into())
+        Self(joined)
     }
 
     /// Takes octets in the form that [`Flags::as_octets`] gives.
-    pub fn from_octets(joined: impl Into<Bytes>) -> Self {
-        Self(joined.into())
+    pub fn from_octets(joined: impl AsRef<[u8]>) -> Self {
+        Self(Octets::from_slice(joined.as_ref()))
     }
 
     /// The atoms separated by single spaces.
@@ -145,12 +149,12 @@ impl fmt::Debug for Flags {
 /// When a server received a message: INTERNALDATE (RFC 9051, 2.3.3), the octets between the quotes as the
 /// server gave them. They go out as they came; comparing goes by [`InternalDate::instant`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct InternalDate(Bytes);
+pub struct InternalDate(Octets);
 
 impl InternalDate {
     /// Takes the octets between the quotes.
-    pub fn from_octets(raw: impl Into<Bytes>) -> Self {
-        Self(raw.into())
+    pub fn from_octets(raw: impl AsRef<[u8]>) -> Self {
+        Self(Octets::from_slice(raw.as_ref()))
     }
 
     /// The octets between the quotes.
@@ -160,7 +164,7 @@ impl InternalDate {
 
     /// Seconds since 1970-01-01 00:00:00 UTC, if the octets name a possible date.
     pub fn instant(&self) -> Option<i64> {
-        mailhaul_imap::InternalDate::from_raw(self.0.clone())?.unix_seconds()
+        mailhaul_imap::DateParts::read(&self.0).map(mailhaul_imap::DateParts::unix_seconds)
     }
 }
 

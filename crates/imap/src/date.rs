@@ -49,7 +49,21 @@ impl InternalDate {
     /// lacks, a missing zone, or any other form.
     #[must_use]
     pub fn parse(&self) -> Option<DateParts> {
-        let mut scan = Scan(self.raw.trim_ascii());
+        DateParts::read(&self.raw)
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z, where [`InternalDate::parse`] understands the date.
+    #[must_use]
+    pub fn unix_seconds(&self) -> Option<i64> {
+        self.parse().map(DateParts::unix_seconds)
+    }
+}
+
+impl DateParts {
+    /// What [`InternalDate::parse`] reads, of octets that need not be kept.
+    #[must_use]
+    pub fn read(raw: &[u8]) -> Option<Self> {
+        let mut scan = Scan(raw.trim_ascii());
         let day = scan.number(1, 2)?;
         scan.byte(b'-')?;
         let month = scan.month()?;
@@ -63,7 +77,7 @@ impl InternalDate {
         let second = scan.number(2, 2)?;
         scan.spaces()?;
         let zone_minutes = scan.zone()?;
-        let parts = DateParts {
+        let parts = Self {
             year,
             month,
             day: u8::try_from(day).ok()?,
@@ -75,14 +89,6 @@ impl InternalDate {
         (scan.0.is_empty() && parts.is_valid()).then_some(parts)
     }
 
-    /// Seconds since 1970-01-01T00:00:00Z, where [`InternalDate::parse`] understands the date.
-    #[must_use]
-    pub fn unix_seconds(&self) -> Option<i64> {
-        self.parse().map(DateParts::unix_seconds)
-    }
-}
-
-impl DateParts {
     fn is_valid(&self) -> bool {
         let days = match self.month {
             4 | 6 | 9 | 11 => 30,

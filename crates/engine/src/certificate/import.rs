@@ -321,7 +321,7 @@ fn flags(atoms: &[String]) -> Flags {
 }
 
 fn date(text: Option<&String>) -> Option<InternalDate> {
-    text.map(|text| InternalDate::from_octets(text.clone().into_bytes()))
+    text.map(InternalDate::from_octets)
 }
 
 fn digest(hex: &String) -> Option<Digest> {

@@ -21,8 +21,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
-/// Octets asked of the socket at once.
+/// Octets that room is made for when there is little left.
 const READ_OCTETS: usize = 256 * 1024;
+/// Octets asked of the socket at once, at least.
+const READ_OCTETS_MIN: usize = 32 * 1024;
 
 /// Short pieces to write are put together up to this.
 const GATHERED_OCTETS: usize = 32 * 1024;
@@ -483,7 +485,10 @@ fn poll_io(
         return Poll::Ready(flushed.map(|()| Io::Flushed));
     }
     let buffer = client.input();
-    buffer.reserve(READ_OCTETS);
+    // What was handed on still lies in the same memory: new room each time would be allocated anew.
+    if buffer.capacity() - buffer.len() < READ_OCTETS_MIN {
+        buffer.reserve(READ_OCTETS);
+    }
     poll_read_buf(Pin::new(stream), cx, buffer).map_ok(Io::Read)
 }
 

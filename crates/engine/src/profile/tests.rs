@@ -149,10 +149,7 @@ fn dovecot_is_derived_as_it_was_measured() {
         profile.dates.iter().filter(|v| v.got != Got::Same).map(|v| &v.sent[7..11]).collect();
     assert_eq!(lost, ["1900", "1969", "2038", "2040", "2100", "2110"]);
     let predict = |flags: &str, date: &str| {
-        let lost = profile.predict(
-            &Flags::from_octets(flags.to_owned()),
-            Some(&InternalDate::from_octets(date.to_owned())),
-        );
+        let lost = profile.predict(&Flags::from_octets(flags), Some(&InternalDate::from_octets(date)));
         (lost.flags, lost.date)
     };
     let good = "03-Mar-2020 10:00:00 +0000";

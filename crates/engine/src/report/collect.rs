@@ -2,7 +2,7 @@
 
 use super::differences::Differs;
 use super::labelled::Numbers;
-use super::mailbox::{Context, MailboxEntry, sides};
+use super::mailbox::{Context, MailboxEntry, Walk, sides};
 use super::manifest::{self, ManifestWriter, Places};
 use super::totals::{Bucket, Totals, split};
 use super::{
@@ -114,29 +114,47 @@ impl<'a, J: Journal> Walker<'a, J> {
     async fn mailbox(&mut self, context: Context) -> Result<MailboxEntry, Error> {
         let record = context.mailbox.clone();
         let mut walk = sides(self.journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
-        let mut after: Option<ItemId> = None;
-        loop {
-            let query = Query { mailbox: Some(record.id), states: &[], after, limit: PAGE_ROWS };
-            let page = self.journal.items(query).await?;
-            let mut lines = Vec::with_capacity(page.len());
-            for item in &page {
-                if after.is_some_and(|last| item.id <= last) {
-                    return Err(out_of_order(item));
+        let journal = self.journal;
+        let query = |after| Query { mailbox: Some(record.id), states: &[], after, limit: PAGE_ROWS };
+        let mut before: Option<ItemId> = None;
+        let mut page = journal.items(query(None)).await?;
+        while let Some(last) = page.last().map(|item| item.id) {
+            // The journal reads the next page while this one is written down.
+            let next = async {
+                match page.len() < PAGE_ROWS {
+                    true => Ok(Vec::new()),
+                    false => journal.items(query(Some(last))).await,
                 }
-                after = Some(item.id);
-                let (bucket, differs) = walk.item(item);
-                self.numbers.add(item, &bucket, walk.source.shows(item.id.epoch, item.id.key));
-                let source = &walk.source.epochs;
-                lines.push(manifest::line(&record, source, &self.places, item, &differs)?);
-                let uid_validity = source.get(&item.id.epoch).copied();
-                self.show(&record, uid_validity, item, &bucket, &differs).await;
-            }
-            let whole = page.len() < PAGE_ROWS;
-            self.manifest.push(lines).await?;
-            if whole {
-                return Ok(walk.finish(context));
-            }
+            };
+            let (next, written) = tokio::join!(next, self.page(&record, &mut walk, before, &page));
+            written?;
+            (before, page) = (Some(last), next?);
         }
+        Ok(walk.finish(context))
+    }
+
+    /// Counts a page of a mailbox, and writes it to the manifest.
+    async fn page(
+        &mut self,
+        record: &MailboxRecord,
+        walk: &mut Walk,
+        mut before: Option<ItemId>,
+        page: &[Item],
+    ) -> Result<(), Error> {
+        let mut lines = Vec::with_capacity(page.len());
+        for item in page {
+            if before.is_some_and(|last| item.id <= last) {
+                return Err(out_of_order(item));
+            }
+            before = Some(item.id);
+            let (bucket, differs) = walk.item(item);
+            self.numbers.add(item, &bucket, walk.source.shows(item.id.epoch, item.id.key));
+            let source = &walk.source.epochs;
+            lines.push(manifest::line(record, source, &self.places, item, &differs)?);
+            let uid_validity = source.get(&item.id.epoch).copied();
+            self.show(record, uid_validity, item, &bucket, &differs).await;
+        }
+        self.manifest.push(lines).await
     }
 
     async fn show(

@@ -227,9 +227,11 @@ impl Inner {
         file.seek(SeekFrom::Start(offset))?;
         let left = self.measured.fingerprint.octets.saturating_sub(offset);
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(SPOOL_PIECE_OCTETS);
-        let mut piece = vec![0; want];
-        file.read_exact(&mut piece)?;
-        Ok(piece.into())
+        let mut piece = Vec::with_capacity(want);
+        match Read::by_ref(&mut *file).take(want as u64).read_to_end(&mut piece)? {
+            read if read == want => Ok(piece.into()),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 

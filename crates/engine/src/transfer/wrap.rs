@@ -86,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let intake = Intake::new(folder.path(), in_memory);
         let body = intake.body(Bytes::from(octets)).await.unwrap();
-        let date = date.map(|text| InternalDate::from_octets(text.to_owned()));
+        let date = date.map(InternalDate::from_octets);
         let cover = wrap(&body, date.as_ref(), &intake).await.unwrap();
         cover.whole().await.unwrap().into()
     }

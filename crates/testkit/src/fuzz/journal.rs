@@ -98,11 +98,11 @@ fn word(take: &mut Take<'_>) -> String {
 }
 
 fn flags(take: &mut Take<'_>) -> Flags {
-    Flags::from_octets(take.short().to_vec())
+    Flags::from_octets(take.short())
 }
 
 fn date(take: &mut Take<'_>) -> InternalDate {
-    InternalDate::from_octets(take.short().to_vec())
+    InternalDate::from_octets(take.short())
 }
 
 fn fingerprint(take: &mut Take<'_>) -> Fingerprint {

@@ -2,7 +2,6 @@
 
 use super::rows::damaged;
 use crate::journal::JournalResult;
-use bytes::Bytes;
 
 /// Octets of the CRC-32 that ends a block.
 const SUM_OCTETS: usize = 4;
@@ -61,17 +60,17 @@ impl Writer {
 
 /// Reads one block from its first octet to its last.
 pub(super) struct Reader {
-    block: Bytes,
+    block: Vec<u8>,
     at: usize,
 }
 
 impl Reader {
     /// Begins with a block that [`Writer::end`] has ended for the same `place`.
-    pub(super) fn new(block: impl Into<Bytes>, place: &[i64]) -> JournalResult<Self> {
-        let mut block: Bytes = block.into();
-        let content = block.len().checked_sub(SUM_OCTETS).ok_or_else(cut)?;
-        let told = block.split_off(content);
-        if told[..] != sum(&block, place).to_le_bytes() {
+    pub(super) fn new(mut block: Vec<u8>, place: &[i64]) -> JournalResult<Self> {
+        let (content, told) = block.split_last_chunk::<SUM_OCTETS>().ok_or_else(cut)?;
+        let (length, is_whole) = (content.len(), *told == sum(content, place).to_le_bytes());
+        block.truncate(length);
+        if !is_whole {
             return Err(damaged("the sum of a block or batch is wrong"));
         }
         Ok(Self { block, at: 0 })
@@ -100,17 +99,16 @@ impl Reader {
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// A part of the block, which lives as long as it.
-    pub(super) fn octets(&mut self) -> JournalResult<Bytes> {
+    pub(super) fn octets(&mut self) -> JournalResult<&[u8]> {
         let length = usize::try_from(self.number()?).map_err(|_| cut())?;
-        let end = self.at.checked_add(length).filter(|end| *end <= self.block.len()).ok_or_else(cut)?;
-        let part = self.block.slice(self.at..end);
+        let end = self.at.checked_add(length).ok_or_else(cut)?;
+        let part = self.block.get(self.at..end).ok_or_else(cut)?;
         self.at = end;
         Ok(part)
     }
 
     pub(super) fn text(&mut self) -> JournalResult<String> {
-        String::from_utf8(self.octets()?.into()).map_err(|_| damaged("text that is no UTF-8"))
+        String::from_utf8(self.octets()?.to_vec()).map_err(|_| damaged("text that is no UTF-8"))
     }
 
     pub(super) fn fixed<const N: usize>(&mut self) -> JournalResult<[u8; N]> {

@@ -105,7 +105,8 @@ impl Block {
             return Err(damaged("a block of messages in an unknown form"));
         }
         let count = r.number()?;
-        let mut items: Vec<Item> = Vec::new();
+        // What stands there is not to be trusted with memory.
+        let mut items: Vec<Item> = Vec::with_capacity(count.min(1 << BITS) as usize);
         for _ in 0..count {
             let item = read_item(&mut r, id)?;
             if items.last().is_some_and(|last| last.id.key >= item.id.key) {
@@ -168,7 +169,7 @@ fn read_item(r: &mut Reader, block: BlockId) -> JournalResult<Item> {
     let id = ItemId { mailbox: block.mailbox, epoch: block.epoch, key: block.key(offset) };
     let state = decode(&State::ALL, r.octet()?, "an unknown state")?;
     let mut item = Item { state, ..Item::listed(id, r.number()?) };
-    item.flags = Flags::from_octets(r.octets()?);
+    item.flags = read_own_flags(r)?;
     item.internal_date = r.option(read_own_date)?;
     item.lineage = r.option(Reader::text)?;
     item.sent = r.option(|r| read_sent(r, &item))?;
@@ -254,8 +255,8 @@ fn write_flags(w: &mut Writer, flags: &Flags, before: &Flags) {
 }
 
 fn read_flags(r: &mut Reader, before: &Flags) -> JournalResult<Flags> {
-    let own = r.option(Reader::octets)?;
-    Ok(own.map_or_else(|| before.clone(), Flags::from_octets))
+    let own = r.option(read_own_flags)?;
+    Ok(own.unwrap_or_else(|| before.clone()))
 }
 
 fn write_date(w: &mut Writer, date: Option<&InternalDate>, before: Option<&InternalDate>) {
@@ -272,9 +273,12 @@ fn read_date(r: &mut Reader, before: Option<&InternalDate>) -> JournalResult<Opt
     }
 }
 
-/// Copied, since dates are what is kept of many messages at once: a part would keep its whole block.
+fn read_own_flags(r: &mut Reader) -> JournalResult<Flags> {
+    Ok(Flags::from_octets(r.octets()?))
+}
+
 fn read_own_date(r: &mut Reader) -> JournalResult<InternalDate> {
-    Ok(InternalDate::from_octets(r.octets()?.to_vec()))
+    Ok(InternalDate::from_octets(r.octets()?))
 }
 
 #[cfg(test)]
