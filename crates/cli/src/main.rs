@@ -27,7 +27,22 @@ use clap::{CommandFactory, Parser};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+/// Stack of the thread that everything is polled on. The first one of a process has 1 MiB on Windows, and what a limit leaves
+/// elsewhere: a build that is not optimised needs more than 2 MiB.
+const STACK_OCTETS: usize = 8 << 20;
+
 fn main() -> ExitCode {
+    match std::thread::Builder::new().name("main".to_owned()).stack_size(STACK_OCTETS).spawn(run) {
+        // A panic has been told; it ends the process as one of the first thread does.
+        Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        Err(error) => {
+            output::say(&format!("mailhaul: {error}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run() -> ExitCode {
     let Some(command) = args::Cli::parse().command.or_else(guide) else {
         let _ = args::Cli::command().print_help();
         return ExitCode::from(error::USAGE);

@@ -174,11 +174,27 @@ impl Drop for Group {
     }
 }
 
+/// A command as a person types it, by the shell of the system.
+#[cfg(not(windows))]
+fn by_shell(command: &str) -> tokio::process::Command {
+    let mut run = tokio::process::Command::new("sh");
+    run.arg("-c").arg(command);
+    run
+}
+
+/// A command as a person types it, by the shell of the system. It is handed over untouched, but for the outermost quotes,
+/// which `/S` takes off: `cmd` knows nothing of quotes that are escaped as for other programs.
+#[cfg(windows)]
+fn by_shell(command: &str) -> tokio::process::Command {
+    let mut run = tokio::process::Command::new("cmd");
+    run.args(["/D", "/S", "/C"]).raw_arg(format!("\"{command}\""));
+    run
+}
+
 /// Runs a command; whoever gives up waiting ends it.
 async fn printed(command: &str, place: Place) -> std::io::Result<Printed> {
-    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
-    let mut run = tokio::process::Command::new(shell);
-    run.arg(flag).arg(command).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut run = by_shell(command);
+    run.stdout(Stdio::piped()).kill_on_drop(true);
     run.stderr(if place.is_seen { Stdio::inherit() } else { Stdio::piped() });
     #[cfg(unix)]
     if place.is_apart {
@@ -368,5 +384,24 @@ mod tests {
             begun = hears => begun.unwrap(),
         }
         assert_eq!(writers.await.unwrap().unwrap(), 0);
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_with_quotes_reaches_the_shell_as_it_was_typed() {
+        let said = async |command: &str| {
+            let run = FromCommand::new(command, Kind::Token);
+            match run.run().await {
+                Ok(Secret::Token(token)) => token.to_string(),
+                _ => String::new(),
+            }
+        };
+        assert_eq!(said("echo plum-token").await, "plum-token");
+        assert_eq!(said("echo \"plum & token\"").await, "\"plum & token\"");
+        assert_eq!(said("if \"a b\"==\"a b\" (echo plum-token)").await, "plum-token");
     }
 }

@@ -29,21 +29,28 @@ impl Signals {
     }
 }
 
-/// Listened to from the beginning on: Ctrl-C.
+/// Listened to from the beginning on: Ctrl-C, and Ctrl-Break, by which one program asks another to end.
 #[cfg(windows)]
 #[derive(Debug)]
-pub struct Signals(tokio::signal::windows::CtrlC);
+pub struct Signals {
+    interrupt: tokio::signal::windows::CtrlC,
+    terminate: tokio::signal::windows::CtrlBreak,
+}
 
 #[cfg(windows)]
 impl Signals {
     /// From now on a signal ends nothing by itself.
     pub fn begin() -> std::io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
+        use tokio::signal::windows::{ctrl_break, ctrl_c};
+        Ok(Self { interrupt: ctrl_c()?, terminate: ctrl_break()? })
     }
 
     /// Waits for the next one.
     pub async fn next(&mut self) {
-        let _ = self.0.recv().await;
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod mutf7;
 pub mod name_server;
 pub mod odd;
 pub mod proxy;
+#[cfg(unix)]
 pub mod servers;
 pub mod sim;
 pub mod stopper;

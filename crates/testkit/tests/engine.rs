@@ -1,5 +1,5 @@
 //! The engine whole: over ends in memory, over IMAP and the sandbox, and between real servers. One program, since
-//! each program would compile the engine for its ends again.
+//! each program would compile the engine for its ends again. What has a real server in it is for Unix alone, as they are.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 #[path = "engine/asked.rs"]
@@ -17,6 +17,7 @@ mod encoding;
 mod epochs;
 #[path = "engine/families.rs"]
 mod families;
+#[cfg(unix)]
 #[path = "engine/faults.rs"]
 mod faults;
 #[cfg(unix)]
@@ -41,14 +42,17 @@ mod ladder;
 mod late;
 #[path = "engine/login.rs"]
 mod login;
+#[cfg(unix)]
 #[path = "engine/login_real.rs"]
 mod login_real;
 #[path = "engine/login_tls.rs"]
 mod login_tls;
+#[cfg(unix)]
 #[path = "engine/login_tokens.rs"]
 mod login_tokens;
 #[path = "engine/login_wire.rs"]
 mod login_wire;
+#[cfg(unix)]
 #[path = "engine/matrix.rs"]
 mod matrix;
 #[path = "engine/message_limit.rs"]
@@ -59,6 +63,7 @@ mod migration;
 mod names;
 #[path = "engine/oauth.rs"]
 mod oauth;
+#[cfg(unix)]
 #[path = "engine/on_disk.rs"]
 mod on_disk;
 #[path = "engine/order.rs"]
@@ -69,18 +74,22 @@ mod pacing;
 mod pages;
 #[path = "engine/patience.rs"]
 mod patience;
+#[cfg(unix)]
 #[path = "engine/peers.rs"]
 mod peers;
 #[path = "engine/poison.rs"]
 mod poison;
 #[path = "engine/probe.rs"]
 mod probe;
+#[cfg(unix)]
 #[path = "engine/probe_real.rs"]
 mod probe_real;
 #[path = "engine/profiles.rs"]
 mod profiles;
+#[cfg(unix)]
 #[path = "engine/real_servers.rs"]
 mod real_servers;
+#[cfg(unix)]
 #[path = "engine/refusals.rs"]
 mod refusals;
 #[path = "engine/round_trips.rs"]
@@ -91,6 +100,7 @@ mod scenarios;
 mod second_pass;
 #[path = "engine/semantic.rs"]
 mod semantic;
+#[cfg(unix)]
 #[path = "engine/stores.rs"]
 mod stores;
 #[path = "engine/will_not_move.rs"]

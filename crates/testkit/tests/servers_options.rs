@@ -1,5 +1,6 @@
 //! The options of the real servers do what they say, and a server's end is an end.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead as _, BufReader};

@@ -1,5 +1,6 @@
 //! Real servers come up, take mail, give it back, and go.
 
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use mailhaul_testkit::account::Account;

@@ -163,6 +163,10 @@ pub fn held(server: &Sandbox) -> Vec<(String, Vec<u8>)> {
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailhaul"));
     command.args(arguments).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    // Windows opens no socket for a program that does not have it.
+    if let Some(root) = std::env::var_os("SystemRoot") {
+        command.env("SystemRoot", root);
+    }
     command
 }
 

@@ -1,7 +1,12 @@
 //! What the guide shows of the program's words is what the program says, and its scripts do what it says of them.
 
-use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, program, ran};
-use crate::finding::{NEW, OLD, World};
+use crate::accounts::{program, ran};
+#[cfg(unix)]
+use crate::{
+    accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD},
+    finding::{NEW, OLD, World},
+};
+#[cfg(unix)]
 use mailhaul_sandbox::Profile;
 use std::path::Path;
 

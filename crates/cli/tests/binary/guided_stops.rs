@@ -2,7 +2,9 @@
 
 use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter};
 use crate::finding::{NEW, OLD, World};
-use crate::guided::{arguments, guide, into_step_4, into_step_4_of, opened};
+use crate::guided::{arguments, guide, into_step_4};
+#[cfg(unix)]
+use crate::guided::{into_step_4_of, opened};
 use crate::page::{slow, until_appending};
 use crate::pty::Terminal;
 use std::time::Duration;

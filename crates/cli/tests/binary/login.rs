@@ -1,9 +1,9 @@
 //! Ways to log in: tokens of a command, mechanisms, administrators; and that no secret is in anything that is left.
 
-use crate::accounts::{FROM_PASSWORD, Pair, TO_PASSWORD, USER, ran};
-#[cfg(unix)]
-use crate::pty::Terminal;
+use crate::accounts::{FROM_PASSWORD, Pair, USER, ran};
 use crate::secrets::{ADMIN_PASSWORD, REFRESH, TOKEN, assert_no_secret, holds};
+#[cfg(unix)]
+use crate::{accounts::TO_PASSWORD, pty::Terminal};
 use mailhaul_sandbox::Profile;
 use mailhaul_testkit::issuer::{CLIENT, Issuer, IssuerTls, PUBLIC_CLIENT, SECRET};
 use mailhaul_testkit::web::{Authority, Valid, tunnels};
@@ -23,7 +23,8 @@ async fn a_token_comes_from_a_command_at_each_login_and_stays_nowhere() {
     pair.old.set_token(TOKEN, Some(USER));
     let given = pair.folder.path().join("given");
     std::fs::write(&given, TOKEN).unwrap();
-    let command = format!("cat {}", given.display());
+    let shows = if cfg!(windows) { "type" } else { "cat" };
+    let command = format!("{shows} {}", given.display());
     let log = pair.folder.path().join("log");
     let options =
         ["--from-token-command", &command, "-vv", "--log", log.to_str().unwrap(), "--progress", "json"];

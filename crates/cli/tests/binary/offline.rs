@@ -62,3 +62,13 @@ async fn the_page_answers_without_a_network() {
     assert!(said.stdout.starts_with("HTTP/1.1 200"), "{said:#?}");
     said.says("You are in").says("/assets/page.css");
 }
+
+/// As on Windows, where that stack has 1 MiB.
+#[tokio::test]
+async fn the_demo_needs_no_large_stack_of_the_first_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -s 1024; exec \"$0\" demo", env!("CARGO_BIN_EXE_mailhaul")]);
+    command.current_dir(folder.path()).env("HOME", folder.path()).stdin(Stdio::null()).kill_on_drop(true);
+    ran(&mut command).await.expect(0);
+}

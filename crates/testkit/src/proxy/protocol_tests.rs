@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::tests::{Meeting, meet, read_all};
 use super::*;
+#[cfg(unix)]
 use crate::servers::{Dovecot, DovecotOptions};
+#[cfg(unix)]
 use crate::wire::{Endpoint, Security, Wire, WireError, client_tls};
 
 /// How late "late" is here.
@@ -104,6 +106,7 @@ fn a_sender_that_closes_in_the_middle_loses_nothing_to_a_fault_that_waits() {
 }
 
 /// The peers of a TLS connection take the end for a cut: nothing that was sent before is in doubt, nor believed whole.
+#[cfg(unix)]
 #[test]
 fn a_tls_connection_ends_without_the_alert() {
     let Some(dovecot) = Dovecot::start(&DovecotOptions::default()).unwrap().or_not_run() else { return };

@@ -6,6 +6,7 @@ use mailhaul_engine::journal::{BatchEnd, Journal, JournalError, JournalResult};
 use mailhaul_testkit::suites::journal::fixtures::{commit, prepare};
 use mailhaul_testkit::suites::journal::{Shelf, check_consistency, dump};
 use std::path::Path;
+#[cfg(target_os = "linux")]
 use std::process::Command;
 
 #[tokio::test]
