@@ -146,6 +146,26 @@ async fn a_label_that_a_person_has_put_on_at_the_target_is_found_there_and_stays
 }
 
 #[tokio::test(start_paused = true)]
+async fn mail_in_the_trash_of_the_new_account_is_told_and_what_comes_out_of_there_is_a_difference() {
+    let world = between_gmails();
+    let trash = "[Gmail]/Trash";
+    let old = "01-Jan-2001 10:11:12 +0000";
+    world.target.deliver(USER, trash, letter(0), "", old).unwrap();
+    let told =
+        |remarks: &[String]| remarks.iter().any(|r| r.contains(trash) && r.contains("holds 1 message:"));
+    assert!(told(&world.plan().await.remarks));
+    // The Trash is not asked for: it goes to an account that has something there.
+    let mut world = world;
+    world.selection.only = vec!["INBOX".into()];
+    assert!(told(&world.plan().await.remarks));
+    assert_eq!(world.migrate().await.left, []);
+    assert_eq!(shelves(&world.target)["INBOX"], [0, 1]);
+    assert!(!shelves(&world.target).contains_key(trash), "Gmail has taken it out of there");
+    let report = world.report().await;
+    assert_eq!((report.exit_code(), report.differences.dates), (3, 1), "with its old date");
+}
+
+#[tokio::test(start_paused = true)]
 async fn undo_takes_off_what_was_put_on_by_copy() {
     let world = between_gmails();
     moved(&world).await;
