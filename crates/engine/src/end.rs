@@ -10,7 +10,7 @@ mod told;
 
 pub use told::{Asked, Compression, Rights, Room, Untold};
 
-use crate::error::{EndError, Refusal};
+use crate::error::{EndError, Refusal, RefusalClass};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
@@ -186,6 +186,14 @@ pub struct Abilities {
     pub certificate: Option<Certificate>,
     /// Whether it is compressed.
     pub compression: Compression,
+}
+
+impl Abilities {
+    /// A mailbox is what one label shows, and COPY puts a label on: a message is the same one wherever it is copied to. What
+    /// became of each is told (COPYUID).
+    pub fn labels_by_copy(&self) -> bool {
+        self.gmail && self.tells_places
+    }
 }
 
 /// An opened mailbox.
@@ -589,6 +597,16 @@ pub trait TargetSession: Send + 'static {
     /// As [`TargetSession::stage`], but each message as a command of its own, which is answered for itself.
     fn stage_apart(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> Self::Upload {
         self.stage(mailbox, batch)
+    }
+    /// Copies messages of the opened mailbox into another one of the account, with their flags and INTERNALDATE (RFC 9051,
+    /// 6.4.7): each by a command of its own, all of which go out at once. One verdict for each, in order. An OK that names no
+    /// UID is also what a server says of a message that is not there any more (6.4.9).
+    /// An end that cannot do it refuses each.
+    fn copy(&mut self, uids: &[Key], to: &Bytes) -> impl Future<Output = Vec<Verdict>> + Send {
+        let (text, _) = ("this end does not copy".to_owned(), to);
+        let refusal = Refusal { class: RefusalClass::Cannot, bad: false, code: None, text };
+        let refused = vec![Verdict::Refused(refusal); uids.len()];
+        async { refused }
     }
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;

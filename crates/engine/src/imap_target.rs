@@ -1,5 +1,6 @@
 //! An IMAP account as a target: APPEND up to the gate and past it, reading back, and removing what we put there.
 
+mod copy;
 mod read;
 
 use crate::end::{
@@ -168,6 +169,10 @@ impl TargetSession for ImapTargetSession {
     fn stage_apart(&mut self, mailbox: &Bytes, batch: Vec<Outgoing>) -> ImapUpload {
         let together = batch.len() == 1;
         self.upload(mailbox, batch, together)
+    }
+
+    async fn copy(&mut self, uids: &[Key], to: &Bytes) -> Vec<Verdict> {
+        copy::copy(&mut self.0, uids, to).await
     }
 
     async fn keys(&mut self) -> Result<(Vec<Key>, u64), EndError> {

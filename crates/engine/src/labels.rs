@@ -5,6 +5,8 @@
 //! label. Only a message that was *seen* in another mailbox counts as brought by it (law 7): one without a number, or in a
 //! mailbox that was not listed, is copied rather than left.
 
+pub mod original;
+
 use crate::end::{Listed, MailboxInfo, Role, Space};
 use crate::journal::{Decision, Item, MailboxId, MailboxRecord, Name, State};
 use crate::message::{Key, UidValidity};
@@ -207,6 +209,13 @@ impl Bringers {
     /// Who brings a message, if anybody does.
     pub fn of(&self, number: u64) -> Option<MailboxId> {
         locked(&self.0).get(&number).copied()
+    }
+
+    /// True for a message that another mailbox brings; from now on its own does, if nobody did. One without a number is brought
+    /// by each.
+    pub fn upload_elsewhere(&self, item: &Item) -> bool {
+        let by = |number| self.or_else(number, item.id.mailbox);
+        message_number(item.lineage.as_deref()).is_some_and(|number| by(number) != item.id.mailbox)
     }
 
     /// Who brings a message; from now on this mailbox, if nobody did.

@@ -45,9 +45,9 @@ pub async fn preview<S: Source, T: Target, J: Journal>(
     Ok(count)
 }
 
-/// Appended by us, with a place in the present epoch, and read back, so that "untouched" has a meaning.
+/// Appended or copied by us, with a place in the present epoch, and read back, so that "untouched" has a meaning.
 fn is_ours(item: &Item, job: &Job) -> bool {
-    item.origin == Some(Origin::Appended)
+    matches!(item.origin, Some(Origin::Appended | Origin::Copied))
         && item.read_back.is_some()
         && item.place.is_some_and(|p| p.epoch == job.target_epoch.id)
 }

@@ -283,6 +283,12 @@ impl Command {
         Writer::new("UID STORE").raw(arguments.as_bytes()).end(Class::Plain)
     }
 
+    /// UID COPY into another mailbox (RFC 9051, 6.4.7 and 6.4.9): a UID that is not there is left out, and it is OK.
+    pub fn uid_copy(uids: &UidSet, mailbox: &[u8]) -> Self {
+        let set = format!(" {uids} ");
+        Writer::new("UID COPY").raw(set.as_bytes()).astring(mailbox).end(Class::Plain)
+    }
+
     /// UID EXPUNGE (RFC 4315)
     pub fn uid_expunge(uids: &UidSet) -> Self {
         Writer::new("UID EXPUNGE").raw(format!(" {uids}").as_bytes()).end(Class::Plain)

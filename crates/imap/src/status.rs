@@ -43,6 +43,15 @@ pub enum ResponseCode {
         /// One for each message.
         uids: UidSequence,
     },
+    /// RFC 4315: the UIDs of copied messages, in order.
+    CopyUid {
+        /// Of the mailbox that they were copied into.
+        uid_validity: UidValidity,
+        /// Where they were copied from.
+        from: UidSequence,
+        /// One for each of these.
+        to: UidSequence,
+    },
     /// The capability list.
     Capability(Capabilities),
     /// RFC 7162.
@@ -78,6 +87,7 @@ impl ResponseCode {
     pub fn name(&self) -> &str {
         match self {
             Self::AppendUid { .. } => "APPENDUID",
+            Self::CopyUid { .. } => "COPYUID",
             Self::Capability(_) => "CAPABILITY",
             Self::HighestModSeq(_) => "HIGHESTMODSEQ",
             Self::UidNext(_) => "UIDNEXT",
@@ -107,6 +117,12 @@ impl ResponseCode {
                 let validity = u32::try_from(parse_number(parts.next()?)?).ok()?;
                 let (uid_validity, uids) = (UidValidity::new(validity)?, UidSequence::parse(parts.next()?)?);
                 Self::AppendUid { uid_validity, uids }
+            }
+            "COPYUID" => {
+                let mut parts = argument.split(|b| *b == b' ');
+                let uid_validity = UidValidity::new(u32::try_from(parse_number(parts.next()?)?).ok()?)?;
+                let mut uids = || UidSequence::parse(parts.next()?);
+                Self::CopyUid { uid_validity, from: uids()?, to: uids()? }
             }
             "CAPABILITY" => Self::Capability(Capabilities::parse(argument)),
             "HIGHESTMODSEQ" => Self::HighestModSeq(parse_number(argument)?),
@@ -191,6 +207,18 @@ mod tests {
         for odd in
             ["[MESSAGELIMIT] x", "[MESSAGELIMIT many 3] x", "[MESSAGELIMIT 3 0] x", "[MESSAGELIMIT 3 x] x"]
         {
+            assert!(matches!(code(odd), Some(ResponseCode::Other { .. })), "{odd}");
+        }
+    }
+
+    #[test]
+    fn copyuid_names_the_uids_on_both_sides() {
+        let code = |text: &'static str| StatusText::parse(&Bytes::from_static(text.as_bytes())).code;
+        let uids = |text: &str| UidSequence::parse(text.as_bytes()).unwrap();
+        let uid_validity = UidValidity::new(38505).unwrap();
+        let copied = ResponseCode::CopyUid { uid_validity, from: uids("304,319:320"), to: uids("3956:3958") };
+        assert_eq!(code("[COPYUID 38505 304,319:320 3956:3958] Done"), Some(copied));
+        for odd in ["[COPYUID 1 2] x", "[COPYUID 0 2 3] x", "[COPYUID 1 2 *] x", "[COPYUID] x"] {
             assert!(matches!(code(odd), Some(ResponseCode::Other { .. })), "{odd}");
         }
     }

@@ -84,6 +84,16 @@ impl Account {
         }
     }
 
+    /// Copies a message that another mailbox shows; its UID.
+    pub(crate) fn copy(&mut self, name: &str, message: MessageSnapshot) -> Option<u32> {
+        let MessageSnapshot { octets, flags, internal_date, gm_msgid, .. } = message;
+        let message = NewMessage { octets, flags, internal_date };
+        match self.is_gmail {
+            true => gmail::shelve(self, name, gm_msgid, &message),
+            false => self.mailbox_mut(name).map(|m| m.store(message)),
+        }
+    }
+
     /// Removes messages from a mailbox.
     pub(crate) fn remove(&mut self, name: &str, uids: &[u32]) {
         if self.is_gmail {

@@ -60,6 +60,14 @@ pub enum Fault {
     /// Another client stores a copy of the first message just before.
     Twin,
 
+    // COPY.
+    /// It is done; the connection ends before the answer.
+    DropAfterCopy,
+    /// The connection ends at once; it is done so much later.
+    LateCopy(Duration),
+    /// It is done, and answered by an OK without COPYUID.
+    CopyUidMissing,
+
     // FETCH of bodies.
     /// The connection ends after so many octets of the answer.
     CutFetch(usize),
@@ -170,6 +178,7 @@ pub(crate) enum Occasion {
     Command,
     Continuation,
     Append,
+    Copy,
     Bodies,
     Facts,
 }
@@ -184,6 +193,7 @@ impl Fault {
             | Self::Working(..)
             | Self::Other(_) => Occasion::Command,
             Self::NoContinuation | Self::RefuseLiteral(_) => Occasion::Continuation,
+            Self::DropAfterCopy | Self::LateCopy(_) | Self::CopyUidMissing => Occasion::Copy,
             Self::CutFetch(_)
             | Self::NilBody
             | Self::LeaveOut

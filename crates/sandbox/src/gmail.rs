@@ -36,7 +36,7 @@ pub(crate) fn furnish(account: &mut Account, container: &str) {
 
 /// Stores a message under the label of a mailbox, once: an equal one that is there gets the label and keeps what it has.
 pub(crate) fn store(account: &mut Account, name: &str, mut message: NewMessage) -> Option<u32> {
-    let role = account.mailbox(name)?.role.clone();
+    account.mailbox(name)?;
     let all = || account.mailboxes.values().flat_map(|m| &m.messages);
     let id = match all().find(|m| m.octets == message.octets) {
         Some(there) => {
@@ -46,7 +46,13 @@ pub(crate) fn store(account: &mut Account, name: &str, mut message: NewMessage) 
         }
         None => all().map(|m| m.gm_msgid).max().unwrap_or(1_700_000_000_000_000_000) + 1,
     };
-    let uid = put(account, name, id, &message)?;
+    shelve(account, name, id, &message)
+}
+
+/// Shows a message under the label of a mailbox, as APPEND and COPY do; its UID there.
+pub(crate) fn shelve(account: &mut Account, name: &str, id: u64, message: &NewMessage) -> Option<u32> {
+    let role = account.mailbox(name)?.role.clone();
+    let uid = put(account, name, id, message)?;
     match role.as_deref() {
         Some("\\Junk" | "\\Trash") => {
             let kept = account.mailbox(name)?.name.clone();
@@ -57,7 +63,7 @@ pub(crate) fn store(account: &mut Account, name: &str, mut message: NewMessage) 
                 with_role(account, role, |m| drop_id(m, id));
             }
             if let Some(name) = with_role(account, "\\All", |m| m.name.clone()) {
-                put(account, &name, id, &message);
+                put(account, &name, id, message);
             }
         }
     }

@@ -314,6 +314,17 @@ impl Sandbox {
         self.world().append(user, name, messages, faults)
     }
 
+    /// Copies messages: the UIDVALIDITY of the mailbox, and the UIDs there and here; `None` where there is no such mailbox.
+    pub(crate) fn copy(
+        &self,
+        user: &str,
+        from: &str,
+        to: &str,
+        uids: &[u32],
+    ) -> Option<(u32, Vec<(u32, u32)>)> {
+        self.world().copy(user, from, to, uids)
+    }
+
     pub(crate) fn remove(&self, user: &str, mailbox: &str, uids: &[u32]) {
         self.world().remove(user, mailbox, uids, Who::Client);
     }

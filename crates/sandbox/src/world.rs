@@ -14,6 +14,8 @@ pub struct Counters {
     pub commands: BTreeMap<String, u64>,
     /// Messages stored by APPEND.
     pub appended: u64,
+    /// Messages that COPY put into a mailbox that did not show them.
+    pub copied: u64,
     /// Successful logins.
     pub logins: u64,
     /// Refused logins: a secret was judged, or a person.
@@ -198,6 +200,31 @@ impl World {
         }
         self.counters.appended += 1;
         self.store_as(user, name, NewMessage { octets, ..kept }, sent, Who::Client)
+    }
+
+    /// Copies messages of a mailbox into another one: the UIDVALIDITY there, and the UIDs here and there.
+    pub(crate) fn copy(
+        &mut self,
+        user: &str,
+        from: &str,
+        to: &str,
+        uids: &[u32],
+    ) -> Option<(u32, Vec<(u32, u32)>)> {
+        let uid_validity = self.mailbox(user, to)?.uid_validity;
+        let mut pairs = Vec::new();
+        for uid in uids {
+            let messages = &self.mailbox(user, from)?.messages;
+            let Some(message) = messages.iter().find(|m| m.uid == *uid).cloned() else { continue };
+            let octets = message.octets.clone();
+            let before = self.mailbox(user, to)?.uid_next;
+            let new = self.accounts.get_mut(user)?.copy(to, message)?;
+            if new >= before {
+                self.counters.copied += 1;
+                self.note(user, to, new, Who::Client, What::Stored { sent: octets.clone(), kept: octets });
+            }
+            pairs.push((*uid, new));
+        }
+        Some((uid_validity, pairs))
     }
 
     /// Another client does something.

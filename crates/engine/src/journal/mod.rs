@@ -290,9 +290,14 @@ pub enum Origin {
     Adopted,
     /// Shared with another item: the server merges equal messages.
     Shared,
+    /// COPYUID (RFC 4315) of our own COPY of a message that we put into another mailbox of the target.
+    Copied,
 }
 
 impl Origin {
+    /// All ways.
+    pub const ALL: [Self; 5] = [Self::Appended, Self::Found, Self::Adopted, Self::Shared, Self::Copied];
+
     /// The word in journal and manifest.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -300,12 +305,13 @@ impl Origin {
             Self::Found => "found",
             Self::Adopted => "adopted",
             Self::Shared => "shared",
+            Self::Copied => "copied",
         }
     }
 
     /// Reads the word that [`Origin::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Appended, Self::Found, Self::Adopted, Self::Shared].into_iter().find(|o| o.as_str() == word)
+        Self::ALL.into_iter().find(|o| o.as_str() == word)
     }
 }
 

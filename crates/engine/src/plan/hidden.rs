@@ -1,6 +1,7 @@
-//! Pure: mail that is in the old account and that its server does not show over IMAP.
+//! Pure: mail that is in the old account and that its server does not show over IMAP; and what lies hidden in the new one.
 
 use super::{MailboxStep, WillNotMove, display};
+use crate::end::{MailboxInfo, Role, Space};
 use crate::labels::all_mail;
 use crate::names;
 use crate::quirks::family::ShowsMax;
@@ -19,6 +20,26 @@ pub(super) fn hidden_mail(source: &SideSurvey) -> Option<WillNotMove> {
         reason: "“All Mail” is hidden: in Gmail’s settings, under Labels, tick “Show in IMAP” for All Mail, then look again"
             .to_owned(),
         otherwise: None,
+    })
+}
+
+/// What Gmail has in its Trash, before anything of this migration goes there. None of it may be equal to what moves; nobody knows.
+///
+/// QUIRK: Gmail takes an equal message that lies in its Trash out of there, with the date that it had, and stores no other one
+/// (rgladwell/imap-upload#22).
+pub(super) fn in_trash(steps: &[MailboxStep], target: &SideSurvey) -> Option<String> {
+    let is_trash = |info: &&MailboxInfo| info.role == Some(Role::Trash) && info.space == Space::Personal;
+    let mut listed = target.mailboxes.iter().map(|mailbox| &mailbox.info).filter(|_| target.abilities.gmail);
+    let trash = listed.find(is_trash)?;
+    let held = trash.counts?.messages;
+    let is_used = steps.iter().any(|step| step.target.wire == trash.wire && !step.baseline_needed);
+    (held > 0 && !is_used).then(|| {
+        format!(
+            "“{}” of the new account holds {}: one that is equal to a message that moves is taken out of there by Gmail, with its old \
+             date and flags, and no other one is stored. Empty it first, unless this is wanted",
+            names::printable(&trash.text),
+            display::amount(held, "message", "messages"),
+        )
     })
 }
 

@@ -24,7 +24,7 @@ use crate::names;
 use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
-use hidden::{cut, hidden_mail, perhaps_cut};
+use hidden::{cut, hidden_mail, in_trash, perhaps_cut};
 use room::{no_sizes, room, without_room};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -435,6 +435,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
         }
     }
     remarks.extend(plan.steps.iter().filter_map(|step| perhaps_cut(step, &survey.source)));
+    remarks.extend(in_trash(&plan.steps, &survey.target));
     for record in &plan.vanished {
         remarks.push(format!(
             "“{}” was moved before and the old server no longer lists it",

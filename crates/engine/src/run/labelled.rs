@@ -5,16 +5,18 @@ use super::ahead::Ahead;
 use super::crew;
 use super::{Ctx, note_left};
 use crate::config::Labels;
-use crate::end::{Source, Target};
+use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
 use crate::journal::{
     Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
 };
+use crate::labels::original::is_shared;
 use crate::labels::{Bringers, ELSEWHERE, Labelled, in_order, message_number};
 use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Pages, Sessions, jobs};
+use crate::transfer::label::{Originals, label};
 use crate::transfer::resolve::resolve;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,12 +47,12 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     }
     let mut connections = || ahead.take().unwrap_or_else(|| Ahead::none(ctx));
     if rest.is_empty() {
-        return crew::transfer(ctx, &others, sessions, connections()).await;
+        return Box::pin(transfer_others(ctx, others, sessions, connections())).await;
     }
     let mut left = crew::Left::new();
     if !others.is_empty() {
         let first = std::mem::take(&mut sessions);
-        let (of_others, mut beside) = crew::transfer(ctx, &others, first, connections()).await?;
+        let (of_others, mut beside) = Box::pin(transfer_others(ctx, others, first, connections())).await?;
         left = of_others;
         beside.close().await;
     }
@@ -67,6 +69,83 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     let (more, beside) = crew::transfer(ctx, &rest, sessions, connections()).await?;
     left.extend(more);
     Ok((left, beside))
+}
+
+/// Copies the mailboxes beside All Mail. Where the target puts labels on by COPY, one mailbox uploads a message and the others get
+/// it from there when all are uploaded; what cannot be copied is uploaded then.
+async fn transfer_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    mut others: Vec<Job>,
+    mut sessions: Sessions<S, T>,
+    ahead: Ahead<S, T>,
+) -> Result<(crew::Left, Sessions<S, T>), Error> {
+    let copies = ctx.settings.labels == Labels::Copies && !others.is_empty();
+    if !copies || !sessions.target(ctx).await?.abilities().labels_by_copy() {
+        return crew::transfer(ctx, &others, sessions, ahead).await;
+    }
+    let uploads = Arc::new(uploads(ctx).await?);
+    let shared = others.iter_mut().filter(|job| is_shared(&job.record));
+    shared.for_each(|job| job.uploads = Some(uploads.clone()));
+    let (mut left, mut beside) = crew::transfer(ctx, &others, sessions, ahead).await?;
+    let waiting = listed_of(ctx, &others, &left).await?;
+    if waiting.is_empty() {
+        return Ok((left, beside));
+    }
+    beside.close().await;
+    // In a box: what a run holds on the stack is much already.
+    Box::pin(put_labels_on(ctx, waiting)).await?;
+    // Anew: a target mailbox may have got another epoch meanwhile.
+    let waiting = listed_of(ctx, &others, &left).await?;
+    let (more, beside) = crew::transfer(ctx, &waiting, Sessions::default(), Ahead::none(ctx)).await?;
+    left.extend(more);
+    Ok((left, beside))
+}
+
+/// Who has uploaded a message, or may have: others leave it to that mailbox. In memory, about 50 octets a message.
+async fn uploads<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<Bringers, Error> {
+    const SENT: &[State] = &[State::Committed, State::InDoubt, State::Stored, State::Verified];
+    let mut known = BTreeMap::new();
+    for job in jobs(ctx).await?.iter().filter(|job| is_shared(&job.record)) {
+        let mut pages = Pages::new(ctx, job.record.id, SENT);
+        while let Some(page) = pages.next().await? {
+            Bringers::take_in(&mut known, &page, |_| true);
+        }
+    }
+    Ok(Bringers::new(known))
+}
+
+/// Of these mailboxes those that were not left and have something that is not copied yet, as the journal knows them now.
+async fn listed_of<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    of: &[Job],
+    left: &crew::Left,
+) -> Result<Vec<Job>, Error> {
+    let counts = ctx.journal.counts().await?;
+    let listed: BTreeSet<MailboxId> =
+        counts.iter().filter(|c| c.state == State::Listed && c.items > 0).map(|c| c.mailbox).collect();
+    let takes_part = |id: MailboxId| {
+        listed.contains(&id)
+            && of.iter().any(|job| job.record.id == id)
+            && left.iter().all(|(left, _)| *left != id)
+    };
+    Ok(jobs(ctx).await?.into_iter().filter(|job| takes_part(job.record.id)).collect())
+}
+
+/// Copies what these mailboxes show and others have stored, on one connection of its own: it carries no octets.
+async fn put_labels_on<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    waiting: Vec<Job>,
+) -> Result<(), Error> {
+    let originals = Originals::find(ctx, &jobs(ctx).await?, &waiting).await?;
+    let _seat = ctx.seats.anyway(Side::Target);
+    let mut sessions = Sessions::default();
+    for mut job in waiting.into_iter().filter(|job| is_shared(&job.record)) {
+        ctx.check_cancel()?;
+        label(ctx, &mut sessions, &mut job, &originals).await?;
+    }
+    // Nothing is read back where something was copied (law 9).
+    sessions.close().await;
+    Ok(())
 }
 
 fn held_words(all_mail: &str, unlisted: &MailboxRecord) -> String {

@@ -1,7 +1,11 @@
-//! COMMITs on their way to the disk, while uploads run.
+//! COMMITs on their way to the disk, while uploads run; how long a gate may open after one, and the end of a batch.
 
 use super::brain::BatchNo;
-use crate::journal::{BatchId, JournalResult};
+use crate::clock::Stamp;
+use crate::context::Context;
+use crate::error::Error;
+use crate::journal::{BatchEnd, BatchId, Change, ItemId, Journal, JournalError, JournalResult};
+use crate::message::Key;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
@@ -50,6 +54,45 @@ impl Commits {
         match self.0.remove(&no) {
             Some((_, commit)) => commit.await.map(Some),
             None => Ok(None),
+        }
+    }
+}
+
+/// True shortly after a COMMIT became durable: no gate opens later (architecture.md, Journal).
+pub fn is_fresh<S, T, J: Journal>(ctx: &Context<S, T, J>, durable_at: Stamp) -> bool {
+    ctx.clock.at_most_since(durable_at) <= ctx.settings.limits.gate_after_commit_max
+}
+
+/// True while the lease lasts as long as whoever opens a gate needs it.
+pub fn lease_lasts<S, T, J: Journal>(ctx: &Context<S, T, J>) -> bool {
+    let margin = ctx.settings.limits.lease_margin;
+    let left = |expires: std::time::SystemTime| expires.duration_since(ctx.clock.wall());
+    ctx.journal.lease().expires.is_none_or(|expires| left(expires).is_ok_and(|left| left >= margin))
+}
+
+/// Ends a batch. The server may name a UID that another message owns, because it merged the two: such a message gets no
+/// place, and is given back with that UID.
+pub async fn end_batch<S, T, J: Journal>(
+    ctx: &Context<S, T, J>,
+    id: BatchId,
+    end: BatchEnd,
+    changes: &mut [Change],
+) -> Result<Vec<(ItemId, Key)>, Error> {
+    let mut merged = Vec::new();
+    loop {
+        match ctx.journal.end_batch(id, end, changes).await {
+            Ok(()) => return Ok(merged),
+            Err(JournalError::ClaimTaken { uid, by, mailbox }) => {
+                // Of two of this batch the first one is the owner.
+                let mut later = changes.iter_mut().rev();
+                let taken = later.find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
+                let Some(change) = taken else {
+                    return Err(JournalError::ClaimTaken { uid, by, mailbox }.into());
+                };
+                change.place = None;
+                merged.push((change.item, uid));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

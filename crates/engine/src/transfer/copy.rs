@@ -537,7 +537,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
 /// What COMMIT says that every new message lies at or above: one more than the highest UID there is. A UIDNEXT as told is
 /// not used: too high, it would hide our own messages from the search for them. Without a complete listing the
 /// baseline stays, which is as right and only makes the search longer.
-async fn see_uid_next<S: Source, T: Target, J: Journal>(
+pub(super) async fn see_uid_next<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
@@ -550,19 +550,31 @@ async fn see_uid_next<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
-/// Whether anything of the epoch is listed. Items of former epochs are none of a pass's: their numbers mean nothing now.
+/// Whether anything of the epoch is listed that is not left to others. Items of former epochs are none of a pass's: their
+/// numbers mean nothing now.
 async fn anything_listed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     epoch: EpochId,
 ) -> Result<bool, Error> {
-    let after = Some(ItemId { mailbox: job.record.id, epoch, key: Key(i64::MIN) });
-    let query = Query { mailbox: Some(job.record.id), states: &[State::Listed], after, limit: 1 };
-    Ok(ctx.journal.items(query).await?.iter().any(|i| i.id.epoch == epoch))
+    let mut after = Some(ItemId { mailbox: job.record.id, epoch, key: Key(i64::MIN) });
+    // The first one says it, unless others are to be looked at.
+    let limit = if job.uploads.is_none() { 1 } else { ctx.settings.limits.journal_page_rows };
+    loop {
+        let query = Query { mailbox: Some(job.record.id), states: &[State::Listed], after, limit };
+        let page = ctx.journal.items(query).await?;
+        let Some(last) = page.last().filter(|last| last.id.epoch == epoch) else {
+            return Ok(page.iter().any(|i| i.id.epoch == epoch && !job.leaves(i)));
+        };
+        if page.iter().any(|i| !job.leaves(i)) {
+            return Ok(true);
+        }
+        after = Some(last.id);
+    }
 }
 
 /// What a pass found out beside copying.
-async fn after_pass<S: Source, T: Target, J: Journal>(
+pub(super) async fn after_pass<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,

@@ -1,9 +1,10 @@
 //! Asks the source for the octets of listed messages, in ranges, ahead of need and within the memory reserved.
 
+use super::job::Job;
 use crate::context::Context;
 use crate::end::{FetchRange, Source, Target, Wanted, Way};
 use crate::error::Error;
-use crate::journal::{EpochId, Item, ItemId, Journal, MailboxId, Query, State};
+use crate::journal::{EpochId, Item, ItemId, Journal, Query, State};
 use crate::limits::Limits;
 use crate::message::Key;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -84,7 +85,7 @@ impl Wish {
 pub async fn feed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     limits: &Limits,
-    (mailbox, wish): (MailboxId, &Wish),
+    (job, wish): (&Job, &Wish),
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
     fed: mpsc::Sender<Fed>,
@@ -94,10 +95,10 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
     loop {
         let states = &[State::Listed];
         let limit = limits.journal_page_rows;
-        let page = ctx.journal.items(Query { mailbox: Some(mailbox), states, after, limit }).await?;
+        let page = ctx.journal.items(Query { mailbox: Some(job.record.id), states, after, limit }).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id)).collect();
+        let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id) && !job.leaves(i)).collect();
         for items in split(&page, limits, !wish.only.is_empty()) {
             range_id += 1;
             let Some(range) = reserve(items, range_id, wish, limits, memory, &fed).await else {
@@ -234,6 +235,7 @@ impl Outstanding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::MailboxId;
 
     fn item(key: i64, octets: u64) -> Item {
         Item::listed(ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) }, octets)

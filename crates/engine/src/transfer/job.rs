@@ -7,7 +7,7 @@ use crate::journal::{
     Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
     State,
 };
-use crate::labels::Share;
+use crate::labels::{Bringers, Share};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
@@ -29,6 +29,8 @@ pub struct Job {
     pub uid_next: Key,
     /// What decides about its messages, where others may bring them.
     pub share: Option<Arc<Share>>,
+    /// Who uploads a message, where the target puts further labels on by COPY: what others upload is left to that.
+    pub uploads: Option<Arc<Bringers>>,
     /// Its target was created and opened in this run, and was empty.
     pub is_new: bool,
 }
@@ -37,6 +39,11 @@ impl Job {
     /// A place of this job's target epoch.
     pub fn place(&self, uid: Key) -> Place {
         Place { epoch: self.target_epoch.id, uid }
+    }
+
+    /// True for a message that another mailbox uploads: it is copied here when that is done.
+    pub fn leaves(&self, item: &Item) -> bool {
+        self.uploads.as_ref().is_some_and(|uploads| uploads.upload_elsewhere(item))
     }
 
     /// The least UID of the target epoch that a message of this migration can have.
@@ -362,7 +369,8 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
         let uid_next = Key(1);
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share: None, is_new: false });
+        let (share, uploads) = (None, None);
+        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share, uploads, is_new: false });
     }
     Ok(jobs)
 }

@@ -10,6 +10,7 @@ mod feed;
 pub mod following;
 pub mod guard;
 pub mod job;
+pub mod label;
 pub mod ladder;
 pub mod meaning;
 pub mod munges;

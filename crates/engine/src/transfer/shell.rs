@@ -5,7 +5,7 @@ mod hand;
 mod lost;
 
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
-use super::commits::Commits;
+use super::commits::{Commits, end_batch, is_fresh, lease_lasts};
 use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::following::Following;
 use super::job::{Job, Losses, Sessions};
@@ -20,8 +20,7 @@ use crate::end::{
 };
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
-    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, JournalError, Note, Origin, Sent, Side,
-    State,
+    BatchEnd, BatchId, Change, Form, Intent, Item, ItemId, Journal, Note, Origin, Sent, Side, State,
 };
 use crate::message::Key;
 use crate::pacer::Turn;
@@ -180,7 +179,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
     let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
     let (source_done, all_taken) = oneshot::channel();
-    let mailbox = job.record.id;
+    // The shell has the job to itself.
+    let asked = job.clone();
     let messages_max = source.abilities().command_messages_max;
     let limits = ctx.settings.limits.narrowed(messages_max, ctx.pace.source.piece_octets());
     let mut shell = Shell {
@@ -215,7 +215,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         (fetched, if is_last { following.list(ctx, &mut source).await } else { Ok(true) })
     };
     let (fed, (fetched, usable), sent) = tokio::join!(
-        feed(ctx, &limits, (mailbox, wish), memory, range_tx, fed_tx),
+        feed(ctx, &limits, (&asked, wish), memory, range_tx, fed_tx),
         fetch,
         shell.send_all(fed_rx, event_rx, source_done)
     );
@@ -489,16 +489,11 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
     /// Journal).
     async fn open_gate(&mut self, no: BatchNo) -> Option<Event> {
         self.ctx.probe.pass("before the gate").await;
-        let limits = &self.ctx.settings.limits;
-        let fresh = |at: Stamp| self.ctx.clock.at_most_since(at) <= limits.gate_after_commit_max;
-        let durable = self.open.get(&no).and_then(|o| o.durable_at).is_some_and(fresh);
+        let durable = self.open.get(&no).and_then(|o| o.durable_at).is_some_and(|at| is_fresh(self.ctx, at));
         #[cfg(mailhaul_mutants)]
         let durable = durable || crate::mutants::Mutant::LateCommit.is_on();
-        let lease = self.ctx.journal.lease().expires.is_none_or(|expires| {
-            expires.duration_since(self.ctx.clock.wall()).is_ok_and(|left| left >= limits.lease_margin)
-        });
         match self.staged.remove(&no) {
-            Some(upload) if durable && lease => {
+            Some(upload) if durable && lease_lasts(self.ctx) => {
                 let began = Instant::now();
                 self.work.push(Box::pin(async move {
                     let answers = upload.finish().await;
@@ -639,23 +634,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let committed = self.commits.finish(no).await?;
         let Some(mut open) = self.open.remove(&no) else { return Ok(()) };
         let Some(id) = open.id.or(committed) else { return Ok(()) };
-        loop {
-            match self.ctx.journal.end_batch(id, end, &open.changes).await {
-                Ok(()) => break,
-                // The server named a UID that another message owns: it may have merged the two.
-                Err(JournalError::ClaimTaken { uid, by, mailbox }) => {
-                    // Of two of this batch the first one is the owner.
-                    let mut later = open.changes.iter_mut().rev();
-                    let taken = later.find(|c| c.place.is_some_and(|(p, _)| p.uid == uid));
-                    let Some(change) = taken else {
-                        return Err(JournalError::ClaimTaken { uid, by, mailbox }.into());
-                    };
-                    change.place = None;
-                    self.end.merged.push((change.item, uid));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.end.merged.extend(end_batch(self.ctx, id, end, &mut open.changes).await?);
         let stored: Vec<ItemId> =
             open.changes.iter().filter(|c| c.to == State::Stored).map(|c| c.item).collect();
         for item in &stored {

@@ -124,7 +124,7 @@ impl Suspects {
         let (mut left, mut others) = (BTreeSet::new(), false);
         let mut pages = Pages::new(ctx, job.record.id, &[State::Listed]);
         while let Some(page) = pages.next().await? {
-            for id in page.iter().map(|i| i.id).filter(|id| id.epoch == epoch) {
+            for id in page.iter().filter(|i| i.id.epoch == epoch && !job.leaves(i)).map(|i| i.id) {
                 if self.by_key.contains_key(&id.key) {
                     left.insert(id.key);
                 } else {

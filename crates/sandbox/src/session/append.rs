@@ -118,7 +118,7 @@ fn appended(stored: Option<Stored>, profile: &Profile, faults: &[Fault]) -> Done
 }
 
 /// UIDs as a set, in their order: runs as ranges.
-fn uid_set(uids: &[u32]) -> String {
+pub(super) fn uid_set(uids: &[u32]) -> String {
     let runs = uids.chunk_by(|a, b| a + 1 == *b);
     let range = |run: &[u32]| match run {
         [first, .., last] => format!("{first}:{last}"),

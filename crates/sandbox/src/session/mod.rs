@@ -1,6 +1,7 @@
 //! One connection: its state and its commands.
 
 mod append;
+mod copy;
 mod login;
 mod mailboxes;
 mod messages;
@@ -272,6 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             },
             ("LIST" | "LSUB", _) if self.profile().lists_nothing => ok("done"),
             ("SELECT" | "EXAMINE" | "STATUS", _) if self.lacks(&text(0), 'r') => no("[NOPERM] not for you"),
+            ("COPY", _) if self.lacks(&text(1), 'i') => no("[NOPERM] not for you"),
             ("APPEND", _) if self.lacks(&text(0), 'i') => no("[NOPERM] not for you"),
             ("CREATE", _) if self.lacks("INBOX", 'k') => no("[NOPERM] not for you"),
             ("LIST" | "LSUB", Some(user)) => {
@@ -301,6 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 ok("done")
             }
             ("APPEND", Some(user)) => self.append(&user.clone(), words).await?,
+            ("COPY", Some(user)) => self.copy(&user.clone(), by_uid, &text(0), &text(1)).await?,
             ("GETQUOTAROOT", Some(_)) if self.profile().quota_octets.is_none() => {
                 self.write(b"* QUOTAROOT INBOX\r\n").await?;
                 ok("done")

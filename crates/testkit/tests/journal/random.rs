@@ -57,7 +57,7 @@ impl Move {
     fn change(&self) -> Change {
         let mut change = Change::to(self.id.item(), State::ALL[self.to]);
         if let Some((uid, origin)) = self.place {
-            let origins = [Origin::Appended, Origin::Found, Origin::Adopted, Origin::Shared];
+            let origins = Origin::ALL;
             change = change
                 .at(Place { epoch: EpochId(2), uid: Key(UIDS + uid) }, origins[usize::from(origin % 4)]);
         }

@@ -138,7 +138,7 @@ fn decode<T: Copy>(all: &[T], code: u8, what: &str) -> JournalResult<T> {
 }
 
 const GRADES: [Grade; 4] = [Grade::Exact, Grade::Newline, Grade::Semantic, Grade::Damaged];
-const ORIGINS: [Origin; 4] = [Origin::Appended, Origin::Found, Origin::Adopted, Origin::Shared];
+const ORIGINS: [Origin; 5] = Origin::ALL;
 
 fn write_item(w: &mut Writer, item: &Item) {
     w.octet(offset(item.id.key));
@@ -400,7 +400,7 @@ mod tests {
                      exception gone_at_source gone_at_target moved_at_target suspect";
         assert_eq!(words, known.split_whitespace().collect::<Vec<_>>());
         assert_eq!(GRADES.map(Grade::as_str), ["exact", "newline", "semantic", "damaged"]);
-        assert_eq!(ORIGINS.map(Origin::as_str), ["appended", "found", "adopted", "shared"]);
+        assert_eq!(ORIGINS.map(Origin::as_str), ["appended", "found", "adopted", "shared", "copied"]);
     }
 
     #[test]

@@ -211,6 +211,24 @@ fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about()
     assert_eq!(made.questions.len(), 1, "{:?}", made.questions);
 }
 
+#[test]
+fn mail_in_the_trash_of_a_gmail_target_is_told_before_anything_is_sent() {
+    let source = Side::new("", Some('/')).holds(7, 70);
+    let said = |held: u64, gmail: bool, role: Role| {
+        let mut target = Side::new("", Some('/')).mailbox("[Gmail]/Trash").role(role).holds(held, 30);
+        target.abilities.gmail = gmail;
+        let made = planned(&source, &target, &Known::default(), &settings());
+        made.remarks.into_iter().filter(|r| r.contains("taken out of there by Gmail")).collect::<Vec<_>>()
+    };
+    let of_three = said(3, true, Role::Trash);
+    assert!(
+        of_three.len() == 1 && of_three[0].contains("“[Gmail]/Trash” of the new account holds 3 messages")
+    );
+    assert_eq!(said(0, true, Role::Trash), [""; 0], "nothing is there");
+    assert_eq!(said(3, false, Role::Trash), [""; 0], "others keep both");
+    assert_eq!(said(3, true, Role::Sent), [""; 0]);
+}
+
 fn family(word: &str) -> Behaviour {
     FAMILIES.iter().find(|family| family.word == word).unwrap().does
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Runs until the target has no room for a single message: all that was listed stays so.
-async fn listed_only(world: &World) {
+pub(super) async fn listed_only(world: &World) {
     world.target.set(|p| p.quota_octets = Some(1));
     let end = world.try_migrate().await;
     assert!(matches!(end, Err(Error::Full { .. })), "{end:?}");
