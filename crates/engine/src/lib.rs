@@ -11,6 +11,7 @@ pub mod certificate;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod context;
 pub mod diff;
 pub mod discovery;

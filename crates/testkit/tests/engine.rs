@@ -83,6 +83,8 @@ mod profiles;
 mod real_servers;
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/repairs.rs"]
+mod repairs;
 #[path = "engine/round_trips.rs"]
 mod round_trips;
 #[path = "engine/scenarios.rs"]

@@ -11,6 +11,7 @@ use super::{
     Times, exception_path,
 };
 use crate::config::Level;
+use crate::consent::CONSENT;
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{
@@ -362,7 +363,7 @@ impl Notes {
                 }
             }
             LEFT => {}
-            kind if kind.starts_with(SPENT) || kind.starts_with(kept::KIND) => {}
+            kind if kind.starts_with(SPENT) || kind.starts_with(kept::KIND) || kind == CONSENT => {}
             RUN_FACTS => {
                 if let Some((run, facts)) = RunFacts::of(record) {
                     self.runs.insert(run);

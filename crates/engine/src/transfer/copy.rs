@@ -11,6 +11,7 @@ use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
 use crate::adopt::adopt;
+use crate::consent;
 use crate::context::{Context, at};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
@@ -22,6 +23,7 @@ use crate::labels::{ELSEWHERE, HIDDEN_LABEL, Share};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks;
+use crate::report::{ABSENT, DAMAGED};
 use crate::undo;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -119,15 +121,16 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
     job: &Job,
 ) -> Result<(), Error> {
     let mut states = vec![State::Refused, State::Unreadable];
-    if ctx.settings.retry_exceptions {
+    if ctx.settings.retry_exceptions || ctx.settings.repair {
         states.push(State::Exception);
     }
     let mut pages = Pages::new(ctx, job.record.id, &states);
     while let Some(page) = pages.next().await? {
         // A message that is damaged or absent at the target is not copied a second time by itself.
         let retried = |i: &&Item| {
+            let kind = i.reason.as_ref().map(|r| r.kind.as_str());
             i.state != State::Exception
-                || i.reason.as_ref().is_some_and(|r| r.kind != "damaged" && r.kind != "absent")
+                || (consent::retries(&ctx.settings, kind) && !matches!(kind, None | Some(DAMAGED | ABSENT)))
         };
         let changes: Vec<Change> =
             page.iter().filter(retried).map(|i| Change::to(i.id, State::Listed)).collect();
