@@ -3,7 +3,7 @@
 
 use crate::config::Settings;
 use crate::journal::{Journal, JournalResult, Note};
-use crate::report::REFUSED;
+use crate::report::{DAMAGED, REFUSED};
 
 /// [`Note::kind`] of a consent that was given or taken back; the last one counts.
 pub const CONSENT: &str = "repair:consent";
@@ -20,7 +20,7 @@ pub fn repairs(settings: &Settings, standing: bool) -> bool {
 /// Pure: whether a run with these settings, which say what holds for it, tries an exception of this kind again. A consent to
 /// repair is about what a repair may move, and about nothing else.
 pub fn retries(settings: &Settings, kind: Option<&str>) -> bool {
-    settings.retry_exceptions || (settings.repair && kind == Some(REFUSED))
+    settings.retry_exceptions || (settings.repair && matches!(kind, Some(REFUSED | DAMAGED)))
 }
 
 /// Whether a consent stands.
@@ -69,7 +69,11 @@ mod tests {
             (true, None, false, true),
         ];
         for (repair, consent, standing, is_repaired) in table {
-            assert_eq!(repairs(&said(repair, consent), standing), is_repaired, "{repair} {consent:?} {standing}");
+            assert_eq!(
+                repairs(&said(repair, consent), standing),
+                is_repaired,
+                "{repair} {consent:?} {standing}"
+            );
         }
     }
 

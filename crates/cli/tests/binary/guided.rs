@@ -102,7 +102,10 @@ async fn what_cannot_go_as_it_is_is_asked_about_before_anything_is_sent_and_the_
     terminal.says("Address of your old mailbox: ").types(OLD).says("Address of your new mailbox: ");
     terminal.types(NEW).says("Password of your old mailbox").types(FROM_PASSWORD);
     terminal.says("Password of your new mailbox").types(TO_PASSWORD);
-    terminal.says("The new server refuses or destroys as it is:").says("NUL (how many").says("Enter, numbers, or b");
+    terminal
+        .says("The new server refuses or destroys as it is:")
+        .says("NUL (how many")
+        .says("Enter, numbers, or b");
     terminal.types("").says("in this run and in later ones").says("[y/N] ");
     assert_eq!(new.counters().appended, before, "asked before anything is sent");
     terminal.types("y").says("Enter begins").types("").says("mailhaul migrate");
@@ -117,7 +120,11 @@ async fn what_cannot_go_as_it_is_is_asked_about_before_anything_is_sent_and_the_
     by_command(&world, "migrate", &["--no-repair"]).await.expect(3).says("1 message was refused");
     by_command(&world, "migrate", &[]).await.expect(3).says("1 message was refused");
     assert_eq!(new.counters().appended, before + 7);
-    by_command(&world, "plan", &[]).await.expect(0).says("what earlier runs gave up (1 message)").says("--repair");
+    by_command(&world, "plan", &[])
+        .await
+        .expect(0)
+        .says("what earlier runs gave up (1 message)")
+        .says("--repair");
     by_command(&world, "migrate", &["--repair-always"]).await.expect(3);
     assert_eq!(new.counters().appended, before + 8);
 }

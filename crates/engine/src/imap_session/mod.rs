@@ -177,6 +177,13 @@ impl Link {
         self.examined(mailbox, reply)
     }
 
+    /// SELECT: what is opened so can be changed.
+    pub(crate) async fn select(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
+        self.open = None;
+        let reply = self.ask(Command::select(mailbox, self.capabilities.condstore()), "SELECT").await?;
+        self.examined(mailbox, reply)
+    }
+
     /// EXAMINE of each, pipelined: the data of one ends where that of the next begins.
     pub(crate) async fn examine_each(
         &mut self,

@@ -7,13 +7,13 @@ use crate::consent;
 use crate::end::{SourceSession, TargetSession};
 use crate::error::Error;
 use crate::journal::{
-    Change, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
+    Change, Count, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
 };
 use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
 use crate::profile::kept::kept;
-use crate::report::REFUSED;
+use crate::report::{DAMAGED, REFUSED};
 use crate::survey::{Passing, Survey, or_trouble, survey};
-use crate::transfer::munges;
+use crate::transfer::{munges, replace};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -110,6 +110,7 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
             known.baselines.insert(record.id, baseline);
         }
     }
+    known.damaged = damaged(journal).await?;
     known.consent = consent::standing(journal).await?;
     for count in journal.counts().await? {
         if count.state == State::Exception && count.kind.as_deref() == Some(REFUSED) {
@@ -124,6 +125,23 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
         }
     }
     Ok(known)
+}
+
+/// Damaged messages that a repair may replace. Only where there are any, exceptions are looked at.
+async fn damaged<J: Journal>(journal: &J) -> JournalResult<u64> {
+    let is_damaged =
+        |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
+    if !journal.counts().await?.iter().any(is_damaged) {
+        return Ok(0);
+    }
+    let (mut damaged, mut after) = (0, None);
+    loop {
+        let query = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
+        let page = journal.items(query).await?;
+        let Some(last) = page.last() else { return Ok(damaged) };
+        after = Some(last.id);
+        damaged += page.iter().filter(|item| replace::is_replaceable(item)).count() as u64;
+    }
 }
 
 /// Asks for the counts of target mailboxes that will get mail, have no baseline and were listed without counts.

@@ -7,6 +7,7 @@ use super::following::Following;
 use super::job::{Job, Losses, Pages, Sessions, list_target};
 use super::reading::Reading;
 use super::rekey::{Recognised, recognise};
+use super::replace;
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
@@ -88,6 +89,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         {
             continue;
         }
+        replace::begin(ctx, sessions, job, &listing.epoch).await?;
         if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch, following).await? {
             return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }

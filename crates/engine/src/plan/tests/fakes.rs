@@ -204,7 +204,12 @@ impl TargetSession for FakeEnd {
     async fn octets(&mut self, _: Key, _: u64) -> Result<Option<Bytes>, EndError> {
         Err(unused())
     }
-    async fn remove(&mut self, _: &Bytes, _: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
+    async fn remove(
+        &mut self,
+        _: &Bytes,
+        _: UidValidity,
+        _: &[(Key, Option<u64>)],
+    ) -> Result<Vec<Key>, EndError> {
         Err(unused())
     }
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
