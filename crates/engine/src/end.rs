@@ -10,6 +10,7 @@ mod told;
 
 pub use told::{Asked, Compression, Rights, Room, Untold};
 
+use crate::alerts::Alerts;
 use crate::error::{EndError, Refusal};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
@@ -186,6 +187,8 @@ pub struct Abilities {
     pub certificate: Option<Certificate>,
     /// Whether it is compressed.
     pub compression: Compression,
+    /// What the server wants people to see, now and later.
+    pub alerts: Alerts,
 }
 
 /// An opened mailbox.

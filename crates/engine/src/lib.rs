@@ -5,6 +5,7 @@
 //! `ARCHITECTURE.md` for the map and the laws.
 
 pub mod adopt;
+pub mod alerts;
 pub mod auth;
 pub mod budget;
 pub mod certificate;

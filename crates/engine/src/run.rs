@@ -208,6 +208,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
             settle_known_ms: AtomicU64::new(0),
+            alerts: Arc::default(),
             settings,
         })
     }
@@ -411,10 +412,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             Err(_) => "failed",
         };
         let noted = days::keep(ctx).await;
+        let alerted = ctx.note_alerts().await;
         ctx.bus.tell(Progress::Ended { outcome: outcome.into() });
         let ended = self.journal.end_run(ctx.run, outcome).await;
         let end = result?;
         noted?;
+        alerted?;
         ended?;
         Ok(end)
     }

@@ -2,6 +2,8 @@
 //! each program would compile the engine for its ends again.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[path = "engine/alerts.rs"]
+mod alerts;
 #[path = "engine/asked.rs"]
 mod asked;
 #[cfg(unix)]
