@@ -198,10 +198,6 @@ pub struct Opened {
     pub facts: EpochFacts,
     /// UIDs do not outlive the session (UIDNOTSTICKY, RFC 4315).
     pub uids_not_sticky: bool,
-    /// Keywords that can be kept; `None` when the server did not say.
-    pub permanent_flags: Option<Flags>,
-    /// New keywords can be made (`\*`).
-    pub takes_new_keywords: bool,
 }
 
 /// A mailbox just opened, with its UIDs. Complete only if there are as many as EXISTS says (law 7).

@@ -97,8 +97,6 @@ impl MemorySession {
                 mailbox_id: id.map(|id| id(name).to_owned()),
             },
             uids_not_sticky: false,
-            permanent_flags: None,
-            takes_new_keywords: true,
         })
     }
 

@@ -97,7 +97,7 @@ impl FakeEnd {
             highest_mod_seq: None,
             mailbox_id: None,
         };
-        Ok(Opened { facts, uids_not_sticky: false, permanent_flags: None, takes_new_keywords: true })
+        Ok(Opened { facts, uids_not_sticky: false })
     }
 }
 
