@@ -139,9 +139,9 @@ impl Truth {
 pub(super) fn unrepaired(octets: &[u8]) -> Bytes {
     const COVER: &[u8] = b"From: Mailhaul <mailhaul@mailhaul.invalid>\r\n";
     const ATTACHED: &[u8] = b"filename=\"message.eml\"\r\n\r\n";
-    const ENCODED: &[u8] = b"X-Name: =?unknown-8bit?Q?Gr=F6=DFe?=\r\n";
+    const ENCODED: &[u8] = b"Reply-To: =?unknown-8bit?Q?Gr=F6=DFe?= <g@b.example>\r\n";
     if let Some(rest) = octets.strip_prefix(ENCODED) {
-        return [b"X-Name: Gr\xf6\xdfe\r\n", rest].concat().into();
+        return [b"Reply-To: Gr\xf6\xdfe <g@b.example>\r\n", rest].concat().into();
     }
     let attachment = || {
         let start = octets.windows(ATTACHED.len()).position(|w| w == ATTACHED)? + ATTACHED.len();
