@@ -257,6 +257,12 @@ pub struct CommonArgs {
     /// message; also what earlier runs gave up
     #[arg(long)]
     pub repair: bool,
+    /// As --repair, in this run and in all later ones with this journal, until --no-repair
+    #[arg(long)]
+    pub repair_always: bool,
+    /// Repair nothing, and take back what --repair-always, or a yes in the five steps, said
+    #[arg(long, conflicts_with_all = ["repair", "repair_always"])]
+    pub no_repair: bool,
     /// Accept the list of what will not move, and other questions
     #[arg(long)]
     pub yes: bool,

@@ -113,6 +113,7 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     };
     settings.retry_exceptions = args.retry || args.repair;
     settings.repair = args.repair;
+    settings.consent = (args.repair_always || args.no_repair).then_some(args.repair_always);
     settings.accept_will_not_move = args.yes;
     if let Some(seconds) = args.settle {
         let settle = Duration::from_secs(seconds);

@@ -292,6 +292,9 @@ impl Steps {
         let (settings, choice) = (&mut ready.migration.settings, &self.answers.choice);
         settings.selection.without.clone_from(&choice.leave_out);
         settings.accepted.clone_from(&choice.accepted);
+        // A look shows what is asked about; only a run keeps the consent.
+        settings.consent =
+            settings.consent.or(choice.repair.then_some(true).filter(|_| keep == Keep::Journal));
         // The run looks at both accounts itself: between step 4 and it, anything can have changed there.
         let choice = choice.clone();
         settings.agreed = Some(Agreed::to(move |plan| choice.fits(plan)));

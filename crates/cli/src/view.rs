@@ -238,6 +238,7 @@ impl View {
                 let server = if *side == SideName::Source { "old" } else { "new" };
                 return Some(format!("not compressed on the way to the {server} server: {why}"));
             }
+            Progress::Alert { server, text, .. } => return Some(format!("{server} says: {text}")),
             Progress::Resolving { messages, .. } => {
                 let messages = words::messages(*messages);
                 return Some(format!("looking whether {messages} arrived before the connection was lost"));

@@ -129,6 +129,9 @@ pub struct Settings {
     /// what is refused in any case goes untouched inside a cover message (T8). With
     /// [`Settings::retry_exceptions`] also those that earlier runs gave up.
     pub repair: bool,
+    /// A person's consent to repair in this run and all later ones of the journal: given, taken back, or, by `None`, as the
+    /// journal keeps it ([`consent`](crate::consent)).
+    pub consent: Option<bool>,
     /// A check probes the target: it makes a scratch mailbox there and removes it again.
     pub probe: bool,
     /// The will-not-move list is accepted.
@@ -160,6 +163,7 @@ impl Settings {
             existing: None,
             retry_exceptions: false,
             repair: false,
+            consent: None,
             probe: false,
             accept_will_not_move: false,
             accepted: Vec::new(),

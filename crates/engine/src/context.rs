@@ -1,5 +1,6 @@
 //! What all parts of a run share, and how they connect.
 
+use crate::alerts::ALERT;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
@@ -14,10 +15,11 @@ use crate::seats::{Seat, Seats};
 use crate::transfer::guard::Unexplained;
 use crate::transfer::spool::{Body, Intake};
 use crate::waits::Waits;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -66,6 +68,8 @@ pub struct Context<S, T, J> {
     pub longest_commit_ms: AtomicU64,
     /// The least settle time that the target is known to need, in milliseconds.
     pub settle_known_ms: AtomicU64,
+    /// What the servers wanted people to see.
+    pub alerts: Arc<Mutex<BTreeSet<(Side, String)>>>,
 }
 
 impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
@@ -183,11 +187,33 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
     fn connected(&self, side: Side, abilities: &Abilities) {
         self.is_known(side, abilities);
+        self.show_alerts(side, abilities);
         let server = abilities.product.clone();
         self.bus.tell(Progress::Connected { side: side.into(), server });
         if let Some(why) = abilities.compression.missing() {
             self.bus.tell(Progress::Uncompressed { side: side.into(), why: why.into() });
         }
+    }
+
+    /// Tells what the server of a connection wants people to see (RFC 9051, 7.1), now and later, each text once in a run.
+    fn show_alerts(&self, side: Side, abilities: &Abilities) {
+        let (bus, alerts, server) = (self.bus.clone(), self.alerts.clone(), self.waits.server(side, ""));
+        abilities.alerts.listen(move |text| {
+            let is_new = alerts.lock().unwrap_or_else(PoisonError::into_inner).insert((side, text.clone()));
+            if is_new {
+                bus.tell(Progress::Alert { side: side.into(), server: server.clone(), text });
+            }
+        });
+    }
+
+    /// Keeps for the report what servers wanted people to see.
+    pub async fn note_alerts(&self) -> Result<(), Error> {
+        let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let note = |(side, text): (Side, String)| {
+            let text = format!("{} says: {text}", self.waits.server(side, ""));
+            Note { kind: ALERT.to_owned(), mailbox: None, key: None, text }
+        };
+        self.note_new(ALERT, alerts.into_iter().map(note).collect()).await
     }
 
     /// What the family of a server is known for, where it concerns all connections.

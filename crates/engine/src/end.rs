@@ -10,6 +10,7 @@ mod told;
 
 pub use told::{Asked, Compression, Rights, Room, Untold};
 
+use crate::alerts::Alerts;
 use crate::error::{EndError, Refusal, RefusalClass};
 use crate::identity::Measured;
 use crate::journal::EpochFacts;
@@ -186,6 +187,8 @@ pub struct Abilities {
     pub certificate: Option<Certificate>,
     /// Whether it is compressed.
     pub compression: Compression,
+    /// What the server wants people to see, now and later.
+    pub alerts: Alerts,
 }
 
 impl Abilities {
@@ -203,10 +206,6 @@ pub struct Opened {
     pub facts: EpochFacts,
     /// UIDs do not outlive the session (UIDNOTSTICKY, RFC 4315).
     pub uids_not_sticky: bool,
-    /// Keywords that can be kept; `None` when the server did not say.
-    pub permanent_flags: Option<Flags>,
-    /// New keywords can be made (`\*`).
-    pub takes_new_keywords: bool,
 }
 
 /// A mailbox just opened, with its UIDs. Complete only if there are as many as EXISTS says (law 7).
@@ -694,12 +693,13 @@ pub trait TargetSession: Send + 'static {
             Ok(all)
         }
     }
-    /// Removes messages of a mailbox that this migration appended: sets `\Deleted` on each (only where its
+    /// Removes messages of a mailbox that this migration appended, none where it has another UIDVALIDITY than `epoch`: sets `\Deleted` on each (only where its
     /// MODSEQ is still the one given, if the server can do that), then expunges exactly those by UID. Returns the
     /// UIDs that are gone. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.
     fn remove(
         &mut self,
         mailbox: &Bytes,
+        epoch: UidValidity,
         uids: &[(Key, Option<u64>)],
     ) -> impl Future<Output = Result<Vec<Key>, EndError>> + Send;
     /// Room on the account, where announced.

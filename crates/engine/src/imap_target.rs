@@ -266,7 +266,12 @@ impl TargetSession for ImapTargetSession {
         }
     }
 
-    async fn remove(&mut self, mailbox: &Bytes, uids: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
+    async fn remove(
+        &mut self,
+        mailbox: &Bytes,
+        epoch: UidValidity,
+        uids: &[(Key, Option<u64>)],
+    ) -> Result<Vec<Key>, EndError> {
         if !self.0.capabilities().uidplus() {
             return Err(EndError::Unsupported {
                 server: self.0.server().to_owned(),
@@ -274,7 +279,9 @@ impl TargetSession for ImapTargetSession {
                 hint: "remove them by hand".into(),
             });
         }
-        self.0.ask(Command::select(mailbox, self.0.capabilities().condstore()), "SELECT").await?;
+        if self.0.select(mailbox).await?.facts.uid_validity != epoch {
+            return Ok(Vec::new());
+        }
         let mut kept = BTreeSet::new();
         if self.0.capabilities().condstore() {
             for (uid, mod_seq) in uids {

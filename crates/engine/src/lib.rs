@@ -5,12 +5,14 @@
 //! `ARCHITECTURE.md` for the map and the laws.
 
 pub mod adopt;
+pub mod alerts;
 pub mod auth;
 pub mod budget;
 pub mod certificate;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod context;
 pub mod diff;
 pub mod discovery;

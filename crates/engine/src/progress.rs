@@ -70,6 +70,8 @@ pub enum Progress {
     FewerConnections { side: SideName, why: String },
     /// Compression was asked for and this connection goes without.
     Uncompressed { side: SideName, why: String },
+    /// The server wants people to read this.
+    Alert { side: SideName, server: String, text: String },
     /// Batches whose fate is unknown are looked for at the target.
     Resolving { mailbox: i64, messages: u64 },
     /// The run ended.

@@ -11,6 +11,7 @@ mod probe;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
+use crate::consent;
 use crate::context::Context;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
@@ -142,7 +143,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
         let run = self.journal.begin_run(MIGRATE).await?;
-        let ctx = self.context(run, true);
+        let repair = consent::settle(&self.journal, &self.settings).await?;
+        let ctx = self.context_of(Settings { repair, ..self.settings.clone() }, run, true);
         let result = self.migrate_in(&ctx).await;
         self.finish(&ctx, result).await
     }
@@ -180,6 +182,10 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     fn context(&self, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
+        self.context_of(self.settings.clone(), run, reads_source)
+    }
+
+    fn context_of(&self, settings: Settings, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
         let cancel = self.cancel.child_token();
         let waits = Arc::<Waits>::default();
         Arc::new(Context {
@@ -187,14 +193,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             target: self.target.clone(),
             journal: self.journal.clone(),
             run,
-            settings: self.settings.clone(),
             bus: self.bus.clone(),
-            pace: Pace::new(&self.settings, &self.bus, &self.clock, &waits, &cancel),
-            seats: Seats::new(&self.settings),
+            pace: Pace::new(&settings, &self.bus, &self.clock, &waits, &cancel),
+            seats: Seats::new(&settings),
             cancel,
             clock: self.clock.clone(),
             probe: self.probe.clone(),
-            intake: Intake::new(&self.settings.spool, self.settings.limits.body_in_memory_octets_max),
+            intake: Intake::new(&settings.spool, settings.limits.body_in_memory_octets_max),
             waits,
             unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
@@ -203,6 +208,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
             settle_known_ms: AtomicU64::new(0),
+            alerts: Arc::default(),
+            settings,
         })
     }
 
@@ -405,10 +412,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             Err(_) => "failed",
         };
         let noted = days::keep(ctx).await;
+        let alerted = ctx.note_alerts().await;
         ctx.bus.tell(Progress::Ended { outcome: outcome.into() });
         let ended = self.journal.end_run(ctx.run, outcome).await;
         let end = result?;
         noted?;
+        alerted?;
         ended?;
         Ok(end)
     }

@@ -118,7 +118,9 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
     intent::begin(ctx, job, &doomed).await?;
     ctx.probe.pass("undo").await;
     let session = sessions.target(ctx).await?;
-    let removed = session.remove(&job.target.wire, &untouched).await.map_err(|e| at(Side::Target, e))?;
+    let epoch = job.target_epoch.facts.uid_validity;
+    let removed =
+        session.remove(&job.target.wire, epoch, &untouched).await.map_err(|e| at(Side::Target, e))?;
     let removed: BTreeSet<Key> = removed.into_iter().collect();
     let changes: Vec<Change> = ours
         .iter()

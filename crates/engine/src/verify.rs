@@ -20,6 +20,7 @@ use crate::journal::{Item, ItemId, Journal, Ladder, Origin, Side, State};
 use crate::message::Key;
 use crate::seats::Seat;
 use crate::transfer::job::{Job, Pages, Sessions};
+use crate::transfer::replace;
 use crate::transfer::unchanged::{self, Told};
 use portion::{Portion, Together, read_back};
 use std::collections::BTreeMap;
@@ -149,7 +150,7 @@ pub async fn is_proven<S: Source, T: Target, J: Journal>(
     told: &Told,
 ) -> Result<bool, Error> {
     let Some(sighting) = unchanged::as_listed(ctx, job, told).await? else { return Ok(false) };
-    if hold::is_held(ctx, job).await? {
+    if hold::is_held(ctx, job).await? || replace::is_open(ctx, job).await? {
         return Ok(false);
     }
     if !ctx.journal.unplaced(job.record.id, None, 1).await?.is_empty()

@@ -85,8 +85,6 @@ pub struct MailboxFacts {
     pub highest_mod_seq: Option<u64>,
     /// UIDNOTSTICKY
     pub uid_not_sticky: bool,
-    /// PERMANENTFLAGS, `\*` included
-    pub permanent_flags: Option<Vec<Bytes>>,
     /// READ-ONLY
     pub read_only: bool,
     /// MAILBOXID
@@ -558,7 +556,6 @@ impl Client {
             Some(ResponseCode::UidValidity(validity)) => self.facts.uid_validity = Some(*validity),
             Some(ResponseCode::UidNext(next)) => self.facts.uid_next = Some(*next),
             Some(ResponseCode::HighestModSeq(seq)) => self.facts.highest_mod_seq = Some(*seq),
-            Some(ResponseCode::PermanentFlags(flags)) => self.facts.permanent_flags = Some(flags.clone()),
             Some(ResponseCode::MailboxId(id)) => self.facts.mailbox_id = Some(id.clone()),
             Some(code) if code.name() == "UIDNOTSTICKY" => self.facts.uid_not_sticky = true,
             _ => {}

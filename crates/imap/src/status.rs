@@ -60,8 +60,6 @@ pub enum ResponseCode {
     UidNext(u32),
     /// UIDVALIDITY.
     UidValidity(UidValidity),
-    /// Flags that can be kept, `\*` included.
-    PermanentFlags(Vec<Bytes>),
     /// RFC 7162: messages a conditional STORE left alone.
     Modified(UidSet),
     /// RFC 8474.
@@ -92,7 +90,6 @@ impl ResponseCode {
             Self::HighestModSeq(_) => "HIGHESTMODSEQ",
             Self::UidNext(_) => "UIDNEXT",
             Self::UidValidity(_) => "UIDVALIDITY",
-            Self::PermanentFlags(_) => "PERMANENTFLAGS",
             Self::Modified(_) => "MODIFIED",
             Self::MailboxId(_) => "MAILBOXID",
             Self::MessageLimit { .. } => "MESSAGELIMIT",
@@ -128,11 +125,6 @@ impl ResponseCode {
             "HIGHESTMODSEQ" => Self::HighestModSeq(parse_number(argument)?),
             "UIDNEXT" => Self::UidNext(number()?),
             "UIDVALIDITY" => Self::UidValidity(UidValidity::new(number()?)?),
-            "PERMANENTFLAGS" => {
-                let flags = inner()?;
-                let atoms = flags.split(|b| *b == b' ').filter(|f| !f.is_empty());
-                Self::PermanentFlags(atoms.map(|f| flags.slice_ref(f)).collect())
-            }
             "MODIFIED" => Self::Modified(UidSet::parse(argument)?),
             "MAILBOXID" => Self::MailboxId(inner()?),
             "MESSAGELIMIT" => {

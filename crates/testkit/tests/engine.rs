@@ -2,6 +2,8 @@
 //! each program would compile the engine for its ends again. What has a real server in it is for Unix alone, as they are.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[path = "engine/alerts.rs"]
+mod alerts;
 #[path = "engine/asked.rs"]
 mod asked;
 #[cfg(unix)]
@@ -92,6 +94,8 @@ mod real_servers;
 #[cfg(unix)]
 #[path = "engine/refusals.rs"]
 mod refusals;
+#[path = "engine/repairs.rs"]
+mod repairs;
 #[path = "engine/round_trips.rs"]
 mod round_trips;
 #[path = "engine/scenarios.rs"]

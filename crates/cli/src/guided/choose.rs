@@ -12,6 +12,10 @@ use mailhaul_engine::error::Question;
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::Plan;
 
+/// What the one question about what cannot go as it is is about.
+const REPAIR: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, \
+                      as they are.";
+
 /// Looks at both accounts, shows what moves and what does not, and asks until a person is content.
 pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
     loop {
@@ -69,6 +73,11 @@ async fn decide(
         tell("Will not move as it is:");
         lines.iter().for_each(|line| tell(&format!("  {line}")));
     }
+    let cannot_go = words::cannot_go(plan);
+    if !cannot_go.is_empty() {
+        tell("The new server refuses or destroys as it is:");
+        cannot_go.iter().for_each(|line| tell(&format!("  {line}")));
+    }
     worth_knowing(checked).for_each(remarked);
     in_the_way(checked).for_each(remarked);
     let is_blocked = is_blocked(checked);
@@ -101,6 +110,13 @@ async fn decide(
             None => return Ok(Some(Way::Leave)),
             Some(false) => return Ok(Some(Way::Back)),
             Some(true) => choice.accepted = lines,
+        }
+    }
+    if !cannot_go.is_empty() {
+        tell(REPAIR);
+        match talk.agrees("Repair them, in this run and in later ones?").await? {
+            None => return Ok(Some(Way::Leave)),
+            Some(said) => choice.repair = said,
         }
     }
     steps.choose(choice.made_of(plan))?;

@@ -74,6 +74,8 @@ pub struct Ticked {
     pub is_agreed: bool,
     /// The mailbox for everything.
     pub into: Option<String>,
+    /// What cannot go as it is is repaired.
+    pub repair: bool,
 }
 
 impl Desk {
@@ -185,7 +187,9 @@ impl Desk {
         let already_there = ticked.already_there.or(before.already_there);
         let accepted = if ticked.is_agreed { words::will_not_move(&shown) } else { Vec::new() };
         let into = ticked.into;
-        let choice = Choice { made: false, leave_out, into, already_there, accepted, ..before.clone() };
+        let repair = ticked.repair;
+        let choice =
+            Choice { made: false, leave_out, into, already_there, accepted, repair, ..before.clone() };
         self.steps.choose(choice.clone())?;
         let moves_otherwise = (&choice.leave_out, &choice.into) != (&before.leave_out, &before.into);
         Ok(Chosen { choice, shown, moves_otherwise })

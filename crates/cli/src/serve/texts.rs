@@ -233,6 +233,9 @@ pub const WILL_NOT_MOVE_MISSING: &str =
     "Some things will not move as they are, and you have not said that this is all right.";
 pub const WILL_NOT_MOVE_MISSING_NEXT: &str =
     "Read the list below and tick the box under it, or choose otherwise.";
+pub const CANNOT_GO: &str = "What the new server refuses or destroys as it is";
+pub const CANNOT_GO_HINT: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, as they are.";
+pub const CANNOT_GO_YES: &str = "Repair these as the list says, in this run and in later ones";
 pub const THERE_ALREADY: &str = "Mail that is in the new mailbox already";
 pub const RECOGNISE: &str = "Recognise it";
 pub const RECOGNISE_HINT: &str = "What is there already is recognised by its content, and only the rest is copied. Right if you began to move with this or another program.";

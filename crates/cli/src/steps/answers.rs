@@ -72,6 +72,8 @@ pub struct Choice {
     pub already_there: Option<AlreadyThere>,
     /// The lines about what will not move that a person agreed to.
     pub accepted: Vec<String>,
+    /// What the new server does not take, or destroys, as it is, is repaired in all runs.
+    pub repair: bool,
     /// What was shown when the choice was made.
     pub shown: Shown,
 }
@@ -103,7 +105,7 @@ pub fn is_part_of(now: &Plan, shown: &Plan) -> bool {
 
 /// Stands for all that a plan shows of a choice.
 pub fn digest(plan: &Plan, left_out: &[&str]) -> String {
-    let all = (Shown::of(plan), left_out, words::will_not_move(plan));
+    let all = (Shown::of(plan), left_out, words::will_not_move(plan), words::cannot_go(plan));
     words::hex(&Sha256::digest(serde_json::to_vec(&all).unwrap_or_default()).into())
 }
 
@@ -234,6 +236,7 @@ mod tests {
             into: Some("Old mail".into()),
             already_there: Some(AlreadyThere::Recognise),
             accepted: vec!["a line".into()],
+            repair: true,
             shown: Shown { moves: vec![("A".into(), "B".into())], there: vec![("B".into(), 1)] },
         };
         answers

@@ -44,6 +44,11 @@ pub fn will_not_move(plan: &Plan) -> Vec<String> {
     plan.will_not_move.iter().map(ToString::to_string).collect()
 }
 
+/// What cannot go as it is, a line each, where a person is to be asked whether it is repaired: nobody is who agreed to that.
+pub fn cannot_go(plan: &Plan) -> Vec<String> {
+    if plan.repairs { Vec::new() } else { plan.cannot_go.iter().map(ToString::to_string).collect() }
+}
+
 /// How much moves, and how long that takes, as far as it can be guessed.
 pub fn forecast(moving: &Moving) -> String {
     let what = format!("{}, {}", messages(moving.plan.totals.messages), size(moving.sizes.octets));

@@ -1,6 +1,6 @@
 //! The five steps at a terminal, from nothing to the certificate, and out of each of them and back again.
 
-use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter};
+use crate::accounts::{FROM_PASSWORD, Ran, TO_PASSWORD, letter, program, ran};
 use crate::finding::{NEW, OLD, WELL_KNOWN, World, autoconfig, tries};
 use crate::pty::Terminal;
 use std::ffi::OsString;
@@ -76,6 +76,57 @@ async fn what_is_refused_is_asked_about_once_and_goes_over_inside_a_cover_messag
         assert_eq!((code, new.counters().appended), (3, if yes { 6 } else { 5 }), "{said}");
         assert_eq!(said.matches("Do that now?").count(), 1, "{said}");
     }
+}
+
+/// A verb between the two addresses of the world, with the journal that the five steps use.
+async fn by_command(world: &World, verb: &str, options: &[&str]) -> Ran {
+    let mut command = program(&[verb, OLD, NEW]);
+    command.args(world.options()).args(options).env("HOME", world.folder.path());
+    command.env("XDG_STATE_HOME", world.folder.path().join("state"));
+    command.current_dir(world.folder.path());
+    command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+    ran(&mut command).await
+}
+
+/// What a probe saw is asked about before anything is sent; a yes holds for later runs, too, until it is taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_go_as_it_is_is_asked_about_before_anything_is_sent_and_the_yes_is_kept() {
+    let (world, old, new) = World::published().await;
+    new.set(|p| p.refuse_nul = true);
+    let nul = |n| format!("From: a@b.example\r\nSubject: nul {n}\r\n\r\na\0b\r\n").into_bytes();
+    let deliver = |n| old.deliver(OLD, "INBOX", nul(n), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    deliver(1);
+    by_command(&world, "check", &["--probe"]).await.expect(0);
+    let before = new.counters().appended;
+    let mut terminal = guide(&world);
+    terminal.says("Address of your old mailbox: ").types(OLD).says("Address of your new mailbox: ");
+    terminal.types(NEW).says("Password of your old mailbox").types(FROM_PASSWORD);
+    terminal.says("Password of your new mailbox").types(TO_PASSWORD);
+    terminal
+        .says("The new server refuses or destroys as it is:")
+        .says("NUL (how many")
+        .says("Enter, numbers, or b");
+    terminal.types("").says("in this run and in later ones").says("[y/N] ");
+    assert_eq!(new.counters().appended, before, "asked before anything is sent");
+    terminal.types("y").says("Enter begins").types("").says("mailhaul migrate");
+    let (code, said) = terminal.ends();
+    assert_eq!((code, new.counters().appended), (3, before + 6), "{said}");
+    assert!(!said.contains("Do that now?"), "asked once: {said}");
+    // A script is not asked: the consent holds for it, too, until it is taken back.
+    deliver(2);
+    by_command(&world, "migrate", &[]).await.expect(3).says("attached, untouched, to a cover message");
+    assert_eq!(new.counters().appended, before + 7);
+    deliver(3);
+    by_command(&world, "migrate", &["--no-repair"]).await.expect(3).says("1 message was refused");
+    by_command(&world, "migrate", &[]).await.expect(3).says("1 message was refused");
+    assert_eq!(new.counters().appended, before + 7);
+    by_command(&world, "plan", &[])
+        .await
+        .expect(0)
+        .says("what earlier runs gave up (1 message)")
+        .says("--repair");
+    by_command(&world, "migrate", &["--repair-always"]).await.expect(3);
+    assert_eq!(new.counters().appended, before + 8);
 }
 
 /// Whoever leaves with Ctrl-C at any step comes back to it, and is asked again for passwords alone.

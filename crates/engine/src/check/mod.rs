@@ -165,6 +165,9 @@ impl Checked {
     /// The answer.
     pub fn verdict(&self) -> Verdict {
         match self.remarks.iter().map(|r| r.weight).min() {
+            None if self.moving.as_ref().is_some_and(|moving| !moving.plan.cannot_go.is_empty()) => {
+                Verdict::ReadyWithRemarks
+            }
             None => Verdict::Ready,
             Some(Weight::Worth) => Verdict::ReadyWithRemarks,
             Some(Weight::Blocks(_) | Weight::Decide) => Verdict::NotReady,

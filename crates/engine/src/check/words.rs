@@ -54,7 +54,14 @@ impl Moving {
         if !self.plan.will_not_move.is_empty() {
             lines.push("Will not move:".into());
             lines.extend(self.plan.will_not_move.iter().map(|one| format!("  {}", one.with_options())));
-        } else if verdict != Verdict::NotReady && self.sizes.too_large == 0 {
+        }
+        if !self.plan.cannot_go.is_empty() {
+            lines.push("Cannot go as it is:".into());
+            let told = |one: &crate::plan::CannotGo| format!("  {}", one.with_option(self.plan.repairs));
+            lines.extend(self.plan.cannot_go.iter().map(told));
+        }
+        let all_moves = self.plan.will_not_move.is_empty() && self.plan.cannot_go.is_empty();
+        if all_moves && verdict != Verdict::NotReady && self.sizes.too_large == 0 {
             lines.push("Nothing is known that will not move.".into());
         }
         lines

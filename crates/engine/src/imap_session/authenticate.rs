@@ -5,6 +5,7 @@
 //! next one, and a token that died is replaced once. Secrets go in clear text only where the person wrote `imap+insecure`.
 
 use super::login::Raw;
+use crate::alerts::Alerts;
 use crate::auth::{self, Exchange, ExchangeError, Mechanism, Offer, Proof, Who};
 use crate::config::{Form, ImapAccount, Secret, Security};
 use crate::error::{EndError, Refusal, RefusalClass};
@@ -76,12 +77,15 @@ impl Raw {
         let authorize = for_another.then_some(account.user.as_str());
         let who = Who { authenticate: &login, authorize, host, port };
         let mut last: Option<(Mechanism, Refusal)> = None;
+        let bare = |alerts: &Alerts| alerts.rewrite(|words| without_secrets(words, &who, secret));
         let mut unknown = Vec::new();
         for mechanism in choices {
             if !auth::may_follow(&unknown, mechanism) {
                 continue;
             }
-            match self.attempt(mechanism, &who, capabilities, secret).await? {
+            let attempt = self.attempt(mechanism, &who, capabilities, secret).await;
+            bare(&self.alerts);
+            match attempt? {
                 Attempt::In => return Ok(()),
                 Attempt::Unsupported(refusal) => {
                     unknown.push(mechanism);

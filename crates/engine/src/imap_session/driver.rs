@@ -3,6 +3,7 @@
 //! A slow reader of bodies stops the socket, so that memory stays bounded; what this side writes meanwhile are short
 //! commands, or bodies on a connection that reads none.
 
+use crate::alerts::Alerts;
 use crate::error::EndError;
 use crate::limits::Limits;
 use crate::net::{self, Stream};
@@ -90,6 +91,7 @@ pub(crate) struct Driver {
     pub(crate) stream: Stream,
     pub(crate) client: Client,
     pub(crate) limits: Limits,
+    alerts: Alerts,
     pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     open: HashMap<Tag, Open>,
     order: VecDeque<Tag>,
@@ -136,12 +138,14 @@ impl Driver {
         limits: Limits,
         requests: mpsc::UnboundedReceiver<Request>,
         bad_commands_max: Option<u32>,
+        alerts: Alerts,
     ) -> Self {
         let mut driver = Self {
             server,
             stream,
             client,
             limits,
+            alerts,
             requests,
             open: HashMap::new(),
             order: VecDeque::new(),
@@ -406,6 +410,7 @@ impl Driver {
     }
 
     async fn event(&mut self, event: Event) -> Result<(), EndError> {
+        self.alerts.hear(&event);
         match event {
             Event::Untagged { data, front, .. } => {
                 if let Untagged::Status(Condition::Bye, text) = &data {

@@ -2,6 +2,7 @@
 
 use super::driver::Driver;
 use super::{Link, authenticate, personal};
+use crate::alerts::Alerts;
 use crate::config::{Endpoint, Identities, ImapAccount, Security, Trust};
 use crate::end::{Abilities, Compression};
 use crate::error::{EndError, Refusal, RefusalClass};
@@ -42,6 +43,8 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     /// What the server said of itself so far.
     pub(super) heard: Heard,
+    /// What it wants people to see.
+    pub(super) alerts: Alerts,
 }
 
 /// The answer to one question.
@@ -74,7 +77,7 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     }
     let client = Client::new(mailhaul_imap::Limits::default());
     let heard = Heard::default();
-    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard };
+    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: Alerts::default() };
     let (condition, greeting) = raw.greeting().await?;
     if endpoint.security == Security::StartTls {
         raw = raw.start_tls(endpoint, account.identities(), condition).await?;
@@ -115,7 +118,7 @@ pub async fn look(
     }
     let client = Client::new(mailhaul_imap::Limits::default());
     let (server, heard) = (endpoint.authority(), Heard::default());
-    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard };
+    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: Alerts::default() };
     let (condition, _) = raw.greeting().await?;
     if endpoint.security == Security::StartTls {
         raw = raw.start_tls(endpoint, identities, condition).await?;
@@ -130,6 +133,7 @@ impl Raw {
         loop {
             let event = self.client.next_event().map_err(|e| self.protocol(doing, e.to_string()))?;
             if let Some(event) = event {
+                self.alerts.hear(&event);
                 return Ok(event);
             }
             let reading = tokio::io::AsyncReadExt::read_buf(&mut self.stream, self.client.input());
@@ -308,10 +312,12 @@ impl Raw {
             tls: self.stream.protection(),
             certificate: self.stream.certificate(),
             compression,
+            alerts: self.alerts.clone(),
         };
         let (requests, queue) = mpsc::unbounded_channel();
         let (server, limits) = (self.server.clone(), self.limits.clone());
-        let driver = Driver::new(server, self.stream, self.client, limits, queue, does.bad_commands_max);
+        let (bad_max, alerts) = (does.bad_commands_max, self.alerts);
+        let driver = Driver::new(server, self.stream, self.client, limits, queue, bad_max, alerts);
         let task = tokio::spawn(driver.run());
         Ok(Link {
             server: self.server,

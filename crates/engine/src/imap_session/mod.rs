@@ -177,6 +177,13 @@ impl Link {
         self.examined(mailbox, reply)
     }
 
+    /// SELECT: what is opened so can be changed.
+    pub(crate) async fn select(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
+        self.open = None;
+        let reply = self.ask(Command::select(mailbox, self.capabilities.condstore()), "SELECT").await?;
+        self.examined(mailbox, reply)
+    }
+
     /// EXAMINE of each, pipelined: the data of one ends where that of the next begins.
     pub(crate) async fn examine_each(
         &mut self,
@@ -313,7 +320,6 @@ fn counts_in(status: &StatusData) -> Option<MailboxCounts> {
 }
 
 fn opened(facts: &MailboxFacts) -> Option<Opened> {
-    let permanent = facts.permanent_flags.as_ref();
     Some(Opened {
         facts: EpochFacts {
             uid_validity: UidValidity(facts.uid_validity?.get()),
@@ -323,8 +329,6 @@ fn opened(facts: &MailboxFacts) -> Option<Opened> {
             mailbox_id: facts.mailbox_id.as_ref().map(|id| String::from_utf8_lossy(id).into_owned()),
         },
         uids_not_sticky: facts.uid_not_sticky,
-        permanent_flags: permanent.map(|flags| Flags::from_atoms(flags.iter().map(|f| &f[..]))),
-        takes_new_keywords: permanent.is_some_and(|flags| flags.iter().any(|f| &f[..] == b"\\*")),
     })
 }
 

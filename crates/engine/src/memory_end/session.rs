@@ -97,8 +97,6 @@ impl MemorySession {
                 mailbox_id: id.map(|id| id(name).to_owned()),
             },
             uids_not_sticky: false,
-            permanent_flags: None,
-            takes_new_keywords: true,
         })
     }
 
@@ -366,10 +364,18 @@ impl TargetSession for MemorySession {
         let octets = self.mailbox("UID FETCH")?.messages.get(&uid.0).map(|message| message.octets.clone());
         Ok(octets.filter(|octets| octets.len() as u64 <= octets_max))
     }
-    async fn remove(&mut self, mailbox: &Bytes, uids: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
+    async fn remove(
+        &mut self,
+        mailbox: &Bytes,
+        epoch: UidValidity,
+        uids: &[(Key, Option<u64>)],
+    ) -> Result<Vec<Key>, EndError> {
         self.check("UID EXPUNGE")?;
         let mut account = self.mail.account();
         let Some(mailbox) = account.mailboxes.get_mut(mailbox) else { return Err(no_mailbox("UID EXPUNGE")) };
+        if UidValidity(mailbox.uid_validity) != epoch {
+            return Ok(Vec::new());
+        }
         Ok(uids
             .iter()
             .filter(|(uid, _)| mailbox.messages.remove(&uid.0).is_some())

@@ -19,6 +19,8 @@ impl fmt::Display for Plan {
         table(f, &self.steps)?;
         self.left_out(f)?;
         section(f, "Will not move:", self.will_not_move.iter().map(WillNotMove::with_options))?;
+        let cannot_go = self.cannot_go.iter().map(|one| one.with_option(self.repairs));
+        section(f, "Cannot go as it is:", cannot_go)?;
         section(f, "Worth knowing:", self.remarks.iter().cloned())?;
         section(f, "To be decided first:", self.questions.iter().map(ToString::to_string))
     }

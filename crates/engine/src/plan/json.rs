@@ -12,6 +12,8 @@ struct View<'a> {
     vanished: Vec<&'a str>,
     totals: TotalsView,
     will_not_move: Vec<WillNotMoveView<'a>>,
+    cannot_go: Vec<CannotGoView<'a>>,
+    repairs: bool,
     questions: Vec<String>,
     remarks: &'a [String],
     room: RoomView,
@@ -59,6 +61,20 @@ struct WillNotMoveView<'a> {
     otherwise: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+struct CannotGoView<'a> {
+    what: &'a str,
+    count: Option<u64>,
+    reason: &'a str,
+    repair: &'static str,
+}
+
+impl<'a> CannotGoView<'a> {
+    fn of(one: &'a super::CannotGo) -> Self {
+        Self { what: &one.what, count: one.count, reason: &one.reason, repair: one.repair.as_str() }
+    }
+}
+
 impl<'a> WillNotMoveView<'a> {
     fn of(one: &'a super::WillNotMove) -> Self {
         let otherwise = one.otherwise.as_deref();
@@ -93,6 +109,8 @@ impl Serialize for Plan {
                 unsized_mailboxes: totals.unsized_mailboxes,
             },
             will_not_move: will_not_move.map(WillNotMoveView::of).collect(),
+            cannot_go: self.cannot_go.iter().map(CannotGoView::of).collect(),
+            repairs: self.repairs,
             questions: self.questions.iter().map(ToString::to_string).collect(),
             remarks: &self.remarks,
             room: RoomView {

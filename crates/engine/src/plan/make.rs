@@ -3,14 +3,17 @@
 use super::too_large::too_large;
 use super::{Known, Plan, ask, lint, plan};
 use crate::config::{MappingRules, Settings};
+use crate::consent;
 use crate::end::{SourceSession, TargetSession};
 use crate::error::Error;
 use crate::journal::{
-    Change, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
+    Change, Count, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
 };
 use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
 use crate::profile::kept::kept;
+use crate::report::{DAMAGED, REFUSED};
 use crate::survey::{Passing, Survey, or_trouble, survey};
+use crate::transfer::{munges, replace};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -33,13 +36,15 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     settings: &Settings,
     passing: Passing,
 ) -> Result<(Survey, Plan), Error> {
-    let known = known(journal).await?;
+    let mut known = known(journal).await?;
     let pinned = match journal.setting(MAPPING_SETTING).await? {
         Some(text) => Some(read_rules(&text)?),
         None => None,
     };
     let mut survey = survey(source, target, passing).await?;
     survey.target.know(kept(journal, &survey.target.abilities).await?);
+    let rows = settings.limits.journal_page_rows;
+    known.munges = munges::is_known(journal, survey.target.profile.as_ref(), rows).await?;
     let mapping = map(&survey, &settings.mapping, &settings.selection, &known.mailboxes);
     if !mapping.problems.is_empty() {
         return Err(Error::Settings { what: mapping.problems.join("\n") });
@@ -105,7 +110,12 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
             known.baselines.insert(record.id, baseline);
         }
     }
+    known.damaged = damaged(journal).await?;
+    known.consent = consent::standing(journal).await?;
     for count in journal.counts().await? {
+        if count.state == State::Exception && count.kind.as_deref() == Some(REFUSED) {
+            known.refused = known.refused.saturating_add(count.items);
+        }
         let is_settled =
             !count.state.is_pending() && !matches!(count.state, State::Excluded | State::GoneAtSource);
         if is_settled {
@@ -115,6 +125,23 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
         }
     }
     Ok(known)
+}
+
+/// Damaged messages that a repair may replace. Only where there are any, exceptions are looked at.
+async fn damaged<J: Journal>(journal: &J) -> JournalResult<u64> {
+    let is_damaged =
+        |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
+    if !journal.counts().await?.iter().any(is_damaged) {
+        return Ok(0);
+    }
+    let (mut damaged, mut after) = (0, None);
+    loop {
+        let query = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
+        let page = journal.items(query).await?;
+        let Some(last) = page.last() else { return Ok(damaged) };
+        after = Some(last.id);
+        damaged += page.iter().filter(|item| replace::is_replaceable(item)).count() as u64;
+    }
 }
 
 /// Asks for the counts of target mailboxes that will get mail, have no baseline and were listed without counts.

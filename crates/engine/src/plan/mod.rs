@@ -1,6 +1,7 @@
 //! The plan: immutable data that leaves no choice to execution. Its [`Display`](std::fmt::Display) is the dry
 //! run. Making one reads the servers and the journal and changes neither.
 
+mod cannot_go;
 mod carry_out;
 mod display;
 mod doubt;
@@ -15,6 +16,7 @@ mod tests;
 mod too_large;
 
 use crate::config::{MappingRules, Settings};
+use crate::consent;
 use crate::end::{Asked, Role, Space, Untold};
 use crate::error::{EndError, Question};
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
@@ -24,10 +26,12 @@ use crate::names;
 use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
 use bytes::Bytes;
+use cannot_go::cannot_go;
 use hidden::{cut, hidden_mail, in_trash, perhaps_cut};
 use room::{no_sizes, room, without_room};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+pub use cannot_go::{CannotGo, Repair};
 pub use carry_out::carry_out;
 pub(crate) use display::{amount, size};
 pub(crate) use hidden::{hides_all_mail, shows_newest_alone};
@@ -55,6 +59,10 @@ pub struct Plan {
     pub totals: Totals,
     /// What stays behind, with numbers and reasons. A person accepts it first.
     pub will_not_move: Vec<WillNotMove>,
+    /// What would be refused or destroyed as it is, as far as that is known before.
+    pub cannot_go: Vec<CannotGo>,
+    /// The run repairs that, by its option or by a standing consent.
+    pub repairs: bool,
     /// Decisions that only a person can take. None may be open when the plan is carried out.
     pub questions: Vec<Question>,
     /// Worth knowing; nothing depends on it.
@@ -154,6 +162,14 @@ pub struct Known {
     /// Messages and octets that are at the target or will never be, and that the source still has for all that is known, by
     /// mailbox.
     pub settled: HashMap<MailboxId, (u64, u64)>,
+    /// Messages that the target refused as they are, and that a repair may move.
+    pub refused: u64,
+    /// Messages that came back damaged, and that a repair may replace.
+    pub damaged: u64,
+    /// The target is known to destroy octets outside ASCII in header fields.
+    pub munges: bool,
+    /// A consent to repair stands.
+    pub consent: bool,
 }
 
 impl MailboxStep {
@@ -172,6 +188,8 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
         vanished: mapping.vanished.clone(),
         totals: Totals::default(),
         will_not_move: Vec::new(),
+        cannot_go: cannot_go(survey.target.profile.as_ref(), known),
+        repairs: consent::repairs(settings, known.consent),
         questions: Vec::new(),
         remarks: mapping.remarks.clone(),
         room: RoomCheck::default(),

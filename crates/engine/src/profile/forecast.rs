@@ -67,7 +67,7 @@ impl Profile {
 }
 
 impl Kept {
-    /// What will change, in sentences; one sentence where the profile is of another server.
+    /// What will change, in sentences; what is refused is a part of the plan by itself. One sentence where the profile is of another server.
     pub fn forecast(&self) -> Vec<String> {
         let day = self.day();
         if !self.fits {
@@ -77,19 +77,6 @@ impl Kept {
             )];
         }
         let mut forecast = Vec::new();
-        let refuses: Vec<String> = self
-            .profile
-            .refuses()
-            .iter()
-            .map(|(what, words)| format!("{what} ({})", printable(words)))
-            .collect();
-        if !refuses.is_empty() {
-            forecast.push(format!(
-                "as probed on {day}, the new server refuses: {}. How many such messages there are shows when they are read; \
-                 each that stays behind is listed",
-                refuses.join("; ")
-            ));
-        }
         let changes = |(what, treatment): (&str, &Treatment)| match treatment {
             Treatment::Changed { .. } | Treatment::Vanished | Treatment::EndsConnection { .. } => {
                 Some(format!("{what}: {}", treatment.words()?))

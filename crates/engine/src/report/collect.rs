@@ -20,6 +20,7 @@ use crate::journal::{
 use crate::profile::kept;
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
 use crate::run::facts::{RUN_FACTS, RunFacts, is_reported};
+use crate::transfer::replace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
@@ -380,7 +381,9 @@ impl Notes {
                 }
             }
             LEFT => {}
-            kind if kind.starts_with(SPENT) || kind.starts_with(kept::KIND) => {}
+            kind if kind.starts_with(SPENT)
+                || kind.starts_with(kept::KIND)
+                || kind.starts_with(replace::KIND) => {}
             RUN_FACTS => {
                 if let Some((run, facts)) = RunFacts::of(record) {
                     self.runs.insert(run);

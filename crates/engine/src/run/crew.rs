@@ -14,6 +14,7 @@ use crate::transfer::copy::{CopyEnd, copy};
 use crate::transfer::following::Following;
 use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
+use crate::transfer::replace;
 use crate::transfer::unchanged::Told;
 use crate::verify::{self, Scope};
 use std::collections::{BTreeMap, VecDeque};
@@ -368,6 +369,11 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
         for mailbox in &group {
             ctx.check_cancel()?;
             verify::sweep(ctx, &mut sessions, &mailbox.job, scope, level).await?;
+        }
+        if scope == Scope::New {
+            for mailbox in &group {
+                replace::settle(ctx, &mut sessions, &mailbox.job).await?;
+            }
         }
         let jobs: Vec<&Job> = group.iter().map(|mailbox| &mailbox.job).collect();
         let looked = verify::look_at_each(ctx, &mut sessions, &jobs).await?;

@@ -7,10 +7,12 @@ use super::following::Following;
 use super::job::{Job, Losses, Pages, Sessions, list_target};
 use super::reading::Reading;
 use super::rekey::{Recognised, recognise};
+use super::replace;
 use super::resolve::{open_and_read, resolve};
 use super::shell::{PassEnd, run_pass};
 use super::unreadable::Suspects;
 use crate::adopt::adopt;
+use crate::consent;
 use crate::context::{Context, at};
 use crate::end::{Depth, Listed, Opened, Source, SourceSession, Target};
 use crate::error::{EndError, Error, Question, Refusal, RefusalClass};
@@ -22,6 +24,7 @@ use crate::labels::{ELSEWHERE, HIDDEN_LABEL, Share};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks;
+use crate::report::{ABSENT, DAMAGED};
 use crate::undo;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -86,6 +89,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         {
             continue;
         }
+        replace::begin(ctx, sessions, job, &listing.epoch).await?;
         if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch, following).await? {
             return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }
@@ -119,15 +123,16 @@ async fn release_refused<S: Source, T: Target, J: Journal>(
     job: &Job,
 ) -> Result<(), Error> {
     let mut states = vec![State::Refused, State::Unreadable];
-    if ctx.settings.retry_exceptions {
+    if ctx.settings.retry_exceptions || ctx.settings.repair {
         states.push(State::Exception);
     }
     let mut pages = Pages::new(ctx, job.record.id, &states);
     while let Some(page) = pages.next().await? {
         // A message that is damaged or absent at the target is not copied a second time by itself.
         let retried = |i: &&Item| {
+            let kind = i.reason.as_ref().map(|r| r.kind.as_str());
             i.state != State::Exception
-                || i.reason.as_ref().is_some_and(|r| r.kind != "damaged" && r.kind != "absent")
+                || (consent::retries(&ctx.settings, kind) && !matches!(kind, None | Some(DAMAGED | ABSENT)))
         };
         let changes: Vec<Change> =
             page.iter().filter(retried).map(|i| Change::to(i.id, State::Listed)).collect();

@@ -17,6 +17,7 @@ pub mod munges;
 pub mod octets;
 mod reading;
 mod rekey;
+pub(crate) mod replace;
 pub mod resolve;
 mod shell;
 pub mod spool;

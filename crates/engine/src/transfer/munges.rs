@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Journal, Note};
+use crate::journal::{Journal, JournalResult, Note};
 use crate::profile::kept::{Kept, Probes};
 use crate::semantic::Comparison;
 use std::sync::atomic::Ordering;
@@ -18,25 +18,35 @@ pub async fn remember<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     profile: Option<&Kept>,
 ) -> Result<(), Error> {
-    let probed =
-        profile.filter(|kept| kept.fits).and_then(|kept| Some((kept.profile.munges_headers()?, kept.at)));
-    let known = match probed {
-        Some((true, _)) => true,
-        // A probe was made for the purpose: only what was seen later counts against it.
-        Some((false, at)) => last_seen(ctx).await?.is_some_and(|seen| seen >= at),
-        None => last_seen(ctx).await?.is_some(),
-    };
+    let known = is_known(&ctx.journal, profile, ctx.settings.limits.journal_page_rows).await?;
     ctx.munges_headers.store(known, Ordering::Relaxed);
     Ok(())
 }
 
+/// Whether a probe, or a run of this journal, saw that.
+///
+/// # Errors
+/// Those of the journal.
+pub async fn is_known<J: Journal>(
+    journal: &J,
+    profile: Option<&Kept>,
+    page_rows: usize,
+) -> JournalResult<bool> {
+    let probed =
+        profile.filter(|kept| kept.fits).and_then(|kept| Some((kept.profile.munges_headers()?, kept.at)));
+    Ok(match probed {
+        Some((true, _)) => true,
+        // A probe was made for the purpose: only what was seen later counts against it.
+        Some((false, at)) => last_seen(journal, page_rows).await?.is_some_and(|seen| seen >= at),
+        None => last_seen(journal, page_rows).await?.is_some(),
+    })
+}
+
 /// When a run saw it last, or first after a probe that had not seen it.
-async fn last_seen<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-) -> Result<Option<SystemTime>, Error> {
+async fn last_seen<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<Option<SystemTime>> {
     let (mut seen, mut after) = (None, i64::MIN);
     loop {
-        let page = ctx.journal.notes(MUNGES, after, ctx.settings.limits.journal_page_rows).await?;
+        let page = journal.notes(MUNGES, after, page_rows).await?;
         let Some(last) = page.last() else { return Ok(seen) };
         (seen, after) = (Some(last.at), last.id);
     }
@@ -56,7 +66,7 @@ pub async fn look<S: Source, T: Target, J: Journal>(
     let note = Note { kind: MUNGES.to_owned(), mailbox: None, key: None, text };
     // Seen once, then not found by a probe: that it is seen again is news.
     if !was_known
-        && let Some(seen) = last_seen(ctx).await?
+        && let Some(seen) = last_seen(&ctx.journal, ctx.settings.limits.journal_page_rows).await?
         && Probes::read(&ctx.journal).await?.last.is_some_and(|(probed, _)| seen < probed)
     {
         return Ok(ctx.journal.note(note).await?);

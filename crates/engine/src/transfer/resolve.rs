@@ -7,6 +7,7 @@
 use super::epochs::refresh_target;
 use super::job::{Job, Losses, Pages, Sessions};
 use super::meaning::{self, There};
+use super::replace;
 use crate::clock::Stamp;
 use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession};
@@ -278,9 +279,21 @@ fn window(job: &Job, doubt: &Doubt) -> Key {
     batches.chain(base).min().unwrap_or(Key(1)).max(job.baseline_start())
 }
 
+/// The UIDs of the target's epoch that are no candidates: claimed, or damaged copies of messages that are sent once more.
+pub async fn claimed_from<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    from: Key,
+) -> Result<BTreeSet<Key>, Error> {
+    let mut claimed = claims_from(ctx, job, from).await?;
+    let rows = ctx.settings.limits.journal_page_rows;
+    claimed.extend(replace::uids_in(&ctx.journal, job.target_epoch.id, rows).await?);
+    Ok(claimed)
+}
+
 /// The claimed UIDs of the target's epoch from `from` on: of this mailbox, and of messages of others that somebody
 /// moved here.
-pub async fn claimed_from<S: Source, T: Target, J: Journal>(
+pub(super) async fn claims_from<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
     from: Key,

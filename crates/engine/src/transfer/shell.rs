@@ -10,6 +10,7 @@ use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::following::Following;
 use super::job::{Job, Losses, Sessions};
 use super::reading::Reading;
+use super::replace;
 use super::spool::Body;
 use super::uids::{Checked, check};
 use crate::clock::Stamp;
@@ -144,6 +145,8 @@ struct Shell<'a, S: Source, T: Target, J: Journal> {
     way: Way,
     /// The target removes what is stored as `\Deleted`.
     deleted_removes: bool,
+    /// Messages that replace a damaged copy; those that go inside a cover message in any case.
+    replacing: BTreeMap<ItemId, bool>,
     losses: Losses,
     /// Connections lost since something was last answered or found.
     lost_in_a_row: u32,
@@ -174,6 +177,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let limits = ctx.settings.limits.narrowed(together_max, piece).narrowed(wish.together_max, None);
     let brain = Brain::new(limits, form, abilities.overlap);
     let brain = if piece.is_some() { brain.in_turns() } else { brain }.repairing(ctx.settings.repair);
+    let replacing = replace::forms(ctx, job).await?;
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
     let (range_tx, range_rx) = mpsc::channel(ctx.settings.limits.fetch_ranges_in_flight);
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
@@ -200,6 +204,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         reading,
         way: wish.way,
         deleted_removes,
+        replacing,
         losses: Losses::new(ctx),
         lost_in_a_row: 0,
         lost_at: None,

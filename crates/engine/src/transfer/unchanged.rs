@@ -5,10 +5,11 @@
 //! HIGHESTMODSEQ that no flag changed (RFC 7162, 3.1.2). A server that leaves one of them out is listed as ever.
 
 use super::job::{Job, Losses, Sessions};
+use crate::consent;
 use crate::context::Context;
 use crate::end::{MailboxCounts, MailboxInfo, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::journal::{EpochId, Existing, Journal, MailboxId, RunId, Side, Sighting, State};
+use crate::journal::{Count, EpochId, Existing, Journal, MailboxId, RunId, Side, Sighting, State};
 use crate::names;
 use crate::survey::SurveyedMailbox;
 use bytes::Bytes;
@@ -52,7 +53,7 @@ fn is_as_seen(seen: &Sighting, now: &MailboxCounts) -> bool {
 }
 
 /// States that a run still has something to do about at the source, or may.
-fn is_open(state: State, retry_exceptions: bool) -> bool {
+fn is_open(state: State, retries: bool) -> bool {
     match state {
         State::Listed
         | State::Fetched
@@ -63,7 +64,7 @@ fn is_open(state: State, retry_exceptions: bool) -> bool {
         | State::Suspect
         // A rule may let it go.
         | State::Excluded => true,
-        State::Exception => retry_exceptions,
+        State::Exception => retries,
         State::Stored
         | State::Verified
         | State::AlreadyThere
@@ -83,7 +84,8 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
     target: &Told,
 ) -> Result<Vec<Job>, Error> {
     let counts = ctx.journal.counts().await?;
-    let open = counts.iter().filter(|c| c.items > 0 && is_open(c.state, ctx.settings.retry_exceptions));
+    let retries = |c: &Count| consent::retries(&ctx.settings, c.kind.as_deref());
+    let open = counts.iter().filter(|c| c.items > 0 && is_open(c.state, retries(c)));
     let open: BTreeSet<MailboxId> = open.map(|c| c.mailbox).collect();
     let runs = ctx.journal.runs(RUNS_MAX).await?;
     let took_in: BTreeSet<RunId> = runs.iter().filter(|r| r.verb == MIGRATE).map(|r| r.id).collect();

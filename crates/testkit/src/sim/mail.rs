@@ -28,7 +28,7 @@ fn octets(random: &mut Random, ordinal: u64) -> Vec<u8> {
         0 => Vec::new(),
         1 => [header.as_bytes(), b"a\0b\0\r\n", text(lines).as_bytes()].concat(),
         2 => [header.as_bytes(), b"Gr\xf6\xdfe \xff\xfe\r\n"].concat(),
-        3 => [b"X-Name: Gr\xf6\xdfe\r\n", header.as_bytes(), text(lines).as_bytes()].concat(),
+        3 => [b"Reply-To: Gr\xf6\xdfe <g@b.example>\r\n", header.as_bytes(), text(lines).as_bytes()].concat(),
         4 => format!("no header at all {ordinal}\r\n{}", text(1)).into_bytes(),
         5 => format!("{header}one\ntwo {ordinal}\n").into_bytes(),
         6 => format!("{header}no newline at the end").into_bytes(),

@@ -31,6 +31,18 @@ pub(super) fn trouble(random: &mut Random, world: &mut World) {
     }
 }
 
+/// Copies that come back damaged, where that is repaired: as many again beside what else goes wrong.
+pub(super) fn damage(random: &mut Random, world: &mut World) {
+    for _ in 0..random.between(1, 3) {
+        let at = Trigger::Verb("APPEND", random.between(1, 10));
+        let fault = match random.below(3) {
+            0 => Fault::Truncate(random.below(200) as usize),
+            _ => Fault::Alter(Alteration::SameSize),
+        };
+        world.target_plan.push(Planned::once(at, fault));
+    }
+}
+
 fn cuts(random: &mut Random, world: &mut World) {
     for _ in 0..random.between(1, 4) {
         // As often within the first hundreds of octets as within the last ten thousands.

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use super::facts::{Facts, Runs, gather};
 use super::pipe::Way;
 use super::record::Recorder;
-use super::truth::stamped;
+use super::truth::{munged, stamped};
 use super::world::{End, Existing, Planted, World};
 
 /// Whose mail it is, on both servers.
@@ -110,7 +110,8 @@ impl Stage {
         let compress = world.tuning.compress;
         let profile = |profile: &Profile| Profile { compress, ..profile.clone() };
         let source = server(&profile(&world.source_profile), &world.source);
-        let rewrites = world.tuning.rewrites.then_some(stamped as fn(u32, &[u8]) -> Vec<u8>);
+        let munges = world.tuning.munges.then_some(munged as fn(u32, &[u8]) -> Vec<u8>);
+        let rewrites = world.tuning.rewrites.then_some(stamped as fn(u32, &[u8]) -> Vec<u8>).or(munges);
         let target = server(&Profile { rewrites, ..profile(&world.target_profile) }, &world.target);
         world.source_plan.iter().for_each(|p| source.plan(p.clone()));
         world.target_plan.iter().for_each(|p| target.plan(p.clone()));
@@ -258,6 +259,7 @@ fn settings(world: &World, folder: &Path) -> Settings {
     let mut settings = Settings::new(folder);
     settings.connections = tuning.connections;
     settings.accept_will_not_move = true;
+    settings.repair = tuning.repair;
     let limits = &mut settings.limits;
     limits.batch_messages_max = tuning.batch_messages;
     limits.group_messages_max = tuning.group_messages;

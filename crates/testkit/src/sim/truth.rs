@@ -1,5 +1,6 @@
 //! The truth about one server, replayed from its ledger: every message that was ever there, and what became of it.
 
+use base64::Engine as _;
 use bytes::Bytes;
 use mailhaul_sandbox::{Entry, What, Who};
 use std::collections::BTreeMap;
@@ -14,9 +15,9 @@ pub(super) struct Instance {
     pub(super) sent: Bytes,
     /// The octets kept.
     pub(super) kept: Bytes,
-    /// The class of the octets given.
+    /// The class of the octets given; of a repaired message, of those it stands for.
     pub(super) sent_class: Bytes,
-    /// The class of the octets kept.
+    /// The class of the octets kept, likewise.
     pub(super) kept_class: Bytes,
     /// Who stored it.
     pub(super) by: Who,
@@ -94,8 +95,8 @@ impl Truth {
                     place: (entry.uid_validity, entry.uid),
                     sent: sent.clone(),
                     kept: kept.clone(),
-                    sent_class: class(sent),
-                    kept_class: class(kept),
+                    sent_class: class(&unrepaired(sent)),
+                    kept_class: class(&unrepaired(kept)),
                     by: entry.who,
                     removed: None,
                     named_before,
@@ -115,7 +116,8 @@ impl Truth {
             }
             What::Promised { sent } => {
                 let place = (entry.uid_validity, entry.uid);
-                self.promised.push(Unstored { mailbox: entry.mailbox.clone(), place, sent: sent.clone() });
+                let sent = unrepaired(sent);
+                self.promised.push(Unstored { mailbox: entry.mailbox.clone(), place, sent });
             }
             What::Merged { .. } | What::Flagged => {}
         }
@@ -132,6 +134,30 @@ impl Truth {
     }
 }
 
+/// What a repaired message stands for: the attachment of a cover message (T8), or the header with the octets of the one name of
+/// these worlds that is not in ASCII (T4). Any other message stands for itself.
+pub(super) fn unrepaired(octets: &[u8]) -> Bytes {
+    const COVER: &[u8] = b"From: Mailhaul <mailhaul@mailhaul.invalid>\r\n";
+    const ATTACHED: &[u8] = b"filename=\"message.eml\"\r\n\r\n";
+    const ENCODED: &[u8] = b"Reply-To: =?unknown-8bit?Q?Gr=F6=DFe?= <g@b.example>\r\n";
+    if let Some(rest) = octets.strip_prefix(ENCODED) {
+        return [b"Reply-To: Gr\xf6\xdfe <g@b.example>\r\n", rest].concat().into();
+    }
+    let attachment = || {
+        let start = octets.windows(ATTACHED.len()).position(|w| w == ATTACHED)? + ATTACHED.len();
+        let (attached, end) = octets[start..].split_at(octets[start..].windows(2).position(|w| w == b"--")?);
+        let base64: Vec<u8> = attached.iter().copied().filter(|o| !o.is_ascii_whitespace()).collect();
+        // What comes after it is no part of the attachment.
+        let is_whole = end.starts_with(b"--mailhaul-");
+        base64::engine::general_purpose::STANDARD.decode(base64).ok().filter(|_| is_whole)
+    };
+    octets
+        .starts_with(COVER)
+        .then(attachment)
+        .flatten()
+        .map_or_else(|| Bytes::copy_from_slice(octets), Bytes::from)
+}
+
 /// The name of the header line that a stamping server puts before a message.
 const STAMP: &[u8] = b"X-Stored-As: ";
 
@@ -142,6 +168,13 @@ pub(super) fn stamped(uid: u32, octets: &[u8]) -> Vec<u8> {
     let is_header = name.len() < first.len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     let stamp = if is_header { [STAMP, format!("{uid}\r\n").as_bytes()].concat() } else { Vec::new() };
     [&stamp, octets].concat()
+}
+
+/// What a server keeps that destroys octets outside ASCII in headers.
+pub(super) fn munged(_: u32, octets: &[u8]) -> Vec<u8> {
+    let end = octets.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(octets.len());
+    let kept = |(at, octet): (usize, &u8)| if at < end && !octet.is_ascii() { b'X' } else { *octet };
+    octets.iter().enumerate().map(kept).collect()
 }
 
 /// The octets without the stamp.

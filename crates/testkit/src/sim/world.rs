@@ -109,6 +109,10 @@ pub struct Tuning {
     pub existing: Existing,
     /// Both servers offer COMPRESS=DEFLATE, and it is used. Never drawn.
     pub compress: bool,
+    /// What is refused, or came back damaged, is repaired.
+    pub repair: bool,
+    /// The new server destroys octets outside ASCII in headers.
+    pub munges: bool,
     /// The new server puts a header line of its own, another one each time, before what has a header. Never drawn.
     pub rewrites: bool,
 }
@@ -172,6 +176,11 @@ impl World {
         plan::trouble(&mut random, &mut world);
         // Last, so that the worlds of known seeds stay as they were.
         world.source_profile.later_fetch_first = random.chance(20);
+        world.tuning.repair = random.chance(35);
+        if world.tuning.repair {
+            plan::damage(&mut random, &mut world);
+            world.tuning.munges = random.chance(50);
+        }
         world
     }
 
@@ -203,6 +212,8 @@ impl World {
                 settle: (Duration::from_secs(5), Duration::from_secs(5)),
                 existing: Existing::Adopt,
                 compress: false,
+                repair: false,
+                munges: false,
                 rewrites: false,
             },
         }
@@ -272,6 +283,8 @@ fn tuning(random: &mut Random) -> Tuning {
         settle: (least, least + Duration::from_secs(random.between(0, 20))),
         existing: if random.chance(50) { Existing::Adopt } else { Existing::AppendAnyway },
         compress: false,
+        repair: false,
+        munges: false,
         rewrites: false,
         range_octets: random.between(1_000, 60_000),
         // No drawn world spools: the thread that writes the file keeps its own time, and a seed would not always run the same.

@@ -72,6 +72,7 @@ impl World {
             waits: Default::default(),
             unexplained: Default::default(),
             settle_known_ms: AtomicU64::new(0),
+            alerts: Default::default(),
             munges_headers: AtomicBool::new(false),
             source: MemorySource(self.source.clone()),
             target: MemoryTarget(self.target.clone()),

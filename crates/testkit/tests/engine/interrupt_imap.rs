@@ -2,11 +2,12 @@
 //! between two embedded IMAP servers over pipes, stopped dead at step k (each action, each journal write before and
 //! after it took effect) and at each moment an answer is awaited, then resumed and compared with the uninterrupted end.
 
+use crate::encoding::munging;
 use crate::wire::{self, Held, USER, World, held};
 use bytes::Bytes;
 use mailhaul_engine::journal::State;
 use mailhaul_engine::probe::Probe;
-use mailhaul_sandbox::{Fault, Planned, Profile, Trigger, UidLie};
+use mailhaul_sandbox::{Alteration, Fault, Planned, Profile, Trigger, UidLie};
 use mailhaul_testkit::corpus::Random;
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
@@ -43,7 +44,8 @@ fn world_of(case: &Case) -> World {
     world.compress = case.compress;
     // What is refused for its header is there for it, and goes encoded.
     world.repair = case.target.refuse_8bit_header;
-    let raw = |n| if world.repair && (3..=5).contains(&n) { RAW } else { "" };
+    let has_raw = world.repair || case.target.rewrites.is_some();
+    let raw = |n| if has_raw && (3..=5).contains(&n) { RAW } else { "" };
     world.limits.settle_min = Duration::from_secs(2);
     world.limits.settle_unmeasured = Duration::from_secs(2);
     world.source.create(USER, "Entw&APw-rfe", None, true);
@@ -312,5 +314,60 @@ async fn around_a_source_that_does_not_give_its_messages_nothing_is_lost_or_doub
         // Fewer times than a message is asked for before it counts as unreadable.
         let often = Planned { at: Trigger::Next, fault, times: 2 };
         stopped_at_every_step(Case { source_faults: vec![often], ..Case::default() }).await;
+    }
+}
+
+/// A world whose first run left damaged copies, and whose next one replaces them: at a server that destroys headers by encoded ones
+/// (T4), at one that went wrong once by cover messages (T8).
+async fn damaged(without: &[&'static str], destroys: bool) -> World {
+    let mut case = Case::without(without);
+    if destroys {
+        case.target.rewrites = Some(munging);
+    } else {
+        let wrong = Fault::Alter(Alteration::SameSize);
+        case.target_faults = vec![Planned::once(Trigger::Verb("APPEND", 2), wrong)];
+    }
+    let mut world = world_of(&case);
+    world.connections = 1;
+    run(&world, Probe::default()).await;
+    assert!(world.states().await[&State::Exception] > 0);
+    world.repair = true;
+    world
+}
+
+/// Stops the run that replaces at every step. Every third time the run after that is asked for no repair: what was begun is
+/// brought to its end, and nothing is sent as it was.
+async fn replaced_at_every_step(without: &[&'static str], destroys: bool) {
+    let world = damaged(without, destroys).await;
+    let messages = held(&world.source).len();
+    let stopper = Stopper::never();
+    stopper.watch(&world.store);
+    run(&world, stopper.probe()).await;
+    world.store.set_hook(None);
+    let (held, states) = (world.held(), world.states().await);
+    let expected = Expected { held, states, steps: stopper.steps(), took: Duration::ZERO };
+    assert_eq!(expected.states, BTreeMap::from([(State::Verified, messages)]));
+    let left = expected.held.len() - messages;
+    let is_certain = destroys && !without.contains(&"UIDPLUS");
+    assert_eq!(left > 0, !is_certain, "damaged copies are left only where none may be removed");
+    for at in 1..=expected.steps {
+        let mut world = damaged(without, destroys).await;
+        stopped_run(&world, at).await;
+        if at % 3 == 0 {
+            world.repair = false;
+            run(&world, Probe::default()).await;
+            world.repair = true;
+        }
+        let stopped = format!("stopped at step {at} of {}, without {without:?}", expected.steps);
+        resumes(&world, &expected, &stopped).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_damaged_copies_are_replaced_nothing_is_lost_or_doubled_at_any_step() {
+    for destroys in [true, false] {
+        for without in [&[][..], &["MULTIAPPEND"], &["UIDPLUS"], &["CONDSTORE"]] {
+            replaced_at_every_step(without, destroys).await;
+        }
     }
 }

@@ -49,6 +49,8 @@ pub struct World {
     pub compress: bool,
     /// T8 of the ladder, also for what earlier runs gave up.
     pub repair: bool,
+    /// What a person says of a consent to repair in all runs.
+    pub consent: Option<bool>,
     /// What becomes of a message under several labels.
     pub labels: Labels,
     /// Which mail.
@@ -88,6 +90,7 @@ impl World {
             without: Vec::new(),
             compress: false,
             repair: false,
+            consent: None,
             labels: Labels::Copies,
             selection: Selection::default(),
             accepts: false,
@@ -108,6 +111,7 @@ impl World {
         (settings.source_daily, settings.target_daily) = self.daily;
         settings.limits = self.limits.clone();
         (settings.repair, settings.retry_exceptions) = (self.repair, self.repair);
+        settings.consent = self.consent;
         (settings.labels, settings.selection) = (self.labels, self.selection.clone());
         settings.accept_will_not_move = self.accepts;
         let mut source = opener(&self.source, &settings.limits, &[]);

@@ -80,6 +80,7 @@ fn decide(moving: &Moving, choice: &Choice) -> Markup {
         section { (folders(plan, choice)) }
         @if holds_mail(plan) { section { (there_already(choice.already_there)) } }
         (will_not_move(&words::will_not_move(plan), choice))
+        (cannot_go(&words::cannot_go(plan), choice))
         section {
             h2 { (texts::HOW_LONG) }
             p { (words::forecast(moving)) }
@@ -175,6 +176,26 @@ fn there_already(chosen: Option<AlreadyThere>) -> Markup {
                     label for=(value) { (label) }
                 }
                 div.hint id=(format!("{value}-hint")) { (hint) }
+            }
+        }
+    }
+}
+
+fn cannot_go(lines: &[String], choice: &Choice) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            section {
+                h2 { (texts::CANNOT_GO) }
+                p { (texts::CANNOT_GO_HINT) }
+                ul.plain {
+                    @for line in lines {
+                        li { (name(line)) }
+                    }
+                }
+                div.check {
+                    input type="checkbox" id="repair" name="repair" value="yes" checked[choice.repair];
+                    label for="repair" { (texts::CANNOT_GO_YES) }
+                }
             }
         }
     }

@@ -302,6 +302,7 @@ fn ticked(posted: &Posted) -> Ticked {
             _ => None,
         },
         is_agreed: !posted.text("accept").is_empty(),
+        repair: !posted.text("repair").is_empty(),
         into: posted.some("into"),
     }
 }

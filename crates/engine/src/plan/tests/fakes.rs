@@ -97,7 +97,7 @@ impl FakeEnd {
             highest_mod_seq: None,
             mailbox_id: None,
         };
-        Ok(Opened { facts, uids_not_sticky: false, permanent_flags: None, takes_new_keywords: true })
+        Ok(Opened { facts, uids_not_sticky: false })
     }
 }
 
@@ -204,7 +204,12 @@ impl TargetSession for FakeEnd {
     async fn octets(&mut self, _: Key, _: u64) -> Result<Option<Bytes>, EndError> {
         Err(unused())
     }
-    async fn remove(&mut self, _: &Bytes, _: &[(Key, Option<u64>)]) -> Result<Vec<Key>, EndError> {
+    async fn remove(
+        &mut self,
+        _: &Bytes,
+        _: UidValidity,
+        _: &[(Key, Option<u64>)],
+    ) -> Result<Vec<Key>, EndError> {
         Err(unused())
     }
     async fn room(&mut self) -> Result<Option<Room>, EndError> {

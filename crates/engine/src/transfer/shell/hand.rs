@@ -4,6 +4,7 @@ use super::super::brain::{Event, Ready};
 use super::super::encode::{self, encode};
 use super::super::ladder;
 use super::super::reading::Look;
+use super::super::spool::Intake;
 use super::super::wrap::wrap;
 use super::{InHand, Shell};
 use crate::context::at;
@@ -20,6 +21,16 @@ impl InHand {
         self.sent = Sent { sent: self.sent.sent, ..self.first.clone() };
         let (keywords, date) = (self.sent.flags.has_keywords(), self.sent.internal_date.is_some());
         Ready { keywords, date, refusals: 0, ..ready }
+    }
+
+    /// T8: the message as it was fetched, inside a cover message.
+    async fn cover(&mut self, ready: Ready, intake: &Intake) -> Result<Ready, Error> {
+        let mut ready = self.goes_whole(Ready { ladder: Ladder::WRAPPED, encodable: false, ..ready });
+        let original = self.original.as_ref().unwrap_or(&self.body);
+        let wrapped = wrap(original, self.sent.internal_date.as_ref(), intake).await;
+        ready.octets = self.becomes(wrapped.map_err(|e| at(Side::Target, e))?);
+        (ready.lone_lf, self.sent.ladder) = (false, ready.ladder);
+        Ok(ready)
     }
 
     /// T4, once.
@@ -74,10 +85,14 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         let limit = self.sessions.target.as_ref().and_then(|t| t.abilities().append_limit_octets);
         let mut hand =
             InHand { body: fetched.body, original: None, first: sent.clone(), sent, refused: false };
-        if self.ctx.settings.repair {
+        let replacing = self.replacing.get(&item.id).copied();
+        if self.ctx.settings.repair || replacing.is_some() {
             ready.encodable = encode::applies(&hand.body, limit).await.map_err(|e| at(Side::Target, e))?;
-            if ready.encodable && self.ctx.munges_headers.load(Ordering::Relaxed) {
+            let munges = self.ctx.munges_headers.load(Ordering::Relaxed);
+            if ready.encodable && munges && replacing != Some(true) {
                 ready = hand.encode(ready).await?;
+            } else if replacing.is_some() {
+                ready = hand.cover(ready, &self.ctx.intake).await?;
             }
         }
         self.hand.insert(item.id, hand);
@@ -131,10 +146,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 let whole = hand.goes_whole(Ready { ladder, ..ready });
                 ready = hand.encode(whole).await?;
             } else if step == Ladder::WRAPPED {
-                ready = hand.goes_whole(Ready { ladder: step, encodable: false, ..ready });
-                let original = hand.original.as_ref().unwrap_or(&hand.body);
-                let wrapped = wrap(original, hand.sent.internal_date.as_ref(), &self.ctx.intake).await;
-                ready.octets = hand.becomes(wrapped.map_err(|e| at(Side::Target, e))?);
+                ready = hand.cover(ready, &self.ctx.intake).await?;
             } else if step == Ladder::NO_KEYWORDS {
                 hand.sent.flags = hand.sent.flags.without_keywords();
                 ready.keywords = false;

@@ -5,7 +5,7 @@ use mailhaul_sandbox::{Deed, Fault, LoneLf, MailboxSnapshot, MessageSnapshot, Pr
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::facts::ItemFact;
-use super::super::truth::{Instance, class};
+use super::super::truth::{Instance, Unstored, class, unrepaired};
 use super::super::world::Existing;
 use super::servers::{refusals, shown, there};
 use super::{Case, THERE};
@@ -59,6 +59,11 @@ fn unaltered(mut kept: &[u8]) -> &[u8] {
     kept
 }
 
+/// It went with its header encoded (T4), or inside a cover message (T8).
+fn is_repaired(item: &ItemFact) -> bool {
+    item.ladder & (16 | 8) != 0
+}
+
 /// `verified`, `already_there`: the claimed message is there and its octets agree to the grade.
 fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String> {
     let Some(copy) = case.copy_of(item) else { return Some("no message has its UID".into()) };
@@ -66,6 +71,7 @@ fn copied(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<String>
         return Some("its copy was removed".into());
     }
     let agrees = match item.grade {
+        Some("semantic") if is_repaired(item) => unrepaired(unaltered(&copy.kept)) == source.kept,
         Some("semantic") if case.world.tuning.rewrites => class(unaltered(&copy.kept)) == source.kept_class,
         Some("exact") => copy.kept == source.kept,
         Some("newline") => copy.kept != source.kept && copy.kept_class == source.kept_class,
@@ -135,7 +141,10 @@ fn excepted(case: &Case<'_>, item: &ItemFact, source: &Instance) -> Option<Strin
             refused_by(&case.world.target_profile, &source.kept) || refusals(case) > 0
         }
         Some("too_big") => {
-            case.world.target_profile.append_limit.is_some_and(|most| source.kept.len() as u64 > most)
+            let octets = source.kept.len() as u64;
+            // A cover message is longer by its words, and a third.
+            let octets = if case.world.tuning.repair { octets * 3 / 2 + 1500 } else { octets };
+            case.world.target_profile.append_limit.is_some_and(|most| octets > most)
         }
         // A server that says a message is not empty and gives no octets has not given it.
         Some("unreadable") if source.kept.is_empty() && case.world.source_profile.size_adds > 0 => true,
@@ -338,5 +347,19 @@ fn seen_at_target(case: &Case<'_>, item: &ItemFact) -> Option<Facets> {
 
 fn ladder_is_explained(case: &Case<'_>, item: &ItemFact) -> bool {
     let lone_lf = case.world.target_profile.lone_lf == LoneLf::Refuse;
-    (lone_lf && item.ladder == 1) || refusals(case) > 0
+    (lone_lf && item.ladder == 1)
+        || refusals(case) > 0
+        || (is_repaired(item) && repair_is_explained(case, item))
+}
+
+/// The server refuses the message, or kept something else of it, or named a UID that is another's.
+fn repair_is_explained(case: &Case<'_>, item: &ItemFact) -> bool {
+    let Some(source) = case.source_of(item).filter(|_| case.world.tuning.repair) else { return false };
+    let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
+    let promised = |p: &Unstored| p.mailbox == item.mailbox && class(&p.sent) == source.kept_class;
+    case.world.tuning.munges
+        || refused_by(&case.world.target_profile, &source.kept)
+        || equal.any(|i| i.by == Who::Client && !i.is_whole())
+        || case.target.promised.iter().any(promised)
+        || case.struck_target(|f| matches!(f, Fault::AppendUid(_))) > 0
 }

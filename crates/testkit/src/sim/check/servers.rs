@@ -1,10 +1,11 @@
 //! What happened at the servers.
 
 use bytes::Bytes;
-use mailhaul_sandbox::{Deed, Fault, Who};
+use mailhaul_sandbox::{Deed, Entry, Fault, Who};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::facts::ItemFact;
 use super::super::truth::{Instance, class};
 use super::super::world::Existing;
 use super::Case;
@@ -45,9 +46,17 @@ pub(super) fn the_source_is_untouched(case: &Case<'_>) -> Vec<String> {
     wrong
 }
 
-/// Law 8: a migration adds, and does nothing else.
+/// Law 8: a migration adds, and does nothing else, but that a repair removes damaged copies of its own that it replaced.
 pub(super) fn nothing_at_the_target_is_changed_or_removed(case: &Case<'_>) -> Vec<String> {
-    let touched = case.target.touched.iter();
+    let is_replaced = |entry: &&Entry| {
+        let place = (entry.uid_validity, entry.uid);
+        let Some(copy) = case.target.at(&entry.mailbox, place) else { return false };
+        let mut ours =
+            case.facts.items.iter().filter(|i| i.mailbox == entry.mailbox && i.ladder & (16 | 8) != 0);
+        let stands_for_it = |i: &ItemFact| case.source_of(i).is_some_and(|s| s.kept_class == copy.sent_class);
+        case.world.tuning.repair && copy.by == Who::Client && !copy.is_whole() && ours.any(stands_for_it)
+    };
+    let touched = case.target.touched.iter().filter(|entry| !is_replaced(entry));
     touched.map(|e| format!("UID {} of {} at the target was {:?} by us", e.uid, e.mailbox, e.what)).collect()
 }
 
@@ -62,8 +71,8 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
         if !seen.insert((instance.mailbox.clone(), of.clone())) {
             continue;
         }
-        let copies: Vec<_> =
-            case.target.sent(&instance.mailbox, &of).filter(|i| i.by == Who::Client).collect();
+        let ours = case.target.sent(&instance.mailbox, &of).filter(|i| i.by == Who::Client);
+        let copies: Vec<_> = ours.filter(|i| !is_replaced(case, i)).collect();
         let wanted = case.source.sent(&instance.mailbox, &of).count();
         let surplus = copies.len().saturating_sub(wanted);
         // A place that the server had named for another message before is that message's for the engine.
@@ -82,6 +91,14 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// A damaged copy of ours in whose place a repaired one came: it is gone, or the report says that one of its mailbox is left.
+fn is_replaced(case: &Case<'_>, copy: &Instance) -> bool {
+    let remarks = case.facts.report["remarks"].as_array().cloned().unwrap_or_default();
+    let is_told = |r: &Value| r["kind"] == "damaged_copy" && r["mailbox"] == copy.mailbox.as_str();
+    let is_told = || remarks.iter().any(is_told);
+    case.world.tuning.repair && !copy.is_whole() && (!copy.is_there() || is_told())
 }
 
 /// Surplus copies of a message that the report names, each by its UID, where the server stored some later than is waited for,
@@ -119,7 +136,7 @@ pub(super) fn nothing_is_sent_beside_what_was_adopted(case: &Case<'_>) -> Vec<St
             let matched =
                 case.world.source.iter().filter(|p| p.name == planted.name).flat_map(|p| &p.letters);
             let left = left.min(matched.filter(|l| class(&l.octets) == of).count());
-            let ours = all().filter(|i| i.by == Who::Client).count();
+            let ours = all().filter(|i| i.by == Who::Client && !is_replaced(case, i)).count();
             let doubted = case.is_doubted("resent", planted.name);
             if ours > wanted.saturating_sub(left) && !doubted {
                 wrong.push(format!(
