@@ -124,7 +124,7 @@ mod tests {
         let said = lines(Some(&kept), &Known::default());
         assert_eq!(
             said[0],
-            "NUL (how many, nothing but their octets tells): refused (NO not\u{fffd}this), as probed on 1970-01-01; a repair \
+            "NUL (how many, nothing but their octets tells): refused (NO not<U+0007>this), as probed on 1970-01-01; a repair \
              attaches each, untouched, to a cover message"
         );
         assert!(said[1].contains("encodes octets outside ASCII in the header, else attaches"), "{said:?}");
