@@ -352,4 +352,19 @@ impl CommonArgs {
     pub fn login(&self, side: &str) -> Login {
         if side == "from" { (&self.from_login).into() } else { (&self.to_login).into() }
     }
+
+    /// The options without which this side is not reached again, for a report. No secret is among them, and no file of this machine.
+    pub fn reaches(&self, side: &str) -> Vec<String> {
+        let login = self.login(side);
+        let pin = if side == "from" { &self.from_fingerprint } else { &self.to_fingerprint };
+        let options = [
+            ("fingerprint", pin),
+            ("auth-user", &login.auth_user),
+            ("auth-form", &login.auth_form),
+            ("oauth", &login.oauth),
+            ("oauth-client", &login.oauth_client),
+        ];
+        let said = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        said.map(|(name, value)| format!("--{side}-{name}={value}")).collect()
+    }
 }

@@ -89,6 +89,7 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     settings
         .danger
         .extend(args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned()));
+    settings.options = ["from", "to"].map(|side| args.reaches(side));
     settings.connections = usize::from(args.connections);
     (settings.source_rate, settings.target_rate) = (args.max_rate, args.max_rate);
     settings.source_daily = args.from_daily.unwrap_or_default();
@@ -324,7 +325,8 @@ impl Ready {
             true => None,
             false => signing_key::signer(|text| warn(&self.output, text))?,
         };
-        let servers = end.map(|end| end.servers.clone()).unwrap_or_default();
+        let mut servers = end.map(|end| end.servers.clone()).unwrap_or_default();
+        [servers.0.options, servers.1.options] = self.migration.settings.options.clone();
         Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
@@ -400,6 +402,7 @@ fn side(account: &Account, server: &Server) -> EndFacts {
         server: account.endpoint.authority(),
         product: server.product.clone(),
         tls: server.tls.clone(),
+        options: server.options.clone(),
     }
 }
 
