@@ -36,6 +36,8 @@ mod offline;
 mod packages;
 #[path = "binary/page.rs"]
 mod page;
+#[path = "binary/page_choices.rs"]
+mod page_choices;
 #[path = "binary/page_logins.rs"]
 mod page_logins;
 #[path = "binary/page_stops.rs"]

@@ -271,6 +271,11 @@ pub async fn chosen(State(app): Shared, Extension(session): Who, Extension(poste
     }
     desk.problem = None;
     if posted.some("again").is_some() {
+        // Where something is in the way of all of it, a part may be chosen.
+        let chosen = posted.some("plan").map(|_| desk.choose(ticked(&posted)));
+        if let Some(Err(problem)) = chosen {
+            return not_chosen(&app, &mut desk, &session, problem);
+        }
         desk.seen = Seen::NotYet;
         return Redirect::to(path(Step::Choose)).into_response();
     }
@@ -284,12 +289,15 @@ pub async fn chosen(State(app): Shared, Extension(session): Who, Extension(poste
     };
     match settled {
         Ok(()) => Redirect::to(path(Step::Move)).into_response(),
-        Err(problem) => {
-            desk.problem = Some((Step::Choose, problem));
-            let page = choose_page(&app, &mut desk, &session);
-            if desk.errand.is_some() { to_wait() } else { page }
-        }
+        Err(problem) => not_chosen(&app, &mut desk, &session, problem),
     }
+}
+
+/// The page of step 4 with what is wrong; where it is to be looked at again for that, there one waits.
+fn not_chosen(app: &Arc<App>, desk: &mut Desk, session: &Session, problem: Problem) -> Response {
+    desk.problem = Some((Step::Choose, problem));
+    let page = choose_page(app, desk, session);
+    if desk.errand.is_some() { to_wait() } else { page }
 }
 
 fn ticked(posted: &Posted) -> Ticked {
