@@ -14,10 +14,14 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  mailhaul check ann@old.example ann@new.example\n  \
     mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
     The old account is opened read-only and never changed. Run the same command again to continue.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Without a verb: those of the five steps.
+    #[command(flatten)]
+    pub steps: StepsArgs,
 }
 
 /// The verbs.
@@ -60,7 +64,7 @@ pub struct DemoArgs {
 }
 
 /// Options of the five steps.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct StepsArgs {
     /// A CA certificate (PEM) to believe, beside the system's; may be repeated
     #[arg(long, value_name = "FILE")]

@@ -38,7 +38,7 @@ pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
 pub async fn run(command: Command) -> u8 {
     let json = wants_json(&command);
     let done = match command {
-        Command::Guide(args) => Ok(guided::run(&args).await),
+        Command::Guide(args) => guided::run(&args).await,
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Check(args) => check(&args).await,

@@ -17,6 +17,8 @@ use answers::{Answer, Answers, Choice, SignIn};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::files::replace_private;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{Journal, State};
 use mailhaul_engine::oauth::Person;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,6 +129,19 @@ impl Steps {
         &self.answers
     }
 
+    /// What was typed of both accounts last, whether or not its servers are known.
+    pub fn typed(&self) -> [Answer; 2] {
+        let agreed = || [self.answers.from.clone(), self.answers.to.clone()];
+        self.answers.typed.clone().unwrap_or_else(agreed)
+    }
+
+    /// A person typed this: it is kept, whatever comes of it.
+    pub fn type_in(&mut self, typed: [Answer; 2]) -> Result<(), Failure> {
+        let is_agreed = typed == [self.answers.from.clone(), self.answers.to.clone()];
+        self.answers.typed = Some(typed).filter(|_| !is_agreed);
+        self.write_down()
+    }
+
     /// The first step that is not done.
     pub fn step(&self) -> Step {
         let [old, new] = &self.let_in;
@@ -154,7 +169,7 @@ impl Steps {
     /// What was typed cannot be meant, by side; or both are the same account.
     pub async fn look_for(&self, typed: [Answer; 2]) -> Result<[Result<Looked, Failure>; 2], Failure> {
         let [from, to] = typed;
-        let both = Answers { from, to, choice: Choice::default() };
+        let both = Answers { from, to, ..Answers::default() };
         let args = both.args(&self.further)?;
         let asked = Asked::of(&args.place)?;
         if asked.journal.exists()
@@ -296,6 +311,17 @@ impl Steps {
         let choice = choice.clone();
         settings.agreed = Some(Agreed::to(move |plan| choice.fits(plan)));
         Ok(ready)
+    }
+
+    /// How many messages an earlier run of this move could not move; none where there was none.
+    pub async fn left_over(&self) -> u64 {
+        let asked = self.answers.args(&self.further).and_then(|args| Asked::of(&args.place));
+        let journal = asked.ok().and_then(|asked| SqliteJournal::open_read_only(&asked.journal).ok());
+        let counts = match journal {
+            Some(journal) => journal.counts().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        counts.iter().filter(|count| count.state == State::Exception).map(|count| count.items).sum()
     }
 
     /// What was said beside the answers.

@@ -17,6 +17,8 @@ mod guide;
 mod guided;
 #[path = "binary/guided_stops.rs"]
 mod guided_stops;
+#[path = "binary/guided_words.rs"]
+mod guided_words;
 #[path = "binary/http.rs"]
 mod http;
 #[path = "binary/json.rs"]

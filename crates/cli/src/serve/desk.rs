@@ -79,7 +79,7 @@ pub struct Ticked {
 impl Desk {
     /// Nothing was found out yet.
     pub fn new(steps: Steps) -> Self {
-        let typed = [steps.answers().from.clone(), steps.answers().to.clone()];
+        let typed = steps.typed();
         Self {
             steps,
             typed,

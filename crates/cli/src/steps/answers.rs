@@ -19,6 +19,8 @@ pub struct Answers {
     pub to: Answer,
     /// What moves.
     pub choice: Choice,
+    /// What was typed of both accounts last, as long as nobody agreed to the servers of it.
+    pub typed: Option<[Answer; 2]>,
 }
 
 /// One side.

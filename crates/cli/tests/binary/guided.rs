@@ -141,9 +141,8 @@ async fn every_step_can_be_gone_back_from_and_what_is_chosen_can_be_chosen_other
     let mut terminal = guide(&world);
     terminal.says("Address of your old mailbox: ").types("eve@old.example");
     terminal.says("Address of your new mailbox: ").types("b").says("Step 1 of 5");
-    // Nothing of it was kept.
     terminal
-        .says("Address of your old mailbox: ")
+        .says("Address of your old mailbox (Enter: eve@old.example): ")
         .types(OLD)
         .says("Address of your new mailbox: ")
         .types(NEW);

@@ -28,3 +28,17 @@ async fn where_something_is_in_the_way_folders_can_be_left_out_until_it_is_not()
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_over(&browser).await.says("All 5 messages are on the new server");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_address_is_said_in_words_of_a_person() {
+    let (world, ..) = World::published().await;
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    let page = browser.post("/requirements", &[("from", "pw"), ("to", NEW)]).await;
+    page.says("The address of your old mailbox is no mail address.").says("Write it like ann@example.org.");
+    let page = browser.post("/requirements", &[("from", OLD), ("to", "bob@localhost")]).await;
+    page.says("cannot be looked for").says("Name the server");
+    for jargon in ["URL", "imaps:", "xn--", "name service"] {
+        assert!(!page.body.contains(jargon), "{jargon}: {}", page.body);
+    }
+}

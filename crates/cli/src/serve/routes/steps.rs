@@ -1,12 +1,13 @@
 //! Steps 1 to 4. What asks a server is sent there as a task of its own ([`errand`]); whoever comes meanwhile sees what is waited for.
 
 use super::{Form, Shared, Who, html};
+use crate::account;
 use crate::serve::app::{App, Course};
 use crate::serve::desk::{Desk, Seen, Ticked};
 use crate::serve::errand::{self, Errand};
 use crate::serve::guard::Session;
 use crate::serve::http::Posted;
-use crate::serve::pages::{self, Frame, account, path, waiting};
+use crate::serve::pages::{self, Frame, account as account_pages, path, waiting};
 use crate::serve::texts::{self, Problem};
 use crate::steps::answers::{AlreadyThere, Answer, SignIn};
 use crate::steps::{Looked, SIDES, Step, words};
@@ -92,7 +93,7 @@ pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response 
 }
 
 fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let content = account::addresses(session, &desk.typed, problem.is_some());
+    let content = account_pages::addresses(session, &desk.typed, problem.is_some());
     step_page(desk, Step::Requirements, problem, &content)
 }
 
@@ -110,15 +111,27 @@ pub async fn look_for(State(app): Shared, Extension(session): Who, Extension(pos
     if let Some(response) = elsewhere(&app, &desk, &session, Step::Requirements) {
         return response;
     }
-    let answers = desk.steps.answers();
-    desk.typed = [typed(&posted, "from", &answers.from), typed(&posted, "to", &answers.to)];
+    let [from, to] = desk.steps.typed();
+    desk.typed = [typed(&posted, "from", &from), typed(&posted, "to", &to)];
     (desk.looked, desk.problem) = (None, None);
     if desk.typed.iter().any(|answer| answer.written.is_empty()) {
         let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT);
         return addresses_page(&desk, &session, Some(&problem));
     }
+    if let Err(problem) = keep_typed(&mut desk) {
+        return addresses_page(&desk, &session, Some(&problem));
+    }
     errand::find(&app, &mut desk);
     to_wait()
+}
+
+/// What can be meant is kept; something else may have been typed into the wrong field, and is not written down.
+fn keep_typed(desk: &mut Desk) -> Result<(), Problem> {
+    for (side, answer) in SIDES.into_iter().zip(&desk.typed) {
+        let (server, user) = (answer.server.as_deref(), answer.user.as_deref());
+        account::typed(side, Some(&answer.written), server, user)?;
+    }
+    Ok(desk.steps.type_in(desk.typed.clone())?)
 }
 
 pub async fn found(State(app): Shared, Extension(session): Who) -> Response {
@@ -131,7 +144,7 @@ pub async fn found(State(app): Shared, Extension(session): Who) -> Response {
 }
 
 fn found_page(desk: &Desk, session: &Session, looked: &[Looked; 2], problem: Option<&Problem>) -> Response {
-    step_page(desk, Step::Requirements, problem, &account::found(session, looked))
+    step_page(desk, Step::Requirements, problem, &account_pages::found(session, looked))
 }
 
 pub async fn agree(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
@@ -194,7 +207,7 @@ async fn connect(app: &App, session: &Session, side: &'static str) -> Response {
 
 fn login_page(desk: &Desk, session: &Session, side: &'static str, problem: Option<&Problem>) -> Response {
     let (step, back) = step_of(side);
-    step_page(desk, step, problem, &account::login(session, desk, side, step, back))
+    step_page(desk, step, problem, &account_pages::login(session, desk, side, step, back))
 }
 
 /// One login: by the password, at the issuer in the browser, or after a person vouched for the certificate.
