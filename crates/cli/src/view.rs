@@ -311,6 +311,15 @@ impl View {
 
     /// One line about the whole, at this moment.
     pub fn line(&self, now: SystemTime) -> String {
+        let line = self.numbers();
+        match self.waiting(now) {
+            Some(waiting) => format!("{line} ({waiting})"),
+            None => line,
+        }
+    }
+
+    /// The same, without what is waited for.
+    pub fn numbers(&self) -> String {
         let mut line = format!("{} moved, {} read back and equal", self.stored, self.verified);
         if self.earlier > 0 {
             line += &format!(", {} by earlier runs", self.earlier);
@@ -318,10 +327,7 @@ impl View {
         if self.exceptions > 0 {
             line += &format!(", {} need you", self.exceptions);
         }
-        match self.waiting(now) {
-            Some(waiting) => format!("{line} ({waiting})"),
-            None => line,
-        }
+        line
     }
 }
 
