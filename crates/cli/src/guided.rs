@@ -9,8 +9,10 @@ use crate::args::StepsArgs;
 use crate::command::{INTERRUPTED, Keep};
 use crate::error::Failure;
 use crate::output::say;
+use crate::steps::kept::Begun;
 use crate::steps::{Step, Steps, words};
 use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::names::printable;
 use mailhaul_engine::report::words::messages;
 use std::io::IsTerminal;
 use talk::{Reply, Talk, tell};
@@ -56,7 +58,8 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    if !steps.answers().from.accounts.is_empty() && !goes_on(&mut talk, &mut steps).await? {
+    let begun = steps.others();
+    if !begun.is_empty() && !goes_on(&mut talk, &mut steps, &begun).await? {
         return Ok(left());
     }
     let (mut at, mut numbers) = (steps.step(), Vec::new());
@@ -83,14 +86,33 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     }
 }
 
-/// False where the person leaves.
-async fn goes_on(talk: &mut Talk, steps: &mut Steps) -> Result<bool, Failure> {
-    let answers = steps.answers();
-    tell(&format!("You began to move {} to {}.", answers.from.written, answers.to.written));
-    match talk.ask("Enter goes on with it; n begins with other mailboxes: ").await? {
-        Reply::Leave => return Ok(false),
-        Reply::Line(line) if line == "n" || line == "N" => steps.begin_anew()?,
-        Reply::Line(_) | Reply::Back => {}
+/// Which of the moves that were begun it goes on with, or none of them. False where the person leaves.
+async fn goes_on(talk: &mut Talk, steps: &mut Steps, begun: &[Begun]) -> Result<bool, Failure> {
+    let pair = |begun: &Begun| format!("{} to {}", begun.answers.from.written, begun.answers.to.written);
+    let prompt = if let [one] = begun {
+        tell(&format!("You began to move {}.", pair(one)));
+        "Enter goes on with it; n begins with other mailboxes: "
+    } else {
+        tell("You began:");
+        begun.iter().enumerate().for_each(|(at, one)| tell(&format!("  {}  {}", at + 1, pair(one))));
+        "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
+    };
+    loop {
+        let line = match talk.ask(prompt).await? {
+            Reply::Leave => return Ok(false),
+            Reply::Line(line) if line.eq_ignore_ascii_case("n") => break,
+            Reply::Line(line) => line,
+            Reply::Back => String::new(),
+        };
+        let at = if line.is_empty() { Some(1) } else { line.parse::<usize>().ok() };
+        let Some(one) = at.and_then(|at| begun.get(at.checked_sub(1)?)) else {
+            tell(&format!("“{}” is no number of this list (1 to {}).", printable(&line), begun.len()));
+            continue;
+        };
+        match steps.go_on(&one.name) {
+            Ok(()) => break,
+            Err(failure) => account::show(&words::plainly(&failure)),
+        }
     }
     say("");
     Ok(true)

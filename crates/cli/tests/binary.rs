@@ -15,6 +15,8 @@ mod gmail;
 mod guide;
 #[path = "binary/guided.rs"]
 mod guided;
+#[path = "binary/guided_moves.rs"]
+mod guided_moves;
 #[path = "binary/guided_stops.rs"]
 mod guided_stops;
 #[path = "binary/guided_words.rs"]

@@ -234,8 +234,14 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
             Some(false) => return Ok(Looking::NameServer(side)),
         }
     }
-    steps.agree(looked)?;
-    Ok(Looking::Way(Way::On))
+    Ok(Looking::Way(match steps.agree(looked) {
+        Ok(()) => Way::On,
+        // Perhaps somebody else is at work on it.
+        Err(failure) => {
+            show(&words::plainly(&failure));
+            Way::To(Step::Requirements)
+        }
+    }))
 }
 
 /// Steps 2 and 3: one account lets us in.

@@ -198,6 +198,14 @@ impl Answers {
         }
     }
 
+    /// As long as they have no pair of accounts: what was typed. (An earlier Mailhaul kept those of a pair in the same file.)
+    #[must_use]
+    pub fn unfinished(self) -> Self {
+        let typed = |answer: Answer| Answer { accounts: Vec::new(), ..answer };
+        let agreed = || Some([self.from, self.to]).filter(|[from, _]| !from.written.is_empty());
+        Self { typed: self.typed.or_else(agreed).map(|sides| sides.map(typed)), ..Self::default() }
+    }
+
     /// One side: `from` or `to`.
     pub fn side(&self, side: &str) -> &Answer {
         if side == "from" { &self.from } else { &self.to }

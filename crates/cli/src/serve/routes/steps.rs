@@ -93,7 +93,7 @@ pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response 
 }
 
 fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let content = account_pages::addresses(session, &desk.typed, problem.is_some());
+    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &desk.steps.others());
     step_page(desk, Step::Requirements, problem, &content)
 }
 
