@@ -136,14 +136,29 @@ fn parse(side: Side, text: &str) -> Result<WrittenAccount, Failure> {
             _ => "for example imaps://ann@mail.example".to_owned(),
         };
         let failure = Failure::usage(format!("--{side}: {wrong}")).hint(hint);
-        if wrong == WrittenError::NoAccount { no_address(side, failure) } else { failure }
+        match wrong {
+            WrittenError::NoAccount => no_address(side, failure),
+            WrittenError::Host | WrittenError::Port => no_server(side, failure),
+            _ => failure,
+        }
     })
+}
+
+/// The old one, or the new one.
+fn which(side: Side) -> &'static str {
+    if side == "from" { "old" } else { "new" }
+}
+
+/// What was named as a server is none.
+fn no_server(side: Side, failure: Failure) -> Failure {
+    let what = format!("What you typed for your {} mailbox is no name of a server.", which(side));
+    let plain = Plain::new(what, "Write it like imap.example.org.");
+    Failure { plain: Some(Box::new(plain)), ..failure }
 }
 
 /// A URL is nothing that a person is expected to type who types no options.
 fn no_address(side: Side, failure: Failure) -> Failure {
-    let which = if side == "from" { "old" } else { "new" };
-    let what = format!("The address of your {which} mailbox is no mail address.");
+    let what = format!("The address of your {} mailbox is no mail address.", which(side));
     let plain = Plain::new(what, "Write it like ann@example.org.");
     Failure { plain: Some(Box::new(plain)), ..failure }
 }

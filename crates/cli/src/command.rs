@@ -376,8 +376,11 @@ impl Ready {
     /// The same for somebody who types no options: the exit code, and how many messages could go over inside a cover message.
     pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<(u8, u64), Failure> {
         let written = self.written(Some(end)).await?;
-        let lines = written.summary_lines();
-        lines.iter().for_each(|line| print(line.strip_suffix(REPAIR_OPTION).unwrap_or(line)));
+        // The whole path: where the terminal stands, a person need not know.
+        let page = written.folder.join(report::REPORT_HTML);
+        let page = std::path::absolute(&page).unwrap_or(page);
+        let lines = written.report.summary_lines(Some(&page));
+        lines.iter().map(|line| line.strip_suffix(REPAIR_OPTION).unwrap_or(line)).for_each(print);
         end.questions.iter().for_each(|question| say(&question.plainly()));
         let refused = written.report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
         Ok((exit_code(&written.report, end), refused))

@@ -156,6 +156,10 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     if refused > 0 {
         code = covered(talk, steps, refused).await?.unwrap_or(code);
     }
+    tell(
+        "Open the report in your browser: it says what to do next, before the old mailbox is closed. Beside it lies certificate.json, \
+         which proves what was moved: keep that folder.\n\n",
+    );
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
     say(&format!("  {}", words::command_line(steps)));

@@ -19,6 +19,8 @@ pub struct Problem {
     pub details: Vec<String>,
     /// It only has to be decided.
     pub is_question: bool,
+    /// The field of the page that is to be typed anew, by its id.
+    pub field: Option<&'static str>,
 }
 
 /// Where a question is answered.
@@ -27,7 +29,19 @@ pub const LOOK_BELOW: &str = "Look at the list below, and decide it there.";
 impl Problem {
     /// One with something to do.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { what: what.into(), next: Some(next.into()), details: Vec::new(), is_question: false }
+        Self {
+            what: what.into(),
+            next: Some(next.into()),
+            details: Vec::new(),
+            is_question: false,
+            field: None,
+        }
+    }
+
+    /// With the field that is to be typed anew.
+    #[must_use]
+    pub fn at(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
     }
 
     /// What is there is not what was chosen of.
@@ -50,7 +64,7 @@ impl Problem {
 
 impl From<Plain> for Problem {
     fn from(Plain { what, next, details }: Plain) -> Self {
-        Self { what, next, details, is_question: false }
+        Self { what, next, details, is_question: false, field: None }
     }
 }
 
@@ -137,6 +151,7 @@ pub const DONE: &str = "done";
 pub const NOW: &str = "now";
 pub const LATER: &str = "later";
 pub const PROBLEM: &str = "There is a problem";
+pub const TO_THE_FIELD: &str = "Go to this field";
 pub const DETAILS: &str = "Details";
 pub const CONTINUE: &str = "Continue";
 pub const BACK: &str = "Back";

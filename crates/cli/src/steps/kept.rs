@@ -4,7 +4,7 @@
 use super::answers::Answers;
 use crate::env;
 use crate::error::Failure;
-use mailhaul_engine::files::{private_folder, replace_private};
+use mailhaul_engine::files::{private_file, private_folder, replace_private};
 use mailhaul_engine::plain::Plain;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -139,8 +139,14 @@ fn folder() -> Result<PathBuf, Failure> {
 
 fn read(file: &Path) -> Result<Option<Answers>, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        Failure::usage(format!("what was answered before cannot be read: {}: {error}", file.display()))
-            .hint("remove that file to begin anew; it holds your answers alone, no mail")
+        let details = format!("{}: {error}", file.display());
+        let plain = Plain::new(
+            "Your answers cannot be read: those of an earlier time are damaged, or their folder is closed to you.",
+            "Remove that file to begin anew; it holds your answers alone, no mail.",
+        );
+        let failure = Failure::usage(format!("what was answered before cannot be read: {details}"))
+            .hint("remove that file to begin anew; it holds your answers alone, no mail");
+        Failure { plain: Some(Box::new(plain.details(details))), ..failure }
     };
     match std::fs::read(file) {
         Ok(octets) => serde_json::from_slice(&octets).map(Some).map_err(|e| unreadable(&e)),
@@ -153,7 +159,7 @@ fn read(file: &Path) -> Result<Option<Answers>, Failure> {
 /// cannot be locked for another reason than that somebody has it: what cannot be written is told when it is to be written.
 fn lock(file: &Path) -> Result<Option<Arc<File>>, Failure> {
     let made = file.parent().map(private_folder);
-    let opened = File::options().create(true).truncate(false).write(true).open(file.with_extension("lock"));
+    let opened = private_file(&file.with_extension("lock"));
     let (Some(Ok(())), Ok(opened)) = (made, opened) else { return Ok(None) };
     match opened.try_lock() {
         Ok(()) => Ok(Some(Arc::new(opened))),

@@ -34,6 +34,8 @@ async fn an_address_without_a_name_to_look_for_leads_to_the_name_of_its_server()
     let mut terminal = guide(&world);
     terminal.says("Address of your old mailbox: ").types("alice@localhost");
     terminal.says("cannot be looked for").says("Name of the old server");
+    terminal.types("no host").says("user name").types("").says("is no name of a server.");
+    terminal.says("Write it like imap.example.org.").says("Name of the old server");
     terminal.types("mail.hoster.example").says("Your user name there (Enter: alice@localhost): ").types(OLD);
     terminal.says("Address of your new mailbox: ").types("bob@localhost");
     terminal.says("cannot be looked for").says("Name of the new server");
@@ -205,4 +207,18 @@ async fn the_numbers_of_the_folders_stay_and_nobody_is_asked_again_for_a_mark() 
     terminal.types("5").says(" 5    stays  Work").says("Enter, numbers, or b").types("").says("Enter begins");
     terminal.types("").says("All 8 messages are on the new server");
     assert_eq!(terminal.ends().0, 0);
+}
+
+/// As on a full disk: what happened stands before the path and the system's words.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_cannot_be_written_down_are_told_in_words_with_the_path_behind_details() {
+    let (world, ..) = World::published().await;
+    let state = world.folder.path().join("state");
+    std::fs::write(&state, "a file where a folder is to be").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("Your answers cannot be ").says("Details:");
+    let (_, said) = terminal.ends();
+    let before = said.split("Details:").next().unwrap();
+    assert!(!before.contains("os error") && !before.contains("answers.json"), "{said}");
 }

@@ -36,8 +36,9 @@ async fn what_is_no_address_is_said_in_words_of_a_person() {
     let browser = serving.browser().await;
     let page = browser.post("/requirements", &[("from", "pw"), ("to", NEW)]).await;
     page.says("The address of your old mailbox is no mail address.").says("Write it like ann@example.org.");
+    page.says("href=\"#from\"");
     let page = browser.post("/requirements", &[("from", OLD), ("to", "bob@localhost")]).await;
-    page.says("cannot be looked for").says("Name the server");
+    page.says("cannot be looked for").says("Name the server").says("href=\"#to-server\"");
     for jargon in ["URL", "imaps:", "xn--", "name service"] {
         assert!(!page.body.contains(jargon), "{jargon}: {}", page.body);
     }

@@ -123,6 +123,8 @@ await page.getByRole("button", { name: "Find the servers" }).click();
 await page.getByRole("alert").waitFor();
 must((await focused()) === "problem", "the focus is on the problem");
 await seen("02-problem");
+await page.getByRole("alert").getByRole("link").click();
+must((await focused()) === "from", "a link leads from the problem to its field");
 await page.getByLabel("Address of your old mailbox").focus();
 await page.keyboard.type(USER);
 await page.keyboard.press("Tab");

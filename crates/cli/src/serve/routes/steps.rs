@@ -115,7 +115,8 @@ pub async fn look_for(State(app): Shared, Extension(session): Who, Extension(pos
     desk.typed = [typed(&posted, "from", &from), typed(&posted, "to", &to)];
     (desk.looked, desk.problem) = (None, None);
     if desk.typed.iter().any(|answer| answer.written.is_empty()) {
-        let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT);
+        let field = if desk.typed[0].written.is_empty() { "from" } else { "to" };
+        let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT).at(field);
         return addresses_page(&desk, &session, Some(&problem));
     }
     if let Err(problem) = keep_typed(&mut desk) {
@@ -125,11 +126,22 @@ pub async fn look_for(State(app): Shared, Extension(session): Who, Extension(pos
     to_wait()
 }
 
+/// The field to go to where an answer is wrong: its server is to be named, or the address is to be typed anew.
+fn field_of(side: &str, written: &str) -> &'static str {
+    match (side == SIDES[0], account::names_no_server(written)) {
+        (true, false) => "from",
+        (true, true) => "from-server",
+        (false, false) => "to",
+        (false, true) => "to-server",
+    }
+}
+
 /// What can be meant is kept; something else may have been typed into the wrong field, and is not written down.
 fn keep_typed(desk: &mut Desk) -> Result<(), Problem> {
     for (side, answer) in SIDES.into_iter().zip(&desk.typed) {
         let (server, user) = (answer.server.as_deref(), answer.user.as_deref());
-        account::typed(side, Some(&answer.written), server, user)?;
+        let typed = account::typed(side, Some(&answer.written), server, user);
+        typed.map_err(|failure| Problem::from(failure).at(field_of(side, &answer.written)))?;
     }
     Ok(desk.steps.type_in(desk.typed.clone())?)
 }
@@ -239,12 +251,12 @@ fn prepare_login(desk: &mut Desk, posted: &Posted, side: &'static str) -> Result
     }
     if let Some(issuer) = posted.some("issuer") {
         let Some(client) = posted.some("client") else {
-            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY));
+            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY).at("client"));
         };
         let secret_file = posted.some("secret-file");
         desk.steps.sign_in_by(side, SignIn::Browser { issuer, client, secret_file })?;
     } else if posted.secret("password").is_none() {
-        return Err(Problem::new(texts::PASSWORD_MISSING, texts::PASSWORD_MISSING_NEXT));
+        return Err(Problem::new(texts::PASSWORD_MISSING, texts::PASSWORD_MISSING_NEXT).at("password"));
     } else {
         desk.steps.sign_in_by(side, SignIn::Password)?;
     }
