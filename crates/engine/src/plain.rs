@@ -94,7 +94,7 @@ impl EndError {
                 let what = format!("{server} did not let {user} in: {}.", advice.meaning);
                 Plain::new(what, sentence_or(advice.next, ASK_PROVIDER))
                     .details(refusal.to_string())
-                    .details(without_options(&advice.further))
+                    .details(without_options(advice.further))
                     .details(format!("More about this: docs/login.md#{}", advice.page))
             }
             Self::NoCredentials { server, what } => {

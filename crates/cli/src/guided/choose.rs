@@ -16,7 +16,7 @@ use mailhaul_engine::plan::{MailboxStep, Plan};
 enum Turn {
     Way(Way),
     /// Both accounts are looked at again. Where nothing moves then but a part of this plan, which was shown, it is so be it.
-    Look(Option<Plan>),
+    Look(Option<Box<Plan>>),
 }
 
 /// Looks at both accounts, shows what moves and what does not, and asks until a person is content. `numbers`: the mailboxes in the
@@ -38,7 +38,7 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps, numbers: &mut Vec<String
             }
         };
         let turn = match &checked.moving {
-            Some(moving) if shows_it_all(shown.as_ref(), &checked, &moving.plan) => {
+            Some(moving) if shows_it_all(shown.as_deref(), &checked, &moving.plan) => {
                 tell(&format!("Moving: {}", words::forecast(moving)));
                 settle(talk, steps, &moving.plan).await?
             }
@@ -106,7 +106,7 @@ async fn decide(
             Reply::Leave => return Ok(Turn::Way(Way::Leave)),
             Reply::Line(line) if line.is_empty() && is_blocked => return Ok(Turn::Look(None)),
             Reply::Line(line) if line.is_empty() && choice.leave_out != before => {
-                return Ok(Turn::Look(Some(plan.clone())));
+                return Ok(Turn::Look(Some(Box::new(plan.clone()))));
             }
             Reply::Line(line) if line.is_empty() => return settle(talk, steps, plan).await,
             Reply::Line(line) => match turned(&line, numbers, &choice.leave_out) {
