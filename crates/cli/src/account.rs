@@ -6,7 +6,8 @@ use mailhaul_engine::config::{
     self, AccountUrl, ClientCertificate, Endpoint, Form, LoginOptions, Mechanism, WrittenAccount,
     WrittenError,
 };
-use mailhaul_engine::discovery::Address;
+use mailhaul_engine::discovery::{Address, AddressError};
+use mailhaul_engine::plain::Plain;
 
 /// Whose mail, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,11 @@ pub fn typed(
                 Failure::usage(format!("the server of {address} cannot be looked for: {e}")).hint(hint)
             };
             let user = user.filter(|u| !u.is_empty()).map(str::to_owned);
-            return Ok(Typed::Address(Address::parse(&address).map_err(cannot)?, user));
+            let address = Address::parse(&address).map_err(|e| match e {
+                AddressError::Domain => cannot(e),
+                AddressError::NoAddress | AddressError::Odd => no_address(side, cannot(e)),
+            })?;
+            return Ok(Typed::Address(address, user));
         }
         (None, None) => {
             let example = format!("--{side} imaps://ann@host");
@@ -130,8 +135,38 @@ fn parse(side: Side, text: &str) -> Result<WrittenAccount, Failure> {
             }
             _ => "for example imaps://ann@mail.example".to_owned(),
         };
-        Failure::usage(format!("--{side}: {wrong}")).hint(hint)
+        let failure = Failure::usage(format!("--{side}: {wrong}")).hint(hint);
+        match wrong {
+            WrittenError::NoAccount => no_address(side, failure),
+            WrittenError::Host | WrittenError::Port => no_server(side, failure),
+            _ => failure,
+        }
     })
+}
+
+/// The old one, or the new one.
+fn which(side: Side) -> &'static str {
+    if side == "from" { "old" } else { "new" }
+}
+
+/// What was named as a server is none.
+fn no_server(side: Side, failure: Failure) -> Failure {
+    let what = format!("What you typed for your {} mailbox is no name of a server.", which(side));
+    let plain = Plain::new(what, "Write it like imap.example.org.");
+    Failure { plain: Some(Box::new(plain)), ..failure }
+}
+
+/// A URL is nothing that a person is expected to type who types no options.
+fn no_address(side: Side, failure: Failure) -> Failure {
+    let what = format!("The address of your {} mailbox is no mail address.", which(side));
+    let plain = Plain::new(what, "Write it like ann@example.org.");
+    Failure { plain: Some(Box::new(plain)), ..failure }
+}
+
+/// True where a person has to name the server: nobody can be asked for it by what follows the `@`.
+pub fn names_no_server(written: &str) -> bool {
+    let mail = WrittenAccount::parse(written);
+    matches!(mail, Ok(WrittenAccount::Mail(address)) if Address::parse(&address) == Err(AddressError::Domain))
 }
 
 /// A SHA-256 as people paste it: hexadecimal, with or without colons.

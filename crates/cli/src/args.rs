@@ -14,10 +14,14 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  mailhaul check ann@old.example ann@new.example\n  \
     mailhaul migrate --from imaps://ann@old.example --to imaps://ann@new.example\n\n\
     The old account is opened read-only and never changed. Run the same command again to continue.")]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Without a verb: those of the five steps.
+    #[command(flatten)]
+    pub steps: StepsArgs,
 }
 
 /// The verbs.
@@ -60,7 +64,7 @@ pub struct DemoArgs {
 }
 
 /// Options of the five steps.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct StepsArgs {
     /// A CA certificate (PEM) to believe, beside the system's; may be repeated
     #[arg(long, value_name = "FILE")]
@@ -357,5 +361,20 @@ impl CommonArgs {
     /// How to log in to one side (`from` or `to`).
     pub fn login(&self, side: &str) -> Login {
         if side == "from" { (&self.from_login).into() } else { (&self.to_login).into() }
+    }
+
+    /// The options without which this side is not reached again, for a report. No secret is among them, and no file of this machine.
+    pub fn reaches(&self, side: &str) -> Vec<String> {
+        let login = self.login(side);
+        let pin = if side == "from" { &self.from_fingerprint } else { &self.to_fingerprint };
+        let options = [
+            ("fingerprint", pin),
+            ("auth-user", &login.auth_user),
+            ("auth-form", &login.auth_form),
+            ("oauth", &login.oauth),
+            ("oauth-client", &login.oauth_client),
+        ];
+        let said = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        said.map(|(name, value)| format!("--{side}-{name}={value}")).collect()
     }
 }

@@ -38,7 +38,7 @@ pub type Real = Migration<ImapSource, ImapTarget, SqliteJournal>;
 pub async fn run(command: Command) -> u8 {
     let json = wants_json(&command);
     let done = match command {
-        Command::Guide(args) => Ok(guided::run(&args).await),
+        Command::Guide(args) => guided::run(&args).await,
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Check(args) => check(&args).await,
@@ -89,6 +89,7 @@ fn settings(args: &CommonArgs, spool: PathBuf) -> Result<Settings, Failure> {
     settings
         .danger
         .extend(args.danger_accept_invalid_certs.then(|| "--danger-accept-invalid-certs".to_owned()));
+    settings.options = ["from", "to"].map(|side| args.reaches(side));
     settings.connections = usize::from(args.connections);
     (settings.source_rate, settings.target_rate) = (args.max_rate, args.max_rate);
     settings.source_daily = args.from_daily.unwrap_or_default();
@@ -325,7 +326,8 @@ impl Ready {
             true => None,
             false => signing_key::signer(|text| warn(&self.output, text))?,
         };
-        let servers = end.map(|end| end.servers.clone()).unwrap_or_default();
+        let mut servers = end.map(|end| end.servers.clone()).unwrap_or_default();
+        [servers.0.options, servers.1.options] = self.migration.settings.options.clone();
         Ok(Facts {
             version: env!("CARGO_PKG_VERSION").into(),
             migration: env::pair_name(&self.place.pair.source, &self.place.pair.target),
@@ -375,8 +377,11 @@ impl Ready {
     /// The same for somebody who types no options: the exit code, and how many messages could go over inside a cover message.
     pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<(u8, u64), Failure> {
         let written = self.written(Some(end)).await?;
-        let lines = written.summary_lines();
-        lines.iter().for_each(|line| print(line.strip_suffix(REPAIR_OPTION).unwrap_or(line)));
+        // The whole path: where the terminal stands, a person need not know.
+        let page = written.folder.join(report::REPORT_HTML);
+        let page = std::path::absolute(&page).unwrap_or(page);
+        let lines = written.report.summary_lines(Some(&page));
+        lines.iter().map(|line| line.strip_suffix(REPAIR_OPTION).unwrap_or(line)).for_each(print);
         end.questions.iter().for_each(|question| say(&question.plainly()));
         let refused = written.report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
         Ok((exit_code(&written.report, end), refused))
@@ -401,6 +406,7 @@ fn side(account: &Account, server: &Server) -> EndFacts {
         server: account.endpoint.authority(),
         product: server.product.clone(),
         tls: server.tls.clone(),
+        options: server.options.clone(),
     }
 }
 

@@ -54,6 +54,7 @@ pub async fn run(args: &DemoArgs) -> Result<u8, Failure> {
         server: at.address.to_string(),
         product: server.product.clone(),
         tls: server.tls.clone(),
+        options: Vec::new(),
     };
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").into(),

@@ -68,10 +68,10 @@ pub fn journal(source: &str, target: &str) -> PathBuf {
 }
 
 /// Where the answers of the five steps are written down; `None` where the environment names no place for them.
-pub fn answers() -> Option<PathBuf> {
+pub fn answers_folder() -> Option<PathBuf> {
     let folder = state_folder();
     // What lies in the folder the program is run from may be of anybody, and names the server that gets a password.
-    folder.is_absolute().then(|| folder.join("answers.json"))
+    Some(folder).filter(|folder| folder.is_absolute())
 }
 
 /// Where its report is written.

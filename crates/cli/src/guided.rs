@@ -9,8 +9,12 @@ use crate::args::StepsArgs;
 use crate::command::{INTERRUPTED, Keep};
 use crate::error::Failure;
 use crate::output::say;
+use crate::steps::kept::Begun;
 use crate::steps::{Step, Steps, words};
 use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::names::printable;
+use mailhaul_engine::report::words::messages;
+use std::io::IsTerminal;
 use talk::{Reply, Talk, tell};
 
 /// Where a step leads.
@@ -29,14 +33,23 @@ enum Way {
 }
 
 /// Runs the five steps to an exit code. What fails is told to somebody who types no options.
-pub async fn run(args: &StepsArgs) -> u8 {
-    match five_steps(args).await {
-        Ok(code) => code,
-        Err(failure) => {
-            account::show(&words::plainly(&failure));
-            failure.code
-        }
+///
+/// # Errors
+/// Nobody is there to be asked.
+pub async fn run(args: &StepsArgs) -> Result<u8, Failure> {
+    if !has_somebody() {
+        let hint = "`mailhaul migrate OLD NEW` asks nothing where the passwords are given, and so does `mailhaul check OLD NEW`";
+        return Err(Failure::usage("there is no terminal at which anything could be asked").hint(hint));
     }
+    Ok(five_steps(args).await.unwrap_or_else(|failure| {
+        account::show(&words::plainly(&failure));
+        failure.code
+    }))
+}
+
+/// True where somebody sits at a terminal, who reads and types.
+pub fn has_somebody() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
@@ -45,17 +58,18 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    if !steps.answers().from.written.is_empty() && !goes_on(&mut talk, &mut steps).await? {
+    let begun = steps.others();
+    if !begun.is_empty() && !goes_on(&mut talk, &mut steps, &begun).await? {
         return Ok(left());
     }
-    let mut at = steps.step();
+    let (mut at, mut numbers) = (steps.step(), Vec::new());
     loop {
         tell(&format!("Step {} of {}: {}", at.number(), Step::ALL.len(), at.title()));
         let way = match at {
             Step::Requirements => account::requirements(&mut talk, &mut steps).await?,
             Step::Old => account::connect(&mut talk, &mut steps, "from").await?,
             Step::New => account::connect(&mut talk, &mut steps, "to").await?,
-            Step::Choose => choose::choose(&mut talk, &mut steps).await?,
+            Step::Choose => choose::choose(&mut talk, &mut steps, &mut numbers).await?,
             Step::Move => match moving(&mut talk, &mut steps).await? {
                 Moved::Done(code) => return Ok(code),
                 Moved::Way(way) => way,
@@ -72,14 +86,33 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     }
 }
 
-/// False where the person leaves.
-async fn goes_on(talk: &mut Talk, steps: &mut Steps) -> Result<bool, Failure> {
-    let answers = steps.answers();
-    tell(&format!("You began to move {} to {}.", answers.from.written, answers.to.written));
-    match talk.ask("Enter goes on with it; n begins with other mailboxes: ").await? {
-        Reply::Leave => return Ok(false),
-        Reply::Line(line) if line == "n" || line == "N" => steps.begin_anew()?,
-        Reply::Line(_) | Reply::Back => {}
+/// Which of the moves that were begun it goes on with, or none of them. False where the person leaves.
+async fn goes_on(talk: &mut Talk, steps: &mut Steps, begun: &[Begun]) -> Result<bool, Failure> {
+    let pair = |begun: &Begun| format!("{} to {}", begun.answers.from.written, begun.answers.to.written);
+    let prompt = if let [one] = begun {
+        tell(&format!("You began to move {}.", pair(one)));
+        "Enter goes on with it; n begins with other mailboxes: "
+    } else {
+        tell("You began:");
+        begun.iter().enumerate().for_each(|(at, one)| tell(&format!("  {}  {}", at + 1, pair(one))));
+        "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
+    };
+    loop {
+        let line = match talk.ask(prompt).await? {
+            Reply::Leave => return Ok(false),
+            Reply::Line(line) if line.eq_ignore_ascii_case("n") => break,
+            Reply::Line(line) => line,
+            Reply::Back => String::new(),
+        };
+        let at = if line.is_empty() { Some(1) } else { line.parse::<usize>().ok() };
+        let Some(one) = at.and_then(|at| begun.get(at.checked_sub(1)?)) else {
+            tell(&format!("“{}” is no number of this list (1 to {}).", printable(&line), begun.len()));
+            continue;
+        };
+        match steps.go_on(&one.name) {
+            Ok(()) => break,
+            Err(failure) => account::show(&words::plainly(&failure)),
+        }
     }
     say("");
     Ok(true)
@@ -101,12 +134,13 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     tell(
         "Closing this window costs nothing: what was moved stays moved, and the next run goes on from there. Ctrl-C stops at a safe point.\n\n",
     );
+    let Some(more) = left_over(talk, steps).await? else { return Ok(Moved::Way(Way::Leave)) };
     match talk.ask_afresh("Enter begins; b goes back to what moves: ").await? {
         Reply::Line(_) => {}
         Reply::Back => return Ok(Moved::Way(Way::Back)),
         Reply::Leave => return Ok(Moved::Way(Way::Leave)),
     }
-    let ready = steps.ready(Keep::Journal).await?;
+    let ready = steps.ready_with(Keep::Journal, more).await?;
     if talk.has_left().await {
         ready.give_back().await?;
         return Ok(Moved::Way(Way::Leave));
@@ -116,16 +150,32 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(Error::Question(question)) => return ask_again(steps, &question),
         Err(error) => return Err(error.into()),
     };
+    steps.consent_is_kept()?;
     say("");
     let (mut code, refused) = ready.report_plainly(&end).await?;
     say("");
     if refused > 0 {
         code = covered(talk, steps, refused).await?.unwrap_or(code);
     }
+    tell(
+        "Open the report in your browser: it says what to do next, before the old mailbox is closed. Beside it lies certificate.json, \
+         which proves what was moved: keep that folder.\n\n",
+    );
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
     say(&format!("  {}", words::command_line(steps)));
     Ok(Moved::Done(code))
+}
+
+/// Asks whether what an earlier run could not move is tried again: options for this run. `None` where the person leaves.
+async fn left_over(talk: &mut Talk, steps: &Steps) -> Result<Option<&'static [&'static str]>, Failure> {
+    let (were, them) = match steps.left_over().await {
+        0 => return Ok(Some(&[])),
+        1 => (messages(1), "it"),
+        n => (messages(n), "them"),
+    };
+    let agreed = talk.agrees(&format!("{were} could not be moved last time. Try {them} again?")).await?;
+    Ok(agreed.map(|yes| if yes { &["--retry"][..] } else { &[] }))
 }
 
 /// Asks once whether what the new server refused goes over inside cover messages, and does it: the new exit code. `None` where it

@@ -24,7 +24,6 @@ mod verify;
 mod view;
 
 use clap::{CommandFactory, Parser};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// Stack of the thread that everything is polled on. The first one of a process has 1 MiB on Windows, and what a limit leaves
@@ -43,7 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let Some(command) = args::Cli::parse().command.or_else(guide) else {
+    let args::Cli { command, steps } = args::Cli::parse();
+    let Some(command) = command.or_else(|| guide(steps)) else {
         let _ = args::Cli::command().print_help();
         return ExitCode::from(error::USAGE);
     };
@@ -60,8 +60,8 @@ fn run() -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Without a verb, whoever sits at the terminal is asked.
-fn guide() -> Option<args::Command> {
-    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    terminal.then(|| args::Command::Guide(args::StepsArgs::default()))
+/// Without a verb, whoever sits at the terminal is asked. `None`: nobody does, and nothing was said.
+fn guide(steps: args::StepsArgs) -> Option<args::Command> {
+    let is_asked = guided::has_somebody() || steps != args::StepsArgs::default();
+    is_asked.then_some(args::Command::Guide(steps))
 }

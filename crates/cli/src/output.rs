@@ -139,9 +139,7 @@ struct Bars {
 impl Bars {
     fn new() -> Self {
         let screen = MultiProgress::new();
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {wide_msg}");
         let total = screen.add(ProgressBar::new(1));
-        total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { screen, total }
     }
 
@@ -154,12 +152,50 @@ impl Bars {
         self.total.set_length(whole);
         let settled = view.earlier + view.left_out;
         self.total.set_position((2 * settled + view.stored + view.verified).min(whole));
-        self.total.set_message(view.line(SystemTime::now()));
+        let (numbers, waiting) = (view.numbers(), view.waiting(SystemTime::now()));
+        let width = textwrap::termwidth();
+        let bar = bar_columns(width, numbers.chars().count());
+        // The words count more than the bar; who is waited for gets a line of its own.
+        let below = if waiting.is_some() {
+            format!("\n  {{prefix:.{}}}", width.saturating_sub(4))
+        } else {
+            String::new()
+        };
+        let style =
+            ProgressStyle::with_template(&format!("{{bar:{bar}}} {{percent:>3}} %  {{wide_msg}}{below}"));
+        self.total.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.total.set_prefix(waiting.unwrap_or_default());
+        self.total.set_message(numbers);
     }
 }
+
+/// Columns of a bar beside a text of so many, in a terminal of `width`.
+fn bar_columns(width: usize, text: usize) -> usize {
+    width.saturating_sub(text + BESIDE_COLUMNS).clamp(BAR_COLUMNS_MIN, BAR_COLUMNS_MAX)
+}
+
+/// Columns of a bar at most.
+const BAR_COLUMNS_MAX: usize = 30;
+/// Columns of a bar at least.
+const BAR_COLUMNS_MIN: usize = 4;
+/// Columns between the bar and the text, with the percents, and one at the end, where some terminals break the line.
+const BESIDE_COLUMNS: usize = 9;
 
 impl Drop for Bars {
     fn drop(&mut self) {
         self.total.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_gives_way_to_the_words_beside_it() {
+        assert_eq!(bar_columns(80, "4 moved, 3 read back and equal".len()), 30);
+        let continued = "22 moved, 6 read back and equal, 17 by earlier runs, 1 need you";
+        assert_eq!(bar_columns(80, continued.len()) + BESIDE_COLUMNS + continued.len(), 80);
+        assert_eq!(bar_columns(40, 200), BAR_COLUMNS_MIN);
     }
 }

@@ -2,23 +2,24 @@
 //! remembered, looked at, logged in with and carried out. Every answer is written down, but no secret is: those are in memory.
 
 pub mod answers;
+pub mod kept;
 pub mod look;
 pub mod words;
 
 use crate::account::Account;
 use crate::args::{CommonArgs, StepsArgs};
 use crate::command::{Keep, Ready, opener, ready_in};
-use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
 use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
+use kept::{Begun, Kept};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
-use mailhaul_engine::files::replace_private;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
+use mailhaul_engine::journal::{Journal, State};
 use mailhaul_engine::oauth::Person;
-use std::path::PathBuf;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -65,7 +66,7 @@ impl Step {
 pub struct Steps {
     /// What was said beside the answers.
     further: Vec<String>,
-    file: PathBuf,
+    kept: Kept,
     answers: Answers,
     /// Where an account let us in, by what.
     let_in: [Option<Arc<dyn Credentials>>; 2],
@@ -99,32 +100,65 @@ impl From<Failure> for NotLetIn {
 }
 
 impl Steps {
-    /// Goes on with the answers that were written down last, if there are any.
+    /// With what has no pair of accounts yet: nothing, or addresses that somebody typed and left.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// It cannot be read.
     pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
-        let file = env::answers().ok_or_else(|| {
-            let hint = "set HOME, or the folder for what programs keep: XDG_STATE_HOME, with its whole path";
-            Failure::usage("there is no folder where answers could be kept").hint(hint)
-        })?;
-        let answers = match std::fs::read(&file) {
-            Ok(octets) => serde_json::from_slice(&octets).map_err(|e| unreadable(&file, &e))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Answers::default(),
-            Err(error) => return Err(unreadable(&file, &error)),
-        };
-        Ok(Self { further: args.options(), file, answers, let_in: [None, None] })
+        let kept = Kept::unfinished()?;
+        let answers = kept.read()?.unfinished();
+        Ok(Self { further: args.options(), kept, answers, let_in: [None, None] })
     }
 
-    /// Forgets the answers. Journals, reports and mail stay where they are.
+    /// Goes on with a move that was begun, by the name of its file.
+    ///
+    /// # Errors
+    /// Another window is at work on it; it cannot be read.
+    pub fn go_on(&mut self, name: &str) -> Result<(), Failure> {
+        if self.kept.is_of(name) {
+            return Ok(());
+        }
+        let begun = kept::begun()?.into_iter().find(|begun| begun.name == name);
+        let begun = begun.ok_or_else(|| Failure::usage("what was answered about this move is gone"))?;
+        (self.kept, self.let_in) = (Kept::of(&begun.name)?, [None, None]);
+        self.answers = self.kept.read()?;
+        Ok(())
+    }
+
+    /// Other accounts. What was answered about these is kept, as are journals, reports and mail.
     pub fn begin_anew(&mut self) -> Result<(), Failure> {
-        (self.answers, self.let_in) = (Answers::default(), [None, None]);
-        self.write_down()
+        self.let_in = [None, None];
+        if self.kept.is_unfinished() {
+            self.answers = Answers::default();
+            return self.write_down();
+        }
+        self.kept = Kept::unfinished()?;
+        self.answers = self.kept.read()?.unfinished();
+        Ok(())
+    }
+
+    /// Moves that were begun beside this one, the latest first.
+    pub fn others(&self) -> Vec<Begun> {
+        let begun = kept::begun().unwrap_or_default();
+        begun.into_iter().filter(|begun| !self.kept.is_of(&begun.name)).collect()
     }
 
     /// What was answered so far.
     pub fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// What was typed of both accounts last, whether or not its servers are known.
+    pub fn typed(&self) -> [Answer; 2] {
+        let agreed = || [self.answers.from.clone(), self.answers.to.clone()];
+        self.answers.typed.clone().unwrap_or_else(agreed)
+    }
+
+    /// A person typed this: it is kept, whatever comes of it.
+    pub fn type_in(&mut self, typed: [Answer; 2]) -> Result<(), Failure> {
+        let is_agreed = typed == [self.answers.from.clone(), self.answers.to.clone()];
+        self.answers.typed = Some(typed).filter(|_| !is_agreed);
+        self.write_down()
     }
 
     /// The first step that is not done.
@@ -154,7 +188,7 @@ impl Steps {
     /// What was typed cannot be meant, by side; or both are the same account.
     pub async fn look_for(&self, typed: [Answer; 2]) -> Result<[Result<Looked, Failure>; 2], Failure> {
         let [from, to] = typed;
-        let both = Answers { from, to, choice: Choice::default() };
+        let both = Answers { from, to, ..Answers::default() };
         let args = both.args(&self.further)?;
         let asked = Asked::of(&args.place)?;
         if asked.journal.exists()
@@ -177,34 +211,42 @@ impl Steps {
         Ok([looked(both.from, from), looked(both.to, to)])
     }
 
-    /// A person agreed to what was found.
+    /// A person agreed to what was found. If a move of this pair was begun before, its answers hold.
     pub fn agree(&mut self, looked: [Looked; 2]) -> Result<(), Failure> {
+        let here = self.answers.clone();
+        let is_same = SIDES.into_iter().zip(&looked).all(|(side, looked)| looked.is_of(here.side(side)));
+        let before = if is_same { here.clone() } else { self.take_up(&looked)? };
         let mut answers = Answers::default();
         for (side, looked) in SIDES.into_iter().zip(looked) {
-            let accounts = looked.accounts();
-            let before = self.answers.side(side);
-            // What let us in is one of the forms that were tried.
-            let is_same = before.written == looked.answer.written
-                && !before.accounts.is_empty()
-                && before.accounts.iter().all(|account| accounts.contains(account));
+            let known = [&before, &here].map(|answers| answers.side(side));
+            let known = known.into_iter().find(|before| looked.is_of(before)).cloned();
             // A certificate was vouched for at the server that showed it.
-            let answer = if is_same {
-                before.clone()
-            } else {
-                Answer { accounts, fingerprint: None, ..looked.answer }
-            };
-            *answers.side_mut(side) = answer;
-            if !is_same {
-                self.let_in = [None, None];
-            }
+            let accounts = looked.accounts();
+            *answers.side_mut(side) =
+                known.unwrap_or(Answer { accounts, fingerprint: None, ..looked.answer });
         }
-        if self.answers.from.accounts == answers.from.accounts
-            && self.answers.to.accounts == answers.to.accounts
-        {
-            answers.choice = self.answers.choice.clone();
+        if before.from.accounts == answers.from.accounts && before.to.accounts == answers.to.accounts {
+            answers.choice = before.choice;
         }
         self.answers = answers;
         self.write_down()
+    }
+
+    /// The answers of this pair, which are those that are written down from now on.
+    fn take_up(&mut self, looked: &[Looked; 2]) -> Result<Answers, Failure> {
+        let [from, to] = looked.each_ref().map(|looked| looked.answer.clone());
+        let args = Answers { from, to, ..Answers::default() }.args(&self.further)?;
+        let journal = Asked::of(&args.place)?.journal;
+        let name = journal.file_name().unwrap_or_default().to_string_lossy();
+        self.let_in = [None, None];
+        if self.kept.is_of(&name) {
+            return Ok(self.answers.clone());
+        }
+        let kept = Kept::of(&name)?;
+        let before = kept.read()?;
+        self.kept.remove_unfinished();
+        self.kept = kept;
+        Ok(before)
     }
 
     /// Logs in to one side by a password, or as [`SignIn`] says where there is none. Where two forms of the user name are
@@ -265,8 +307,14 @@ impl Steps {
     /// What was chosen is to be looked at once more.
     pub fn choose_again(&mut self) -> Result<(), Failure> {
         let choice = &mut self.answers.choice;
-        (choice.made, choice.accepted, choice.already_there) = (false, Vec::new(), None);
+        (choice.made, choice.accepted, choice.already_there, choice.repair) =
+            (false, Vec::new(), None, false);
         self.write_down()
+    }
+
+    /// A run has kept what was said of repairs: the journal has it from now on, and `--no-repair` takes it back there.
+    pub fn consent_is_kept(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.answers.choice.repair) { self.write_down() } else { Ok(()) }
     }
 
     /// The migration, ready to be checked, planned or carried out. With [`Keep::Nothing`] its journal is made nowhere.
@@ -301,6 +349,17 @@ impl Steps {
         Ok(ready)
     }
 
+    /// How many messages an earlier run of this move could not move; none where there was none.
+    pub async fn left_over(&self) -> u64 {
+        let asked = self.answers.args(&self.further).and_then(|args| Asked::of(&args.place));
+        let journal = asked.ok().and_then(|asked| SqliteJournal::open_read_only(&asked.journal).ok());
+        let counts = match journal {
+            Some(journal) => journal.counts().await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        counts.iter().filter(|count| count.state == State::Exception).map(|count| count.items).sum()
+    }
+
     /// What was said beside the answers.
     pub fn further(&self) -> &[String] {
         &self.further
@@ -333,15 +392,19 @@ impl Steps {
     }
 
     fn write_down(&self) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(&self.answers).unwrap_or_default();
-        replace_private(&self.file, &text).map_err(|error| {
-            Failure::failed(format!("the answers cannot be written down: {}: {error}", self.file.display()))
-                .hint("make room there, or let this user write there")
-        })
+        self.kept.write(&self.answers)
     }
 }
 
 impl Looked {
+    /// True where this was answered about the same account: what let us in is one of the forms that were tried.
+    fn is_of(&self, before: &Answer) -> bool {
+        let accounts = self.accounts();
+        before.written == self.answer.written
+            && !before.accounts.is_empty()
+            && before.accounts.iter().all(|account| accounts.contains(account))
+    }
+
     /// The accounts to try: one for each form of the user name.
     fn accounts(&self) -> Vec<String> {
         let account = &self.proposed.account;
@@ -349,9 +412,4 @@ impl Looked {
         let users = proposal.map_or(vec![account.user.clone()], |p| p.candidate.users.clone());
         users.into_iter().map(|user| Account { user, ..account.clone() }.address()).collect()
     }
-}
-
-fn unreadable(file: &std::path::Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::usage(format!("what was answered before cannot be read: {}: {error}", file.display()))
-        .hint("remove that file to begin anew; it holds your answers alone, no mail")
 }

@@ -165,7 +165,7 @@ impl View {
             }
             Progress::Planned { mailboxes, messages, octets } => {
                 self.messages = *messages;
-                let mailboxes = words::amount(*mailboxes, "mailbox", "mailboxes");
+                let mailboxes = words::amount(*mailboxes, "folder", "folders");
                 let (messages, size) = (words::messages(*messages), words::size(*octets));
                 return Some(format!("{messages} in {mailboxes}, {size}"));
             }
@@ -312,6 +312,15 @@ impl View {
 
     /// One line about the whole, at this moment.
     pub fn line(&self, now: SystemTime) -> String {
+        let line = self.numbers();
+        match self.waiting(now) {
+            Some(waiting) => format!("{line} ({waiting})"),
+            None => line,
+        }
+    }
+
+    /// The same, without what is waited for.
+    pub fn numbers(&self) -> String {
         let mut line = format!("{} moved, {} read back and equal", self.stored, self.verified);
         if self.earlier > 0 {
             line += &format!(", {} by earlier runs", self.earlier);
@@ -319,10 +328,7 @@ impl View {
         if self.exceptions > 0 {
             line += &format!(", {} need you", self.exceptions);
         }
-        match self.waiting(now) {
-            Some(waiting) => format!("{line} ({waiting})"),
-            None => line,
-        }
+        line
     }
 }
 
@@ -362,7 +368,7 @@ fn towards(side: SideName) -> &'static str {
 fn stage_line(stage: Stage) -> &'static str {
     match stage {
         Stage::Connect => "Connecting to both servers",
-        Stage::Survey => "Looking at both accounts",
+        Stage::Survey => "Looking at both mailboxes",
         Stage::Plan => "Deciding what goes where",
         Stage::Adopt => "Recognising what is there already",
         Stage::Transfer => "Moving, and reading back what was moved",
@@ -458,8 +464,8 @@ mod tests {
         let planned = |mailboxes, messages, octets| {
             View::default().fold(&Progress::Planned { mailboxes, messages, octets }).unwrap()
         };
-        assert_eq!(planned(1, 1, 800), "1 message in 1 mailbox, 800 B");
-        assert_eq!(planned(2, 1200, 2_400_000), "1,200 messages in 2 mailboxes, 2.4 MB");
+        assert_eq!(planned(1, 1, 800), "1 message in 1 folder, 800 B");
+        assert_eq!(planned(2, 1200, 2_400_000), "1,200 messages in 2 folders, 2.4 MB");
     }
 
     fn exception(mailbox: i64, key: i64) -> Item {

@@ -15,8 +15,12 @@ mod gmail;
 mod guide;
 #[path = "binary/guided.rs"]
 mod guided;
+#[path = "binary/guided_moves.rs"]
+mod guided_moves;
 #[path = "binary/guided_stops.rs"]
 mod guided_stops;
+#[path = "binary/guided_words.rs"]
+mod guided_words;
 #[path = "binary/http.rs"]
 mod http;
 #[path = "binary/json.rs"]
@@ -36,6 +40,8 @@ mod offline;
 mod packages;
 #[path = "binary/page.rs"]
 mod page;
+#[path = "binary/page_choices.rs"]
+mod page_choices;
 #[path = "binary/page_logins.rs"]
 mod page_logins;
 #[path = "binary/page_stops.rs"]

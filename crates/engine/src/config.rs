@@ -8,7 +8,7 @@ pub use crate::auth::Mechanism;
 pub use crate::auth::template::{Form, TemplateError};
 
 pub use rate::{Daily, NotADaily, NotARate, Rate};
-pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint};
+pub use written::{AccountUrl, WrittenAccount, WrittenError, fingerprint, url_of};
 
 use crate::journal::Existing;
 use crate::limits::Limits;
@@ -105,6 +105,9 @@ pub struct Settings {
     pub level: Level,
     /// Options with `danger` in their names that were used, as written: for report and certificate.
     pub danger: Vec<String>,
+    /// Options without which an account is not reached again, as written and without secrets: of the source, of the target. The
+    /// report tells them to whoever wants to check it.
+    pub options: [Vec<String>; 2],
     /// Connections on each side, at least 1.
     pub connections: usize,
     /// The octets of message bodies that the source gives per second, all connections together; `None` for no limit.
@@ -152,6 +155,7 @@ impl Settings {
         Self {
             level: Level::Octets,
             danger: Vec::new(),
+            options: Default::default(),
             connections: 5,
             source_rate: None,
             target_rate: None,

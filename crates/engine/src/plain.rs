@@ -94,7 +94,7 @@ impl EndError {
                 let what = format!("{server} did not let {user} in: {}.", advice.meaning);
                 Plain::new(what, sentence_or(advice.next, ASK_PROVIDER))
                     .details(refusal.to_string())
-                    .details(advice.further)
+                    .details(without_options(advice.further))
                     .details(format!("More about this: docs/login.md#{}", advice.page))
             }
             Self::NoCredentials { server, what } => {
@@ -151,7 +151,7 @@ fn untrusted(server: &str, what: &str, hint: &str, is_shown: bool) -> Plain {
         }
         false => "Give it no password. Ask its provider for the right name of the server.",
     };
-    Plain::new(said, next).details(what).details(hint)
+    Plain::new(said, next).details(what).details(without_options(hint))
 }
 
 /// What a refusal means for somebody who knows no commands, and what to do.

@@ -191,3 +191,23 @@ fn advice_for_people_names_no_option() {
         assert_eq!(without_options(advice), said);
     }
 }
+
+/// Also not behind “Details”: a question follows, or a form, where no option can be typed.
+#[test]
+fn the_details_of_a_login_name_no_option() {
+    let untrusted = EndError::Untrusted {
+        server: "mail.old.example".into(),
+        what: "its certificate is not known".into(),
+        hint: "if you know this server, pin its certificate: --from-fingerprint ab; a private CA is added with --ca-file".into(),
+        shown: None,
+    };
+    let refused = [Mechanism::Plain, Mechanism::ScramSha256].map(|mechanism| EndError::LoginRefused {
+        server: "imap.gmail.com".into(),
+        user: "ann".into(),
+        mechanism: Some(mechanism),
+        refusal: Box::new(refusal(RefusalClass::Login)),
+    });
+    for plain in refused.iter().chain([&untrusted]).map(EndError::plainly) {
+        assert!(!plain.details.iter().any(|line| has_option(line)), "{plain:?}");
+    }
+}

@@ -105,6 +105,9 @@ pub struct Server {
     pub product: String,
     /// Protocol and cipher; `None` for clear text, or where this run did not connect.
     pub tls: Option<String>,
+    /// [`Settings::options`] of this side.
+    #[serde(default)]
+    pub options: Vec<String>,
 }
 
 /// The outcome of an undo, by mailbox.
@@ -238,7 +241,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     async fn migrate_in(&self, ctx: &Ctx<S, T, J>) -> Result<RunEnd, Error> {
         facts::keep(ctx, self.settings.level, &Default::default()).await?;
         let mut sessions = self.first_sessions(ctx).await?;
-        let servers = servers(&sessions);
+        let servers = servers(&sessions, &self.settings);
         facts::keep(ctx, self.settings.level, &servers).await?;
         days::remember(ctx).await?;
         let (survey, plan, ahead) = self.prepare(ctx, &mut sessions).await?;
@@ -364,7 +367,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         let target = Some(ctx.connect_target(false).await?);
         let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
-        let servers = servers(&sessions);
+        let servers = servers(&sessions, &self.settings);
         facts::keep(ctx, level, &servers).await?;
         days::remember(ctx).await?;
         let mut jobs = jobs(ctx).await?;
@@ -476,9 +479,13 @@ fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
     jobs.iter().filter_map(of_plan).collect()
 }
 
-fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>) -> (Server, Server) {
-    let server = |a: &Abilities| Server { product: a.product.clone(), tls: a.tls.clone() };
-    let source = sessions.source.as_ref().map(|s| server(s.abilities()));
-    let target = sessions.target.as_ref().map(|t| server(t.abilities()));
-    (source.unwrap_or_default(), target.unwrap_or_default())
+fn servers<S: Source, T: Target>(sessions: &Sessions<S, T>, settings: &Settings) -> (Server, Server) {
+    let [old, new] = settings.options.clone();
+    let server = |a: Option<&Abilities>, options| Server {
+        product: a.map(|a| a.product.clone()).unwrap_or_default(),
+        tls: a.and_then(|a| a.tls.clone()),
+        options,
+    };
+    let source = server(sessions.source.as_ref().map(|s| s.abilities()), old);
+    (source, server(sessions.target.as_ref().map(|t| t.abilities()), new))
 }

@@ -2,6 +2,7 @@
 
 use super::Way;
 use super::talk::{Reply, Talk, tell};
+use crate::account::{names_no_server, typed};
 use crate::error::Failure;
 use crate::find::server_url;
 use crate::oauth::Terminal;
@@ -20,19 +21,17 @@ pub async fn requirements(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Fai
     tell(
         "You need the addresses of both mailboxes and a way into each. The new one should exist already.\n\n",
     );
-    let mut typed = [steps.answers().from.clone(), steps.answers().to.clone()];
-    for (side, answer) in SIDES.into_iter().zip(&mut typed) {
-        if let Some(way) = address(talk, side, answer).await? {
+    for side in SIDES {
+        if let Some(way) = address(talk, steps, side).await? {
             return Ok(way);
         }
     }
     loop {
-        let side = match look_for(talk, steps, &typed).await? {
+        let side = match look_for(talk, steps).await? {
             Looking::Way(way) => return Ok(way),
             Looking::NameServer(side) => side,
         };
-        let at = SIDES.iter().position(|one| *one == side).unwrap_or_default();
-        if let Some(way) = server(talk, side, &mut typed[at]).await? {
+        if let Some(way) = server(talk, steps, side).await? {
             return Ok(way);
         }
     }
@@ -45,50 +44,122 @@ enum Looking {
     NameServer(&'static str),
 }
 
-/// Asks for an address; and where a server was agreed to before, for that, too: it may be another one now.
-async fn address(talk: &mut Talk, side: &str, answer: &mut Answer) -> Result<Option<Way>, Failure> {
+/// What was typed of one side last.
+fn typed_of(steps: &Steps, side: &str) -> Answer {
+    let [from, to] = steps.typed();
+    if side == SIDES[0] { from } else { to }
+}
+
+/// It is kept at once: whoever leaves now finds it the next time.
+fn keep(steps: &mut Steps, side: &str, answer: Answer) -> Result<(), Failure> {
+    let mut typed = steps.typed();
+    typed[usize::from(side == SIDES[1])] = answer;
+    steps.type_in(typed)
+}
+
+/// What is wrong with what was typed, as far as that shows without asking anybody.
+fn is_wrong(side: &'static str, answer: &Answer) -> Option<Failure> {
+    let (written, server, user) = (&answer.written, answer.server.as_deref(), answer.user.as_deref());
+    typed(side, Some(written), server, user).err()
+}
+
+/// Asks for an address; and where its server is known or was named, for that, too: it may be another one now.
+async fn address(talk: &mut Talk, steps: &mut Steps, side: &'static str) -> Result<Option<Way>, Failure> {
     let which = words::which(side);
-    let known = answer.written.clone();
+    let before = typed_of(steps, side);
+    let known = before.written.clone();
     let prompt = match known.as_str() {
         "" => format!("Address of your {which} mailbox: "),
         known => format!("Address of your {which} mailbox (Enter: {known}): "),
     };
-    let written = loop {
-        match talk.ask(&prompt).await? {
-            Reply::Line(line) if line.is_empty() && known.is_empty() => {}
-            Reply::Line(line) => break line,
+    let answer = loop {
+        let written = match talk.ask(&prompt).await? {
+            Reply::Line(line) if line.is_empty() && known.is_empty() => continue,
+            Reply::Line(line) if line.is_empty() => known.clone(),
+            Reply::Line(line) => line,
             Reply::Back => return Ok(Some(Way::Back)),
             Reply::Leave => return Ok(Some(Way::Leave)),
+        };
+        let answer = if written == known { before.clone() } else { Answer { written, ..Answer::default() } };
+        let wrong = is_wrong(side, &answer);
+        wrong.iter().for_each(|failure| show(&words::plainly(failure)));
+        if wrong.is_some() && !names_no_server(&answer.written) {
+            continue;
         }
+        keep(steps, side, answer.clone())?;
+        if wrong.is_some() {
+            return server(talk, steps, side).await;
+        }
+        break answer;
     };
-    if !written.is_empty() && written != known {
-        *answer = Answer { written, ..Answer::default() };
-        return Ok(None);
+    match of_server(&answer) {
+        Some((url, user)) => other_server(talk, steps, side, [url, user]).await,
+        None => Ok(None),
     }
-    let Some(account) = answer.accounts().into_iter().next() else { return Ok(None) };
-    let (url, user) = (server_url(&account.endpoint), account.user);
-    let name = match talk.ask(&format!("Its server (Enter: {url}): ")).await? {
-        Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
-        Reply::Back => return Ok(Some(Way::Back)),
-        Reply::Leave => return Ok(Some(Way::Leave)),
-    };
-    let named = match talk.ask(&format!("Your user name there (Enter: {user}): ")).await? {
-        Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
-        Reply::Back => return Ok(Some(Way::Back)),
-        Reply::Leave => return Ok(Some(Way::Leave)),
-    };
-    if name.is_some() || named.is_some() {
+}
+
+/// The server of an answer, as a URL, and the user name there.
+fn of_server(answer: &Answer) -> Option<(String, String)> {
+    if let Some(account) = answer.accounts().into_iter().next() {
+        return Some((server_url(&account.endpoint), account.user));
+    }
+    let user = answer.user.clone().unwrap_or_else(|| answer.written.clone());
+    Some((answer.server.clone()?, user))
+}
+
+/// Whether the server is still this one, and the user name there this one.
+async fn other_server(
+    talk: &mut Talk,
+    steps: &mut Steps,
+    side: &'static str,
+    [url, user]: [String; 2],
+) -> Result<Option<Way>, Failure> {
+    loop {
+        let name = match talk.ask(&format!("Its server (Enter: {url}): ")).await? {
+            Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        };
+        let named = match talk.ask(&format!("Your user name there (Enter: {user}): ")).await? {
+            Reply::Line(name) => Some(name).filter(|name| !name.is_empty()),
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        };
+        if name.is_none() && named.is_none() {
+            return Ok(None);
+        }
         // What was said of another server, or for another user, holds no more.
-        let server = Some(name.map_or(url, |name| words::as_url(&name)));
-        let (written, user) = (answer.written.clone(), Some(named.unwrap_or(user)));
-        *answer = Answer { written, server, user, ..Answer::default() };
+        let server = Some(name.map_or(url.clone(), |name| words::as_url(&name)));
+        let user = Some(named.unwrap_or_else(|| user.clone()));
+        if take(steps, side, server, user)? {
+            return Ok(None);
+        }
     }
-    Ok(None)
+}
+
+/// Takes a server and a user name that were typed; false where they cannot be meant, which is told.
+fn take(
+    steps: &mut Steps,
+    side: &'static str,
+    server: Option<String>,
+    user: Option<String>,
+) -> Result<bool, Failure> {
+    let written = typed_of(steps, side).written;
+    let answer = Answer { written, server, user, ..Answer::default() };
+    match is_wrong(side, &answer) {
+        Some(failure) => show(&words::plainly(&failure)),
+        None => {
+            keep(steps, side, answer)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Looks for both, and shows what was found.
-async fn look_for(talk: &mut Talk, steps: &mut Steps, typed: &[Answer; 2]) -> Result<Looking, Failure> {
+async fn look_for(talk: &mut Talk, steps: &mut Steps) -> Result<Looking, Failure> {
     tell("Looking for both servers …");
+    let typed = steps.typed();
     let Some(found) = talk.meanwhile(steps.look_for(typed.clone())).await else {
         return Ok(Looking::Way(Way::Leave));
     };
@@ -119,25 +190,29 @@ async fn look_for(talk: &mut Talk, steps: &mut Steps, typed: &[Answer; 2]) -> Re
 }
 
 /// Asks for the name of a server, and for the user name there. `Some` where the person goes elsewhere.
-async fn server(talk: &mut Talk, side: &str, answer: &mut Answer) -> Result<Option<Way>, Failure> {
+async fn server(talk: &mut Talk, steps: &mut Steps, side: &'static str) -> Result<Option<Way>, Failure> {
     let which = words::which(side);
     tell(
         "Its provider's help pages name it: incoming server, or IMAP server; often imap. or mail. before the domain.",
     );
-    let name = match talk.ask(&format!("Name of the {which} server (Enter: the addresses again): ")).await? {
-        Reply::Line(name) if name.is_empty() => return Ok(Some(Way::Back)),
-        Reply::Line(name) => name,
-        Reply::Back => return Ok(Some(Way::Back)),
-        Reply::Leave => return Ok(Some(Way::Leave)),
-    };
-    let written = answer.written.clone();
-    let user = match talk.ask(&format!("Your user name there (Enter: {written}): ")).await? {
-        Reply::Line(user) => Some(user).filter(|user| !user.is_empty()),
-        Reply::Back => return Ok(Some(Way::Back)),
-        Reply::Leave => return Ok(Some(Way::Leave)),
-    };
-    *answer = Answer { written, server: Some(words::as_url(&name)), user, ..Answer::default() };
-    Ok(None)
+    loop {
+        let name =
+            match talk.ask(&format!("Name of the {which} server (Enter: the addresses again): ")).await? {
+                Reply::Line(name) if name.is_empty() => return Ok(Some(Way::Back)),
+                Reply::Line(name) => name,
+                Reply::Back => return Ok(Some(Way::Back)),
+                Reply::Leave => return Ok(Some(Way::Leave)),
+            };
+        let written = typed_of(steps, side).written;
+        let user = match talk.ask(&format!("Your user name there (Enter: {written}): ")).await? {
+            Reply::Line(user) => Some(user).filter(|user| !user.is_empty()),
+            Reply::Back => return Ok(Some(Way::Back)),
+            Reply::Leave => return Ok(Some(Way::Leave)),
+        };
+        if take(steps, side, Some(words::as_url(&name)), user)? {
+            return Ok(None);
+        }
+    }
 }
 
 /// Shows what was found; what nobody proves needs a yes.
@@ -159,8 +234,14 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
             Some(false) => return Ok(Looking::NameServer(side)),
         }
     }
-    steps.agree(looked)?;
-    Ok(Looking::Way(Way::On))
+    Ok(Looking::Way(match steps.agree(looked) {
+        Ok(()) => Way::On,
+        // Perhaps somebody else is at work on it.
+        Err(failure) => {
+            show(&words::plainly(&failure));
+            Way::To(Step::Requirements)
+        }
+    }))
 }
 
 /// Steps 2 and 3: one account lets us in.
@@ -211,8 +292,11 @@ async fn log_in(
     secret: Option<Zeroizing<String>>,
 ) -> Result<Option<Way>, Failure> {
     loop {
+        tell("Logging in … Some servers answer only after a minute.");
         let letting_in = steps.log_in(side, secret.clone(), Arc::new(Terminal), &|line| tell(line));
-        let Some(let_in) = talk.meanwhile(letting_in).await else { return Ok(Some(Way::Leave)) };
+        let let_in = talk.meanwhile(letting_in).await;
+        talk.shows();
+        let Some(let_in) = let_in else { return Ok(Some(Way::Leave)) };
         match let_in {
             Ok(let_in) => {
                 steps.let_in(side, let_in)?;

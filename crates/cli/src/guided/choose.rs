@@ -4,20 +4,29 @@ use super::Way;
 use super::account::{below, show};
 use super::talk::{Reply, Talk, tell};
 use crate::error::Failure;
-use crate::steps::answers::{AlreadyThere, Choice, held};
+use crate::steps::answers::{AlreadyThere, Choice, held, is_part_of};
 use crate::steps::look::{in_the_way, is_blocked, look, worth_knowing};
 use crate::steps::{Steps, words};
 use mailhaul_engine::check::{Checked, Moving, Remark};
 use mailhaul_engine::error::Question;
 use mailhaul_engine::names::printable;
-use mailhaul_engine::plan::Plan;
+use mailhaul_engine::plan::{MailboxStep, Plan};
 
 /// What the one question about what cannot go as it is is about.
 const REPAIR: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, \
                       as they are.";
 
-/// Looks at both accounts, shows what moves and what does not, and asks until a person is content.
-pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
+/// What follows from what a person said of what was shown.
+enum Turn {
+    Way(Way),
+    /// Both accounts are looked at again. Where nothing moves then but a part of this plan, which was shown, it is so be it.
+    Look(Option<Box<Plan>>),
+}
+
+/// Looks at both accounts, shows what moves and what does not, and asks until a person is content. `numbers`: the mailboxes in the
+/// order in which they were listed first, which they keep.
+pub async fn choose(talk: &mut Talk, steps: &mut Steps, numbers: &mut Vec<String>) -> Result<Way, Failure> {
+    let mut shown = None;
     loop {
         let looking =
             look(steps, async |ready| ready.with_progress(ready.migration.check([None, None])).await);
@@ -32,22 +41,37 @@ pub async fn choose(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> 
                 }
             }
         };
-        let way = match &checked.moving {
-            Some(moving) => decide(talk, steps, &checked, moving).await?,
+        let turn = match &checked.moving {
+            Some(moving) if shows_it_all(shown.as_deref(), &checked, &moving.plan) => {
+                tell(&format!("Moving: {}", words::forecast(moving)));
+                settle(talk, steps, &moving.plan).await?
+            }
+            Some(moving) => decide(talk, steps, &checked, moving, numbers).await?,
             None => nothing_can_begin(talk, &checked).await?,
         };
-        if let Some(way) = way {
-            return Ok(way);
+        match turn {
+            Turn::Way(way) => return Ok(way),
+            Turn::Look(plan) => shown = plan,
         }
     }
 }
 
-async fn nothing_can_begin(talk: &mut Talk, checked: &Checked) -> Result<Option<Way>, Failure> {
+/// True where the person was shown all that would happen now.
+fn shows_it_all(shown: Option<&Plan>, checked: &Checked, now: &Plan) -> bool {
+    shown.is_some_and(|shown| {
+        let lines = words::will_not_move(shown);
+        !is_blocked(checked)
+            && is_part_of(now, shown)
+            && words::will_not_move(now).iter().all(|line| lines.contains(line))
+    })
+}
+
+async fn nothing_can_begin(talk: &mut Talk, checked: &Checked) -> Result<Turn, Failure> {
     in_the_way(checked).for_each(remarked);
     Ok(match talk.ask("Enter looks again; b goes back: ").await? {
-        Reply::Line(_) => None,
-        Reply::Back => Some(Way::Back),
-        Reply::Leave => Some(Way::Leave),
+        Reply::Line(_) => Turn::Look(None),
+        Reply::Back => Turn::Way(Way::Back),
+        Reply::Leave => Turn::Way(Way::Leave),
     })
 }
 
@@ -57,16 +81,18 @@ fn remarked(remark: &Remark) {
     below(plain);
 }
 
-/// `None`: something else moves now, and it is to be looked at again.
+/// Shows all of it, and takes marks until a person is content.
 async fn decide(
     talk: &mut Talk,
     steps: &mut Steps,
     checked: &Checked,
     moving: &Moving,
-) -> Result<Option<Way>, Failure> {
+    numbers: &mut Vec<String>,
+) -> Result<Turn, Failure> {
     let mut choice = steps.answers().choice.clone();
-    let plan = &moving.plan;
-    let names = list(plan, &choice);
+    let (plan, before) = (&moving.plan, choice.leave_out.clone());
+    number(numbers, plan, &before);
+    list(numbers, plan, &before);
     tell(&format!("Moving: {}", words::forecast(moving)));
     let lines = words::will_not_move(plan);
     if !lines.is_empty() {
@@ -82,70 +108,106 @@ async fn decide(
     in_the_way(checked).for_each(remarked);
     let is_blocked = is_blocked(checked);
     let enter = if is_blocked { "looks again, since something is in the way" } else { "so be it" };
-    tell(&format!("Enter: {enter}. Numbers, as in “2 5”, leave mailboxes out, or take them in again."));
+    tell(&format!("Enter: {enter}. Numbers, as in “2 5”, leave folders out, or take them in again."));
     loop {
         match talk.ask_afresh("Enter, numbers, or b to go back: ").await? {
-            Reply::Back => return Ok(Some(Way::Back)),
-            Reply::Leave => return Ok(Some(Way::Leave)),
-            Reply::Line(line) if line.is_empty() && is_blocked => return Ok(None),
-            Reply::Line(line) if line.is_empty() => break,
-            Reply::Line(line) => match turned(&line, &names, &choice.leave_out) {
+            Reply::Back => return Ok(Turn::Way(Way::Back)),
+            Reply::Leave => return Ok(Turn::Way(Way::Leave)),
+            Reply::Line(line) if line.is_empty() && is_blocked => return Ok(Turn::Look(None)),
+            Reply::Line(line) if line.is_empty() && choice.leave_out != before => {
+                return Ok(Turn::Look(Some(Box::new(plan.clone()))));
+            }
+            Reply::Line(line) if line.is_empty() => return settle(talk, steps, plan).await,
+            Reply::Line(line) => match turned(&line, numbers, &choice.leave_out) {
                 Ok(leave_out) => {
                     (choice.leave_out, choice.made) = (leave_out, false);
-                    steps.choose(choice)?;
-                    return Ok(None);
+                    steps.choose(choice.clone())?;
+                    // With less of it, the way may be free; and where a folder goes that was not to move, a look tells.
+                    if is_blocked || !numbers.iter().all(|name| is_known(name, plan, &choice.leave_out)) {
+                        return Ok(Turn::Look(None));
+                    }
+                    list(numbers, plan, &choice.leave_out);
                 }
                 Err(what) => tell(&what),
             },
         }
     }
+}
+
+/// What is open yet of a plan that was shown; then it is chosen.
+async fn settle(talk: &mut Talk, steps: &mut Steps, plan: &Plan) -> Result<Turn, Failure> {
+    let mut choice = steps.answers().choice.clone();
     if let Some(way) = already_there(talk, plan, &mut choice).await? {
-        return Ok(Some(way));
+        return Ok(Turn::Way(way));
     }
+    let lines = words::will_not_move(plan);
     if !lines.is_empty() {
         match talk
             .agrees("Some things will not move as they are, as listed above. Is that all right?")
             .await?
         {
-            None => return Ok(Some(Way::Leave)),
-            Some(false) => return Ok(Some(Way::Back)),
+            None => return Ok(Turn::Way(Way::Leave)),
+            Some(false) => return Ok(Turn::Way(Way::Back)),
             Some(true) => choice.accepted = lines,
         }
     }
-    if !cannot_go.is_empty() {
+    if !words::cannot_go(plan).is_empty() {
         tell(REPAIR);
         match talk.agrees("Repair them, in this run and in later ones?").await? {
-            None => return Ok(Some(Way::Leave)),
+            None => return Ok(Turn::Way(Way::Leave)),
             Some(said) => choice.repair = said,
         }
     }
     steps.choose(choice.made_of(plan))?;
-    Ok(Some(Way::On))
+    Ok(Turn::Way(Way::On))
 }
 
-/// Shows all mailboxes with a number each. Returns the names that can be turned, in the order of the numbers.
-fn list(plan: &Plan, choice: &Choice) -> Vec<String> {
-    let width = plan.steps.len().to_string().len().max(2);
-    let mut names = Vec::new();
-    tell(&format!("  {:>width$}  {:>7}  old mailbox -> new mailbox", "", "mails"));
-    for step in &plan.steps {
-        names.push(step.record.source.text.clone());
-        let messages = step.record.messages.map_or("?".to_owned(), |messages| messages.to_string());
-        let (number, source, target) =
-            (names.len(), printable(&step.record.source.text), printable(&step.target.text));
-        tell(&format!("  {number:>width$}  {messages:>7}  {source} -> {target}"));
-    }
-    for left in &plan.excluded {
-        let name = &left.record.source.text;
-        let shown = printable(name);
-        if choice.leave_out.contains(name) {
-            names.push(name.clone());
-            tell(&format!("  {:>width$}    stays  {shown}: left out by you", names.len()));
-        } else {
-            tell(&format!("  {:>width$}    stays  {shown}: {}", "-", left.rule));
+/// Each mailbox that can be turned gets a number, once: later ones come after those that have one.
+fn number(numbers: &mut Vec<String>, plan: &Plan, left_out: &[String]) {
+    let moving = plan.steps.iter().map(|step| &step.record.source.text);
+    let left = plan.excluded.iter().map(|left| &left.record.source.text);
+    for name in moving.chain(left.filter(|name| left_out.contains(name))) {
+        if !numbers.contains(name) {
+            numbers.push(name.clone());
         }
     }
-    names
+}
+
+/// The step of this mailbox, if it moves.
+fn step_of<'a>(name: &str, plan: &'a Plan) -> Option<&'a MailboxStep> {
+    plan.steps.iter().find(|step| step.record.source.text == name)
+}
+
+/// It is known where it goes, or that it stays, or it is not there any more.
+fn is_known(name: &String, plan: &Plan, left_out: &[String]) -> bool {
+    let was_left = plan.excluded.iter().any(|left| left.record.source.text == *name);
+    left_out.contains(name) || !was_left
+}
+
+/// Shows all mailboxes, each at its number.
+fn list(numbers: &[String], plan: &Plan, left_out: &[String]) {
+    let width = numbers.len().to_string().len().max(2);
+    tell(&format!("  {:>width$}  {:>7}  old folder -> new folder", "", "mails"));
+    for (at, name) in numbers.iter().enumerate() {
+        let (number, shown) = (at + 1, printable(name));
+        match step_of(name, plan) {
+            _ if left_out.contains(name) => {
+                tell(&format!("  {number:>width$}    stays  {shown}: left out by you"));
+            }
+            Some(step) => {
+                let messages = step.record.messages.map_or("?".to_owned(), |n| n.to_string());
+                tell(&format!(
+                    "  {number:>width$}  {messages:>7}  {shown} -> {}",
+                    printable(&step.target.text)
+                ));
+            }
+            None => {}
+        }
+    }
+    for left in plan.excluded.iter().filter(|left| !left_out.contains(&left.record.source.text)) {
+        let shown = printable(&left.record.source.text);
+        tell(&format!("  {:>width$}    stays  {shown}: {}", "-", left.rule));
+    }
 }
 
 /// Pure: who is left out, after the mailboxes of these numbers are turned.

@@ -26,13 +26,15 @@ pub enum Reply {
 pub struct Talk {
     /// They are listened to from the beginning: Ctrl-C counts whenever it is pressed.
     signals: Signals,
+    /// While a password is asked for, and until it is known what came of it: keys that are pressed too early are not shown either.
+    hidden: Option<Hidden>,
 }
 
 impl Talk {
     /// From now on Ctrl-C is an answer, and so is a request to end.
     pub fn begin() -> Result<Self, Failure> {
         let failed = |e| Failure::failed(format!("Ctrl-C cannot be listened to: {e}"));
-        Ok(Self { signals: Signals::begin().map_err(failed)? })
+        Ok(Self { signals: Signals::begin().map_err(failed)?, hidden: None })
     }
 
     /// As [`Talk::ask`], for what is not undone by a step back: keys that were pressed before the question was there are no answer.
@@ -66,11 +68,24 @@ impl Talk {
     }
 
     /// Asks for a password without showing it. Any text may be one, so that Enter alone is the way back: `Some(None)`. `None` where
-    /// the person leaves.
+    /// the person leaves. What is typed after a password is shown only from [`Talk::shows`] on; what was typed before is none.
     pub async fn password(&mut self, prompt: &str) -> Result<Option<Option<Zeroizing<String>>>, Failure> {
-        let _hidden = Hidden::begin();
+        self.hidden = Some(Hidden::begin());
+        forget_typed();
         let read = self.read(prompt, Hidden::read).await?;
-        Ok(read.map(|line| Some(line).filter(|line| !line.is_empty())))
+        let read = read.map(|line| Some(line).filter(|line| !line.is_empty()));
+        if !matches!(read, Some(Some(_))) {
+            self.shows();
+        }
+        Ok(read)
+    }
+
+    /// What is typed from now on is shown; what was typed meanwhile is forgotten.
+    pub fn shows(&mut self) {
+        if self.hidden.is_some() {
+            forget_typed();
+            self.hidden = None;
+        }
     }
 
     /// Does something that takes its time. `None` where the person leaves meanwhile.

@@ -46,16 +46,6 @@ pub struct Under {
     /// Where it stands.
     pub live: Live,
     cancel: CancellationToken,
-    asked: Mutex<Option<Asked>>,
-}
-
-/// Why a run was told to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// It goes on later.
-    Pause,
-    /// It may go on another day.
-    Stop,
 }
 
 /// A run that ended.
@@ -85,8 +75,8 @@ pub enum How {
         /// What needs a person beside single messages: cards of the report.
         cards: String,
     },
-    /// Somebody asked for it.
-    Asked(Asked),
+    /// Somebody asked for it: it goes on later, today or another day.
+    Paused,
     /// Something else.
     Failed(Problem),
 }
@@ -132,9 +122,9 @@ impl App {
     }
 
     /// Stops the run, if there is one, at a commit point.
-    pub fn stop(&self, asked: Asked) {
+    pub fn pause(&self) {
         if let Course::Under(under) = self.course() {
-            under.stop(asked);
+            under.pause();
         }
     }
 
@@ -143,7 +133,7 @@ impl App {
         // Whoever begins anything has the desk from the look at this on until it can be stopped.
         self.at_work.close();
         self.desk.lock().await.give_up();
-        self.stop(Asked::Stop);
+        self.pause();
         self.at_work.wait().await;
         self.enough.cancel();
     }
@@ -167,18 +157,20 @@ impl App {
         let under = Arc::new(Under {
             live: Live::new(ready.migration.journal.path().to_owned()),
             cancel: ready.migration.cancel.clone(),
-            asked: Mutex::default(),
         });
         under.live.count().await;
         self.set_course(Course::Under(under.clone()));
         drop(desk);
         let app = self.clone();
         self.at_work.spawn(async move {
-            let (ended, ()) = tokio::join!(run(ready, &under), under.live.follow(events));
+            let (ended, ()) = tokio::join!(run(ready), under.live.follow(events));
             under.live.count().await;
             let Ended { how, code, report } = ended;
-            if let How::Failed(problem @ Problem { is_question: true, .. }) = &how {
-                app.ask_again(problem).await;
+            match &how {
+                How::Failed(problem @ Problem { is_question: true, .. }) => app.ask_again(problem).await,
+                How::Failed(_) => {}
+                // Not written down, it is kept once more by the next run.
+                _ => drop(app.desk.lock().await.steps.consent_is_kept()),
             }
             let over = Over { how, code, report, last: under.live.standing() };
             app.set_course(Course::Over(Arc::new(over)));
@@ -196,28 +188,27 @@ impl App {
         let _ = desk.steps.choose_again();
     }
 
-    /// Forgets the answers. A run that is under way keeps them.
-    pub async fn begin_anew(&self) -> Result<(), Failure> {
+    /// Turns to other accounts, or to a move that was begun. A run that is under way stays where it is.
+    pub async fn turn_to(&self, begun: Option<&str>) -> Result<(), Failure> {
         let mut desk = self.desk.lock().await;
         if matches!(self.course(), Course::Under(_)) {
             return Ok(());
         }
-        desk.begin_anew()?;
+        desk.turn_to(begun)?;
         self.set_course(Course::Before);
         Ok(())
     }
 }
 
 impl Under {
-    /// Stops it at a commit point. The first reason counts.
-    pub fn stop(&self, asked: Asked) {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(asked);
+    /// Stops it at a commit point.
+    pub fn pause(&self) {
         self.cancel.cancel();
     }
 
-    /// Why it was told to stop, if it was.
-    pub fn asked(&self) -> Option<Asked> {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// True where it was told to stop.
+    pub fn is_pausing(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 }
 
@@ -229,12 +220,11 @@ struct Ended {
 }
 
 /// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
-async fn run(ready: Ready, under: &Under) -> Ended {
+async fn run(ready: Ready) -> Ended {
     let failed =
         |failure: Failure| Ended { code: failure.code, how: How::Failed(failure.into()), report: None };
     let asks = |problem| Ended { code: USAGE, how: How::Failed(problem), report: None };
-    let stopped =
-        |report| Ended { code: INTERRUPTED, how: How::Asked(under.asked().unwrap_or(Asked::Stop)), report };
+    let stopped = |report| Ended { code: INTERRUPTED, how: How::Paused, report };
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());

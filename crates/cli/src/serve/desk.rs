@@ -81,7 +81,7 @@ pub struct Ticked {
 impl Desk {
     /// Nothing was found out yet.
     pub fn new(steps: Steps) -> Self {
-        let typed = [steps.answers().from.clone(), steps.answers().to.clone()];
+        let typed = steps.typed();
         Self {
             steps,
             typed,
@@ -94,10 +94,14 @@ impl Desk {
         }
     }
 
-    /// All answers are forgotten, and what was found out with them.
-    pub fn begin_anew(&mut self) -> Result<(), Failure> {
+    /// Other accounts, or those of the move of this name, which was begun. What was found out about these is forgotten; their answers
+    /// are kept.
+    pub fn turn_to(&mut self, begun: Option<&str>) -> Result<(), Failure> {
         self.give_up();
-        self.steps.begin_anew()?;
+        match begun {
+            Some(name) => self.steps.go_on(name)?,
+            None => self.steps.begin_anew()?,
+        }
         *self = Self::new(self.steps.clone());
         Ok(())
     }

@@ -132,6 +132,7 @@ fn summary(problem: &Problem) -> Markup {
             h2 { (texts::PROBLEM) }
             p { (said(&problem.what)) }
             @if let Some(next) = &problem.next { p { b { (said(next)) } } }
+            @if let Some(field) = problem.field { p { a href={ "#" (field) } { (texts::TO_THE_FIELD) } } }
             (details(&problem.details))
         }
     }

@@ -2,7 +2,7 @@
 
 mod steps;
 
-use super::app::{App, Asked, Course, How};
+use super::app::{App, Course, How};
 use super::events;
 use super::files;
 use super::guard::Session;
@@ -140,10 +140,8 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
         "retry" => &["--retry"],
         "repair" => &["--repair"],
         other => {
-            match other {
-                "pause" => app.stop(Asked::Pause),
-                "stop" => app.stop(Asked::Stop),
-                _ => {}
+            if other == "pause" {
+                app.pause();
             }
             return Redirect::to(path(Step::Move)).into_response();
         }
@@ -154,9 +152,15 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
     }
 }
 
-async fn anew(State(app): Shared, Extension(session): Who) -> Response {
-    match app.begin_anew().await {
-        Ok(()) => Redirect::to("./").into_response(),
-        Err(failure) => show_move(&app, &session, Some(&failure.into())).await,
+async fn anew(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
+    let begun = posted.some("begun");
+    match (app.turn_to(begun.as_deref()).await, begun) {
+        (Ok(()), _) => Redirect::to("./").into_response(),
+        // Another window is at work on it.
+        (Err(failure), Some(_)) => {
+            app.desk.lock().await.problem = Some((Step::Requirements, failure.into()));
+            Redirect::to(path(Step::Requirements)).into_response()
+        }
+        (Err(failure), None) => show_move(&app, &session, Some(&failure.into())).await,
     }
 }

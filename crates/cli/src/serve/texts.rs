@@ -19,6 +19,8 @@ pub struct Problem {
     pub details: Vec<String>,
     /// It only has to be decided.
     pub is_question: bool,
+    /// The field of the page that is to be typed anew, by its id.
+    pub field: Option<&'static str>,
 }
 
 /// Where a question is answered.
@@ -27,7 +29,19 @@ pub const LOOK_BELOW: &str = "Look at the list below, and decide it there.";
 impl Problem {
     /// One with something to do.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { what: what.into(), next: Some(next.into()), details: Vec::new(), is_question: false }
+        Self {
+            what: what.into(),
+            next: Some(next.into()),
+            details: Vec::new(),
+            is_question: false,
+            field: None,
+        }
+    }
+
+    /// With the field that is to be typed anew.
+    #[must_use]
+    pub fn at(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
     }
 
     /// What is there is not what was chosen of.
@@ -50,7 +64,7 @@ impl Problem {
 
 impl From<Plain> for Problem {
     fn from(Plain { what, next, details }: Plain) -> Self {
-        Self { what, next, details, is_question: false }
+        Self { what, next, details, is_question: false, field: None }
     }
 }
 
@@ -137,6 +151,7 @@ pub const DONE: &str = "done";
 pub const NOW: &str = "now";
 pub const LATER: &str = "later";
 pub const PROBLEM: &str = "There is a problem";
+pub const TO_THE_FIELD: &str = "Go to this field";
 pub const DETAILS: &str = "Details";
 pub const CONTINUE: &str = "Continue";
 pub const BACK: &str = "Back";
@@ -174,6 +189,9 @@ pub const OLD_SERVER: &str = "Server of your old mailbox";
 pub const NEW_SERVER: &str = "Server of your new mailbox";
 pub const OLD_USER: &str = "User name there, if it is not the address";
 pub const NEW_USER: &str = "User name there, if it is not the address (new mailbox)";
+pub const BEGUN: &str = "You began";
+pub const BEGUN_WHY: &str =
+    "Go on with one of these moves. What you answered about it is kept, but no password.";
 pub const YOU_NEED: &str = "What you need";
 pub const NEEDS: [&str; 3] = [
     "both passwords, or what your providers take instead (Gmail, Yahoo and iCloud want an app password)",
@@ -254,11 +272,10 @@ pub const NOTHING_MOVES_NEXT: &str = "Tick at least one folder.";
 pub const BEGIN: &str = "Begin to move";
 pub const GO_ON: &str = "Go on";
 pub const PAUSE: &str = "Pause";
-pub const STOP: &str = "Stop";
 pub const MOVING: &str = "Your mail is moving";
 pub const STOPPING: &str = "Stopping at the next safe point …";
 pub const PAUSED: &str = "Paused";
-pub const STOPPED: &str = "Stopped";
+pub const PAUSED_NEXT: &str = "To leave it for today, close this page and press Ctrl-C in the terminal.";
 pub const NOTHING_LOST: &str = "Nothing is lost or doubled by that. “Go on” continues where it stopped; so does Mailhaul when you start it another day.";
 pub const FAILED: &str = "The move could not go on";
 pub const RELOAD: &str = "Show the latest numbers";
@@ -296,7 +313,7 @@ pub const BY_COMMAND: &str = "The same by one command";
 pub const BY_COMMAND_WHY: &str = "For a script, or for later.";
 pub const MOVE_AGAIN: &str = "Bring what arrived since";
 pub const OTHER_MAILBOXES: &str = "Move other mailboxes";
-pub const OTHER_MAILBOXES_WHY: &str = "Forgets the addresses and choices made here. Your mail, the reports, and what Mailhaul remembers of each move stay where they are.";
+pub const OTHER_MAILBOXES_WHY: &str = "What you answered here is kept, and offered again. Your mail, the reports, and what Mailhaul remembers of each move stay where they are.";
 
 /// `12 messages a minute; about 3 minutes left`, as far as it can be said.
 pub fn speed(per_minute: Option<u64>, left: Option<&str>) -> Option<String> {

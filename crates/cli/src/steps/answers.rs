@@ -19,6 +19,8 @@ pub struct Answers {
     pub to: Answer,
     /// What moves.
     pub choice: Choice,
+    /// What was typed of both accounts last, as long as nobody agreed to the servers of it.
+    pub typed: Option<[Answer; 2]>,
 }
 
 /// One side.
@@ -196,6 +198,14 @@ impl Answers {
             Ok(_) => Err(Failure::usage("these answers are no migration")),
             Err(error) => Err(Failure::usage(error.to_string())),
         }
+    }
+
+    /// As long as they have no pair of accounts: what was typed. (An earlier Mailhaul kept those of a pair in the same file.)
+    #[must_use]
+    pub fn unfinished(self) -> Self {
+        let typed = |answer: Answer| Answer { accounts: Vec::new(), ..answer };
+        let agreed = || Some([self.from, self.to]).filter(|[from, _]| !from.written.is_empty());
+        Self { typed: self.typed.or_else(agreed).map(|sides| sides.map(typed)), ..Self::default() }
     }
 
     /// One side: `from` or `to`.

@@ -2,6 +2,7 @@
 
 use crate::secrets::{assert_none_in, assert_none_said};
 use mailhaul_sandbox::{Listening, MailboxSnapshot, Profile, Sandbox};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -143,6 +144,24 @@ pub fn tls() -> (tokio_rustls::TlsAcceptor, String) {
         .with_single_cert(vec![own.cert.der().clone()], key.into())
         .unwrap();
     (tokio_rustls::TlsAcceptor::from(Arc::new(config)), own.cert.pem())
+}
+
+/// This server behind TLS with a certificate that nobody vouches for; its PEM.
+pub async fn behind_tls(server: &Sandbox) -> (SocketAddr, String) {
+    let (acceptor, pem) = tls();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, server) = (listener.local_addr().unwrap(), server.clone());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    server.serve(stream).await;
+                }
+            });
+        }
+    });
+    (address, pem)
 }
 
 pub fn letter(n: usize) -> String {

@@ -57,6 +57,8 @@ fn expected(words: &[&str]) -> i32 {
         // A verb that is named alone asks for its accounts; nothing is removed without a yes.
         "check" | "plan" | "migrate" | "verify" | "report" if !names_accounts => 2,
         "undo" => 2,
+        // There is no terminal here, and nobody to be asked.
+        "--plain" => 2,
         "check" | "plan" | "migrate" | "verify" | "report" | "status" => 0,
         // Ended before a move began.
         "serve" | "demo" | "completions" | "man" => 0,

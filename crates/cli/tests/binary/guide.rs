@@ -1,12 +1,7 @@
 //! What the guide shows of the program's words is what the program says, and its scripts do what it says of them.
 
-use crate::accounts::{program, ran};
-#[cfg(unix)]
-use crate::{
-    accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD},
-    finding::{NEW, OLD, World},
-};
-#[cfg(unix)]
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, behind_tls, program, ran};
+use crate::finding::{NEW, OLD, World};
 use mailhaul_sandbox::Profile;
 use std::path::Path;
 
@@ -86,6 +81,56 @@ async fn openssl_alone_checks_a_certificate_by_the_commands_of_the_guide() {
     let changed = std::fs::read_to_string(&path).unwrap().replacen("6", "7", 1);
     std::fs::write(&path, changed).unwrap();
     assert_ne!(checked_by_openssl(script, &pair.report()).await.code, Some(0));
+}
+
+/// Each `<pre>` of a report's page, as whoever reads it copies it.
+#[cfg(unix)]
+fn commands_of_the_page(folder: &Path) -> Vec<String> {
+    let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    let blocks = page.split("<pre>").skip(1).map(|rest| rest.split("</pre>").next().unwrap());
+    let text = |block: &str| block.replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'");
+    blocks.map(|block| text(block).replace("&quot;", "\"").replace("&amp;", "&")).collect()
+}
+
+/// By somebody who has the folder and the passwords, and nothing that the run kept: as by two URLs, so with two pinned certificates.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_on_the_page_of_a_report_does_what_it_says_in_an_empty_home() {
+    for is_pinned in [false, true] {
+        let pair = Pair::filled(Profile::default(), 3).await;
+        let (from, to) = (behind_tls(&pair.old).await, behind_tls(&pair.new).await);
+        let mut command = pair.command("migrate", &[]);
+        if is_pinned {
+            let pin = |pem: &str| sha256_of_pem(pem);
+            let url = |port: u16| format!("imaps://{USER}@localhost:{port}");
+            command = program(&["migrate", "--from", &url(from.0.port()), "--to", &url(to.0.port())]);
+            command.args(["--from-fingerprint", &pin(&from.1), "--to-fingerprint", &pin(&to.1)]);
+            command.arg("--report").arg(pair.report()).env("HOME", pair.home());
+            command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+        }
+        ran(&mut command).await.expect(0);
+        let (home, bin) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mailhaul"), bin.path().join("mailhaul")).unwrap();
+        let blocks = commands_of_the_page(&pair.report());
+        assert_eq!(blocks.len(), 2, "{blocks:#?}");
+        for block in blocks {
+            let mut shell = tokio::process::Command::new("sh");
+            shell.args(["-e", "-c", &block]).current_dir(pair.report()).env_clear().env("HOME", home.path());
+            shell.env("PATH", format!("{}:/usr/bin:/bin", bin.path().display()));
+            shell.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+            let ran = ran(shell.stdin(std::process::Stdio::null())).await.expect(0);
+            let said = block.lines().filter_map(|line| line.strip_prefix("# "));
+            said.fold(ran, |ran, sum| ran.says(sum));
+        }
+    }
+}
+
+#[cfg(unix)]
+fn sha256_of_pem(pem: &str) -> String {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    use sha2::Digest;
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    sha2::Sha256::digest(&der).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Runs a script where a person would, with the program on its path.

@@ -103,6 +103,28 @@ async fn no_frame_of_a_drawing_terminal_is_wider_than_it() {
     }
 }
 
+/// As in a move that is gone on with, where there is more to say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_words_beside_the_bar_are_whole_in_a_move_that_goes_on() {
+    let (world, _old, new) = slow().await;
+    let mut terminal = guide(&world);
+    begins(&mut terminal);
+    until_appending(&new).await;
+    terminal.press("\u{3}").says("It was stopped.");
+    assert_eq!(terminal.ends().0, 130);
+    let mut terminal = Terminal::of_kind("xterm", &arguments(&world, &[]), world.folder.path());
+    terminal.says("Enter goes on").types("").says("Password").types(FROM_PASSWORD);
+    terminal.says("Password").types(TO_PASSWORD).says("Enter begins").types("");
+    terminal.says(" by earlier runs").says("All 65 messages are on the new server");
+    let (_, said) = terminal.ends();
+    let frames = without_sequences(&said);
+    let frames = frames.split(['\r', '\n']).filter(|frame| frame.contains(" % ") && frame.contains("by e"));
+    assert!(
+        frames.clone().count() > 0 && frames.clone().all(|frame| frame.contains("by earlier runs")),
+        "{said}"
+    );
+}
+
 /// Without CSI sequences (ECMA-48).
 fn without_sequences(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");

@@ -290,7 +290,7 @@ pub async fn choose(
     choose_of(&page, browser, boxes, more).await
 }
 
-async fn choose_of(
+pub async fn choose_of(
     page: &Answer,
     browser: &Browser,
     boxes: &[&'static str],

@@ -20,10 +20,12 @@ async fn who_is_waited_for_is_shown_as_long_as_it_lasts_and_a_stop_ends_the_wait
     assert!(live.contains("event: whole"), "{live}");
     let page = browser.get("/move").await;
     page.says(banner);
+    // One way to stop, which says how it goes on.
+    assert!(page.says("value=\"pause\"").body.matches("name=\"do\"").count() == 1, "{}", page.body);
     assert!(!page.body.contains("Backoff Time"), "a server's words are for engineers: {}", page.body);
-    browser.post("/move", &[("do", "stop")]).await.leads_to("/move");
+    browser.post("/move", &[("do", "pause")]).await.leads_to("/move");
     let stopped = until_over(&browser).await;
-    stopped.says("Stopped").says("of 5 messages are moved").says("Go on");
+    stopped.says("Paused").says("of 5 messages are moved").says("Go on");
     assert!(!stopped.body.contains(banner), "nothing is waited for any more: {}", stopped.body);
 }
 
@@ -36,8 +38,12 @@ async fn a_run_that_was_stopped_goes_on_and_doubles_nothing() {
     choose(&browser, &["0"], &[]).await.leads_to("/move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_appending(&new).await;
-    browser.post("/move", &[("do", "stop")]).await.leads_to("/move");
-    until_over(&browser).await.says("Stopped").says("Nothing is lost or doubled by that.");
+    browser.post("/move", &[("do", "pause")]).await.leads_to("/move");
+    until_over(&browser)
+        .await
+        .says("Paused")
+        .says("Nothing is lost or doubled by that.")
+        .says("press Ctrl-C");
     assert!(new.counters().appended < 65, "{}", new.counters().appended);
     new.set(|p| p.commit_delay = Duration::ZERO);
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");

@@ -12,7 +12,7 @@ use std::time::Duration;
 const STEPS: [&str; 6] = ["/requirements", "/found", "/old", "/new", "/choose", "/move"];
 
 /// Takes connections, and says nothing.
-async fn silent() -> SocketAddr {
+pub async fn silent() -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {

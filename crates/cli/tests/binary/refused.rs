@@ -1,8 +1,7 @@
 //! Servers that cannot be reached, are not who they say, or do not let us in: the exit code, and what to do next.
 
-use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, program, ran, tls};
+use crate::accounts::{FROM_PASSWORD, Pair, Ran, TO_PASSWORD, USER, behind_tls, program, ran};
 use mailhaul_sandbox::{Profile, Sandbox};
-use std::net::SocketAddr;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_tried_once_exit_12() {
@@ -60,29 +59,11 @@ async fn starttls_that_is_refused_or_not_offered_is_exit_13_and_no_password_is_s
     }
 }
 
-/// The embedded server behind TLS with a certificate that nobody vouches for; its PEM.
-async fn tls_server() -> (SocketAddr, String) {
-    let server = Sandbox::new(Profile::default());
-    server.add_user(USER, FROM_PASSWORD);
-    let (acceptor, pem) = tls();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, server) = (acceptor.clone(), server.clone());
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    server.serve(stream).await;
-                }
-            });
-        }
-    });
-    (address, pem)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_untrusted_certificate_is_exit_13_and_what_it_advises_works() {
-    let (address, pem) = tls_server().await;
+    let server = Sandbox::new(Profile::default());
+    server.add_user(USER, FROM_PASSWORD);
+    let (address, pem) = behind_tls(&server).await;
     let from = format!("imaps://{USER}@localhost:{}", address.port());
     let refused = check_from(&from, &[]).await.expect(13).says("vouches").says("--ca-file");
     let said = refused.said();

@@ -45,10 +45,10 @@ async fn mail_that_came_to_the_old_account_since_is_exit_5_until_it_is_moved() {
     pair.run("verify", &[]).await.expect(0);
     pair.deliver("INBOX", &letter(90));
     let appends = pair.appends();
-    pair.run("verify", &[]).await.expect(5).says("1 mailbox could not be listed or finished");
+    pair.run("verify", &[]).await.expect(5).says("1 folder could not be listed or finished");
     pair.old.create(USER, "New", None, true);
     pair.deliver("New", &letter(91));
-    pair.run("verify", &[]).await.expect(5).says("2 mailboxes could not be listed or finished");
+    pair.run("verify", &[]).await.expect(5).says("2 folders could not be listed or finished");
     assert_eq!(pair.appends(), appends, "verify sends nothing");
     pair.run("migrate", &[]).await.expect(0);
     pair.run("verify", &[]).await.expect(0);

@@ -95,6 +95,17 @@ impl fmt::Display for AccountUrl {
     }
 }
 
+/// The URL to type for an account as a journal names it, where the user name stands as it is.
+pub fn url_of(account: &str) -> String {
+    let parts = account.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
+    match parts {
+        Some((scheme, (user, authority))) => {
+            format!("{scheme}://{}@{authority}", utf8_percent_encode(user, NOT_IN_USER))
+        }
+        None => account.to_owned(),
+    }
+}
+
 fn user_name(written: &str) -> Result<String, WrittenError> {
     if written.contains(':') {
         return Err(WrittenError::Password);

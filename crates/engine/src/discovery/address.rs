@@ -24,9 +24,7 @@ pub enum AddressError {
     #[error("no mail address is like that")]
     Odd,
     /// What follows the `@` is no name that the name service knows.
-    #[error(
-        "what follows the @ is no domain in the form of the name service; letters beyond ASCII are written as xn--… there"
-    )]
+    #[error("what follows the @ is no name by which a server can be found")]
     Domain,
 }
 

@@ -184,6 +184,7 @@ pub(super) fn run_facts() -> Facts {
         server: server.into(),
         product: product.into(),
         tls: Some("TLS 1.3".into()),
+        options: Vec::new(),
     };
     Facts {
         version: "0.1.0".into(),

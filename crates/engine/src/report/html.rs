@@ -199,7 +199,7 @@ fn mailboxes(page: &mut String, report: &Report) {
         return;
     }
     page.push_str(
-        "<section>\n<h2>Mailboxes</h2>\n<table class=\"boxes\">\n<thead><tr><th scope=\"col\">Mailbox</th>\
+        "<section>\n<h2>Folders</h2>\n<table class=\"boxes\">\n<thead><tr><th scope=\"col\">Folder</th>\
          <th scope=\"col\" class=\"n\">On the new server</th><th scope=\"col\" class=\"n size\">Size</th></tr></thead>\n\
          <tbody>\n",
     );
@@ -225,7 +225,7 @@ fn left_out(page: &mut String, report: &Report) {
         let _ = writeln!(
             page,
             "<li>{}: see report.json</li>",
-            words::amount(more, "more mailbox", "more mailboxes")
+            words::amount(more, "more folder", "more folders")
         );
     }
     page.push_str("</ul>\n</section>\n");
@@ -235,13 +235,13 @@ fn next_steps(page: &mut String, report: &Report) {
     let (verdict, exceptions) = (report.verdict(), report.totals.walked.exceptions());
     let mut steps: Vec<&str> = match verdict {
         Verdict::Failed => vec![
-            "Change nothing in either account.",
+            "Change nothing in either mailbox.",
             "Keep this folder and Mailhaul's notes of this move; they say what happened.",
             "Show this page to somebody who knows Mailhaul.",
         ],
         Verdict::Incomplete => vec![
             "Start it again as before: it goes on where it stopped and copies nothing twice.",
-            "Keep the old account as it is.",
+            "Keep the old mailbox as it is.",
         ],
         Verdict::CompleteWithExceptions if exceptions == 0 => {
             vec!["Look at each point under <em>Needs you</em>: it says what can be done."]
@@ -251,12 +251,12 @@ fn next_steps(page: &mut String, report: &Report) {
              file.",
             "When a cause is mended, try these again.",
         ],
-        Verdict::Complete => vec!["Open the new account in your mail program and look around."],
+        Verdict::Complete => vec!["Open the new mailbox in your mail program and look around."],
     };
     if report.outcome.damaged_or_absent > 0 {
         steps.push(
             "A message that came out different, or is not there, is not sent a second time by itself: bring it over from \
-             the old account by hand, and tell the new provider.",
+             the old mailbox by hand, and tell the new provider.",
         );
     }
     if matches!(verdict, Verdict::Complete | Verdict::CompleteWithExceptions) {
@@ -265,7 +265,7 @@ fn next_steps(page: &mut String, report: &Report) {
              twice.",
         );
         steps.push("Bring over by other means what is listed below under <em>What this does not cover</em>.");
-        steps.push("Keep the old account, without using it, for another 30 days before you close it.");
+        steps.push("Keep the old mailbox, without using it, for another 30 days before you close it.");
     }
     page.push_str("<section>\n<h2>What to do next</h2>\n<ol class=\"plain\">\n");
     steps.iter().for_each(|step| _ = writeln!(page, "<li>{step}</li>"));

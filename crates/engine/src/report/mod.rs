@@ -72,6 +72,8 @@ pub struct EndFacts {
     pub product: String,
     /// Protocol and cipher; `None` for clear text, or where it is not known.
     pub tls: Option<String>,
+    /// Options without which it is not reached again ([`crate::config::Settings::options`]).
+    pub options: Vec<String>,
 }
 
 /// What is said of a run beside the rows of the journal. Of a run that is over, [`crate::run::kept`] has it.

@@ -59,11 +59,11 @@ impl Report {
         let said = [
             (
                 outcome.unlisted_mailboxes,
-                "mailbox could",
-                "mailboxes could",
+                "folder could",
+                "folders could",
                 "not be listed or finished in this run",
             ),
-            (refused.count() as u64, "mailbox", "mailboxes", "with mail cannot be moved"),
+            (refused.count() as u64, "folder", "folders", "with mail cannot be moved"),
             (
                 outcome.missing_at_target,
                 "message was",
@@ -105,7 +105,7 @@ impl Report {
                 foreign,
                 "message is",
                 "messages are",
-                "in these mailboxes of the new account beside what was moved: new mail, or what lay there before",
+                "in these folders of the new mailbox beside what was moved: new mail, or what lay there before",
             ),
             (self.doubts.total, "doubt", "doubts", "that cannot be settled from outside: see the report"),
         ];

@@ -198,7 +198,7 @@ async fn mailboxes_that_the_old_server_cuts_are_told_in_words_and_have_a_card_of
     let page = super::html::html(&report);
     assert!(page.contains("shows the newest messages alone") && !page.contains("All Mail"), "{page}");
     let beside = super::words::beside(&report).unwrap();
-    assert!(beside.contains("older messages of mailboxes") && !beside.contains("Gmail"), "{beside}");
+    assert!(beside.contains("older messages of folders") && !beside.contains("Gmail"), "{beside}");
 }
 
 #[tokio::test]
@@ -229,7 +229,7 @@ async fn what_the_latest_listing_of_the_target_lacks_is_not_called_complete() {
     assert_eq!(report.mailboxes[0].foreign_at_target, Some(2));
     let beside = report.beside_the_sum().concat();
     assert!(
-        beside.contains("2 messages are in these mailboxes of the new account beside what was moved"),
+        beside.contains("2 messages are in these folders of the new mailbox beside what was moved"),
         "{beside}"
     );
     assert_eq!((report.verdict(), report.exit_code()), (Verdict::Incomplete, 4));

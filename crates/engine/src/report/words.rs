@@ -16,9 +16,9 @@ pub(crate) const NOT_COVERED: [&str; 7] = [
     "filter rules (Sieve), forwarding and vacation replies",
     "signatures, identities and aliases",
     "mail that the old server does not show over IMAP: per-folder limits, hidden labels, archives kept elsewhere",
-    "mailboxes that this login may not read, and those of other people",
-    "mail that arrived at the old server after its mailboxes were listed",
-    "what anybody changes in either account afterwards",
+    "folders that this login may not read, and those of other people",
+    "mail that arrived at the old server after its folders were listed",
+    "what anybody changes in either mailbox afterwards",
 ];
 
 /// What the signature of a certificate says, and what it does not.
@@ -131,20 +131,20 @@ pub fn exception_remedy(kind: &str) -> &'static str {
             "Ask the new provider for a higher limit, and try it again in a later run; or keep its original, which the report has."
         }
         UNREADABLE => {
-            "Open it in the old account by webmail: if it cannot be read there either, only the old provider can help. A later run \
+            "Open it in the old mailbox by webmail: if it cannot be read there either, only the old provider can help. A later run \
              can ask for it again."
         }
         STUB => {
-            "The old server hands out a notice instead of the message. Open it in the old account by webmail; if only the notice \
+            "The old server hands out a notice instead of the message. Open it in the old mailbox by webmail; if only the notice \
              is there too, ask the old provider where the message is. A later run can ask for it again."
         }
         DAMAGED => {
-            "Open it in both accounts. If the new one lacks something, bring it over from the old account by hand, and tell the \
+            "Open it in both mailboxes. If the new one lacks something, bring it over from the old mailbox by hand, and tell the \
              new provider: it is not sent a second time by itself."
         }
         ABSENT => {
             "The new server said that it had taken it. Look for it there first; if it is nowhere, bring it over from the old \
-             account by hand, and tell the new provider: it is not sent a second time by itself."
+             mailbox by hand, and tell the new provider: it is not sent a second time by itself."
         }
         _ => "The report keeps its original, where it could be had.",
     }
@@ -234,7 +234,7 @@ pub fn headline(report: &Report) -> String {
             format!("{} Something needs your eye.", all_there(tally, listed))
         }
         Verdict::Complete if listed == 0 => {
-            "The old account holds no messages in the mailboxes that move.".into()
+            "The old mailbox holds no messages in the folders that move.".into()
         }
         Verdict::Complete => match read_back(report.outcome.level, tally) {
             Some(how) => format!("{}, and {how}.", all_there(tally, listed).trim_end_matches('.')),
@@ -293,20 +293,20 @@ pub fn subline(report: &Report) -> String {
     let newline = tally.of(&Bucket::Verified(Grade::Newline));
     match report.verdict() {
         Verdict::Failed if report.outcome.remainder == 0 => {
-            "Two messages of the old account point to the same one on the new server. Change nothing in either account, and \
+            "Two messages of the old mailbox point to the same one on the new server. Change nothing in either mailbox, and \
              show this page to somebody who knows Mailhaul."
                 .into()
         }
         Verdict::Failed => {
-            "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either account, and \
+            "Mailhaul counts every message in two ways, and the two do not agree. Change nothing in either mailbox, and \
              show this page to somebody who knows Mailhaul."
                 .into()
         }
         Verdict::Incomplete => {
-            "Mailhaul has changed and removed nothing in the old account. Start it again as before to go on.".into()
+            "Mailhaul has changed and removed nothing in the old mailbox. Start it again as before to go on.".into()
         }
         Verdict::CompleteWithExceptions if tally.exceptions() > 0 => {
-            "Mailhaul has changed and removed nothing in the old account.".into()
+            "Mailhaul has changed and removed nothing in the old mailbox.".into()
         }
         Verdict::CompleteWithExceptions => "What is listed below may not be as you expect.".into(),
         Verdict::Complete if newline > 0 => format!(
@@ -315,7 +315,7 @@ pub fn subline(report: &Report) -> String {
             amount(newline, "differs", "differ")
         ),
         Verdict::Complete if tally.verified() == tally.there() && tally.verified() > 0 => {
-            "Every message is exactly the same as in the old account.".into()
+            "Every message is exactly the same as in the old mailbox.".into()
         }
         Verdict::Complete => String::new(),
     }
@@ -335,10 +335,10 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
     let (refused, stuck) = holding(|d| matches!(d, Decision::Refuse(_)));
     let mut parts = Vec::new();
     if excluded > 0 {
-        parts.push(format!("{} left out by a rule ({held})", amount(excluded, "mailbox", "mailboxes")));
+        parts.push(format!("{} left out{} ({held})", amount(excluded, "folder", "folders"), by_whom(report)));
     }
     if refused > 0 {
-        parts.push(format!("{} that cannot be moved ({stuck})", amount(refused, "mailbox", "mailboxes")));
+        parts.push(format!("{} that cannot be moved ({stuck})", amount(refused, "folder", "folders")));
     }
     if report.outcome.hides_mail {
         parts.push(if report.outcome.cuts_mailboxes { CUTS_MAILBOXES } else { HIDES_MAIL }.into());
@@ -346,12 +346,22 @@ pub(crate) fn beside(report: &Report) -> Option<String> {
     (!parts.is_empty()).then(|| format!("Not in these numbers: {}.", parts.join(", ")))
 }
 
+/// ` by you`, where a person chose all that is left out; some is left out for what it is.
+fn by_whom(report: &Report) -> &'static str {
+    let chosen = |rule: &str| rule == MAILBOX || rule.starts_with("exclude:");
+    let is_chosen = report.mailboxes.iter().all(|entry| match &entry.totals.mailbox.decision {
+        Decision::Exclude(rule) => rule == NOT_SELECTABLE || chosen(rule),
+        _ => true,
+    });
+    if is_chosen { " by you" } else { "" }
+}
+
 /// What Gmail shows in All Mail alone, where that is hidden.
 const HIDES_MAIL: &str = "mail that is archived without a label, since Gmail hides “All Mail” (its settings, under Labels, have \
                           “Show in IMAP” for it; a later run then moves the rest)";
 
 /// What a server like Yahoo's does not show.
-const CUTS_MAILBOXES: &str = "older messages of mailboxes that hold more than the old server shows over IMAP (Yahoo shows all under \
+const CUTS_MAILBOXES: &str = "older messages of folders that hold more than the old server shows over IMAP (Yahoo shows all under \
                               the server name export.imap.mail.yahoo.com)";
 
 /// The accounting of an account with labels, each message once.
@@ -361,14 +371,14 @@ pub(crate) fn by_number(mail: LabelledMail, hides_mail: bool) -> String {
         (mail.there, "on the new server"),
         (mail.exceptions, "not moved, each an exception"),
         (mail.pending, "still to do"),
-        (mail.left_out, "left out by your rules"),
+        (mail.left_out, "left out by you"),
         (mail.gone, "removed by somebody"),
         (mail.unbrought, "that no label brought"),
     ];
     let parts: Vec<String> =
         parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect();
     format!(
-        "Each message once, whatever its labels: {} of the old account{shown}, {}.",
+        "Each message once, whatever its labels: {} of the old mailbox{shown}, {}.",
         messages(mail.messages),
         parts.join(", ")
     )

@@ -202,7 +202,7 @@ async fn where_all_mail_is_hidden_a_person_is_asked_first_and_told_what_to_switc
     assert_eq!(shelves(&world.target), there);
     // The acceptance does not make it whole: report and exit code go on saying so.
     assert!(said(&world).await.contains("Gmail hides “All Mail”"), "{}", said(&world).await);
-    assert!(said(&world).await.contains("of the old account that Gmail shows"));
+    assert!(said(&world).await.contains("of the old mailbox that Gmail shows"));
     world.source.set(|p| p.hidden.clear());
     moved(&world).await;
     assert_eq!(shelves(&world.target), in_copies());

@@ -6,13 +6,14 @@ use crate::serve::desk::Desk;
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{Answer, SignIn};
+use crate::steps::kept::Begun;
 use crate::steps::{Looked, SIDES, Step, words};
 use mailhaul_engine::config::Security;
 use mailhaul_engine::discovery::Provider;
 use maud::{Markup, html};
 
 /// Both addresses.
-pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) -> Markup {
+pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool, begun: &[Begun]) -> Markup {
     let [from, to] = typed;
     let server = |answer: &Answer| answer.server.clone().unwrap_or_default();
     let user = |answer: &Answer| answer.user.clone().unwrap_or_default();
@@ -37,10 +38,24 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool) ->
     html! {
         (opening(Step::Requirements.title(), texts::purpose(Step::Requirements)))
         (form(session, "requirements", &content))
+        @if !begun.is_empty() {
+            section {
+                h2 { (texts::BEGUN) }
+                p.hint { (texts::BEGUN_WHY) }
+                @for one in begun { (form(session, "anew", &go_on_with(one))) }
+            }
+        }
         section {
             h2 { (texts::YOU_NEED) }
             ul.plain { @for need in texts::NEEDS { li { (need) } } }
         }
+    }
+}
+
+fn go_on_with(begun: &Begun) -> Markup {
+    html! {
+        input type="hidden" name="begun" value=(begun.name);
+        div.do { button.quiet { (name(&begun.answers.from.written)) " → " (name(&begun.answers.to.written)) } }
     }
 }
 

@@ -17,9 +17,9 @@ pub fn choose(session: &Session, checked: &Checked, choice: &Choice) -> Markup {
     let worth: Vec<&Remark> = worth_knowing(checked).collect();
     html! {
         (opening(Step::Choose.title(), texts::purpose(Step::Choose)))
-        @match checked.moving.as_ref().filter(|_| !is_blocked(checked)) {
-            Some(moving) => (form(session, "choose", &decide(moving, choice))),
-            None => (form(session, "choose", &blocked(checked))),
+        @match &checked.moving {
+            Some(moving) if !is_blocked(checked) => (form(session, "choose", &decide(moving, choice))),
+            moving => (form(session, "choose", &blocked(checked, moving.as_ref(), choice))),
         }
         @if !worth.is_empty() {
             section {
@@ -48,11 +48,20 @@ fn one_remark(remark: &Remark) -> Markup {
     }
 }
 
-fn blocked(checked: &Checked) -> Markup {
+/// What is in the way may not be with fewer folders: they are chosen from here, too, where they are known.
+fn blocked(checked: &Checked, moving: Option<&Moving>, choice: &Choice) -> Markup {
     html! {
         section.alert {
             h2 { (texts::IN_THE_WAY) }
             @for remark in in_the_way(checked) { (one_remark(remark)) }
+        }
+        section {
+            @if let Some(moving) = moving {
+                input type="hidden" name="plan" value=(shown(&moving.plan, choice));
+                input type="hidden" name="into" value=(choice.into.as_deref().unwrap_or_default());
+                (folders(&moving.plan, choice))
+                p { (words::forecast(moving)) }
+            }
             input type="hidden" name="again" value="yes";
             (go(texts::LOOK_AGAIN, Some("new")))
         }

@@ -1,7 +1,7 @@
 //! Step 5: before the run, the run as it goes, and its end.
 
 use super::{Problem, form, name, opening, said as said_of};
-use crate::serve::app::{Asked, How, Over, Under};
+use crate::serve::app::{How, Over, Under};
 use crate::serve::guard::Session;
 use crate::serve::live::Standing;
 use crate::serve::speed::roughly;
@@ -36,12 +36,11 @@ fn button(value: &str, label: &str, is_quiet: bool) -> Markup {
 
 /// The run as it goes.
 pub fn under(session: &Session, under: &Under, standing: &Standing) -> Markup {
-    let is_stopping = under.asked().is_some();
+    let is_stopping = under.is_pausing();
     let buttons = html! {
         div.do {
             @if is_stopping { p { (texts::STOPPING) } } @else {
                 (button("pause", texts::PAUSE, true))
-                (button("stop", texts::STOP, true))
             }
         }
     };
@@ -166,10 +165,9 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
             let (class, mark) = mood(*verdict);
             (class, mark, headline.as_str(), below.as_str())
         }
-        How::Asked(asked) => {
-            let title = if *asked == Asked::Pause { texts::PAUSED } else { texts::STOPPED };
+        How::Paused => {
             let (class, mark) = mood(Verdict::Incomplete);
-            (class, mark, title, so_far.as_str())
+            (class, mark, texts::PAUSED, so_far.as_str())
         }
         How::Failed(_) => {
             let (class, mark) = mood(Verdict::Failed);
@@ -192,6 +190,7 @@ pub fn over(session: &Session, over: &Over, command: &str) -> Markup {
                     @if let How::Failed(problem) = &over.how { (why(problem)) }
                     @if let How::Done { asks, .. } = &over.how { @for question in asks { p.note { (said_of(question)) } } }
                     @if !may_end { p { (texts::NOTHING_LOST) } }
+                    @if matches!(over.how, How::Paused) { p { (texts::PAUSED_NEXT) } }
                 }
             }
             (form(session, "move", &buttons))

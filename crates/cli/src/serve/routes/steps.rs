@@ -1,12 +1,13 @@
 //! Steps 1 to 4. What asks a server is sent there as a task of its own ([`errand`]); whoever comes meanwhile sees what is waited for.
 
 use super::{Form, Shared, Who, html};
+use crate::account;
 use crate::serve::app::{App, Course};
 use crate::serve::desk::{Desk, Seen, Ticked};
 use crate::serve::errand::{self, Errand};
 use crate::serve::guard::Session;
 use crate::serve::http::Posted;
-use crate::serve::pages::{self, Frame, account, path, waiting};
+use crate::serve::pages::{self, Frame, account as account_pages, path, waiting};
 use crate::serve::texts::{self, Problem};
 use crate::steps::answers::{AlreadyThere, Answer, SignIn};
 use crate::steps::{Looked, SIDES, Step, words};
@@ -92,7 +93,7 @@ pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response 
 }
 
 fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let content = account::addresses(session, &desk.typed, problem.is_some());
+    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &desk.steps.others());
     step_page(desk, Step::Requirements, problem, &content)
 }
 
@@ -110,15 +111,39 @@ pub async fn look_for(State(app): Shared, Extension(session): Who, Extension(pos
     if let Some(response) = elsewhere(&app, &desk, &session, Step::Requirements) {
         return response;
     }
-    let answers = desk.steps.answers();
-    desk.typed = [typed(&posted, "from", &answers.from), typed(&posted, "to", &answers.to)];
+    let [from, to] = desk.steps.typed();
+    desk.typed = [typed(&posted, "from", &from), typed(&posted, "to", &to)];
     (desk.looked, desk.problem) = (None, None);
     if desk.typed.iter().any(|answer| answer.written.is_empty()) {
-        let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT);
+        let field = if desk.typed[0].written.is_empty() { "from" } else { "to" };
+        let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT).at(field);
+        return addresses_page(&desk, &session, Some(&problem));
+    }
+    if let Err(problem) = keep_typed(&mut desk) {
         return addresses_page(&desk, &session, Some(&problem));
     }
     errand::find(&app, &mut desk);
     to_wait()
+}
+
+/// The field to go to where an answer is wrong: its server is to be named, or the address is to be typed anew.
+fn field_of(side: &str, written: &str) -> &'static str {
+    match (side == SIDES[0], account::names_no_server(written)) {
+        (true, false) => "from",
+        (true, true) => "from-server",
+        (false, false) => "to",
+        (false, true) => "to-server",
+    }
+}
+
+/// What can be meant is kept; something else may have been typed into the wrong field, and is not written down.
+fn keep_typed(desk: &mut Desk) -> Result<(), Problem> {
+    for (side, answer) in SIDES.into_iter().zip(&desk.typed) {
+        let (server, user) = (answer.server.as_deref(), answer.user.as_deref());
+        let typed = account::typed(side, Some(&answer.written), server, user);
+        typed.map_err(|failure| Problem::from(failure).at(field_of(side, &answer.written)))?;
+    }
+    Ok(desk.steps.type_in(desk.typed.clone())?)
 }
 
 pub async fn found(State(app): Shared, Extension(session): Who) -> Response {
@@ -131,7 +156,7 @@ pub async fn found(State(app): Shared, Extension(session): Who) -> Response {
 }
 
 fn found_page(desk: &Desk, session: &Session, looked: &[Looked; 2], problem: Option<&Problem>) -> Response {
-    step_page(desk, Step::Requirements, problem, &account::found(session, looked))
+    step_page(desk, Step::Requirements, problem, &account_pages::found(session, looked))
 }
 
 pub async fn agree(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
@@ -194,7 +219,7 @@ async fn connect(app: &App, session: &Session, side: &'static str) -> Response {
 
 fn login_page(desk: &Desk, session: &Session, side: &'static str, problem: Option<&Problem>) -> Response {
     let (step, back) = step_of(side);
-    step_page(desk, step, problem, &account::login(session, desk, side, step, back))
+    step_page(desk, step, problem, &account_pages::login(session, desk, side, step, back))
 }
 
 /// One login: by the password, at the issuer in the browser, or after a person vouched for the certificate.
@@ -226,12 +251,12 @@ fn prepare_login(desk: &mut Desk, posted: &Posted, side: &'static str) -> Result
     }
     if let Some(issuer) = posted.some("issuer") {
         let Some(client) = posted.some("client") else {
-            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY));
+            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY).at("client"));
         };
         let secret_file = posted.some("secret-file");
         desk.steps.sign_in_by(side, SignIn::Browser { issuer, client, secret_file })?;
     } else if posted.secret("password").is_none() {
-        return Err(Problem::new(texts::PASSWORD_MISSING, texts::PASSWORD_MISSING_NEXT));
+        return Err(Problem::new(texts::PASSWORD_MISSING, texts::PASSWORD_MISSING_NEXT).at("password"));
     } else {
         desk.steps.sign_in_by(side, SignIn::Password)?;
     }
@@ -271,6 +296,11 @@ pub async fn chosen(State(app): Shared, Extension(session): Who, Extension(poste
     }
     desk.problem = None;
     if posted.some("again").is_some() {
+        // Where something is in the way of all of it, a part may be chosen.
+        let chosen = posted.some("plan").map(|_| desk.choose(ticked(&posted)));
+        if let Some(Err(problem)) = chosen {
+            return not_chosen(&app, &mut desk, &session, problem);
+        }
         desk.seen = Seen::NotYet;
         return Redirect::to(path(Step::Choose)).into_response();
     }
@@ -284,12 +314,15 @@ pub async fn chosen(State(app): Shared, Extension(session): Who, Extension(poste
     };
     match settled {
         Ok(()) => Redirect::to(path(Step::Move)).into_response(),
-        Err(problem) => {
-            desk.problem = Some((Step::Choose, problem));
-            let page = choose_page(&app, &mut desk, &session);
-            if desk.errand.is_some() { to_wait() } else { page }
-        }
+        Err(problem) => not_chosen(&app, &mut desk, &session, problem),
     }
+}
+
+/// The page of step 4 with what is wrong; where it is to be looked at again for that, there one waits.
+fn not_chosen(app: &Arc<App>, desk: &mut Desk, session: &Session, problem: Problem) -> Response {
+    desk.problem = Some((Step::Choose, problem));
+    let page = choose_page(app, desk, session);
+    if desk.errand.is_some() { to_wait() } else { page }
 }
 
 fn ticked(posted: &Posted) -> Ticked {

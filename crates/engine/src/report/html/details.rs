@@ -2,6 +2,7 @@
 
 use super::{Report, esc, href, name};
 use crate::certificate::{ALGORITHM, PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX, Status, conditions};
+use crate::config::url_of;
 use crate::report::{CERTIFICATE, EndFacts, Excerpt, MANIFEST, NoteEntry, REPORT_JSON, words};
 use std::fmt::Write as _;
 
@@ -137,16 +138,25 @@ fn check_yourself(page: &mut String, report: &Report) {
          <p><a href=\"{}\">{MANIFEST}</a> has one line for each source message: where it was, where it is, and the \
          SHA-256 of its octets on both sides. <a href=\"{}\">{CERTIFICATE}</a> binds it, <a href=\"{}\">{REPORT_JSON}</a> \
          has everything on this page.</p>\n\
-         <pre>sha256sum {MANIFEST}\n# {}\nmailhaul verify --certificate {CERTIFICATE} --reread-source</pre>",
+         <pre>sha256sum {MANIFEST}\n# {}\nmailhaul verify --certificate {CERTIFICATE} --reread-source {} {}</pre>",
         href(MANIFEST),
         href(CERTIFICATE),
         href(REPORT_JSON),
-        esc(&report.manifest.sha256)
+        esc(&report.manifest.sha256),
+        esc(&reached("--from", &report.pair.source, &report.facts.source.options)),
+        esc(&reached("--to", &report.pair.target, &report.facts.target.options))
     );
     match &report.facts.signer {
         Some(signer) => signed(page, &signer.public().fingerprint().to_string()),
         None => _ = writeln!(page, "<p>{}</p>", esc(words::NOT_SIGNED)),
     }
+}
+
+/// One side of a command line: the account, and what else it takes to reach it. Each is one word of a shell.
+fn reached(option: &str, account: &str, options: &[String]) -> String {
+    let account = format!("{option}={}", url_of(account));
+    let words = std::iter::once(&account).chain(options);
+    words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ")
 }
 
 /// Who signed the certificate, and the commands that check it without this program.
@@ -163,4 +173,18 @@ fn signed(page: &mut String, fingerprint: &str) {
         href(&key),
         esc(words::SIGNATURE_PROVES),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_in_a_user_name_the_command_means_that_account() {
+        let options = ["--to-auth-user=o'neill".to_owned()];
+        assert_eq!(
+            reached("--to", "imap://a b:%@x.example@[::1]:143", &options),
+            r"'--to=imap://a%20b%3A%25%40x.example@[::1]:143' '--to-auth-user=o'\''neill'"
+        );
+    }
 }

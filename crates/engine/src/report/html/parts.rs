@@ -133,10 +133,10 @@ pub(super) fn left_out_line(entry: &MailboxEntry) -> Option<String> {
         Decision::Move(_) => None,
         Decision::Exclude(rule) => {
             let holds = if rule == NOT_SELECTABLE { "no messages".to_owned() } else { holds };
-            Some(format!("<li>the mailbox {mailbox} ({holds}): {}</li>\n", name(&words::rule(rule))))
+            Some(format!("<li>the folder {mailbox} ({holds}): {}</li>\n", name(&words::rule(rule))))
         }
         Decision::Refuse(reason) => {
-            Some(format!("<li>the mailbox {mailbox} ({holds}) cannot be moved: {}</li>\n", name(reason)))
+            Some(format!("<li>the folder {mailbox} ({holds}) cannot be moved: {}</li>\n", name(reason)))
         }
     }
 }
@@ -181,11 +181,11 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
             _ => "there is no complete listing of this run".to_owned(),
         });
         let body = format!(
-            "<p>It was not read to its end in this run, or waits for another mailbox. Start it again as before: it goes on \
+            "<p>It was not read to its end in this run, or waits for another folder. Start it again as before: it goes on \
              there. If it stays like this, ask the provider, with the details.</p>{}",
             details(&name(&why))
         );
-        card(cards, &format!("The mailbox {mailbox} is not finished"), &body);
+        card(cards, &format!("The folder {mailbox} is not finished"), &body);
     } else if entry.is_refused_with_mail() {
         let reason = match &entry.totals.mailbox.decision {
             Decision::Refuse(reason) => reason.as_str(),
@@ -193,11 +193,11 @@ fn mailbox_cards(cards: &mut String, report: &Report, entry: &MailboxEntry) {
         };
         let holds = words::messages(entry.totals.mailbox.messages.unwrap_or(entry.totals.listed()));
         let body = format!(
-            "<p>It holds {holds}, which stay in the old account: {}.</p><p>Rename it there, or put its messages into another \
-             mailbox, and start it again as before.</p>",
+            "<p>It holds {holds}, which stay in the old mailbox: {}.</p><p>Rename it there, or put its messages into another \
+             folder, and start it again as before.</p>",
             name(reason)
         );
-        card(cards, &format!("The mailbox {mailbox} cannot be moved"), &body);
+        card(cards, &format!("The folder {mailbox} cannot be moved"), &body);
     }
     if entry.missing_at_target > 0 {
         let title = format!("{} missing from {mailbox}", words::messages(entry.missing_at_target));
@@ -212,12 +212,12 @@ fn hidden_card(cards: &mut String, report: &Report) {
         return;
     }
     if report.outcome.cuts_mailboxes {
-        let body = "<p>Some mailboxes are larger than the old server shows. Their older messages are still in the old account \
+        let body = "<p>Some folders are larger than the old server shows. Their older messages are still in the old mailbox \
                     alone. Yahoo shows all of them under the server name <em>export.imap.mail.yahoo.com</em>: move once more \
                     with that as the old server.</p>";
         return card(cards, "The old server shows the newest messages alone", body);
     }
-    let body = "<p>Mail that is archived without a label lies there alone, and is still in the old account alone. In Gmail's \
+    let body = "<p>Mail that is archived without a label lies there alone, and is still in the old mailbox alone. In Gmail's \
                 settings, under <em>Labels</em>, switch on <em>Show in IMAP</em> for <em>All Mail</em>. Then move again as before: \
                 it brings what is missing, and nothing twice.</p>";
     card(cards, "Gmail hides “All Mail”", body);

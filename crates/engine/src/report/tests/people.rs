@@ -52,6 +52,28 @@ async fn no_word_for_engineers_stands_outside_of_the_details() {
     }
 }
 
+/// A mailbox is what somebody has at a provider; what lies in it is a folder. Either has one name.
+#[tokio::test]
+async fn a_mailbox_is_never_a_folder_and_never_an_account() {
+    for plain in [example::complete(), example::exceptions(), example::incomplete(), example::failed()] {
+        let report = report(plain).await;
+        let summary = report.summary_lines(None).join(" ");
+        for text in [read_by_people(&html(&report)), summary] {
+            let text = text.replace("unaccounted", "");
+            for word in [
+                "account",
+                "Mailboxes",
+                "mailboxes that",
+                "mailboxes could",
+                "The mailbox",
+                "left out by a rule",
+            ] {
+                assert!(!text.contains(word), "{word}: {text}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_needs_a_person_comes_with_its_own_remedy_in_the_report_too() {
     for kind in KINDS {
