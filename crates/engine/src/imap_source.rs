@@ -344,13 +344,16 @@ enum Part {
 struct InFlight {
     id: u64,
     alone: bool,
+    /// Octets of its longest message, as listed: memory is reserved by them.
+    longest: u64,
     wanted: BTreeMap<Key, Wanted>,
 }
 
 impl InFlight {
     fn new(range: FetchRange) -> Self {
         let FetchRange { id, alone, .. } = range;
-        Self { id, alone, wanted: range.wanted.into_iter().map(|w| (w.key, w)).collect() }
+        let longest = range.wanted.iter().map(|w| w.octets).max().unwrap_or(0);
+        Self { id, alone, longest, wanted: range.wanted.into_iter().map(|w| (w.key, w)).collect() }
     }
 }
 
@@ -366,7 +369,8 @@ struct Fetching<'a> {
 impl Fetching<'_> {
     fn begin(&mut self, octets: u64) {
         // The memory reserved belongs to a UID, which may not be known yet: taken when the response is complete.
-        self.body = Some(self.intake.begin(None).of_octets(octets));
+        let reserved = self.ranges.values().map(|range| range.longest).max().unwrap_or(0);
+        self.body = Some(self.intake.begin(None).of_octets(octets, reserved));
     }
 
     async fn chunk(&mut self, octets: &[u8]) -> Result<(), EndError> {

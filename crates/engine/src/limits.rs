@@ -84,7 +84,8 @@ pub const PROBE_READ_OCTETS_MAX: u64 = 1024 * 1024;
 /// The limits of one migration. `Default` is what the product runs with.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Octets of message bodies held in memory, all mailboxes in work together.
+    /// Octets of message bodies held in memory, all mailboxes in work together; each has at least room for three batches, a range
+    /// and one message beside them ([`memory_share`](crate::transfer::memory_share)).
     pub body_memory_octets: u64,
     /// A body longer than this goes to a spool file.
     pub body_in_memory_octets_max: u64,

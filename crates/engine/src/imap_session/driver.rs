@@ -24,7 +24,7 @@ use tokio_util::io::poll_read_buf;
 
 /// Octets that room is made for when there is little left.
 const READ_OCTETS: usize = 256 * 1024;
-/// Octets asked of the socket at once, at least.
+/// With less room than this new room is made.
 const READ_OCTETS_MIN: usize = 32 * 1024;
 
 /// Short pieces to write are put together up to this.

@@ -11,6 +11,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Octets written to or read from a spool file at once.
 const SPOOL_PIECE_OCTETS: usize = 256 * 1024;
+/// A body stays in memory up to this length also where its size, by which memory is reserved, was said to be less.
+const UNRESERVED_OCTETS: u64 = 64 * 1024;
 
 /// Where bodies are put.
 #[derive(Clone, Debug)]
@@ -34,7 +36,8 @@ impl Intake {
 
     /// Starts a body. `memory` is what was reserved for it.
     pub fn begin(&self, memory: Option<OwnedSemaphorePermit>) -> BodyBuilder {
-        BodyBuilder { intake: self.clone(), memory, meter: Meter::new(), held: BytesMut::new(), file: None }
+        let (meter, held, in_memory_octets_max) = (Meter::new(), BytesMut::new(), self.in_memory_octets_max);
+        BodyBuilder { intake: self.clone(), memory, meter, held, in_memory_octets_max, file: None }
     }
 
     /// A body of octets that are at hand.
@@ -57,6 +60,8 @@ pub struct BodyBuilder {
     meter: Meter,
     /// Octets not yet written to the file; all of them while there is no file.
     held: BytesMut,
+    /// With more than this the file begins.
+    in_memory_octets_max: u64,
     file: Option<File>,
 }
 
@@ -67,10 +72,14 @@ impl std::fmt::Debug for Meter {
 }
 
 impl BodyBuilder {
-    /// So many octets are announced: room is made for them at once, as far as they stay in memory.
-    pub fn of_octets(mut self, octets: u64) -> Self {
-        let in_memory = usize::try_from(octets.min(self.intake.in_memory_octets_max)).unwrap_or(0);
-        self.held.reserve(in_memory);
+    /// So many octets are announced: room is made for them at once, or, where they are too many for the memory or for what can
+    /// have been reserved for them, the file begins with the first piece.
+    pub fn of_octets(mut self, octets: u64, reserved: u64) -> Self {
+        if octets > self.in_memory_octets_max.min(reserved.max(UNRESERVED_OCTETS)) {
+            self.in_memory_octets_max = self.in_memory_octets_max.min(SPOOL_PIECE_OCTETS as u64);
+        }
+        let in_memory = octets.min(self.in_memory_octets_max);
+        self.held.reserve(usize::try_from(in_memory).unwrap_or(0));
         self
     }
 
@@ -80,7 +89,7 @@ impl BodyBuilder {
         self.held.extend_from_slice(octets);
         let max = match self.file {
             Some(_) => SPOOL_PIECE_OCTETS as u64,
-            None => self.intake.in_memory_octets_max,
+            None => self.in_memory_octets_max,
         };
         if self.held.len() as u64 > max { self.spill().await } else { Ok(()) }
     }
@@ -267,6 +276,27 @@ mod tests {
         let body = intake.body(Bytes::from_static(b"Subject: x\r\n\r\ny\r\n")).await.unwrap();
         assert!(!body.is_spooled());
         assert_eq!(body.whole().await.unwrap(), &b"Subject: x\r\n\r\ny\r\n"[..]);
+    }
+
+    #[tokio::test]
+    async fn a_body_longer_than_what_was_reserved_for_any_goes_to_the_spool() {
+        let folder = tempfile::tempdir().unwrap();
+        let intake = Intake::new(folder.path(), 4 << 20);
+        let table = [
+            (64 << 10, 0, false),
+            (300 << 10, 0, true),
+            (300 << 10, 300 << 10, false),
+            (5 << 20, 5 << 20, true),
+        ];
+        for (octets, reserved, is_spooled) in table {
+            let mut builder = intake.begin(None).of_octets(octets, reserved);
+            for _ in 0..octets >> 10 {
+                builder.push(&[b'x'; 1024]).await.unwrap();
+                assert!(builder.held.capacity() <= 512 << 10 || !is_spooled, "{octets} of {reserved}");
+            }
+            let body = builder.finish().await.unwrap();
+            assert_eq!((body.octets(), body.is_spooled()), (octets, is_spooled), "{octets} of {reserved}");
+        }
     }
 
     #[tokio::test]
