@@ -179,15 +179,19 @@ pub async fn label<S: Source, T: Target, J: Journal>(
     let (given_up, losses) = (BTreeSet::new(), Losses::new(ctx));
     let mut work = Labelling { ctx, sessions, job, originals, given_up, losses, lost, bound: None };
     let mut pages = Pages::new(ctx, work.job.record.id, &[State::Listed]);
+    let mut before = None;
     while let Some(mut page) = pages.next().await? {
+        let last = page.last().map(|i| i.id);
         if work.lost.is_at_each() {
             return Ok(());
         }
         page.retain(|i| i.id.epoch == seen.epoch && shown.contains(i.id.key));
         if !work.label_page(&page).await? {
             // Something is to be tried again.
-            pages = Pages::new(ctx, work.job.record.id, &[State::Listed]);
+            pages = Pages::behind(ctx, work.job.record.id, &[State::Listed], before);
+            continue;
         }
+        before = last;
     }
     Ok(())
 }
