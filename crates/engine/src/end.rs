@@ -20,6 +20,7 @@ use crate::quirks::family::Behaviour;
 use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
 use std::future::Future;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// A special-use role (RFC 6154, RFC 8457).
@@ -598,14 +599,15 @@ pub trait TargetSession: Send + 'static {
         self.stage(mailbox, batch)
     }
     /// Copies messages of the opened mailbox into another one of the account, with their flags and INTERNALDATE (RFC 9051,
-    /// 6.4.7): each by a command of its own, all of which go out at once. One verdict for each, in order. An OK that names no
-    /// UID is also what a server says of a message that is not there any more (6.4.9).
+    /// 6.4.7): each by a command of its own, all of which go out at once. One verdict for each, in order, and the longest
+    /// time in which no answer came while one was due. An OK that names no UID is also what a server says of a message that is
+    /// not there any more (6.4.9).
     /// An end that cannot do it refuses each.
-    fn copy(&mut self, uids: &[Key], to: &Bytes) -> impl Future<Output = Vec<Verdict>> + Send {
+    fn copy(&mut self, uids: &[Key], to: &Bytes) -> impl Future<Output = (Vec<Verdict>, Duration)> + Send {
         let (text, _) = ("this end does not copy".to_owned(), to);
         let refusal = Refusal { class: RefusalClass::Cannot, bad: false, code: None, text };
         let refused = vec![Verdict::Refused(refusal); uids.len()];
-        async { refused }
+        async { (refused, Duration::ZERO) }
     }
     /// The complete UID set of the opened mailbox after a NOOP, ascending, with the EXISTS it must agree with.
     fn keys(&mut self) -> impl Future<Output = Result<(Vec<Key>, u64), EndError>> + Send;

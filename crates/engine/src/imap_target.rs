@@ -15,6 +15,7 @@ use crate::quirks;
 use bytes::Bytes;
 use mailhaul_imap::{AppendMessage, Body as WireBody, Command, ResponseCode, Status, StatusText, Untagged};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Items on their way from a connection to this end.
@@ -171,7 +172,7 @@ impl TargetSession for ImapTargetSession {
         self.upload(mailbox, batch, together)
     }
 
-    async fn copy(&mut self, uids: &[Key], to: &Bytes) -> Vec<Verdict> {
+    async fn copy(&mut self, uids: &[Key], to: &Bytes) -> (Vec<Verdict>, Duration) {
         copy::copy(&mut self.0, uids, to).await
     }
 

@@ -9,10 +9,12 @@ use crate::quirks;
 use bytes::Bytes;
 use mailhaul_imap::{Command, ResponseCode, Status, StatusText};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-/// One verdict for each message, in order.
-pub(super) async fn copy(link: &mut Link, uids: &[Key], to: &Bytes) -> Vec<Verdict> {
+/// One verdict for each message, in order; and the longest time between two answers.
+pub(super) async fn copy(link: &mut Link, uids: &[Key], to: &Bytes) -> (Vec<Verdict>, Duration) {
     let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
     let limit = link.limits().append_answer;
     let mut waiting = Vec::with_capacity(uids.len());
@@ -24,11 +26,13 @@ pub(super) async fn copy(link: &mut Link, uids: &[Key], to: &Bytes) -> Vec<Verdi
     let asked: HashMap<u64, Key> = waiting.iter().copied().collect();
     let (mut words, mut told) = ("the connection is gone".to_owned(), HashMap::new());
     let mut untold = waiting.len();
+    let (began, mut answered) = (Instant::now(), Vec::new());
     while untold > 0
         && let Some(item) = items.recv().await
     {
         match item {
             Item::Done { id, status, text } => {
+                answered.push(Instant::now());
                 told.extend(asked.get(&id).map(|uid| (id, answer(*uid, status, &text))));
             }
             Item::Unsent { id, why } => _ = told.insert(id, Verdict::Unsent(why.to_string())),
@@ -42,7 +46,14 @@ pub(super) async fn copy(link: &mut Link, uids: &[Key], to: &Bytes) -> Vec<Verdi
         untold -= 1;
     }
     let verdict = |(id, _)| told.remove(&id).unwrap_or_else(|| Verdict::Lost(words.clone()));
-    waiting.into_iter().map(verdict).collect()
+    (waiting.into_iter().map(verdict).collect(), longest_gap(began, &answered))
+}
+
+/// Pure: the longest time that one answer took. Commands that go out at once are worked on one after the other: what all took is no
+/// measure of one.
+fn longest_gap(began: Instant, answered: &[Instant]) -> Duration {
+    let before = std::iter::once(&began).chain(answered);
+    answered.iter().zip(before).map(|(at, before)| at.duration_since(*before)).max().unwrap_or_default()
 }
 
 /// Pure: what the answer to the COPY of one message says. A COPYUID that is not about that message names no UID.
@@ -63,6 +74,17 @@ fn answer(uid: Key, status: Status, text: &StatusText) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_commands_that_go_out_at_once_take_as_long_as_the_slowest_of_them() {
+        let (began, ms) = (Instant::now(), Duration::from_millis);
+        let at = |times: &[u64]| times.iter().map(|t| began + ms(*t)).collect::<Vec<_>>();
+        let hundred: Vec<u64> = (1..=100).map(|n| n * 30).collect();
+        assert_eq!(longest_gap(began, &at(&hundred)), ms(30), "not 3 s");
+        assert_eq!(longest_gap(began, &at(&[40, 50, 120, 121])), ms(70));
+        assert_eq!(longest_gap(began, &at(&[90, 90, 91])), ms(90), "the first one, too");
+        assert_eq!(longest_gap(began, &[]), Duration::ZERO);
+    }
 
     #[test]
     fn an_ok_names_a_uid_only_with_a_copyuid_about_that_message() {

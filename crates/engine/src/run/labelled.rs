@@ -16,7 +16,7 @@ use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::job::{Job, Pages, Sessions, jobs};
-use crate::transfer::label::{Originals, label};
+use crate::transfer::label::{LostAtCopy, Originals, label};
 use crate::transfer::resolve::resolve;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -138,10 +138,13 @@ async fn put_labels_on<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let originals = Originals::find(ctx, &jobs(ctx).await?, &waiting).await?;
     let _seat = ctx.seats.anyway(Side::Target);
-    let mut sessions = Sessions::default();
+    let (mut sessions, mut lost) = (Sessions::default(), LostAtCopy::default());
     for mut job in waiting.into_iter().filter(|job| is_shared(&job.record)) {
         ctx.check_cancel()?;
-        label(ctx, &mut sessions, &mut job, &originals).await?;
+        if lost.is_at_each() {
+            break;
+        }
+        label(ctx, &mut sessions, &mut job, &originals, &mut lost).await?;
     }
     // Nothing is read back where something was copied (law 9).
     sessions.close().await;

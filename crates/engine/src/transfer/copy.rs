@@ -542,17 +542,19 @@ async fn passes<S: Source, T: Target, J: Journal>(
 /// What COMMIT says that every new message lies at or above: one more than the highest UID there is. A UIDNEXT as told is
 /// not used: too high, it would hide our own messages from the search for them. Without a complete listing the
 /// baseline stays, which is as right and only makes the search longer.
+/// True when nothing of before can lie at or above it.
 pub(super) async fn see_uid_next<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let listing = list_target(ctx, sessions, job).await?;
     let same_epoch = listing.opened.facts.uid_validity == job.target_epoch.facts.uid_validity;
-    if let Some(last) = listing.keys.last().filter(|_| same_epoch && listing.is_complete()) {
+    let is_known = same_epoch && listing.is_complete();
+    if let Some(last) = listing.keys.last().filter(|_| is_known) {
         job.uid_next = job.uid_next.max(Key(last.0 + 1));
     }
-    Ok(())
+    Ok(is_known)
 }
 
 /// Whether anything of the epoch is listed that is not left to others. Items of former epochs are none of a pass's: their

@@ -16,8 +16,8 @@ use crate::context::Context;
 use crate::end::{Depth, Seen, Source, Target, TargetSession, ToRead, Verdict};
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
-    BatchEnd, BatchId, Change, Existing, Form, Intent, Item, ItemId, Journal, MailboxId, Note, Origin, Sent,
-    Side, State,
+    BatchEnd, BatchId, Change, EpochId, Existing, Form, Intent, Item, ItemId, Journal, MailboxId, Note,
+    Origin, Sent, Side, State,
 };
 use crate::labels::message_number;
 use crate::labels::original::{carried, is_ours, is_shared, may_be_copied_from};
@@ -26,8 +26,8 @@ use crate::progress::Progress;
 use crate::quirks;
 use crate::report::uids::Ranges;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// Answers on their way.
 const SEEN_QUEUED: usize = 64;
@@ -97,6 +97,37 @@ struct Lot {
 /// Messages that are to be copied: each with the UID of its original, and with what comes with it.
 type Copying = Vec<(ItemId, Key, Sent)>;
 
+/// How often the connection was lost at a COPY since a message was last copied, whatever the mailbox: some servers, or one message,
+/// may end it each time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LostAtCopy(u32);
+
+impl LostAtCopy {
+    /// Copying ends for this run: what is left is uploaded.
+    const AT_EACH: u32 = 4;
+
+    /// One more. True when the messages that it was lost at are to be uploaded: they were few enough by then.
+    fn once_more(&mut self) -> bool {
+        self.0 += 1;
+        self.0 >= 3
+    }
+
+    /// Whatever goes out, nothing comes of it.
+    pub fn is_at_each(self) -> bool {
+        self.0 >= Self::AT_EACH
+    }
+
+    /// How many messages go together, of `most`: first fewer, then one, so that one that ends the connection takes no others
+    /// with it.
+    fn together(self, most: usize) -> usize {
+        match self.0 {
+            0 => most,
+            1 => (most / 8).max(1),
+            _ => 1,
+        }
+    }
+}
+
 /// The work on one mailbox.
 struct Labelling<'a, S: Source, T: Target, J: Journal> {
     ctx: &'a Context<S, T, J>,
@@ -106,6 +137,9 @@ struct Labelling<'a, S: Source, T: Target, J: Journal> {
     /// Not to be copied in this run, whatever the reason.
     given_up: BTreeSet<ItemId>,
     losses: Losses,
+    lost: &'a mut LostAtCopy,
+    /// The epoch of the target and the UID that all which was there lies below; `None` where nobody knows.
+    bound: Option<(EpochId, Key)>,
 }
 
 /// What the answers to the commands of a lot say.
@@ -131,6 +165,7 @@ pub async fn label<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     originals: &Originals,
+    lost: &mut LostAtCopy,
 ) -> Result<(), Error> {
     let adopts = job.baseline.existing == Existing::Adopt && !job.baseline.matched;
     let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
@@ -141,36 +176,46 @@ pub async fn label<S: Source, T: Target, J: Journal>(
         return Ok(());
     }
     resolve(ctx, sessions, job, None).await?;
-    // What is there by now is known from what a COPY brings.
-    see_uid_next(ctx, sessions, job).await?;
     let (given_up, losses) = (BTreeSet::new(), Losses::new(ctx));
-    let mut work = Labelling { ctx, sessions, job, originals, given_up, losses };
+    let mut work = Labelling { ctx, sessions, job, originals, given_up, losses, lost, bound: None };
     let mut pages = Pages::new(ctx, work.job.record.id, &[State::Listed]);
+    let mut before = None;
     while let Some(mut page) = pages.next().await? {
+        let last = page.last().map(|i| i.id);
+        if work.lost.is_at_each() {
+            return Ok(());
+        }
         page.retain(|i| i.id.epoch == seen.epoch && shown.contains(i.id.key));
         if !work.label_page(&page).await? {
             // Something is to be tried again.
-            pages = Pages::new(ctx, work.job.record.id, &[State::Listed]);
+            pages = Pages::behind(ctx, work.job.record.id, &[State::Listed], before);
+            continue;
         }
+        before = last;
     }
     Ok(())
 }
 
 impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
-    /// Copies what can be copied of a page of listed messages. False when something of it is worth another try.
+    /// Copies what can be copied of a page of listed messages. False when something of it is worth another try, or when another
+    /// number of messages may go together now.
     async fn label_page(&mut self, page: &[Item]) -> Result<bool, Error> {
-        for lot in self.lots(page).await? {
+        let together = self.together();
+        for lot in self.lots(page, together).await? {
             self.ctx.check_cancel()?;
-            if !self.copy(&lot).await? {
+            if !self.copy(&lot).await? || self.together() != together {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    fn together(&self) -> usize {
+        self.lost.together(self.ctx.settings.limits.batch_messages_max)
+    }
+
     /// The messages that may be copied, in order, as long as one mailbox has the next one: order costs commands, not mail.
-    async fn lots(&self, page: &[Item]) -> Result<Vec<Lot>, Error> {
-        let most = self.ctx.settings.limits.batch_messages_max;
+    async fn lots(&self, page: &[Item], most: usize) -> Result<Vec<Lot>, Error> {
         let mut lots: Vec<Lot> = Vec::new();
         for item in page.iter().filter(|i| !self.given_up.contains(&i.id)) {
             let Some(there) = self.originals.of(self.ctx, self.job, item).await? else { continue };
@@ -192,6 +237,7 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
 
     /// Copies one lot. False when it, or some of it, is worth another try.
     async fn copy(&mut self, lot: &Lot) -> Result<bool, Error> {
+        let origin = if self.knows_bound().await? { Origin::Copied } else { Origin::Found };
         self.ctx.probe.pass("look at the originals").await;
         let Some(from) = self.originals.jobs.get(&lot.from) else { return Ok(self.give_up(lot)) };
         let flags = match look(self.sessions.target(self.ctx).await?, from, lot).await {
@@ -218,15 +264,25 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
         }
         let uids: Vec<Key> = copying.iter().map(|(_, uid, _)| *uid).collect();
         let to = self.job.target.wire.clone();
-        let began = Instant::now();
-        let verdicts = self.sessions.target(self.ctx).await?.copy(&uids, &to).await;
+        let (verdicts, longest) = self.sessions.target(self.ctx).await?.copy(&uids, &to).await;
         self.ctx.probe.pass("after the answer").await;
-        let mut answers = judge(self.job, &copying, verdicts);
-        if answers.lost.is_none() {
-            self.ctx.commit_took(began.elapsed());
+        let mut answers = judge(self.job, &copying, verdicts, origin);
+        if let Some(took) = answers.commit(longest) {
+            self.ctx.commit_took(took);
         }
         self.write(batch, &copying, &mut answers).await?;
         self.after(lot, answers).await
+    }
+
+    /// Whether all that was in the mailbox before is known to lie below its UIDNEXT, so that what a COPYUID names above is made by
+    /// the COPY. Asks, where it may have got another epoch since.
+    async fn knows_bound(&mut self) -> Result<bool, Error> {
+        if is_bound(self.job, self.bound) {
+            return Ok(true);
+        }
+        let is_known = see_uid_next(self.ctx, self.sessions, self.job).await?;
+        self.bound = is_known.then_some((self.job.target_epoch.id, self.job.uid_next));
+        Ok(is_known)
     }
 
     /// Makes the intent durable, and says whether the commands may go out (law 3).
@@ -253,6 +309,7 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
         answers.merged.extend(end_batch(self.ctx, batch, end, &mut answers.changes).await?);
         if answers.copied > 0 {
             self.losses.reset();
+            *self.lost = LostAtCopy::default();
             let all = answers.copied == copying.len() as u64;
             let octets = if all { copying.iter().map(|(.., sent)| sent.sent.octets).sum() } else { 0 };
             self.ctx.bus.tell(Progress::stored(self.job.record.id, answers.copied, octets));
@@ -285,7 +342,7 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
         }
         let server = "the new server".to_owned();
         if let Some(what) = lost {
-            return self.trouble(lot, EndError::Lost { server, doing: "UID COPY", what }).await;
+            return self.lost_at_copy(lot, EndError::Lost { server, doing: "UID COPY", what }).await;
         }
         let Some(refusal) = refusal else { return Ok(true) };
         if quirks::is_passing(refusal.class) || quirks::patience(refusal.class).is_some() {
@@ -293,6 +350,23 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
         }
         self.given_up.extend(refused);
         Ok(true)
+    }
+
+    /// The connection ended at a COPY. Words that ask for patience are waited for as in an answer; else fewer go together, and in the
+    /// end the upload does it. False when the lot is worth another try.
+    async fn lost_at_copy(&mut self, lot: &Lot, error: EndError) -> Result<bool, Error> {
+        let give_up = error.asks_for_patience().is_none() && self.lost.once_more();
+        if give_up {
+            self.give_up(lot);
+        }
+        match self.losses.at_target(self.ctx, self.sessions, error).await {
+            Ok(()) => Ok(false),
+            Err(Error::Target(_)) => {
+                *self.lost = LostAtCopy(LostAtCopy::AT_EACH);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// A failure that takes no single message with it: false when it was waited for, and is worth another try. What goes on for
@@ -330,15 +404,21 @@ async fn look<S: TargetSession>(
     Ok((is_read == Some(true)).then_some(flags))
 }
 
-/// What became of each message, by the answers in their order. What was answered moves on UIDNEXT.
-fn judge(job: &mut Job, copying: &Copying, verdicts: Vec<Verdict>) -> Answers {
+/// True while UIDNEXT of the job is at or above the `bound`, which is of its epoch: to open a mailbox anew puts UIDNEXT back.
+fn is_bound(job: &Job, bound: Option<(EpochId, Key)>) -> bool {
+    bound.is_some_and(|(epoch, least)| epoch == job.target_epoch.id && job.uid_next >= least)
+}
+
+/// What became of each message, by the answers in their order. What was answered moves on UIDNEXT. `origin`: of what lies at or
+/// above it, ours only where that is known.
+fn judge(job: &mut Job, copying: &Copying, verdicts: Vec<Verdict>, origin: Origin) -> Answers {
     let (mut answers, before) = (Answers::default(), job.uid_next);
     let missing = std::iter::repeat(Verdict::Lost("it was not answered".into()));
     for ((id, ..), verdict) in copying.iter().zip(verdicts.into_iter().chain(missing)) {
         match verdict {
             Verdict::Stored(uids) => {
                 let checked = uids.map_or(Checked::Unknown, |uids| check(job, before, 1, &uids));
-                answers.take(job, *id, before, checked);
+                answers.take(job, *id, (before, origin), checked);
             }
             Verdict::Refused(refusal) => {
                 answers.changes.push(Change::to(*id, State::Listed));
@@ -350,7 +430,7 @@ fn judge(job: &mut Job, copying: &Copying, verdicts: Vec<Verdict>) -> Answers {
                 answers.lost = Some(words);
             }
             Verdict::Lost(words) => {
-                answers.take(job, *id, before, Checked::Unknown);
+                answers.take(job, *id, (before, origin), Checked::Unknown);
                 answers.lost = Some(words);
             }
         }
@@ -359,14 +439,19 @@ fn judge(job: &mut Job, copying: &Copying, verdicts: Vec<Verdict>) -> Answers {
 }
 
 impl Answers {
-    /// A message of which an answer said this: a new UID is at or above `before`.
-    fn take(&mut self, job: &mut Job, id: ItemId, before: Key, checked: Checked) {
+    /// How long a commit takes at the target, where something was copied: what was refused at once says nothing of it.
+    fn commit(&self, longest: Duration) -> Option<Duration> {
+        (self.lost.is_none() && self.copied > 0).then_some(longest)
+    }
+
+    /// A message of which an answer said this: a new UID is at or above `before`, and of this origin.
+    fn take(&mut self, job: &mut Job, id: ItemId, (before, origin): (Key, Origin), checked: Checked) {
         let stored = Change::to(id, State::Stored);
         let change = match checked {
             Checked::Places(places) => match places.first() {
                 Some(Ok(uid)) if *uid >= before => {
                     job.uid_next = job.uid_next.max(Key(uid.0 + 1));
-                    stored.at(job.place(*uid), Origin::Copied)
+                    stored.at(job.place(*uid), origin)
                 }
                 // It had the label: what is there is looked at, and it was not us who put it there.
                 Some(Ok(uid) | Err(uid)) => {
@@ -396,7 +481,6 @@ mod tests {
     use super::*;
     use crate::end::NewUids;
     use crate::error::RefusalClass;
-    use crate::journal::EpochId;
     use crate::labels::original::testing::{job, sent};
     use crate::message::UidValidity;
 
@@ -413,7 +497,7 @@ mod tests {
     fn judged(verdicts: Vec<Verdict>) -> (Vec<(State, Option<i64>)>, Answers) {
         let mut job = Job { uid_next: Key(20), ..job(1, "Work", None) };
         job.baseline.uid_next = Key(10);
-        let answers = judge(&mut job, &three(), verdicts);
+        let answers = judge(&mut job, &three(), verdicts, Origin::Copied);
         let states = answers.changes.iter().map(|c| (c.to, c.place.map(|(place, _)| place.uid.0))).collect();
         (states, answers)
     }
@@ -426,6 +510,46 @@ mod tests {
         assert_eq!(states, [(State::Stored, Some(20)), (State::Listed, None), (State::Stored, Some(21))]);
         assert_eq!((answers.copied, answers.refused.len(), answers.doubtful.len()), (2, 1, 0));
         assert!(answers.changes.iter().all(|c| c.place.is_none_or(|(_, origin)| origin == Origin::Copied)));
+    }
+
+    #[test]
+    fn each_loss_at_a_copy_makes_the_next_lot_smaller_until_nothing_is_copied() {
+        let mut lost = LostAtCopy::default();
+        let mut seen = vec![(lost.together(200), false, false)];
+        for _ in 0..4 {
+            let gives_up = lost.once_more();
+            seen.push((lost.together(200), gives_up, lost.is_at_each()));
+        }
+        let expected =
+            [(200, false, false), (25, false, false), (1, false, false), (1, true, false), (1, true, true)];
+        assert_eq!(seen, expected);
+        assert_eq!(LostAtCopy(1).together(3), 1);
+    }
+
+    #[test]
+    fn a_commit_is_measured_only_where_something_was_copied() {
+        let (text, took) = ("not this one".to_owned(), Duration::from_millis(3));
+        let no = Verdict::Refused(Refusal { class: RefusalClass::Cannot, bad: false, code: None, text });
+        let of = |verdicts: [Verdict; 3]| judged(verdicts.to_vec()).1.commit(took);
+        assert_eq!(of([no.clone(), no.clone(), no.clone()]), None, "nothing was committed");
+        assert_eq!(of([Verdict::Stored(None), no.clone(), no.clone()]), None, "nobody knows what it did");
+        assert_eq!(of([named(7, 20), Verdict::Lost("reset".into()), no.clone()]), None);
+        assert_eq!(of([named(7, 20), no.clone(), no]), Some(took));
+    }
+
+    #[test]
+    fn what_lay_below_uidnext_is_known_for_one_epoch_and_not_below_what_was_seen() {
+        let job = Job { uid_next: Key(20), ..job(1, "Work", None) };
+        let epoch = job.target_epoch.id;
+        assert!(is_bound(&job, Some((epoch, Key(20)))));
+        assert!(is_bound(&job, Some((epoch, Key(12)))));
+        assert!(!is_bound(&job, Some((epoch, Key(21)))), "it was opened anew");
+        assert!(!is_bound(&job, Some((EpochId(99), Key(1)))));
+        assert!(!is_bound(&job, None));
+        let mut job = job;
+        let answers = judge(&mut job, &three(), vec![named(7, 20)], Origin::Found);
+        let origins = answers.changes.iter().filter_map(|c| Some(c.place?.1));
+        assert_eq!(origins.collect::<Vec<_>>(), [Origin::Found], "undo leaves it alone");
     }
 
     #[test]

@@ -168,7 +168,7 @@ async fn touched() -> World {
 /// Sets the flags of a copy in INBOX as its user would.
 fn flag(world: &World, uid: i64, flags: &str) {
     let mut message = world.target.snapshot()[&b"INBOX"[..]].messages[&uid].clone();
-    message.flags = mailhaul_engine::message::Flags::from_octets(flags.to_owned());
+    message.flags = mailhaul_engine::message::Flags::from_octets(flags);
     world.target.restore("INBOX", [(uid, message)]);
 }
 
