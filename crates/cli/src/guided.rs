@@ -58,6 +58,8 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
+    // Others can be gone on with all the same.
+    steps.unreadable().iter().for_each(|failure| account::show(&words::plainly(failure)));
     let begun = steps.others();
     if !begun.is_empty() && !goes_on(&mut talk, &mut steps, &begun).await? {
         return Ok(left());
@@ -136,8 +138,9 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     );
     let Some(more) = left_over(talk, steps).await? else { return Ok(Moved::Way(Way::Leave)) };
     match talk.ask_afresh("Enter begins; b goes back to what moves: ").await? {
-        Reply::Line(_) => {}
-        Reply::Back => return Ok(Moved::Way(Way::Back)),
+        Reply::Line(line) if line.is_empty() => {}
+        // Whoever writes something wants something else than to begin.
+        Reply::Line(_) | Reply::Back => return Ok(Moved::Way(Way::Back)),
         Reply::Leave => return Ok(Moved::Way(Way::Leave)),
     }
     let ready = steps.ready_with(Keep::Journal, more).await?;
@@ -148,11 +151,15 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     let end = match ready.shown(ready.migration.migrate()).await {
         Ok(end) => end,
         Err(Error::Question(question)) => return ask_again(steps, &question),
+        Err(error @ Error::Interrupted) => {
+            steps.consent_is_kept()?;
+            return Err(error.into());
+        }
         Err(error) => return Err(error.into()),
     };
-    steps.consent_is_kept()?;
     say("");
     let (mut code, refused) = ready.report_plainly(&end).await?;
+    steps.consent_is_kept()?;
     say("");
     if refused > 0 {
         code = covered(talk, steps, refused).await?.unwrap_or(code);

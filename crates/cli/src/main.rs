@@ -26,7 +26,7 @@ mod view;
 use clap::{CommandFactory, Parser};
 use std::process::ExitCode;
 
-/// Stack of the thread that everything is polled on. The first one of a process has 1 MiB on Windows, and what a limit leaves
+/// Stack of the threads that everything is polled on. The first one of a process has 1 MiB on Windows, and what a limit leaves
 /// elsewhere: a build that is not optimised needs more than 2 MiB.
 const STACK_OCTETS: usize = 8 << 20;
 
@@ -47,7 +47,11 @@ fn run() -> ExitCode {
         let _ = args::Cli::command().print_help();
         return ExitCode::from(error::USAGE);
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK_OCTETS)
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             output::say(&format!("mailhaul: {error}"));

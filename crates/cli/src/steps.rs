@@ -118,10 +118,12 @@ impl Steps {
         if self.kept.is_of(name) {
             return Ok(());
         }
-        let begun = kept::begun()?.into_iter().find(|begun| begun.name == name);
-        let begun = begun.ok_or_else(|| Failure::usage("what was answered about this move is gone"))?;
-        (self.kept, self.let_in) = (Kept::of(&begun.name)?, [None, None]);
-        self.answers = self.kept.read()?;
+        let kept = Kept::of(name)?;
+        if !kept.exists() {
+            return Err(Failure::usage("what was answered about this move is gone"));
+        }
+        (self.answers, self.let_in) = (kept.read()?, [None, None]);
+        self.kept = kept;
         Ok(())
     }
 
@@ -139,8 +141,13 @@ impl Steps {
 
     /// Moves that were begun beside this one, the latest first.
     pub fn others(&self) -> Vec<Begun> {
-        let begun = kept::begun().unwrap_or_default();
+        let (begun, _) = kept::begun();
         begun.into_iter().filter(|begun| !self.kept.is_of(&begun.name)).collect()
+    }
+
+    /// Why answers about other moves cannot be read.
+    pub fn unreadable(&self) -> Vec<Failure> {
+        kept::begun().1
     }
 
     /// What was answered so far.
@@ -215,7 +222,7 @@ impl Steps {
     pub fn agree(&mut self, looked: [Looked; 2]) -> Result<(), Failure> {
         let here = self.answers.clone();
         let is_same = SIDES.into_iter().zip(&looked).all(|(side, looked)| looked.is_of(here.side(side)));
-        let before = if is_same { here.clone() } else { self.take_up(&looked)? };
+        let (before, left) = if is_same { (here.clone(), None) } else { self.take_up(&looked)? };
         let mut answers = Answers::default();
         for (side, looked) in SIDES.into_iter().zip(looked) {
             let known = [&before, &here].map(|answers| answers.side(side));
@@ -229,24 +236,30 @@ impl Steps {
             answers.choice = before.choice;
         }
         self.answers = answers;
-        self.write_down()
+        self.write_down()?;
+        // Only now: what it holds is written down elsewhere.
+        left.inspect(Kept::remove_unfinished);
+        Ok(())
     }
 
-    /// The answers of this pair, which are those that are written down from now on.
-    fn take_up(&mut self, looked: &[Looked; 2]) -> Result<Answers, Failure> {
+    /// The answers of this pair, which are those that are written down from now on; and the file that is left for them.
+    fn take_up(&mut self, looked: &[Looked; 2]) -> Result<(Answers, Option<Kept>), Failure> {
         let [from, to] = looked.each_ref().map(|looked| looked.answer.clone());
         let args = Answers { from, to, ..Answers::default() }.args(&self.further)?;
         let journal = Asked::of(&args.place)?.journal;
         let name = journal.file_name().unwrap_or_default().to_string_lossy();
-        self.let_in = [None, None];
         if self.kept.is_of(&name) {
-            return Ok(self.answers.clone());
+            self.let_in = [None, None];
+            return Ok((self.answers.clone(), None));
         }
         let kept = Kept::of(&name)?;
         let before = kept.read()?;
-        self.kept.remove_unfinished();
-        self.kept = kept;
-        Ok(before)
+        if !self.kept.is_unfinished() {
+            // The move that is left is none of what was typed for this one.
+            self.kept.write(&Answers { typed: None, ..self.answers.clone() })?;
+        }
+        self.let_in = [None, None];
+        Ok((before, Some(std::mem::replace(&mut self.kept, kept))))
     }
 
     /// Logs in to one side by a password, or as [`SignIn`] says where there is none. Where two forms of the user name are

@@ -2,6 +2,7 @@
 
 use mailhaul_engine::budget::amount;
 use mailhaul_engine::journal::{Count, Decision, Item, MailboxRecord, Name};
+use mailhaul_engine::names::printable;
 use mailhaul_engine::progress::{Progress, SideName, Stage, WaitReason};
 use mailhaul_engine::report::{Bucket, words};
 use mailhaul_engine::waits::spelled;
@@ -174,7 +175,7 @@ impl View {
                 (row.source, row.target, row.at) = (source.clone(), target.clone(), At::Work);
                 row.all.messages = row.all.messages.max(*messages);
                 row.all.octets = row.all.octets.max(*octets);
-                return Some(format!("{source} -> {target}"));
+                return Some(format!("{} -> {}", printable(source), printable(target)));
             }
             Progress::MailboxListed { mailbox, messages, new, left_out, octets } => {
                 let row = self.mailboxes.entry(*mailbox).or_default();

@@ -63,6 +63,11 @@ impl Kept {
         own.is_some_and(|own| Some(own) == name.strip_suffix(SUFFIX).or(name.strip_suffix(".sqlite")))
     }
 
+    /// True where something is written there.
+    pub fn exists(&self) -> bool {
+        self.file.exists()
+    }
+
     /// What is written there; nothing where nothing was.
     ///
     /// # Errors
@@ -111,23 +116,28 @@ impl Kept {
 /// What to do where nothing can be written.
 const NO_ROOM: &str = "The disk may be full, or the folder may be of somebody else: make room there, or let this user write there.";
 
-/// All moves that were begun, the latest first.
-///
-/// # Errors
-/// One of them cannot be read.
-pub fn begun() -> Result<Vec<Begun>, Failure> {
-    let mut found: Vec<(SystemTime, Begun)> = Vec::new();
-    for entry in std::fs::read_dir(folder()?).into_iter().flatten().flatten() {
+/// All moves that were begun, the latest first; and why others, if any, cannot be read.
+pub fn begun() -> (Vec<Begun>, Vec<Failure>) {
+    let (mut found, mut unreadable): (Vec<(SystemTime, Begun)>, _) = (Vec::new(), Vec::new());
+    let entries = folder().ok().and_then(|folder| std::fs::read_dir(folder).ok());
+    for entry in entries.into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if !name.ends_with(SUFFIX) {
             continue;
         }
-        let Some(answers) = read(&entry.path())? else { continue };
+        let answers = match read(&entry.path()) {
+            Ok(Some(answers)) => answers,
+            Ok(None) => continue,
+            Err(failure) => {
+                unreadable.push(failure);
+                continue;
+            }
+        };
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
         found.push((changed.unwrap_or(SystemTime::UNIX_EPOCH), Begun { name, answers }));
     }
     found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
-    Ok(found.into_iter().map(|(_, begun)| begun).collect())
+    (found.into_iter().map(|(_, begun)| begun).collect(), unreadable)
 }
 
 fn folder() -> Result<PathBuf, Failure> {

@@ -54,8 +54,13 @@ async fn what_was_chosen_of_one_move_is_kept_while_another_one_is_begun() {
     assert_eq!(terminal.ends().0, 0);
     assert_eq!(new.counters().appended, 5, "what was left out stays left out");
 
+    // One that cannot be read is told, and hides no other.
+    let state = world.folder.path().join("state/mailhaul");
+    std::fs::write(state.join("broken.answers.json"), "{").unwrap();
+
     // The same two addresses, typed again, are the same move.
     let mut terminal = guide(&world);
+    terminal.says("Your answers cannot be read").says("broken.answers.json");
     terminal.says("You began:").says("  1  ann@old.example").says("Enter goes on with 1").types("n");
     terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
     terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD).says("Step 5 of 5");

@@ -59,7 +59,11 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     following: &mut Following<'_>,
 ) -> Result<CopyEnd, Error> {
     let ahead = following.listing_of(job);
-    let mut listed = match open_both(ctx, sessions, job, ahead).await? {
+    let opened = match job.seen.take().filter(|_| ahead.is_none()) {
+        Some(seen) => as_seen(ctx, sessions, job, &seen).await?,
+        None => open_both(ctx, sessions, job, ahead).await?,
+    };
+    let mut listed = match opened {
         Ok(listed) => Some(listed),
         Err(refusal) => return Ok(CopyEnd::Left(format!("{} cannot be opened: {refusal}", job.target.text))),
     };
@@ -190,6 +194,25 @@ async fn open_both<S: Source, T: Target, J: Journal>(
         return Ok(Err(refusal));
     }
     Ok(Ok(listed?))
+}
+
+/// The source as an earlier run listed it, which still stands; the target is opened.
+async fn as_seen<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &mut Job,
+    seen: &Sighting,
+) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
+    if let Err(refusal) = refresh_unless_new(ctx, sessions, job).await? {
+        return Ok(Err(refusal));
+    }
+    let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
+    let Some(epoch) = epochs.into_iter().find(|epoch| epoch.id == seen.epoch) else {
+        return Ok(Ok(list_source(ctx, sessions, &job.record, Leaves::ByShare(None), None).await?));
+    };
+    ctx.journal.save_sighting(ctx.run, seen).await?;
+    let octets = ctx.journal.counts_of(job.record.id).await?.iter().map(|count| count.octets).sum();
+    Ok(Ok(Ok(Listing { epoch, messages: seen.facts.exists, octets, others: 0 })))
 }
 
 /// A target mailbox that this run opened for its baseline shows nothing else now, and holds nothing of ours.

@@ -5,7 +5,7 @@ use crate::end::{Opened, Source, SourceSession, Target, TargetSession, UidListin
 use crate::error::{EndError, Error};
 use crate::journal::{
     Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
-    State,
+    Sighting, State,
 };
 use crate::labels::{Bringers, Share};
 use crate::message::Key;
@@ -33,6 +33,9 @@ pub struct Job {
     pub uploads: Option<Arc<Bringers>>,
     /// Its target was created and opened in this run, and was empty.
     pub is_new: bool,
+    /// The complete listing of the source by an earlier run, where STATUS says that it still stands and nothing but copying is left:
+    /// it is not listed again.
+    pub seen: Option<Sighting>,
 }
 
 impl Job {
@@ -370,7 +373,17 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
         let uid_next = Key(1);
         let (share, uploads) = (None, None);
-        jobs.push(Job { record, target, baseline, target_epoch, uid_next, share, uploads, is_new: false });
+        jobs.push(Job {
+            record,
+            target,
+            baseline,
+            target_epoch,
+            uid_next,
+            share,
+            uploads,
+            is_new: false,
+            seen: None,
+        });
     }
     Ok(jobs)
 }

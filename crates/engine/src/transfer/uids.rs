@@ -63,7 +63,17 @@ mod tests {
         let existing = Existing::AppendAnyway;
         let baseline = Baseline { epoch: baseline, uid_next: Key(10), existing, matched: true };
         let (uid_next, share, uploads) = (Key(20), None, None);
-        Job { record, target: name, baseline, target_epoch, uid_next, share, uploads, is_new: false }
+        Job {
+            record,
+            target: name,
+            baseline,
+            target_epoch,
+            uid_next,
+            share,
+            uploads,
+            is_new: false,
+            seen: None,
+        }
     }
 
     /// What is left of the UIDs named for messages whose COMMIT saw UID 20 as the next one.

@@ -75,8 +75,14 @@ fn is_open(state: State, retries: bool) -> bool {
     }
 }
 
-/// Of these mailboxes, those that are to be listed and copied. The others have nothing new and nothing left, and their
-/// earlier listing stands for this run.
+/// States in which nothing but copying is left to do: what a run that ended in its middle leaves.
+fn is_begun(state: State) -> bool {
+    matches!(state, State::Listed | State::Fetched | State::Committed | State::InDoubt)
+}
+
+/// Of these mailboxes, those that are to be copied. The others have nothing new and nothing left, and their earlier listing
+/// stands for this run; so it does for those of which an earlier run copied a part ([`Job::seen`]), unless a rule or labels have
+/// a say in what is copied.
 pub async fn to_copy<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     jobs: Vec<Job>,
@@ -85,26 +91,35 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
 ) -> Result<Vec<Job>, Error> {
     let counts = ctx.journal.counts().await?;
     let retries = |c: &Count| consent::retries(&ctx.settings, c.kind.as_deref());
-    let open = counts.iter().filter(|c| c.items > 0 && is_open(c.state, retries(c)));
-    let open: BTreeSet<MailboxId> = open.map(|c| c.mailbox).collect();
+    let open = || counts.iter().filter(|c| c.items > 0 && is_open(c.state, retries(c)));
+    let begun: BTreeSet<MailboxId> = open().filter(|c| is_begun(c.state)).map(|c| c.mailbox).collect();
+    let others: BTreeSet<MailboxId> = open().filter(|c| !is_begun(c.state)).map(|c| c.mailbox).collect();
+    let by_rule = ctx.settings.selection.since.is_some();
     let runs = ctx.journal.runs(RUNS_MAX).await?;
     let took_in: BTreeSet<RunId> = runs.iter().filter(|r| r.verb == MIGRATE).map(|r| r.id).collect();
     let mut left = Vec::new();
-    for job in jobs {
+    for mut job in jobs {
         let same_target = target
             .of(&job.target)
             .is_some_and(|now| now.uid_validity == Some(job.target_epoch.facts.uid_validity));
         let adopted = job.baseline.existing != Existing::Adopt || job.baseline.matched;
+        let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
         let seen = match source.of(&job.record.source) {
-            Some(now) if same_target && adopted && !open.contains(&job.record.id) => {
-                let epoch = ctx.journal.epochs(job.record.id, Side::Source).await?.pop().map(|e| e.id);
+            Some(now) if same_target && adopted && !others.contains(&job.record.id) => {
+                let epoch = epochs.last().map(|e| e.id);
                 last_seen(ctx, &job, Side::Source, epoch, now, |run| took_in.contains(&run)).await?
             }
             _ => None,
         };
         match seen {
-            Some(sighting) => ctx.journal.save_sighting(ctx.run, &sighting).await?,
-            None => left.push(job),
+            Some(sighting) if !begun.contains(&job.record.id) => {
+                ctx.journal.save_sighting(ctx.run, &sighting).await?;
+            }
+            seen => {
+                // Messages of a former epoch may wait to be recognised in this one.
+                job.seen = seen.filter(|_| !by_rule && job.share.is_none() && epochs.len() == 1);
+                left.push(job);
+            }
         }
     }
     Ok(left)

@@ -4,7 +4,8 @@
 use crate::late::{DATE, message};
 use crate::wire::{USER, World};
 use bytes::Bytes;
-use mailhaul_engine::journal::State;
+use mailhaul_engine::journal::{Journal as _, State};
+use mailhaul_engine::progress::Progress;
 use mailhaul_sandbox::{Deed, Fault, Planned, Profile, Sandbox, Trigger};
 use std::collections::BTreeMap;
 
@@ -129,4 +130,44 @@ async fn a_server_that_does_not_tell_is_listed_as_ever() {
     let world = moved(Profile { condstore: false, ..Profile::default() }).await;
     let [_, target] = commands_of_a_run(&world).await;
     assert!(target["EXAMINE"] >= 40, "{target:?}");
+}
+
+/// A mailbox of a thousand messages, and a run that was told to stop in the middle of it: so many of them are left.
+async fn moved_in_part() -> (World, usize) {
+    let world = World::new(Profile::default());
+    (0..1000).for_each(|n| _ = world.source.deliver(USER, "INBOX", letter(n), "", DATE));
+    let migration = world.migration();
+    let (mut told, cancel) = (migration.bus.listen(), migration.cancel.clone());
+    let stopping = async {
+        while !matches!(told.recv().await, Ok(Progress::Stored { .. })) {}
+        cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(migration.migrate(), stopping);
+    assert!(ended.is_err(), "it was told to stop");
+    migration.journal.release().await.unwrap();
+    let left = world.states().await.get(&State::Listed).copied().unwrap_or_default();
+    assert!((100..1000).contains(&left), "{left} left");
+    (world, left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_copied_in_part_and_unchanged_since_is_not_listed_again() {
+    let (world, left) = moved_in_part().await;
+    let [source, _] = commands_of_a_run(&world).await;
+    assert_eq!(source["FETCH"], left.div_ceil(100) as u64, "bodies of {left}, and no listing: {source:?}");
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 1000)]));
+    assert_eq!(world.report().await.exit_code(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_that_is_copied_in_part_is_listed_where_it_changed_or_a_rule_has_a_say() {
+    let (world, _) = moved_in_part().await;
+    world.source.deliver(USER, "INBOX", letter(1000), "", DATE);
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 1001)]));
+    let (mut world, left) = moved_in_part().await;
+    world.selection.since = Some(i64::MAX);
+    world.migrate().await;
+    let states = BTreeMap::from([(State::Verified, 1000 - left), (State::Excluded, left)]);
+    assert_eq!(world.states().await, states, "the rule came with the second run");
 }
