@@ -13,6 +13,7 @@ use crate::progress::{Bus, Progress, WaitReason};
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use crate::seats::{Seat, Seats};
 use crate::transfer::guard::Unexplained;
+use crate::transfer::replace;
 use crate::transfer::spool::{Body, Intake};
 use crate::waits::Waits;
 use std::collections::BTreeSet;
@@ -60,6 +61,8 @@ pub struct Context<S, T, J> {
     pub exceptions: Option<PathBuf>,
     /// The target is known to destroy octets outside ASCII in header fields.
     pub munges_headers: AtomicBool,
+    /// Damaged copies of which a whole one is sent.
+    pub replacing: replace::Open,
     /// The source may be asked for octets once more, where what was read back disagrees with what was fetched.
     pub reads_source: bool,
     /// Rung whenever messages were stored: the verifier has work.

@@ -695,15 +695,15 @@ pub trait TargetSession: Send + 'static {
             Ok(all)
         }
     }
-    /// Removes messages of a mailbox that this migration appended, none where it has another UIDVALIDITY than `epoch`: sets `\Deleted` on each (only where its
-    /// MODSEQ is still the one given, if the server can do that), then expunges exactly those by UID. Returns the
-    /// UIDs that are gone. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.
+    /// Removes messages of a mailbox that this migration appended: sets `\Deleted` on each (only where its MODSEQ is still
+    /// the one given, if the server can do that), then expunges exactly those by UID. Returns the UIDs that are gone; `None`
+    /// where the mailbox has another UIDVALIDITY than `epoch`, and nothing was done. Refused with [`EndError::Unsupported`] where UID EXPUNGE is missing.
     fn remove(
         &mut self,
         mailbox: &Bytes,
         epoch: UidValidity,
         uids: &[(Key, Option<u64>)],
-    ) -> impl Future<Output = Result<Vec<Key>, EndError>> + Send;
+    ) -> impl Future<Output = Result<Option<Vec<Key>>, EndError>> + Send;
     /// Room on the account, where announced.
     fn room(&mut self) -> impl Future<Output = Result<Option<Room>, EndError>> + Send;
     /// What the user may do with each of these mailboxes; `None` where the end does not say.

@@ -272,7 +272,7 @@ impl TargetSession for ImapTargetSession {
         mailbox: &Bytes,
         epoch: UidValidity,
         uids: &[(Key, Option<u64>)],
-    ) -> Result<Vec<Key>, EndError> {
+    ) -> Result<Option<Vec<Key>>, EndError> {
         if !self.0.capabilities().uidplus() {
             return Err(EndError::Unsupported {
                 server: self.0.server().to_owned(),
@@ -281,7 +281,7 @@ impl TargetSession for ImapTargetSession {
             });
         }
         if self.0.select(mailbox).await?.facts.uid_validity != epoch {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let mut kept = BTreeSet::new();
         if self.0.capabilities().condstore() {
@@ -304,7 +304,7 @@ impl TargetSession for ImapTargetSession {
             self.0.ask(Command::uid_expunge(&uid_set(some.iter().copied())), "UID EXPUNGE").await?;
         }
         let (left, _) = self.0.keys().await?;
-        Ok(doomed.into_iter().filter(|uid| left.binary_search(uid).is_err()).collect())
+        Ok(Some(doomed.into_iter().filter(|uid| left.binary_search(uid).is_err()).collect()))
     }
 
     async fn room(&mut self) -> Result<Option<Room>, EndError> {

@@ -207,6 +207,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
             munges_headers: AtomicBool::new(false),
+            replacing: Default::default(),
             reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),

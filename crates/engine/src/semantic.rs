@@ -77,18 +77,6 @@ impl Comparison {
     }
 }
 
-impl Comparison {
-    /// Octets outside ASCII of header fields were replaced, and nothing else differs but fields that were added, removed or written
-    /// otherwise with the same meaning.
-    pub fn is_munged_alone(&self) -> bool {
-        let harmless = |delta: &Delta| {
-            use Delta::{HeaderAdded, HeaderMunged, HeaderRemoved, HeaderRewritten};
-            matches!(delta, HeaderMunged(..) | HeaderAdded(..) | HeaderRemoved(..) | HeaderRewritten(_))
-        };
-        self.munged_headers() && self.further == 0 && self.deltas.iter().all(harmless)
-    }
-}
-
 /// The subject of a message, decoded; empty without one.
 pub fn subject(header: &[u8]) -> String {
     headers::subject(&headers::split(header).fields)

@@ -121,6 +121,10 @@ async fn undo_page<S: Source, T: Target, J: Journal>(
     let epoch = job.target_epoch.facts.uid_validity;
     let removed =
         session.remove(&job.target.wire, epoch, &untouched).await.map_err(|e| at(Side::Target, e))?;
+    let Some(removed) = removed else {
+        undone.not_ours += untouched.len() as u64;
+        return intent::end(ctx, job, 0).await;
+    };
     let removed: BTreeSet<Key> = removed.into_iter().collect();
     let changes: Vec<Change> = ours
         .iter()

@@ -369,18 +369,15 @@ impl TargetSession for MemorySession {
         mailbox: &Bytes,
         epoch: UidValidity,
         uids: &[(Key, Option<u64>)],
-    ) -> Result<Vec<Key>, EndError> {
+    ) -> Result<Option<Vec<Key>>, EndError> {
         self.check("UID EXPUNGE")?;
         let mut account = self.mail.account();
         let Some(mailbox) = account.mailboxes.get_mut(mailbox) else { return Err(no_mailbox("UID EXPUNGE")) };
         if UidValidity(mailbox.uid_validity) != epoch {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        Ok(uids
-            .iter()
-            .filter(|(uid, _)| mailbox.messages.remove(&uid.0).is_some())
-            .map(|(uid, _)| *uid)
-            .collect())
+        let removed = uids.iter().map(|(uid, _)| *uid);
+        Ok(Some(removed.filter(|uid| mailbox.messages.remove(&uid.0).is_some()).collect()))
     }
     async fn room(&mut self) -> Result<Option<Room>, EndError> {
         Ok(None)

@@ -372,7 +372,7 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
         }
         if scope == Scope::New {
             for mailbox in &group {
-                replace::settle(ctx, &mut sessions, &mailbox.job).await?;
+                replace::settle(ctx, &mailbox.job).await?;
             }
         }
         let jobs: Vec<&Job> = group.iter().map(|mailbox| &mailbox.job).collect();

@@ -9,6 +9,7 @@ use super::commits::{end_batch, is_fresh, lease_lasts};
 use super::copy::{after_pass, see_uid_next};
 use super::epochs::refresh_target;
 use super::job::{Job, Losses, Pages, Sessions, find_item};
+use super::replace;
 use super::resolve::resolve;
 use super::shell::PassEnd;
 use super::uids::{Checked, check};
@@ -82,6 +83,10 @@ impl Originals {
         else {
             return Ok(None);
         };
+        // What is sent once more goes repaired, or is not read back yet.
+        if replace::is_begun(ctx, item.id).await? || replace::is_begun(ctx, there.id).await? {
+            return Ok(None);
+        }
         Ok(may_be_copied_from((job, item), (from, &there)).then_some(there))
     }
 }

@@ -5,6 +5,7 @@
 
 use super::epochs::is_renumbered;
 use super::job::{Job, Losses, Pages, Sessions};
+use super::replace;
 use super::resolve::resolve;
 use super::unreadable::gone_or_unreadable;
 use crate::adopt::read_source;
@@ -183,6 +184,8 @@ async fn former<S: Source, T: Target, J: Journal>(
     while let Some(page) = pages.next().await? {
         all.extend(page.iter().filter(|i| i.id.epoch != current.id).map(known));
     }
+    let prints = replace::prints(ctx, job).await?;
+    all.iter_mut().for_each(|k| k.fingerprint = k.fingerprint.or(prints.get(&k.id).copied()));
     Ok(all)
 }
 
@@ -366,7 +369,7 @@ async fn rekey<S: Source, T: Target, J: Journal>(
         };
         let changes: Vec<Change> = pairs.iter().filter_map(ruled).collect();
         ctx.journal.change(&changes).await?;
-        ctx.journal.rekey(pairs).await?;
+        replace::rekey(ctx, pairs).await?;
     }
     Ok(())
 }
@@ -402,7 +405,7 @@ async fn conclude_gone<S: Source, T: Target, J: Journal>(
             || Reason::new("gone", "not in the mailbox since the old server gave it another UIDVALIDITY");
         let changes: Vec<Change> =
             gone.iter().map(|id| Change::to(*id, State::GoneAtSource).because(reason())).collect();
-        ctx.journal.change(&changes).await?;
+        replace::gone(ctx, changes).await?;
     }
     Ok(Recognised::Done)
 }

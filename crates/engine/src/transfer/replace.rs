@@ -1,265 +1,344 @@
-//! Damaged copies that are replaced, by request alone: a message that the target keeps otherwise than it was sent is sent once
-//! more with its header encoded (T4), or inside a cover message (T8). Only when that was read back whole and says what was sent,
-//! the damaged copy is removed, by its own UID; where it is not certain that it is ours and untouched, it is left and told.
+//! Damaged copies of which a whole one is sent, by request alone: a message that the target keeps otherwise than it was sent is sent
+//! once more with its header encoded (T4), or inside a cover message (T8). Nothing is removed: the damaged copy is left where it is,
+//! and told.
 //!
-//! Three notes carry it over interruptions. `repair:begun` is written before the message goes back to `listed`: from then on it is
-//! sent in its repaired form alone, whatever a later run is asked for, and nobody claims the damaged copy for another message.
-//! `repair:removing` is durable before anything is removed (law 8). `repair:ended` says that nothing is left to be done.
+//! Two notes carry it over interruptions. `repair:begun` is written before the message goes back to `listed`: from then on it is
+//! sent in its repaired form alone, whatever a later run is asked for, and nobody claims the damaged copy for another message. It
+//! keeps what is known of that copy, so that the message can be what it was where nothing comes of it. `repair:ended` says that
+//! nothing is left to be done.
 
 use super::job::{Job, Losses, Pages, Sessions, find_item};
-use super::meaning::outgoing;
-use super::octets::{Given, target_octets};
 use super::resolve::read_all;
+use crate::config::Level;
 use crate::context::Context;
-use crate::end::{Depth, Seen, Source, Target, TargetSession};
+use crate::end::{Depth, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::identity::{Grade, Measured};
+use crate::identity::Grade;
 use crate::journal::{
     Change, Epoch, EpochId, Item, ItemId, Journal, JournalError, JournalResult, Ladder, MailboxId, Note,
-    Origin, Place, Reason, Side, State,
+    Origin, Place, ReadBack, Reason, Sent, Side, State,
 };
-use crate::message::{Digest, Flags, Key};
+use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key};
+use crate::quirks;
 use crate::report::uids::Ranges;
 use crate::report::{ABSENT, DAMAGED};
-use crate::semantic::compare;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::Mutex;
 
 /// Notes that are for the engine, and in no report, begin with this.
 pub const KIND: &str = "repair:";
 const BEGUN: &str = "repair:begun";
-const REMOVING: &str = "repair:removing";
 const ENDED: &str = "repair:ended";
 /// [`Note::kind`] of what is told of a damaged copy, to people.
 const TOLD: &str = "damaged_copy";
-/// Copies removed together.
-const TOGETHER_MAX: usize = 500;
+/// What comes between the words of the damage and those of a repair that nothing came of.
+const AGAIN: &str = ". Sent once more, repaired: ";
+const WHOLE: &str = "the same mail is there a second time, whole";
+const UNREAD: &str = "the same mail is there a second time, repaired, and was not read back";
+const DAMAGED_TOO: &str = "the same mail is there a second time, repaired, and that copy is damaged, too";
 
 /// A damaged copy, and how its message goes instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced {
+pub struct Begun {
     /// The message.
-    pub item: ItemId,
+    item: ItemId,
     /// Where the damaged copy is.
-    pub place: Place,
+    place: Place,
     /// It goes inside a cover message: encoded it came back damaged, too.
-    pub covers: bool,
-    /// The SHA-256 of what was read of the damaged copy.
-    sha256: String,
-    /// Its flags as they were first read.
-    flags: Flags,
-    /// The server named its UID for our APPEND, and it is our message but for what was destroyed in its header.
-    ours: bool,
+    covers: bool,
+    /// What the journal knew of the damaged copy.
+    origin: Origin,
+    sent: Sent,
+    read_back: ReadBack,
+    grade: Option<Grade>,
     /// What was said of the damage.
     words: String,
-    /// Its removal was begun.
-    removing: bool,
 }
 
-/// A [`Replaced`] in a note; mailbox and key are the note's own.
+/// A [`Fingerprint`] in a note.
+type Print = (u64, [u8; 32], [u8; 32]);
+
+/// A [`Begun`] in a note; mailbox and key are the note's own. Octets are written as the characters of their numbers.
 #[derive(Serialize, Deserialize)]
 struct Written {
     source_epoch: i64,
     target_epoch: i64,
     uid: i64,
     covers: bool,
-    sha256: String,
+    origin: String,
+    fetched: Print,
+    sent: Print,
     flags: String,
-    ours: bool,
+    date: Option<String>,
+    ladder: u8,
+    read: Option<Print>,
+    read_octets: u64,
+    read_flags: String,
+    read_date: Option<String>,
+    read_mod_seq: Option<u64>,
+    grade: Option<String>,
     words: String,
 }
 
-/// Whether a repair may replace the copy of this message: it came back damaged when it was first read, so that no other client
-/// changed it, and not every form was tried.
-pub fn is_replaceable(item: &Item) -> bool {
-    replaced(item).is_some()
+/// The damaged copies that are not done with, one for each message: read from the journal once in a run, when first asked for.
+#[derive(Debug, Default)]
+pub struct Open(Mutex<Option<BTreeMap<ItemId, Begun>>>);
+
+/// Does something with the damaged copies that are not done with.
+async fn with<S: Source, T: Target, J: Journal, R>(
+    ctx: &Context<S, T, J>,
+    act: impl FnOnce(&mut BTreeMap<ItemId, Begun>) -> R,
+) -> Result<R, Error> {
+    let mut held = ctx.replacing.0.lock().await;
+    let mut open = match held.take() {
+        Some(open) => open,
+        None => read_open(&ctx.journal, ctx.settings.limits.journal_page_rows).await?,
+    };
+    let done = act(&mut open);
+    *held = Some(open);
+    Ok(done)
 }
 
-/// The damaged copies that are not done with, of all mailboxes or of one.
-///
-/// # Errors
-/// Those of the journal.
-pub async fn open<J: Journal>(
-    journal: &J,
-    mailbox: Option<MailboxId>,
-    page_rows: usize,
-) -> JournalResult<Vec<Replaced>> {
-    let (mut open, mut after): (Vec<Replaced>, _) = (Vec::new(), i64::MIN);
+async fn read_open<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<BTreeMap<ItemId, Begun>> {
+    let (mut open, mut after) = (BTreeMap::new(), i64::MIN);
     loop {
         let page = journal.notes(KIND, after, page_rows).await?;
         let Some(last) = page.last() else { return Ok(open) };
         after = last.id;
-        for note in page.into_iter().map(|n| n.note) {
-            if mailbox.is_none_or(|of| note.mailbox == Some(of)) {
-                take_in(&mut open, &note);
-            }
-        }
+        page.iter().for_each(|record| take_in(&mut open, &record.note));
     }
 }
 
-/// Pure: what one note says.
-fn take_in(open: &mut Vec<Replaced>, note: &Note) {
+/// Pure: what one note says. Of two that begin with one message the later one counts.
+fn take_in(open: &mut BTreeMap<ItemId, Begun>, note: &Note) {
     match note.kind.as_str() {
-        BEGUN => {
-            let Some(one) = read(note) else { return };
-            open.retain(|known| known.place != one.place);
-            open.push(one);
-        }
-        REMOVING => {
-            let place = read_place(&note.text);
-            open.iter_mut().filter(|one| Some(one.place) == place).for_each(|one| one.removing = true);
-        }
+        BEGUN => _ = read(note).map(|one| open.insert(one.item, one)),
         ENDED => {
-            let place = read_place(&note.text);
-            open.retain(|one| Some(one.place) != place);
+            if let (Some(mailbox), Some(key), Ok(epoch)) = (note.mailbox, note.key, note.text.parse()) {
+                open.remove(&ItemId { mailbox, epoch: EpochId(epoch), key });
+            }
         }
         _ => {}
     }
 }
 
-fn read(note: &Note) -> Option<Replaced> {
-    let written: Written = serde_json::from_str(&note.text).ok()?;
-    let item = ItemId { mailbox: note.mailbox?, epoch: EpochId(written.source_epoch), key: note.key? };
-    let Written { covers, sha256, ours, words, .. } = written;
-    let place = Place { epoch: EpochId(written.target_epoch), uid: Key(written.uid) };
-    let flags = Flags::from_octets(written.flags);
-    Some(Replaced { item, place, covers, sha256, flags, ours, words, removing: false })
+/// Those of one mailbox.
+async fn of<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    mailbox: MailboxId,
+) -> Result<Vec<Begun>, Error> {
+    let end = |n| ItemId { mailbox, epoch: EpochId(n), key: Key(n) };
+    with(ctx, |open| open.range(end(i64::MIN)..=end(i64::MAX)).map(|(_, one)| one.clone()).collect()).await
 }
 
-fn read_place(text: &str) -> Option<Place> {
-    let (epoch, uid) = text.split_once(' ')?;
-    Some(Place { epoch: EpochId(epoch.parse().ok()?), uid: Key(uid.parse().ok()?) })
+fn print(of: &Fingerprint) -> Print {
+    (of.octets, of.exact.0, of.normal.0)
 }
 
-impl Replaced {
+fn printed((octets, exact, normal): Print) -> Fingerprint {
+    Fingerprint { octets, exact: Digest(exact), normal: Digest(normal) }
+}
+
+fn chars(octets: &[u8]) -> String {
+    octets.iter().map(|octet| char::from(*octet)).collect()
+}
+
+fn octets(chars: &str) -> Vec<u8> {
+    chars.chars().filter_map(|c| u8::try_from(c).ok()).collect()
+}
+
+fn read(note: &Note) -> Option<Begun> {
+    let w: Written = serde_json::from_str(&note.text).ok()?;
+    let date = |text: Option<String>| text.map(|text| InternalDate::from_octets(octets(&text)));
+    Some(Begun {
+        item: ItemId { mailbox: note.mailbox?, epoch: EpochId(w.source_epoch), key: note.key? },
+        place: Place { epoch: EpochId(w.target_epoch), uid: Key(w.uid) },
+        covers: w.covers,
+        origin: Origin::parse(&w.origin)?,
+        sent: Sent {
+            fetched: printed(w.fetched),
+            sent: printed(w.sent),
+            flags: Flags::from_octets(octets(&w.flags)),
+            internal_date: date(w.date),
+            ladder: Ladder(w.ladder),
+        },
+        read_back: ReadBack {
+            fingerprint: w.read.map(printed),
+            octets: w.read_octets,
+            flags: Flags::from_octets(octets(&w.read_flags)),
+            internal_date: date(w.read_date),
+            mod_seq: w.read_mod_seq,
+        },
+        grade: w.grade.as_deref().and_then(Grade::parse),
+        words: w.words,
+    })
+}
+
+impl Begun {
     fn begun(&self) -> Note {
+        let date = |date: &Option<InternalDate>| date.as_ref().map(|date| chars(date.as_octets()));
         let written = Written {
             source_epoch: self.item.epoch.0,
             target_epoch: self.place.epoch.0,
             uid: self.place.uid.0,
             covers: self.covers,
-            sha256: self.sha256.clone(),
-            flags: self.flags.to_string(),
-            ours: self.ours,
+            origin: self.origin.as_str().to_owned(),
+            fetched: print(&self.sent.fetched),
+            sent: print(&self.sent.sent),
+            flags: chars(self.sent.flags.as_octets()),
+            date: date(&self.sent.internal_date),
+            ladder: self.sent.ladder.0,
+            read: self.read_back.fingerprint.as_ref().map(print),
+            read_octets: self.read_back.octets,
+            read_flags: chars(self.read_back.flags.as_octets()),
+            read_date: date(&self.read_back.internal_date),
+            read_mod_seq: self.read_back.mod_seq,
+            grade: self.grade.map(|grade| grade.as_str().to_owned()),
             words: self.words.clone(),
         };
-        self.note(BEGUN, serde_json::to_string(&written).unwrap_or_default())
-    }
-
-    /// A note about the damaged copy by its place.
-    fn at_place(&self, kind: &str) -> Note {
-        self.note(kind, format!("{} {}", self.place.epoch.0, self.place.uid.0))
+        self.note(BEGUN, serde_json::json!(written).to_string())
     }
 
     fn note(&self, kind: &str, text: String) -> Note {
         Note { kind: kind.to_owned(), mailbox: Some(self.item.mailbox), key: Some(self.item.key), text }
     }
 
-    /// What is there is what was read then, and nobody touched it.
-    fn is_untouched(&self, seen: &Seen) -> bool {
-        let same = seen.measured.is_some_and(|m| m.fingerprint.exact.to_string() == self.sha256);
-        let bare = || seen.flags.without(|flag| flag.eq_ignore_ascii_case(b"\\Deleted"));
-        same && (seen.flags == self.flags || (self.removing && bare() == self.flags))
+    /// The message as it was, from where it is `listed`.
+    fn restored(&self, why: &str) -> Change {
+        let reason = Reason::new(DAMAGED, format!("{}{AGAIN}{why}", self.words));
+        let change = Change::to(self.item, State::Exception).because(reason).at(self.place, self.origin);
+        let (sent, read_back) = (Some(self.sent.clone()), Some(self.read_back.clone()));
+        Change { sent, read_back, grade: self.grade, ..change }
     }
 }
 
-/// Pure: the damaged copy that a repair may replace.
-fn replaced(item: &Item) -> Option<Replaced> {
-    let reason = item.reason.as_ref().filter(|r| item.state == State::Exception && r.kind == DAMAGED)?;
-    let origin = item.origin.filter(|origin| matches!(origin, Origin::Appended | Origin::Found))?;
-    let (sent, first) = (item.sent.as_ref()?, item.read_back.as_ref()?);
-    let print = first.fingerprint.as_ref()?;
-    let was_damaged = print.exact != sent.sent.exact && Grade::of(&sent.fetched, print) == Grade::Damaged;
-    (was_damaged && !sent.ladder.has(Ladder::WRAPPED))
-        .then(|| Replaced {
-            item: item.id,
-            place: item.place.unwrap_or(Place { epoch: EpochId(0), uid: Key(0) }),
-            covers: sent.ladder.has(Ladder::ENCODED),
-            sha256: print.exact.to_string(),
-            flags: first.flags.clone(),
-            ours: origin == Origin::Appended,
-            words: reason.text.clone(),
-            removing: false,
-        })
-        .filter(|_| item.place.is_some())
+/// Pure: whether a repair may send this message once more: its copy came back damaged when it was first read, so that no other
+/// client changed it, and not every form was tried.
+pub fn is_replaceable(item: &Item) -> bool {
+    replaced(item).is_some()
 }
 
-/// Sends damaged messages on their way once more, where that is asked for and the source lists them still: they are `listed`
-/// again, and go in their repaired form. Comes when nothing of the mailbox is in doubt.
+/// Pure: the damaged copy of a message that a repair may send once more.
+fn replaced(item: &Item) -> Option<Begun> {
+    let reason = item.reason.as_ref().filter(|r| item.state == State::Exception && r.kind == DAMAGED)?;
+    let ours = |origin: &Origin| matches!(origin, Origin::Appended | Origin::Found | Origin::Copied);
+    let origin = item.origin.filter(ours)?;
+    let (sent, first) = (item.sent.clone()?, item.read_back.clone()?);
+    let print = first.fingerprint.as_ref()?;
+    let was_damaged = print.exact != sent.sent.exact && Grade::of(&sent.fetched, print) == Grade::Damaged;
+    let words = reason.text.split(AGAIN).next().unwrap_or_default().to_owned();
+    let (covers, place) = (sent.ladder.has(Ladder::ENCODED), item.place?);
+    let one =
+        Begun { item: item.id, place, covers, origin, read_back: first, grade: item.grade, words, sent };
+    (was_damaged && !one.sent.ladder.has(Ladder::WRAPPED)).then_some(one)
+}
+
+/// A mailbox has damaged copies of which a repair may send a whole one.
+pub async fn is_wanted<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<bool, Error> {
+    let mut pages = Pages::new(ctx, job.record.id, &[State::Exception]);
+    while let Some(page) = pages.next().await? {
+        if page.iter().filter_map(replaced).any(|one| one.place.epoch == job.target_epoch.id) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What may be sent once more: the message, the UID of its damaged copy, and the digest of what was sent.
+type Damaged = Vec<(ItemId, Key, Digest)>;
+
+/// Sends damaged messages on their way once more, where that is asked for, the source lists them still, and the target has the
+/// copy still: they are `listed` again, and go in their repaired form. Comes when nothing of the mailbox is in doubt.
 pub(super) async fn begin<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     epoch: &Epoch,
 ) -> Result<(), Error> {
-    if !ctx.settings.repair {
+    let damaged = if ctx.settings.repair { damaged(ctx, job, epoch).await? } else { Vec::new() };
+    if damaged.is_empty() {
         return Ok(());
     }
-    let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
-    let seen = seen.filter(|(_, seen)| seen.epoch == epoch.id);
-    let Some(there) = seen.and_then(|(_, seen)| Ranges::parse(&seen.uids)) else { return Ok(()) };
-    let (mut damaged, mut pages) = (Vec::new(), Pages::new(ctx, job.record.id, &[State::Exception]));
-    while let Some(page) = pages.next().await? {
-        let is_there = |item: &Item| item.id.epoch == epoch.id && there.contains(item.id.key);
-        damaged.extend(page.into_iter().filter(|item| is_there(item) && is_replaceable(item)));
-    }
-    let mut whole: Option<BTreeSet<Digest>> = None;
-    for item in &damaged {
-        let Some(mut one) = replaced(item) else { continue };
-        let is_munged = is_munged(ctx, sessions, job, item, &one).await?;
-        if !is_munged {
-            let whole = match &mut whole {
-                Some(whole) => whole,
-                None => whole.insert(unaccounted(ctx, sessions, job, &damaged).await?),
-            };
-            // The server named a wrong UID: the message is there, whole.
-            if item.sent.as_ref().is_none_or(|sent| whole.contains(&sent.sent.normal)) {
-                continue;
-            }
+    let Some(there) = look(ctx, sessions, job, &damaged).await? else { return Ok(()) };
+    let whole: BTreeSet<Digest> = there.values().copied().collect();
+    for (id, uid, sent) in damaged {
+        ctx.check_cancel()?;
+        // Somebody removed it, or the server named a wrong UID and the message is there, whole.
+        if !there.contains_key(&uid) || whole.contains(&sent) {
+            continue;
         }
-        one.ours &= is_munged;
-        ctx.probe.pass("replace").await;
-        // In order: the journal forgets no note and keeps what was written after it.
-        ctx.journal.note(one.begun()).await?;
-        ctx.journal.change(&[Change::to(one.item, State::Listed)]).await?;
+        let item = find_item(&ctx.journal, id).await?;
+        if let Some(one) = item.as_ref().and_then(replaced) {
+            begin_one(ctx, job, one).await?;
+        }
     }
     Ok(())
 }
 
-/// The copy is what was sent but for octets outside ASCII in its header, which were replaced: the UID that the server named is the
-/// right one. Of any other damage that cannot be known: some servers name wrong UIDs.
-async fn is_munged<S: Source, T: Target, J: Journal>(
+async fn damaged<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
     job: &Job,
-    item: &Item,
-    one: &Replaced,
-) -> Result<bool, Error> {
-    let octets_max = ctx.settings.limits.compare_octets_max;
-    if one.place.epoch != job.target_epoch.id || item.octets > octets_max {
-        return Ok(false);
+    epoch: &Epoch,
+) -> Result<Damaged, Error> {
+    let seen = ctx.journal.last_sighting(job.record.id, Side::Source).await?;
+    let seen = seen.filter(|(_, seen)| seen.epoch == epoch.id);
+    let Some(listed) = seen.and_then(|(_, seen)| Ranges::parse(&seen.uids)) else { return Ok(Vec::new()) };
+    let (mut damaged, mut pages) = (Vec::new(), Pages::new(ctx, job.record.id, &[State::Exception]));
+    while let Some(page) = pages.next().await? {
+        let all = page.iter().filter(|i| i.id.epoch == epoch.id && listed.contains(i.id.key));
+        let all = all.filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id);
+        damaged.extend(all.map(|one| (one.item, one.place.uid, one.sent.sent.normal)));
     }
-    let Given::Message(sent) = outgoing(ctx, sessions, job, item).await? else { return Ok(false) };
-    let Given::Message(kept) = target_octets(ctx, sessions, job, one.place.uid, octets_max).await? else {
-        return Ok(false);
-    };
-    let same = Measured::of(&kept).fingerprint.exact.to_string() == one.sha256;
-    Ok(same && compare(&sent, &kept).is_munged_alone())
+    Ok(damaged)
 }
 
-/// What is in the target mailbox and accounts for no message, or for a damaged one.
-async fn unaccounted<S: Source, T: Target, J: Journal>(
+async fn begin_one<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    one: Begun,
+) -> Result<(), Error> {
+    ctx.probe.pass("replace").await;
+    let earlier = with(ctx, |open| open.get(&one.item).cloned()).await?;
+    if let Some(earlier) = earlier.filter(|earlier| earlier.place != one.place) {
+        leave(ctx, job, &earlier, DAMAGED_TOO).await?;
+    }
+    // In order: the journal forgets no note and keeps what was written after it.
+    let item = one.item;
+    keep(ctx, one).await?;
+    Ok(ctx.journal.change(&[Change::to(item, State::Listed)]).await?)
+}
+
+async fn keep<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, one: Begun) -> Result<(), Error> {
+    ctx.journal.note(one.begun()).await?;
+    with(ctx, |open| _ = open.insert(one.item, one)).await
+}
+
+async fn end<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, one: &Begun) -> Result<(), Error> {
+    ctx.journal.note(one.note(ENDED, one.item.epoch.0.to_string())).await?;
+    with(ctx, |open| _ = open.remove(&one.item)).await
+}
+
+/// What is in the target mailbox and accounts for no message, or for a damaged one: UIDs and digests. `None` where the server does
+/// not say: a later run looks again.
+async fn look<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
-    damaged: &[Item],
-) -> Result<BTreeSet<Digest>, Error> {
+    damaged: &Damaged,
+) -> Result<Option<BTreeMap<Key, Digest>>, Error> {
     let mut claimed = super::resolve::claims_from(ctx, job, job.baseline_start()).await?;
-    damaged.iter().filter_map(|item| item.place).for_each(|place| _ = claimed.remove(&place.uid));
+    damaged.iter().for_each(|(_, uid, _)| _ = claimed.remove(uid));
     let mut losses = Losses::new(ctx);
     loop {
         let session = sessions.target(ctx).await?;
         let read = match session.open_and_list(&job.target.wire).await {
+            Ok(listing) if listing.opened.facts.uid_validity != job.target_epoch.facts.uid_validity => {
+                return Ok(None);
+            }
             Ok(listing) => {
                 let free = |uid: &Key| *uid >= job.baseline_start() && !claimed.contains(uid);
                 let free: Vec<Key> = listing.keys.into_iter().filter(free).collect();
@@ -269,8 +348,10 @@ async fn unaccounted<S: Source, T: Target, J: Journal>(
         };
         match read {
             Ok(seen) => {
-                return Ok(seen.iter().filter_map(|s| Some(s.measured?.fingerprint.normal)).collect());
+                let digests = seen.iter().filter_map(|s| Some((s.uid, s.measured?.fingerprint.normal)));
+                return Ok(Some(digests.collect()));
             }
+            Err(EndError::Refused { refusal, .. }) if !quirks::is_passing(refusal.class) => return Ok(None),
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }
     }
@@ -282,19 +363,32 @@ pub(super) async fn forms<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<BTreeMap<ItemId, bool>, Error> {
-    let open = open(&ctx.journal, Some(job.record.id), ctx.settings.limits.journal_page_rows).await?;
-    // Of two copies of one message the later note counts.
-    Ok(open.into_iter().map(|one| (one.item, one.covers)).collect())
+    Ok(of(ctx, job.record.id).await?.into_iter().map(|one| (one.item, one.covers)).collect())
 }
 
-/// UIDs of damaged copies in an epoch of the target: they are of messages that have another copy, or will have.
-pub(super) async fn uids_in<J: Journal>(
-    journal: &J,
-    epoch: EpochId,
-    page_rows: usize,
-) -> JournalResult<BTreeSet<Key>> {
-    let open = open(journal, None, page_rows).await?;
-    Ok(open.into_iter().map(|one| one.place).filter(|p| p.epoch == epoch).map(|p| p.uid).collect())
+/// The octets of messages of a mailbox that are sent once more, as they were fetched.
+pub(super) async fn prints<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<BTreeMap<ItemId, Fingerprint>, Error> {
+    Ok(of(ctx, job.record.id).await?.into_iter().map(|one| (one.item, one.sent.fetched)).collect())
+}
+
+/// UIDs of damaged copies in the epoch of the target: they are of messages that have another copy, or will have.
+pub(super) async fn uids_in<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+) -> Result<BTreeSet<Key>, Error> {
+    let places = of(ctx, job.record.id).await?.into_iter().map(|one| one.place);
+    Ok(places.filter(|place| place.epoch == job.target_epoch.id).map(|place| place.uid).collect())
+}
+
+/// True for a message that is sent once more, in its repaired form alone.
+pub(super) async fn is_begun<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    item: ItemId,
+) -> Result<bool, Error> {
+    with(ctx, |open| open.contains_key(&item)).await
 }
 
 /// True where something is left to be done about damaged copies of a mailbox.
@@ -302,8 +396,45 @@ pub async fn is_open<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<bool, Error> {
-    let rows = ctx.settings.limits.journal_page_rows;
-    Ok(!open(&ctx.journal, Some(job.record.id), rows).await?.is_empty())
+    Ok(!of(ctx, job.record.id).await?.is_empty())
+}
+
+/// Gives messages new numbers (law 6), and with them what was begun.
+pub(super) async fn rekey<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    pairs: &[(ItemId, ItemId)],
+) -> Result<(), Error> {
+    let mut former = Vec::new();
+    for (from, to) in pairs {
+        let Some(one) = with(ctx, |open| open.get(from).cloned()).await? else { continue };
+        // Before: a message that is sent without it goes as it was.
+        keep(ctx, Begun { item: *to, ..one.clone() }).await?;
+        former.push(one);
+    }
+    ctx.journal.rekey(pairs).await?;
+    for one in former {
+        end(ctx, &one).await?;
+    }
+    Ok(())
+}
+
+/// Messages are gone at the source. Those of which a damaged copy is there are damaged, as they were.
+pub(super) async fn gone<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    changes: Vec<Change>,
+) -> Result<(), Error> {
+    let mut others = Vec::new();
+    for change in changes {
+        let one = with(ctx, |open| open.get(&change.item).cloned()).await?;
+        let is_restored = match &one {
+            Some(one) => restore(ctx, one, "it is not at the old server any more").await?,
+            None => false,
+        };
+        if !is_restored {
+            others.push(change);
+        }
+    }
+    Ok(ctx.journal.change(&others).await?)
 }
 
 /// What is to be done about a damaged copy.
@@ -311,46 +442,39 @@ pub async fn is_open<S: Source, T: Target, J: Journal>(
 enum Fate {
     /// Its message is on its way, or not read back yet.
     Wait,
-    /// The repaired copy was read back: this one is to go.
-    Remove,
     /// No repaired copy is there, and none will be by itself: the message is accounted for by this one again; why.
     Restore(String),
-    /// It is left where it is; why.
+    /// It is left where it is; what is there beside it.
     Leave(&'static str),
     /// Its message claims it.
     End,
 }
 
 /// Pure.
-fn fate(item: Option<&Item>, one: &Replaced) -> Fate {
+fn fate(item: Option<&Item>, one: &Begun, level: Level) -> Fate {
     use State::*;
     let Some(item) = item else {
         return Fate::Leave("the old server gave its message another number meanwhile");
     };
     let claims_it = item.place == Some(one.place);
+    let reason = || item.reason.as_ref().map_or_else(String::new, |reason| reason.text.clone());
     match item.state {
         Verified | Exception if claims_it => Fate::End,
-        Verified if item.grade.is_some_and(|grade| grade != Grade::Damaged) => Fate::Remove,
-        Exception => {
-            let reason = item.reason.as_ref();
-            let wrapped = item.sent.as_ref().is_some_and(|sent| sent.ladder.has(Ladder::WRAPPED));
-            match reason.map(|reason| reason.kind.as_str()) {
-                Some(DAMAGED) if wrapped => Fate::Leave("its message came back damaged in every form"),
-                Some(DAMAGED) => Fate::Wait,
-                // It may still appear, and is looked for then.
-                Some(ABSENT) => {
-                    Fate::Leave("its repaired form was confirmed by the new server, and is not there")
-                }
-                _ => Fate::Restore(reason.map_or_else(String::new, |reason| reason.text.clone())),
+        Verified => Fate::Leave(WHOLE),
+        Stored if level == Level::Counts && item.place.is_some() => Fate::Leave(UNREAD),
+        Exception => match item.reason.as_ref().map(|reason| reason.kind.as_str()) {
+            Some(DAMAGED) => Fate::Leave(DAMAGED_TOO),
+            // It may still appear, and is looked for then.
+            Some(ABSENT) => {
+                Fate::Leave("its repaired form was confirmed by the new server, and is not there")
             }
-        }
+            _ => Fate::Restore(reason()),
+        },
+        Excluded => Fate::Restore(format!("a rule leaves it out ({})", reason())),
         GoneAtSource => Fate::Leave("its message was removed at the old server before it was sent once more"),
         AlreadyThere | Merged => Fate::Leave("the new server keeps its message as one with another"),
         GoneAtTarget | MovedAtTarget => Fate::Leave("somebody removed or moved its repaired form"),
-        Excluded => Fate::Leave("its message was left out by a rule before it was sent once more"),
-        Verified | Listed | Fetched | Committed | InDoubt | Stored | Refused | Unreadable | Suspect => {
-            Fate::Wait
-        }
+        Listed | Fetched | Committed | InDoubt | Stored | Refused | Unreadable | Suspect => Fate::Wait,
     }
 }
 
@@ -358,175 +482,142 @@ fn fate(item: Option<&Item>, one: &Replaced) -> Fate {
 /// listing.
 pub async fn settle<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
     job: &Job,
 ) -> Result<(), Error> {
-    let open = open(&ctx.journal, Some(job.record.id), ctx.settings.limits.journal_page_rows).await?;
-    let mut proven = Vec::new();
-    for one in open {
+    for one in of(ctx, job.record.id).await? {
         ctx.probe.pass("replace: settle").await;
         let item = find_item(&ctx.journal, one.item).await?;
-        match fate(item.as_ref(), &one) {
+        match fate(item.as_ref(), &one, ctx.settings.level) {
             Fate::Wait => {}
-            Fate::Remove => proven.push(one),
-            Fate::Restore(words) => restore(ctx, &one, &words).await?,
+            Fate::Restore(why) => {
+                if !restore(ctx, &one, &why).await? {
+                    leave(ctx, job, &one, "another message claims it").await?;
+                }
+            }
+            // Stopped while it took its new number.
+            Fate::Leave(_) if item.is_none() && is_taken_over(ctx, &one).await? => end(ctx, &one).await?,
             Fate::Leave(why) => leave(ctx, job, &one, why).await?,
-            Fate::End => ctx.journal.note(one.at_place(ENDED)).await?,
+            Fate::End => end(ctx, &one).await?,
         }
-    }
-    for some in proven.chunks(TOGETHER_MAX) {
-        remove(ctx, sessions, job, some).await?;
     }
     Ok(())
 }
 
-/// The message is damaged again, by the copy that is there.
-async fn restore<S: Source, T: Target, J: Journal>(
+async fn is_taken_over<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    one: &Replaced,
-    words: &str,
-) -> Result<(), Error> {
-    let origin = if one.ours { Origin::Appended } else { Origin::Found };
-    let text = format!("{}. Sent once more, repaired: {words}", one.words);
-    let damaged = Change::to(one.item, State::Exception).because(Reason::new(DAMAGED, text));
-    let again = [Change::to(one.item, State::Listed), Change::to(one.item, State::Unreadable)];
-    let changes: Vec<Change> = again.into_iter().chain([damaged.at(one.place, origin)]).collect();
-    match ctx.journal.change(&changes).await {
-        // Somebody moved another message of ours there: this one stays what it is.
-        Ok(()) | Err(JournalError::ClaimTaken { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    Ok(ctx.journal.note(one.at_place(ENDED)).await?)
+    one: &Begun,
+) -> Result<bool, Error> {
+    let others = of(ctx, one.item.mailbox).await?;
+    Ok(others.iter().any(|other| other.item != one.item && other.place == one.place))
 }
 
+/// The message is damaged again, by the copy that is there, and as it was. False where another message has that copy by now.
+async fn restore<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    one: &Begun,
+    why: &str,
+) -> Result<bool, Error> {
+    let Some(item) = find_item(&ctx.journal, one.item).await? else { return Ok(false) };
+    let listed = (item.state != State::Listed).then(|| Change::to(one.item, State::Listed));
+    let unreadable = Change::to(one.item, State::Unreadable);
+    let changes: Vec<Change> = listed.into_iter().chain([unreadable, one.restored(why)]).collect();
+    match ctx.journal.change(&changes).await {
+        Ok(()) => {}
+        Err(JournalError::ClaimTaken { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    end(ctx, one).await?;
+    Ok(true)
+}
+
+/// Nothing more is done about it: a person is told where it is.
 async fn leave<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
-    one: &Replaced,
+    one: &Begun,
     why: &str,
 ) -> Result<(), Error> {
-    let text = format!(
-        "UID {} of {} on the new server is a damaged copy, and is left there: {why}",
-        one.place.uid, job.target.text
-    );
+    let (uid, text) = (one.place.uid, &job.target.text);
+    let anew = if one.place.epoch == job.target_epoch.id { "" } else { " (before that was numbered anew)" };
+    let text =
+        format!("UID {uid} of {text}{anew} on the new server is a damaged copy and is left there: {why}");
     ctx.note_once(one.note(TOLD, text)).await?;
-    Ok(ctx.journal.note(one.at_place(ENDED)).await?)
+    end(ctx, one).await
 }
 
-/// Removes copies whose message is there in another one that was read back.
-async fn remove<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    proven: &[Replaced],
-) -> Result<(), Error> {
-    let removes = sessions.target(ctx).await?.abilities().expunges_by_uid;
-    let shared = shared(ctx, job).await?;
-    let mut ours = Vec::new();
-    for one in proven {
-        let why = match () {
-            () if one.place.epoch != job.target_epoch.id => {
-                "its mailbox was numbered anew, so that it cannot be told from others"
-            }
-            () if !one.ours => "it cannot be told for certain from messages of others",
-            () if shared.contains(&one.place.uid) => "another message has the same copy",
-            () if !removes => "the new server cannot remove single messages (no UIDPLUS)",
-            () => {
-                ours.push(one);
-                continue;
-            }
-        };
-        leave(ctx, job, one, why).await?;
-    }
-    let mut losses = Losses::new(ctx);
-    while !ours.is_empty() {
-        match remove_once(ctx, sessions, job, &mut ours).await? {
-            Ok(()) => return Ok(()),
-            Err(EndError::Refused { refusal, .. }) => {
-                for one in &ours {
-                    leave(ctx, job, one, &format!("the new server does not remove it: {refusal}")).await?;
-                }
-                return Ok(());
-            }
-            Err(error) => losses.at_target(ctx, sessions, error).await?,
-        }
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What other messages share or claim in the target mailbox.
-async fn shared<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    job: &Job,
-) -> Result<BTreeSet<Key>, Error> {
-    let mut uids = super::resolve::claims_from(ctx, job, Key(1)).await?;
-    let mut pages = Pages::new(ctx, job.record.id, &[State::Merged]);
-    while let Some(page) = pages.next().await? {
-        let places = page.iter().filter_map(|item| item.place);
-        uids.extend(places.filter(|place| place.epoch == job.target_epoch.id).map(|place| place.uid));
-    }
-    Ok(uids)
-}
-
-/// Reads the copies once more and removes those that are as they were. What is decided leaves `ours`. `Err` inside: the end's.
-async fn remove_once<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    job: &Job,
-    ours: &mut Vec<&Replaced>,
-) -> Result<Result<(), EndError>, Error> {
-    let uids: Vec<Key> = ours.iter().map(|one| one.place.uid).collect();
-    let session = sessions.target(ctx).await?;
-    let listing = match session.open_and_list(&job.target.wire).await {
-        Ok(listing) => listing,
-        Err(error) => return Ok(Err(error)),
-    };
-    if listing.opened.facts.uid_validity != job.target_epoch.facts.uid_validity || !listing.is_complete() {
-        // The next run looks again.
-        return Ok(Ok(()));
-    }
-    let seen = read_all(&ctx.pace.target_reading, session, &uids, Depth::Octets).await;
-    let seen: BTreeMap<Key, Seen> = match seen {
-        Ok(seen) => seen.into_iter().map(|seen| (seen.uid, seen)).collect(),
-        Err(error) => return Ok(Err(error)),
-    };
-    let (mut doomed, mut last) = (Vec::new(), None);
-    for one in std::mem::take(ours) {
-        match seen.get(&one.place.uid) {
-            // Gone: removed by somebody, or by a run that could not say so any more.
-            None if !listing.keys.contains(&one.place.uid) => ctx.journal.note(one.at_place(ENDED)).await?,
-            None => leave(ctx, job, one, "the new server does not give it any more").await?,
-            Some(seen) if one.is_untouched(seen) => {
-                doomed.push((one.place.uid, seen.mod_seq));
-                ours.push(one);
-                last = Some(one);
-            }
-            Some(_) => leave(ctx, job, one, "somebody changed it since").await?,
-        }
-    }
-    let Some(last) = last else { return Ok(Ok(())) };
-    for one in ours.iter() {
-        ctx.journal.note(one.at_place(REMOVING)).await?;
-    }
-    ctx.journal.note_durably(last.at_place(REMOVING)).await?;
-    ctx.probe.pass("replace: remove").await;
-    let epoch = job.target_epoch.facts.uid_validity;
-    let removed = match sessions.target(ctx).await?.remove(&job.target.wire, epoch, &doomed).await {
-        Ok(removed) => removed,
-        Err(error) => return Ok(Err(error)),
-    };
-    ctx.probe.pass("replace: removed").await;
-    for one in std::mem::take(ours) {
-        if !removed.contains(&one.place.uid) {
-            leave(ctx, job, one, "somebody changed it since").await?;
-            continue;
-        }
-        let text = format!(
-            "UID {} of {} on the new server was a damaged copy, and was removed: its repaired form was read back",
-            one.place.uid, job.target.text
+    fn damaged(ladder: Ladder) -> Item {
+        let print = |n| Fingerprint { octets: 3, exact: Digest([n; 32]), normal: Digest([n; 32]) };
+        let (flags, internal_date) = (
+            Flags::from_octets(b"\\Seen k\xf6"),
+            Some(InternalDate::from_octets("03-Mar-2020 10:11:12 +0000")),
         );
-        ctx.journal.note(one.note(TOLD, text)).await?;
-        ctx.journal.note(one.at_place(ENDED)).await?;
+        let id = ItemId { mailbox: MailboxId(1), epoch: EpochId(2), key: Key(3) };
+        Item {
+            state: State::Exception,
+            reason: Some(Reason::new(DAMAGED, format!("changed{AGAIN}refused"))),
+            place: Some(Place { epoch: EpochId(4), uid: Key(5) }),
+            origin: Some(Origin::Copied),
+            sent: Some(Sent {
+                fetched: print(1),
+                sent: print(2),
+                flags: flags.clone(),
+                internal_date: internal_date.clone(),
+                ladder,
+            }),
+            read_back: Some(ReadBack {
+                fingerprint: Some(print(9)),
+                octets: 3,
+                flags,
+                internal_date,
+                mod_seq: Some(7),
+            }),
+            grade: Some(Grade::Damaged),
+            ..Item::listed(id, 3)
+        }
     }
-    Ok(Ok(()))
+
+    #[test]
+    fn what_is_begun_is_read_from_its_note_as_it_was_and_the_later_note_counts() {
+        let first = replaced(&damaged(Ladder::default())).unwrap();
+        assert_eq!((first.words.as_str(), first.covers), ("changed", false));
+        let second = replaced(&damaged(Ladder::ENCODED)).unwrap();
+        assert!(second.covers);
+        let mut open = BTreeMap::new();
+        take_in(&mut open, &first.begun());
+        assert_eq!(open.values().collect::<Vec<_>>(), [&first]);
+        take_in(&mut open, &second.begun());
+        assert_eq!(open.values().collect::<Vec<_>>(), [&second]);
+        take_in(&mut open, &second.note(ENDED, "2".into()));
+        assert_eq!(open.len(), 0);
+    }
+
+    #[test]
+    fn what_was_tried_in_every_form_or_is_not_ours_is_not_sent_once_more() {
+        assert!(!is_replaceable(&damaged(Ladder::WRAPPED)));
+        for (origin, is_ours) in Origin::ALL.map(|o| (o, !matches!(o, Origin::Adopted | Origin::Shared))) {
+            let item = Item { origin: Some(origin), ..damaged(Ladder::default()) };
+            assert_eq!(is_replaceable(&item), is_ours, "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_waits_but_what_is_on_its_way() {
+        let one = replaced(&damaged(Ladder::default())).unwrap();
+        for state in State::ALL {
+            let item = Item { state, place: None, reason: None, ..damaged(Ladder::default()) };
+            let waits = state == State::Stored || (state.is_pending());
+            assert_eq!(fate(Some(&item), &one, Level::Octets) == Fate::Wait, waits, "{state:?}");
+        }
+        let elsewhere = Place { epoch: EpochId(4), uid: Key(6) };
+        let item = Item { state: State::Stored, place: Some(elsewhere), ..damaged(Ladder::default()) };
+        assert_eq!(fate(Some(&item), &one, Level::Counts), Fate::Leave(UNREAD));
+        assert_eq!(
+            fate(Some(&Item { state: State::Exception, ..item }), &one, Level::Octets),
+            Fate::Leave(DAMAGED_TOO)
+        );
+    }
 }

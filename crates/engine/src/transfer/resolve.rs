@@ -286,8 +286,7 @@ pub async fn claimed_from<S: Source, T: Target, J: Journal>(
     from: Key,
 ) -> Result<BTreeSet<Key>, Error> {
     let mut claimed = claims_from(ctx, job, from).await?;
-    let rows = ctx.settings.limits.journal_page_rows;
-    claimed.extend(replace::uids_in(&ctx.journal, job.target_epoch.id, rows).await?);
+    claimed.extend(replace::uids_in(ctx, job).await?);
     Ok(claimed)
 }
 

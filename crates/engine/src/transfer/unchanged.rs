@@ -5,12 +5,14 @@
 //! HIGHESTMODSEQ that no flag changed (RFC 7162, 3.1.2). A server that leaves one of them out is listed as ever.
 
 use super::job::{Job, Losses, Sessions};
+use super::replace;
 use crate::consent;
 use crate::context::Context;
 use crate::end::{MailboxCounts, MailboxInfo, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::journal::{Count, EpochId, Existing, Journal, MailboxId, RunId, Side, Sighting, State};
 use crate::names;
+use crate::report::DAMAGED;
 use crate::survey::SurveyedMailbox;
 use bytes::Bytes;
 use std::collections::{BTreeSet, HashMap};
@@ -92,8 +94,12 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
     let counts = ctx.journal.counts().await?;
     let retries = |c: &Count| consent::retries(&ctx.settings, c.kind.as_deref());
     let open = || counts.iter().filter(|c| c.items > 0 && is_open(c.state, retries(c)));
-    let begun: BTreeSet<MailboxId> = open().filter(|c| is_begun(c.state)).map(|c| c.mailbox).collect();
-    let others: BTreeSet<MailboxId> = open().filter(|c| !is_begun(c.state)).map(|c| c.mailbox).collect();
+    let is_damaged = |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED);
+    let of = |wanted: &dyn Fn(&Count) -> bool| -> BTreeSet<MailboxId> {
+        open().filter(|c| wanted(c)).map(|c| c.mailbox).collect()
+    };
+    let (begun, damaged) = (of(&|c| is_begun(c.state)), of(&is_damaged));
+    let others = of(&|c| !is_begun(c.state) && !is_damaged(c));
     let by_rule = ctx.settings.selection.since.is_some();
     let runs = ctx.journal.runs(RUNS_MAX).await?;
     let took_in: BTreeSet<RunId> = runs.iter().filter(|r| r.verb == MIGRATE).map(|r| r.id).collect();
@@ -104,8 +110,12 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
             .is_some_and(|now| now.uid_validity == Some(job.target_epoch.facts.uid_validity));
         let adopted = job.baseline.existing != Existing::Adopt || job.baseline.matched;
         let epochs = ctx.journal.epochs(job.record.id, Side::Source).await?;
+        let is_other = others.contains(&job.record.id)
+            || (damaged.contains(&job.record.id)
+                && ctx.settings.repair
+                && replace::is_wanted(ctx, &job).await?);
         let seen = match source.of(&job.record.source) {
-            Some(now) if same_target && adopted && !others.contains(&job.record.id) => {
+            Some(now) if same_target && adopted && !is_other => {
                 let epoch = epochs.last().map(|e| e.id);
                 last_seen(ctx, &job, Side::Source, epoch, now, |run| took_in.contains(&run)).await?
             }

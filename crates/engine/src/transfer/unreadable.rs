@@ -3,6 +3,7 @@
 
 use super::feed::Wish;
 use super::job::{Job, Losses, Pages, Sessions};
+use super::replace;
 use super::shell::PassEnd;
 use crate::context::Context;
 use crate::diff::{Step, walk};
@@ -100,7 +101,7 @@ impl Suspects {
             let item = ItemId { mailbox: job.record.id, epoch, key };
             let Some(suspect) = self.by_key.get_mut(&key) else { continue };
             if gone.contains(&key) {
-                ctx.journal.change(&[is_gone(item)]).await?;
+                replace::gone(ctx, vec![is_gone(item)]).await?;
             } else if !suspect.breaks && !suspect.tried_parts {
                 suspect.tried_parts = true;
                 self.parts.insert(key);
@@ -191,7 +192,7 @@ pub async fn gone_or_unreadable<S: Source, T: Target, J: Journal>(
     let gone = prove_gone(ctx, sessions, job, epoch, &keys).await?.unwrap_or_default();
     for item in items {
         if gone.contains(&item.key) {
-            ctx.journal.change(&[is_gone(*item)]).await?;
+            replace::gone(ctx, vec![is_gone(*item)]).await?;
         } else {
             cannot_be_read(ctx, *item, text.to_owned()).await?;
         }

@@ -128,6 +128,12 @@ impl Truth {
         self.places.get(&(mailbox.to_owned(), place.0, place.1)).and_then(|i| self.instances.get(*i))
     }
 
+    /// All UIDs that a message has or had.
+    pub(super) fn uids_of<'a>(&'a self, of: &'a Instance) -> impl Iterator<Item = u32> + 'a {
+        let is_it = move |at: usize| self.instances.get(at).is_some_and(|i| std::ptr::eq(i, of));
+        self.places.iter().filter(move |(_, at)| is_it(**at)).map(|((_, _, uid), _)| *uid)
+    }
+
     /// Messages of a mailbox whose octets, as given, are of this class.
     pub(super) fn sent<'a>(&'a self, mailbox: &'a str, of: &'a [u8]) -> impl Iterator<Item = &'a Instance> {
         self.instances.iter().filter(move |i| i.mailbox == mailbox && i.sent_class == of)

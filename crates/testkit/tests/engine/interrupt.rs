@@ -74,6 +74,7 @@ impl World {
             settle_known_ms: AtomicU64::new(0),
             alerts: Default::default(),
             munges_headers: AtomicBool::new(false),
+            replacing: Default::default(),
             source: MemorySource(self.source.clone()),
             target: MemoryTarget(self.target.clone()),
             journal: journal.clone(),

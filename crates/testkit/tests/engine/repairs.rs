@@ -1,5 +1,5 @@
 //! What a repair is about, over the wire: what is said of it before anything is sent, a consent that stands for later runs, and
-//! damaged copies that are replaced.
+//! damaged copies of which a whole one is sent.
 
 use crate::encoding::munging;
 use crate::late::{DATE, message};
@@ -79,8 +79,8 @@ fn closes(report: &Report, exit: u8) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_copy_is_replaced_by_a_cover_message_and_left_where_it_may_be_of_somebody_else() {
-    for without in [&[][..], &["MULTIAPPEND"], &["CONDSTORE"]] {
+async fn a_whole_copy_is_sent_inside_a_cover_message_and_the_damaged_one_is_left_and_told() {
+    for without in [&[][..], &["MULTIAPPEND"], &["CONDSTORE"], &["UIDPLUS"]] {
         let mut world = damaged(without).await;
         let before = world.held().len();
         world.migrate().await;
@@ -102,10 +102,7 @@ async fn a_damaged_copy_is_replaced_by_a_cover_message_and_left_where_it_may_be_
             graded(&world).await.into_iter().filter(|g| *g == (Some(Grade::Semantic), Ladder::WRAPPED));
         assert_eq!((covered.count(), world.held().len()), (1, 4), "without {without:?}");
         let said = told(&world).await;
-        assert!(
-            said[0].ends_with("is left there: it cannot be told for certain from messages of others"),
-            "{said:?}"
-        );
+        assert!(said[0].ends_with("is left there: the same mail is there a second time, whole"), "{said:?}");
         closes(&world.report().await, 3);
         // Later runs send nothing and remove nothing.
         let held = world.held();
@@ -118,48 +115,92 @@ async fn a_damaged_copy_is_replaced_by_a_cover_message_and_left_where_it_may_be_
     }
 }
 
+/// A server that keeps nothing as it is.
+fn spoiling(_: u32, octets: &[u8]) -> Vec<u8> {
+    octets.iter().map(|octet| if octet.is_ascii_digit() { b'#' } else { *octet }).collect()
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_damaged_copy_that_cannot_be_removed_by_itself_is_left_and_told() {
-    let mut world = damaged(&["UIDPLUS"]).await;
+async fn what_comes_back_damaged_as_t4_goes_as_t8_and_both_damaged_copies_are_left_and_told_once() {
+    let mut world = World::new(Profile { rewrites: Some(munging), ..Profile::default() });
+    deliver(&world, "Subject: gr\u{fc}n\r\n\r\nx1\r\n");
+    world.migrate().await;
+    world.target.set_flags(USER, "INBOX", 1, r"\Seen \Flagged $Work");
     world.repair = true;
+    world.target.set(|p| p.rewrites = Some(spoiling));
+    world.migrate().await;
+    assert_eq!(graded(&world).await, [(Some(Grade::Damaged), Ladder::ENCODED)]);
+    let said = told(&world).await;
+    assert!(said.len() == 1 && said[0].starts_with("UID 1 of INBOX "), "{said:?}");
+    assert!(said[0].ends_with(", repaired, and that copy is damaged, too"), "{said:?}");
+    world.target.set(|p| p.rewrites = None);
     for _ in 0..2 {
         world.migrate().await;
-        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
-        assert_eq!((world.held().len(), told(&world).await.len()), (4, 1), "{:?}", told(&world).await);
+        assert_eq!(graded(&world).await, [(Some(Grade::Semantic), Ladder::WRAPPED)]);
+        let said = told(&world).await;
+        assert!(said.len() == 2 && said[1].starts_with("UID 2 of INBOX "), "{said:?}");
+        assert!(said[1].ends_with("the same mail is there a second time, whole"), "{said:?}");
+        assert_eq!((world.held().len(), world.target.counters().appended), (3, 3));
         closes(&world.report().await, 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_copy_that_somebody_touched_is_left_and_told() {
-    let mut world = World::new(Profile { rewrites: Some(munging), ..Profile::default() });
-    deliver(&world, "Subject: gr\u{fc}n\r\n\r\nx\r\n");
+async fn what_came_back_damaged_in_every_form_is_not_looked_at_in_every_run() {
+    let mut world = World::new(Profile { rewrites: Some(spoiling), ..Profile::default() });
+    deliver(&world, &message(1));
+    world.repair = true;
+    for _ in 0..3 {
+        world.migrate().await;
+    }
+    assert_eq!(graded(&world).await, [(Some(Grade::Damaged), Ladder::WRAPPED)]);
+    let opened = |world: &World| {
+        let commands = world.source.counters().commands;
+        ["SELECT", "EXAMINE"].map(|verb| commands.get(verb).copied().unwrap_or(0))
+    };
+    let before = (opened(&world), world.target.counters().appended);
     world.migrate().await;
-    world.target.set_flags(USER, "INBOX", 1, r"\Seen \Flagged $Work");
+    assert_eq!((opened(&world), world.target.counters().appended), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_removed_at_the_target_is_not_sent_once_more() {
+    let mut world = damaged(&[]).await;
+    let item = world.items().await.into_iter().find(|i| i.state == State::Exception).unwrap();
+    let uid = item.place.unwrap().uid.0;
+    world.target.expunge(USER, "INBOX", u32::try_from(uid).unwrap());
+    let before = (world.held(), world.states().await);
     world.repair = true;
     world.migrate().await;
-    assert_eq!(graded(&world).await, [(Some(Grade::Semantic), Ladder::ENCODED)]);
-    assert_eq!(world.held().len(), 2);
-    assert!(
-        told(&world).await[0].ends_with("is left there: somebody changed it since"),
-        "{:?}",
-        told(&world).await
-    );
+    assert_eq!((world.held(), world.states().await), before);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_the_target_refuses_in_its_repaired_form_too_is_damaged_as_before() {
     let mut world = damaged(&[]).await;
     let before = (world.held(), world.states().await);
+    // But for its reason the message is what it was.
+    let known = async |world: &World| {
+        let items = world.items().await.into_iter();
+        items.map(|item| mailhaul_engine::journal::Item { reason: None, ..item }).collect::<Vec<_>>()
+    };
+    let items = known(&world).await;
     world.target.set(|p| p.refuse = Some(bytes::Bytes::from_static(b"mailhaul.invalid")));
     world.repair = true;
     for _ in 0..2 {
         world.migrate().await;
         assert_eq!((world.held(), world.states().await), before);
+        assert_eq!(known(&world).await, items);
         let (kind, words) = world.exceptions().await.swap_remove(0);
-        assert!(kind == "damaged" && words.contains("Sent once more, repaired: "), "{kind} {words}");
+        assert!(
+            kind == "damaged" && words.matches("Sent once more, repaired: ").count() == 1,
+            "{kind} {words}"
+        );
         closes(&world.report().await, 4);
     }
+    world.target.set(|p| p.refuse = None);
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]), "a later repair tries again");
 }
 
 #[tokio::test(start_paused = true)]

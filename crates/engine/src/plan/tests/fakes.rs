@@ -209,7 +209,7 @@ impl TargetSession for FakeEnd {
         _: &Bytes,
         _: UidValidity,
         _: &[(Key, Option<u64>)],
-    ) -> Result<Vec<Key>, EndError> {
+    ) -> Result<Option<Vec<Key>>, EndError> {
         Err(unused())
     }
     async fn room(&mut self) -> Result<Option<Room>, EndError> {

@@ -5,7 +5,7 @@ use mailhaul_sandbox::{Deed, Fault, LoneLf, MailboxSnapshot, MessageSnapshot, Pr
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::facts::ItemFact;
-use super::super::truth::{Instance, Unstored, class, unrepaired};
+use super::super::truth::{Instance, Unstored, class, munged, unrepaired};
 use super::super::world::Existing;
 use super::servers::{refusals, shown, there};
 use super::{Case, THERE};
@@ -357,7 +357,7 @@ fn repair_is_explained(case: &Case<'_>, item: &ItemFact) -> bool {
     let Some(source) = case.source_of(item).filter(|_| case.world.tuning.repair) else { return false };
     let mut equal = case.target.sent(&item.mailbox, &source.kept_class);
     let promised = |p: &Unstored| p.mailbox == item.mailbox && class(&p.sent) == source.kept_class;
-    case.world.tuning.munges
+    (case.world.tuning.munges && munged(0, &source.kept)[..] != source.kept[..])
         || refused_by(&case.world.target_profile, &source.kept)
         || equal.any(|i| i.by == Who::Client && !i.is_whole())
         || case.target.promised.iter().any(promised)

@@ -1,11 +1,10 @@
 //! What happened at the servers.
 
 use bytes::Bytes;
-use mailhaul_sandbox::{Deed, Entry, Fault, Who};
+use mailhaul_sandbox::{Deed, Fault, Who};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::facts::ItemFact;
 use super::super::truth::{Instance, class};
 use super::super::world::Existing;
 use super::Case;
@@ -46,17 +45,9 @@ pub(super) fn the_source_is_untouched(case: &Case<'_>) -> Vec<String> {
     wrong
 }
 
-/// Law 8: a migration adds, and does nothing else, but that a repair removes damaged copies of its own that it replaced.
+/// Law 8: a migration adds, and does nothing else.
 pub(super) fn nothing_at_the_target_is_changed_or_removed(case: &Case<'_>) -> Vec<String> {
-    let is_replaced = |entry: &&Entry| {
-        let place = (entry.uid_validity, entry.uid);
-        let Some(copy) = case.target.at(&entry.mailbox, place) else { return false };
-        let mut ours =
-            case.facts.items.iter().filter(|i| i.mailbox == entry.mailbox && i.ladder & (16 | 8) != 0);
-        let stands_for_it = |i: &ItemFact| case.source_of(i).is_some_and(|s| s.kept_class == copy.sent_class);
-        case.world.tuning.repair && copy.by == Who::Client && !copy.is_whole() && ours.any(stands_for_it)
-    };
-    let touched = case.target.touched.iter().filter(|entry| !is_replaced(entry));
+    let touched = case.target.touched.iter();
     touched.map(|e| format!("UID {} of {} at the target was {:?} by us", e.uid, e.mailbox, e.what)).collect()
 }
 
@@ -93,12 +84,18 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
     wrong
 }
 
-/// A damaged copy of ours in whose place a repaired one came: it is gone, or the report says that one of its mailbox is left.
+/// A damaged copy of ours of which a repaired one came: the report names it by a UID that it has or had.
 fn is_replaced(case: &Case<'_>, copy: &Instance) -> bool {
-    let remarks = case.facts.report["remarks"].as_array().cloned().unwrap_or_default();
-    let is_told = |r: &Value| r["kind"] == "damaged_copy" && r["mailbox"] == copy.mailbox.as_str();
-    let is_told = || remarks.iter().any(is_told);
-    case.world.tuning.repair && !copy.is_whole() && (!copy.is_there() || is_told())
+    if !case.world.tuning.repair || copy.is_whole() {
+        return false;
+    }
+    let words: Vec<String> = case.target.uids_of(copy).map(|uid| format!("UID {uid} of ")).collect();
+    let names_it = |text: &str| words.iter().any(|words| text.starts_with(words));
+    let is_told = |r: &Value| {
+        let is_here = r["kind"] == "damaged_copy" && r["mailbox"] == copy.mailbox.as_str();
+        is_here && r["text"].as_str().is_some_and(names_it)
+    };
+    case.facts.report["remarks"].as_array().is_some_and(|remarks| remarks.iter().any(is_told))
 }
 
 /// Surplus copies of a message that the report names, each by its UID, where the server stored some later than is waited for,
