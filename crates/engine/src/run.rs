@@ -264,10 +264,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let new = Told::surveyed(&survey.target.mailboxes);
         let moving = in_plan(&jobs(ctx).await?, &plan);
         let all = moving.len();
-        let to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
+        let mut to_copy = unchanged::to_copy(ctx, moving.clone(), &old, &new).await?;
         let copying = to_copy.len();
         let (left, rest) = match labels {
             Some(labels) => {
+                // Who brings a message is decided as it is listed.
+                to_copy.iter_mut().for_each(|job| job.seen = None);
                 let labels = Arc::new(labels);
                 let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions, ahead).await?;
                 labelled::leave_to_others(ctx, &labels, &plan.vanished).await?;

@@ -84,18 +84,7 @@ pub(crate) mod testing {
         let epoch = EpochId(10 + id);
         let target_epoch = Epoch { id: epoch, mailbox: record.id, side: Side::Target, facts };
         let baseline = Baseline { epoch, uid_next: Key(1), existing: Existing::New, matched: true };
-        let (uid_next, share, uploads) = (Key(1), None, None);
-        Job {
-            record,
-            target: name,
-            baseline,
-            target_epoch,
-            uid_next,
-            share,
-            uploads,
-            is_new: false,
-            seen: None,
-        }
+        Job::new(record, name, baseline, target_epoch)
     }
 }
 

@@ -39,6 +39,13 @@ pub struct Job {
 }
 
 impl Job {
+    /// A mailbox of which nothing more is known than what the journal has. Where the next batch begins is known once its target
+    /// is opened.
+    pub fn new(record: MailboxRecord, target: Name, baseline: Baseline, target_epoch: Epoch) -> Self {
+        let (share, uploads, seen) = (None, None, None);
+        Self { record, target, baseline, target_epoch, uid_next: Key(1), share, uploads, is_new: false, seen }
+    }
+
     /// A place of this job's target epoch.
     pub fn place(&self, uid: Key) -> Place {
         Place { epoch: self.target_epoch.id, uid }
@@ -371,19 +378,7 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         let Some(target) = target_name(&record).cloned() else { continue };
         let Some(baseline) = ctx.journal.baseline(record.id).await? else { continue };
         let Some(target_epoch) = ctx.journal.epochs(record.id, Side::Target).await?.pop() else { continue };
-        let uid_next = Key(1);
-        let (share, uploads) = (None, None);
-        jobs.push(Job {
-            record,
-            target,
-            baseline,
-            target_epoch,
-            uid_next,
-            share,
-            uploads,
-            is_new: false,
-            seen: None,
-        });
+        jobs.push(Job::new(record, target, baseline, target_epoch));
     }
     Ok(jobs)
 }

@@ -62,18 +62,7 @@ mod tests {
         let target_epoch = Epoch { id: EpochId(2), mailbox: record.id, side: Side::Target, facts };
         let existing = Existing::AppendAnyway;
         let baseline = Baseline { epoch: baseline, uid_next: Key(10), existing, matched: true };
-        let (uid_next, share, uploads) = (Key(20), None, None);
-        Job {
-            record,
-            target: name,
-            baseline,
-            target_epoch,
-            uid_next,
-            share,
-            uploads,
-            is_new: false,
-            seen: None,
-        }
+        Job { uid_next: Key(20), ..Job::new(record, name, baseline, target_epoch) }
     }
 
     /// What is left of the UIDs named for messages whose COMMIT saw UID 20 as the next one.

@@ -83,8 +83,8 @@ fn is_begun(state: State) -> bool {
 }
 
 /// Of these mailboxes, those that are to be copied. The others have nothing new and nothing left, and their earlier listing
-/// stands for this run; so it does for those of which an earlier run copied a part ([`Job::seen`]), unless a rule or labels have
-/// a say in what is copied.
+/// stands for this run; so it does for those of which an earlier run copied a part ([`Job::seen`]), unless a rule has a say in what
+/// is copied.
 pub async fn to_copy<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     jobs: Vec<Job>,
@@ -127,7 +127,7 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
             }
             seen => {
                 // Messages of a former epoch may wait to be recognised in this one.
-                job.seen = seen.filter(|_| !by_rule && job.share.is_none() && epochs.len() == 1);
+                job.seen = seen.filter(|_| !by_rule && epochs.len() == 1);
                 left.push(job);
             }
         }

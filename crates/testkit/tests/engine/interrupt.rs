@@ -161,18 +161,7 @@ async fn prepare(ctx: &Ctx) -> Job {
     };
     let uid_next = epoch.facts.uid_next.unwrap_or(Key(1));
     SourceSession::close(ctx.source.connect().await.unwrap()).await;
-    let (share, uploads) = (None, None);
-    Job {
-        record,
-        target: name,
-        baseline,
-        target_epoch: epoch,
-        uid_next,
-        share,
-        uploads,
-        is_new: false,
-        seen: None,
-    }
+    Job { uid_next, ..Job::new(record, name, baseline, epoch) }
 }
 
 /// One run that is stopped dead at step `at`.
