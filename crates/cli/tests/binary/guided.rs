@@ -272,7 +272,7 @@ async fn a_wrong_password_is_told_and_asked_for_again() {
         .says("Password of your old mailbox")
         .types(FROM_PASSWORD)
         .says("You are in.")
-        .says("Step 3 of 5");
+        .says("Password of your new mailbox");
     let (_, said) = terminal.press("\u{3}").says("the same command again.").ends();
     assert!(!said.contains("--"), "no option on a person's path: {said}");
 }

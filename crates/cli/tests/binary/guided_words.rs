@@ -42,6 +42,8 @@ async fn an_address_without_a_name_to_look_for_leads_to_the_name_of_its_server()
     terminal.types("imap.provider.example").says("Your user name there").types(NEW);
     terminal.says("Your old mailbox: ann@old.example at imaps://mail.hoster.example:993");
     terminal.says("Password of your old mailbox").types(FROM_PASSWORD).says("You are in.");
+    // Before that prompt what was pressed is forgotten.
+    terminal.says("Password of your new mailbox");
     let (_, said) = terminal.press("\u{3}").says("the same command again.").ends();
     assert!(!said.contains("xn--") && !said.contains("name service"), "{said}");
 }
