@@ -185,7 +185,7 @@ async fn what_the_target_refuses_in_its_repaired_form_too_is_damaged_as_before()
         items.map(|item| mailhaul_engine::journal::Item { reason: None, ..item }).collect::<Vec<_>>()
     };
     let items = known(&world).await;
-    world.target.set(|p| p.refuse = Some(bytes::Bytes::from_static(b"mailhaul.invalid")));
+    world.target.set(|p| p.refuse = Some(bytes::Bytes::from_static(b"mailhaul.invalid>")));
     world.repair = true;
     for _ in 0..2 {
         world.migrate().await;
