@@ -67,7 +67,8 @@ pub struct Context<S, T, J> {
     pub reads_source: bool,
     /// Rung whenever messages were stored: the verifier has work.
     pub stored: Notify,
-    /// The longest time from gate to answer seen on this target, in milliseconds; 0 before the first.
+    /// The longest time from gate to answer seen on this target, in milliseconds, rounded up
+    /// ([`commit_time`](crate::transfer::commit_time)); 0 before the first.
     pub longest_commit_ms: AtomicU64,
     /// The least settle time that the target is known to need, in milliseconds.
     pub settle_known_ms: AtomicU64,
@@ -84,12 +85,6 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         };
         let known = Duration::from_millis(self.settle_known_ms.load(Ordering::Relaxed));
         self.settings.limits.settle(longest).max(known)
-    }
-
-    /// Notes how long a commit took.
-    pub fn commit_took(&self, took: Duration) {
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.longest_commit_ms.fetch_max(ms, Ordering::Relaxed);
     }
 
     /// Fails with [`Error::Interrupted`] once the caller asked to stop.

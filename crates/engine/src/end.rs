@@ -383,13 +383,28 @@ pub struct ToRead {
     pub depth: Depth,
 }
 
-/// A mailbox that was made.
+/// A target mailbox that is to be made ready for mail ([`TargetSession::make_ready`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Created {
+pub struct ToMakeReady {
+    /// Its name, as on the wire.
+    pub mailbox: Bytes,
+    /// It is not there and is created.
+    pub create: bool,
+    /// It is created with this role.
+    pub role: Option<Role>,
+    /// It is subscribed, and was not before.
+    pub subscribe: bool,
+}
+
+/// A target mailbox that is there now.
+#[derive(Clone, Debug)]
+pub struct MadeReady {
     /// The name the server gave it, as [`TargetSession::create`] says.
     pub name: Bytes,
     /// What the mailbox of the name asked for said when it was opened, if it was.
     pub opened: Option<Opened>,
+    /// What came of its subscription, if it was tried under the name that the mailbox has.
+    pub subscribed: Option<Result<(), EndError>>,
 }
 
 /// The answer to one command of a batch.
@@ -551,14 +566,23 @@ pub trait TargetSession: Send + 'static {
             Ok(made)
         }
     }
-    /// Creates mailboxes as [`TargetSession::create_each`] does, and opens each where the end can do both together.
-    fn create_and_open_each(
+    /// Creates mailboxes as [`TargetSession::create_each`] does; where the end can do it together it opens each, and those that
+    /// are there, and subscribes. `Err` inside: it was not created, or the one that is there not opened.
+    fn make_ready(
         &mut self,
-        wanted: &[(Bytes, Option<Role>)],
-    ) -> impl Future<Output = Result<Vec<Result<Created, EndError>>, EndError>> + Send {
+        wanted: &[ToMakeReady],
+    ) -> impl Future<Output = Result<Vec<Result<MadeReady, EndError>>, EndError>> + Send {
         async move {
-            let made = self.create_each(wanted).await?;
-            Ok(made.into_iter().map(|made| Ok(Created { name: made?, opened: None })).collect())
+            let missing: Vec<_> =
+                wanted.iter().filter(|w| w.create).map(|w| (w.mailbox.clone(), w.role)).collect();
+            let mut made = self.create_each(&missing).await?.into_iter();
+            let mut ready = Vec::with_capacity(wanted.len());
+            for one in wanted {
+                let name = if one.create { made.next() } else { Some(Ok(one.mailbox.clone())) };
+                let Some(name) = name else { break };
+                ready.push(name.map(|name| MadeReady { name, opened: None, subscribed: None }));
+            }
+            Ok(ready)
         }
     }
     /// Subscribes to mailboxes, each as [`TargetSession::subscribe`] would; together where the end can.

@@ -2,10 +2,12 @@
 
 mod copy;
 mod read;
+mod ready;
 
 use crate::end::{
-    Abilities, Answer, Created, Depth, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
-    Room, Section, Seen, Target, TargetSession, ToRead, UidListing, Untold, Upload, Uploaded, Verdict,
+    Abilities, Answer, Depth, MadeReady, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
+    Room, Section, Seen, Target, TargetSession, ToMakeReady, ToRead, UidListing, Untold, Upload, Uploaded,
+    Verdict,
 };
 use crate::error::EndError;
 use crate::imap_session::{Bodies, Item, Link, Opener, open};
@@ -96,42 +98,14 @@ impl TargetSession for ImapTargetSession {
         &mut self,
         wanted: &[(Bytes, Option<Role>)],
     ) -> Result<Vec<Result<Bytes, EndError>>, EndError> {
-        let commands = wanted.iter().flat_map(|(mailbox, role)| creating(mailbox, *role)).collect();
-        let mut replies = self.0.ask_all(commands, "CREATE").await?.into_iter();
-        let mut made = Vec::with_capacity(wanted.len());
-        for (mailbox, _) in wanted {
-            let (Some(created), Some(listed)) = (replies.next(), replies.next()) else { break };
-            made.push(created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data)));
-        }
-        Ok(made)
+        ready::create_each(&mut self.0, wanted).await
     }
 
-    /// A mailbox that is refused, or gets another name, is not opened, and nothing is said of it.
-    async fn create_and_open_each(
+    async fn make_ready(
         &mut self,
-        wanted: &[(Bytes, Option<Role>)],
-    ) -> Result<Vec<Result<Created, EndError>>, EndError> {
-        let mut commands = Vec::with_capacity(3 * wanted.len());
-        for (mailbox, role) in wanted {
-            commands.extend(creating(mailbox, *role));
-            commands.push(self.0.examining(mailbox));
-        }
-        let mut replies = self.0.ask_all(commands, "CREATE").await?.into_iter();
-        let mut made = Vec::with_capacity(wanted.len());
-        for (mailbox, _) in wanted {
-            let (Some(created), Some(listed), Some(opened)) =
-                (replies.next(), replies.next(), replies.next())
-            else {
-                break;
-            };
-            let name = created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data));
-            let opened = opened.and_then(|reply| self.0.examined(mailbox, reply));
-            made.push(name.and_then(|name| match opened {
-                Err(error) if error.is_to_be_asked_later() => Err(error),
-                opened => Ok(Created { name, opened: opened.ok() }),
-            }));
-        }
-        Ok(made)
+        wanted: &[ToMakeReady],
+    ) -> Result<Vec<Result<MadeReady, EndError>>, EndError> {
+        ready::make_ready(&mut self.0, wanted).await
     }
 
     async fn delete_each(&mut self, mailboxes: &[Bytes]) -> Result<Vec<Result<(), EndError>>, EndError> {
@@ -326,30 +300,6 @@ impl TargetSession for ImapTargetSession {
     fn abort(self) {
         // Dropping ends the task and with it the socket, which resets the connection (net).
         drop(self);
-    }
-}
-
-/// CREATE, and LIST of what it made.
-fn creating(mailbox: &Bytes, role: Option<Role>) -> [Command; 2] {
-    let attribute = role.map(|r| format!("\\{}", r.capitalised()));
-    [Command::create(mailbox, attribute.as_deref()), Command::list("", b"", mailbox, "")]
-}
-
-/// The name under which a mailbox is listed after its CREATE. One that is there already is no failure, whatever code the
-/// server has for it.
-fn created_as(
-    mailbox: &Bytes,
-    made: Result<(), EndError>,
-    listed: Result<Vec<Untagged>, EndError>,
-) -> Result<Bytes, EndError> {
-    let names: Vec<Bytes> = listed?
-        .into_iter()
-        .filter_map(|d| if let Untagged::List(e) = d { e.is_selectable().then_some(e.name) } else { None })
-        .collect();
-    match (names.iter().any(|n| n == mailbox), made) {
-        (true, _) => Ok(mailbox.clone()),
-        (false, Err(error)) => Err(error),
-        (false, Ok(())) => Ok(names.into_iter().next().unwrap_or_default()),
     }
 }
 

@@ -25,6 +25,7 @@ use crate::recount::{SOURCE_NOT_REACHED, recount};
 use crate::report::{CUT, HIDDEN, HIDDEN_MAIL, LEFT};
 use crate::seats::Seats;
 use crate::survey::{Passing, Survey};
+use crate::transfer::commit_time;
 use crate::transfer::epochs::refresh_target;
 use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
@@ -244,6 +245,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = self.first_sessions(ctx).await?;
         let servers = servers(&sessions, &self.settings);
         facts::keep(ctx, self.settings.level, &servers).await?;
+        commit_time::remember(ctx).await?;
         days::remember(ctx).await?;
         let (survey, plan, ahead) = self.prepare(ctx, &mut sessions).await?;
         munges::remember(ctx, survey.target.profile.as_ref()).await?;
@@ -372,6 +374,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let mut sessions = Sessions::<S, T> { source: reach_source(ctx, look).await?, target };
         let servers = servers(&sessions, &self.settings);
         facts::keep(ctx, level, &servers).await?;
+        commit_time::remember(ctx).await?;
         days::remember(ctx).await?;
         let mut jobs = jobs(ctx).await?;
         let mut left = Vec::new();
@@ -397,6 +400,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     async fn undo_in(&self, ctx: &Ctx<S, T, J>) -> Result<UndoEnd, Error> {
+        commit_time::remember(ctx).await?;
         let target = Some(ctx.connect_target(false).await?);
         let mut sessions = Sessions::<S, T> { source: None, target };
         let mut end = Vec::new();
@@ -471,13 +475,12 @@ async fn reach_source<S: Source, T: Target, J: Journal>(
 /// The mailboxes that take part in this run. One that an earlier run moved and a rule leaves out now is not copied;
 /// what it has at the target is still proven.
 fn in_plan(jobs: &[Job], plan: &Plan) -> Vec<Job> {
-    let is_made = |step: &plan::MailboxStep| step.create && step.baseline_needed;
     let moving: BTreeMap<&Name, bool> =
-        plan.steps.iter().map(|step| (&step.record.source, is_made(step))).collect();
+        plan.steps.iter().map(|step| (&step.record.source, step.baseline_needed)).collect();
     let of_plan = |job: &Job| {
-        let is_made = *moving.get(&job.record.source)?;
-        // Another client may have been quicker, and have put something into it.
-        Some(Job { is_new: is_made && job.target_epoch.facts.exists == 0, ..job.clone() })
+        // Opened in this run, for its baseline.
+        let is_fresh = *moving.get(&job.record.source)?;
+        Some(Job { is_new: is_fresh && job.target_epoch.facts.exists == 0, ..job.clone() })
     };
     jobs.iter().filter_map(of_plan).collect()
 }

@@ -1,6 +1,6 @@
 //! LIST and what is asked together with it: subscriptions, roles, counts.
 
-use super::{Link, Reply, counts, counts_in, personal, spaces};
+use super::{Link, Reply, counts, counts_in, personal, quota_root, spaces};
 use crate::end::{Asked, MailboxCounts, MailboxInfo, Role, Space, Untold};
 use crate::error::EndError;
 use bytes::Bytes;
@@ -85,7 +85,12 @@ impl Link {
         if self.capabilities.has(b"XLIST") && !self.capabilities.special_use() {
             commands.push(Command::xlist(b"*"));
         }
-        let mut replies = self.ask_all(commands, "LIST").await?.into_iter();
+        // Who surveys asks for the room next.
+        let with_quota = self.capabilities.quota();
+        commands.extend(with_quota.then(quota_root));
+        let mut replies = self.ask_all(commands, "LIST").await?;
+        self.room_told = if with_quota { replies.pop() } else { None };
+        let mut replies = replies.into_iter();
         let mut listing = Listing::default();
         for ((space, prefix), reply) in prefixes.iter().zip(&mut replies) {
             let data = match reply {

@@ -328,6 +328,7 @@ impl Raw {
             namespaces_refused,
             untold: Vec::new(),
             condstore_enabled: condstore,
+            room_told: None,
             requests,
             task,
             next_id: 0,

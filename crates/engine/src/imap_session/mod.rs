@@ -45,6 +45,8 @@ pub struct Link {
     namespaces_refused: Option<EndError>,
     /// What the last listing asked for and was refused.
     untold: Vec<Untold>,
+    /// What GETQUOTAROOT gave that went with the last listing, until [`Link::room`] is asked.
+    room_told: Option<Result<Reply, EndError>>,
     /// CONDSTORE is on without being asked for mailbox by mailbox.
     condstore_enabled: bool,
     requests: mpsc::UnboundedSender<Request>,
@@ -259,7 +261,11 @@ impl Link {
         if !self.capabilities.quota() {
             return Ok(None);
         }
-        let reply = match self.ask(Command::get_quota_root(b"INBOX"), "GETQUOTAROOT").await {
+        let asked = match self.room_told.take() {
+            Some(told) => told,
+            None => self.ask(quota_root(), "GETQUOTAROOT").await,
+        };
+        let reply = match asked {
             Ok(reply) => reply,
             Err(EndError::Refused { .. }) => return Ok(None),
             Err(error) => return Err(error),
@@ -303,6 +309,11 @@ impl Link {
         // The answer is a courtesy: nothing depends on it.
         let _ = tokio::time::timeout(limit, drain).await;
     }
+}
+
+/// GETQUOTAROOT of the INBOX (RFC 9208, 4.1.2).
+fn quota_root() -> Command {
+    Command::get_quota_root(b"INBOX")
 }
 
 fn counts(data: &[Untagged]) -> Option<MailboxCounts> {

@@ -4,7 +4,7 @@
 use super::make::sound;
 use super::strangers::Strangers;
 use super::{MailboxStep, Plan, answers};
-use crate::end::{Opened, TargetSession};
+use crate::end::{Opened, TargetSession, ToMakeReady};
 use crate::error::{EndError, Error, Question, RefusalClass};
 use crate::journal::{Baseline, Decision, EpochFacts, Existing, Journal, MailboxRecord, Name, Note, Side};
 use crate::mapping::key;
@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use std::collections::HashMap;
 
-/// Makes the target ready for the transfer. Mailboxes that hold mail already are looked at before anything is
-/// created, so that a question leaves the target untouched. `records` come from [`super::save`].
+/// Makes the target ready for the transfer. Mailboxes that may hold mail already are looked at before anything is
+/// created, so that a question leaves the target untouched; all others go with what is created. `records` come from [`super::save`].
 ///
 /// A mailbox that the server will not create, open, or list back becomes [`Decision::Refuse`] in
 /// the journal with the server's words, and the others go on. A mailbox that has a baseline keeps it and is not
@@ -38,19 +38,22 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
         return Err(Error::Question(question.clone()));
     }
     let mut work = pair(plan, records)?;
-    let there = work.iter_mut().filter(|task| !task.step.create && task.step.baseline_needed);
-    look_at(target, journal, there.map(|task| (task, None)).collect(), passing).await?;
-    ask_about_mail(plan, &work)?;
+    let may_hold_mail = may_hold_mail(plan, &work);
+    if may_hold_mail {
+        let there = work.iter_mut().filter(|task| task.is_there());
+        look_at(target, journal, there.map(|task| (task, None)).collect(), passing).await?;
+        ask_about_mail(plan, &work)?;
+    }
     // Parents first: a child made before would bring its parent as a name without a mailbox on some servers.
     work.sort_by_key(|task| names::split(&task.name.wire, task.name.delimiter).len());
-    let missing = work.iter_mut().filter(|task| task.step.create).collect();
-    let made = create(target, journal, plan, missing, passing).await?;
+    let left = work.iter_mut().filter(|task| task.step.create || (task.is_there() && !may_hold_mail));
+    let made = make_ready(target, journal, plan, left.collect(), passing).await?;
     let new = made.into_iter().filter(|(task, _)| task.step.baseline_needed);
     look_at(target, journal, new.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
-    let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
+    let mut ready: Vec<&mut Task<'_>> = work.iter_mut().filter(|task| task.facts.is_some()).collect();
     // Before the baselines: what has one is not subscribed again by a run that comes after a lost connection.
-    subscribe(target, journal, &ready).await?;
+    subscribe(target, journal, &mut ready).await?;
     // Together, so that they share the journal's waits for the disk.
     try_join_all(ready.iter().map(|task| set_baseline(journal, plan, task))).await?;
     Ok(())
@@ -65,6 +68,15 @@ pub(super) struct Task<'a> {
     facts: Option<EpochFacts>,
     /// Nothing below is ours.
     start: Key,
+    /// It is to be subscribed, and was not yet.
+    subscribe: bool,
+}
+
+impl Task<'_> {
+    /// The target has the mailbox, and nothing of it is known yet.
+    fn is_there(&self) -> bool {
+        !self.step.create && self.step.baseline_needed
+    }
 }
 
 fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>>, Error> {
@@ -78,6 +90,7 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
             name,
             facts: None,
             start: Key(1),
+            subscribe: step.subscribe,
         })
     };
     let missing = |step: &MailboxStep| Error::Settings {
@@ -87,6 +100,11 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
         ),
     };
     plan.steps.iter().map(|step| task(step).ok_or_else(|| missing(step))).collect()
+}
+
+fn to_make_ready(task: &Task<'_>) -> ToMakeReady {
+    let (mailbox, create, role) = (task.name.wire.clone(), task.step.create, task.step.create_role);
+    ToMakeReady { mailbox, create, role, subscribe: task.subscribe }
 }
 
 /// A step in work, and what its mailbox said if it was opened already.
@@ -107,11 +125,15 @@ async fn look_at<T: TargetSession, J: Journal>(
         match or_refusal(outcome, passing)? {
             Ok(opened) => keep_facts(target, journal, task, opened, passing).await?,
             Err(words) => {
-                refuse(journal, task, format!("the new server does not open it: {words}")).await?;
+                refuse(journal, task, not_opened(&words)).await?;
             }
         }
     }
     Ok(())
+}
+
+fn not_opened(words: &str) -> String {
+    format!("the new server does not open it: {words}")
 }
 
 async fn keep_facts<T: TargetSession, J: Journal>(
@@ -181,6 +203,12 @@ async fn uid_next<T: TargetSession>(
     Ok(listing.is_complete().then(highest))
 }
 
+/// A mailbox that is there may hold mail that nobody was asked about: it is looked at first.
+fn may_hold_mail(plan: &Plan, work: &[Task<'_>]) -> bool {
+    let is_empty = |task: &&Task<'_>| task.step.holds.is_some_and(|holds| holds.messages == 0);
+    !answers(plan.existing) && !work.iter().filter(|task| task.is_there()).all(|task| is_empty(&task))
+}
+
 /// Mail may have come after the plan was made: then the person is asked after all.
 fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     if answers(plan.existing) {
@@ -197,17 +225,17 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
 }
 
-/// Creates mailboxes, in this order; the result has those that the server made, by the names it lists them under, with what
-/// they said if they were opened with it.
-async fn create<'t, 'a, T: TargetSession, J: Journal>(
+/// Creates mailboxes that are missing, in this order, and opens and subscribes all with it where the end can; the result has
+/// those that are there now, by the names that the server lists them under.
+async fn make_ready<'t, 'a, T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
     plan: &Plan,
     tasks: Vec<&'t mut Task<'a>>,
     passing: Passing,
 ) -> Result<Vec<Looked<'t, 'a>>, Error> {
-    let wanted: Vec<_> = tasks.iter().map(|t| (t.name.wire.clone(), t.step.create_role)).collect();
-    let outcomes = target.create_and_open_each(&wanted).await.map_err(Error::Target)?;
+    let wanted: Vec<_> = tasks.iter().map(|task| to_make_ready(task)).collect();
+    let outcomes = target.make_ready(&wanted).await.map_err(Error::Target)?;
     let mut strange = Strangers::of(plan);
     let mut made = Vec::with_capacity(tasks.len());
     // What passes says nothing of the name: once the others are made all of it is done again, or the mailbox is left.
@@ -221,7 +249,16 @@ async fn create<'t, 'a, T: TargetSession, J: Journal>(
             ref outcome => outcome.as_ref().is_err_and(EndError::is_passing),
         };
         let (mut outcome, mut opened) = match or_refusal(outcome, passing)? {
-            Ok(made) => (Ok(made.name), made.opened),
+            Ok(made) => {
+                if let Some(subscribed) = made.subscribed {
+                    keep_subscription(journal, task, subscribed).await?;
+                }
+                (Ok(made.name), made.opened)
+            }
+            Err(words) if !task.step.create => {
+                refuse(journal, task, not_opened(&words)).await?;
+                continue;
+            }
             Err(words) => (Err(words), None),
         };
         if let Err(words) = outcome {
@@ -306,21 +343,32 @@ async fn keep_name<T: TargetSession, J: Journal>(
     Ok(())
 }
 
-/// A subscription that fails does not keep mail from moving.
+/// Subscribes to those that are not yet.
 async fn subscribe<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
-    tasks: &[&Task<'_>],
+    tasks: &mut [&mut Task<'_>],
 ) -> Result<(), Error> {
-    let wanted: Vec<&&Task<'_>> = tasks.iter().filter(|task| task.step.subscribe).collect();
+    let wanted: Vec<_> = tasks.iter_mut().filter(|task| task.subscribe).collect();
     let names: Vec<Bytes> = wanted.iter().map(|task| task.name.wire.clone()).collect();
     let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
     for (task, outcome) in wanted.into_iter().zip(outcomes) {
-        if let Err(words) = or_refusal(outcome, Passing::IsTrouble)? {
-            let text = format!("“{}” could not be subscribed: {words}", task.name.text);
-            note(journal, task, "subscribe_failed", text).await?;
-        }
+        keep_subscription(journal, task, outcome).await?;
     }
+    Ok(())
+}
+
+/// A subscription that fails does not keep mail from moving.
+async fn keep_subscription<J: Journal>(
+    journal: &J,
+    task: &mut Task<'_>,
+    outcome: Result<(), EndError>,
+) -> Result<(), Error> {
+    if let Err(words) = or_refusal(outcome, Passing::IsTrouble)? {
+        let text = format!("“{}” could not be subscribed: {words}", task.name.text);
+        note(journal, task, "subscribe_failed", text).await?;
+    }
+    task.subscribe = false;
     Ok(())
 }
 

@@ -350,7 +350,7 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
         }
     }
     // Connections are given back as soon as there is nothing more to do.
-    sessions.close().await;
+    sessions.leave(seats);
     Ok(())
 }
 
@@ -384,7 +384,7 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
             }
         }
     }
-    sessions.close().await;
+    sessions.leave(seats);
     Ok(())
 }
 

@@ -31,7 +31,7 @@ pub struct Job {
     pub share: Option<Arc<Share>>,
     /// Who uploads a message, where the target puts further labels on by COPY: what others upload is left to that.
     pub uploads: Option<Arc<Bringers>>,
-    /// Its target was created and opened in this run, and was empty.
+    /// Its target was opened in this run for its baseline, and was empty.
     pub is_new: bool,
     /// The complete listing of the source by an earlier run, where STATUS says that it still stands and nothing but copying is left:
     /// it is not listed again.
@@ -136,6 +136,15 @@ impl<S: Source, T: Target> Sessions<S, T> {
         if let Some(session) = self.target.take() {
             session.abort();
         }
+    }
+
+    /// Says goodbye on both, and waits for nobody. The seats are free when the servers have answered: one that counts
+    /// connections counts these until then.
+    pub fn leave(mut self, seats: Vec<Seat>) {
+        tokio::spawn(async move {
+            self.close().await;
+            drop(seats);
+        });
     }
 
     /// Says goodbye on both.

@@ -5,6 +5,7 @@
 //!
 //! What cannot be copied stays `listed`, and is uploaded.
 
+use super::commit_time;
 use super::commits::{end_batch, is_fresh, lease_lasts};
 use super::copy::{after_pass, see_uid_next};
 use super::epochs::refresh_target;
@@ -273,7 +274,7 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
         self.ctx.probe.pass("after the answer").await;
         let mut answers = judge(self.job, &copying, verdicts, origin);
         if let Some(took) = answers.commit(longest) {
-            self.ctx.commit_took(took);
+            commit_time::seen(self.ctx, took).await?;
         }
         self.write(batch, &copying, &mut answers).await?;
         self.after(lot, answers).await

@@ -2,6 +2,7 @@
 //! whose fate is unknown, [`copy`](mod@copy) goes on until nothing is left to do.
 
 pub mod brain;
+pub mod commit_time;
 mod commits;
 pub mod copy;
 pub mod encode;

@@ -5,6 +5,7 @@ mod hand;
 mod lost;
 
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
+use super::commit_time;
 use super::commits::{Commits, end_batch, is_fresh, lease_lasts};
 use super::feed::{Blame, Fed, Outstanding, Wish, feed};
 use super::following::Following;
@@ -540,7 +541,7 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
                 if let Some(words) = lost {
                     self.connection_lost(&words);
                 } else if answers.iter().any(|a| is_progress(&a.verdict)) {
-                    self.ctx.commit_took(took);
+                    commit_time::seen(self.ctx, took).await?;
                     self.losses.reset();
                 }
                 self.act(Event::Answered(no, answers, took)).await

@@ -380,3 +380,27 @@ async fn while_damaged_copies_are_replaced_another_uidvalidity_of_the_source_cha
         replaced_at_every_step(&[], destroys, true).await;
     }
 }
+
+/// How long the run after a crash takes that left a batch in doubt; before it a whole run, if `measured`.
+async fn took_after_a_crash(measured: bool) -> Duration {
+    let mut world = world_of(&Case::default());
+    (world.limits.settle_min, world.limits.settle_unmeasured) = (Duration::from_secs(10), ALL_LATE);
+    if measured {
+        run(&world, Probe::default()).await;
+        world.source.deliver(USER, "INBOX", "Subject: late\r\n\r\n", "", "05-Mar-2020 10:11:12 +0100");
+    }
+    let before_the_gate = Probe::new(std::sync::Arc::new(|step| step == "before the gate"));
+    let stopped = tokio::time::timeout(Duration::from_secs(5), run(&world, before_the_gate)).await;
+    assert!(stopped.is_err(), "nobody came to the gate");
+    Death::Killed.strike(&world.store);
+    let began = tokio::time::Instant::now();
+    run(&world, Probe::default()).await;
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_what_is_in_doubt_is_waited_for_by_the_commits_that_earlier_runs_saw() {
+    assert!(took_after_a_crash(false).await >= ALL_LATE);
+    let took = took_after_a_crash(true).await;
+    assert!((Duration::from_secs(10)..Duration::from_secs(20)).contains(&took), "{took:?}");
+}
