@@ -135,7 +135,7 @@ impl ImapSourceSession {
         let (mut part, mut foreign) = (Part::Unanswered, false);
         while let Some(item) = answers.recv().await {
             match item {
-                Item::Chunk(octets) => builder.push(&octets).await?,
+                Item::Chunk(octets) => builder.push_shared(octets).await?,
                 Item::Data(Untagged::Fetch(fetch)) => {
                     let ours = fetch.uid.map(key) == Some(wanted);
                     foreign |= !ours && matches!(fetch.body, WireBody::Literal(_));
@@ -287,7 +287,7 @@ impl SourceSession for ImapSourceSession {
                 item = items.recv() => match item {
                     Some(Item::Data(data)) => fetching.data(data).await?,
                     Some(Item::BodyStart(octets)) => fetching.begin(octets),
-                    Some(Item::Chunk(octets)) => fetching.chunk(&octets).await?,
+                    Some(Item::Chunk(octets)) => fetching.chunk(octets).await?,
                     Some(Item::Done { id, status, text }) => {
                         let refused = (status != Status::Ok).then(|| quirks::refusal(status, &text));
                         fetching.done(id, refused).await;
@@ -373,9 +373,9 @@ impl Fetching<'_> {
         self.body = Some(self.intake.begin(None).of_octets(octets, reserved));
     }
 
-    async fn chunk(&mut self, octets: &[u8]) -> Result<(), EndError> {
+    async fn chunk(&mut self, octets: Bytes) -> Result<(), EndError> {
         match &mut self.body {
-            Some(body) => body.push(octets).await,
+            Some(body) => body.push_shared(octets).await,
             None => Ok(()),
         }
     }

@@ -4,13 +4,16 @@
 use crate::error::EndError;
 use crate::identity::{Measured, Meter};
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Octets written to or read from a spool file at once.
-const SPOOL_PIECE_OCTETS: usize = 256 * 1024;
+/// Octets written to or read from a spool file at once, and put together in memory in one piece.
+const PIECE_OCTETS: usize = 256 * 1024;
+/// A body in memory lies in pieces of no fewer octets, but for its last one: its header lies in the first, as good as always.
+const PIECE_OCTETS_MIN: usize = 64 * 1024;
 /// A body stays in memory up to this length also where its size, by which memory is reserved, was said to be less.
 const UNRESERVED_OCTETS: u64 = 64 * 1024;
 
@@ -36,14 +39,24 @@ impl Intake {
 
     /// Starts a body. `memory` is what was reserved for it.
     pub fn begin(&self, memory: Option<OwnedSemaphorePermit>) -> BodyBuilder {
-        let (meter, held, in_memory_octets_max) = (Meter::new(), BytesMut::new(), self.in_memory_octets_max);
-        BodyBuilder { intake: self.clone(), memory, meter, held, in_memory_octets_max, file: None }
+        BodyBuilder {
+            intake: self.clone(),
+            memory,
+            meter: Meter::new(),
+            announced: 0,
+            pieces: Pieces::new(),
+            held: BytesMut::new(),
+            in_memory: 0,
+            in_memory_octets_max: self.in_memory_octets_max,
+            file: None,
+        }
     }
 
     /// A body of octets that are at hand.
     pub async fn body(&self, octets: Bytes) -> Result<Body, EndError> {
-        let mut builder = self.begin(None);
-        builder.push(&octets).await?;
+        let len = octets.len() as u64;
+        let mut builder = self.begin(None).of_octets(len, len);
+        builder.push_shared(octets).await?;
         builder.finish().await
     }
 
@@ -58,8 +71,14 @@ pub struct BodyBuilder {
     intake: Intake,
     memory: Option<OwnedSemaphorePermit>,
     meter: Meter,
-    /// Octets not yet written to the file; all of them while there is no file.
+    /// How many octets are said to come.
+    announced: u64,
+    /// Octets not yet written to the file, all of them while there is no file: pieces that are complete, and what comes
+    /// after them.
+    pieces: Pieces,
     held: BytesMut,
+    /// Octets of both.
+    in_memory: usize,
     /// With more than this the file begins.
     in_memory_octets_max: u64,
     file: Option<File>,
@@ -72,26 +91,79 @@ impl std::fmt::Debug for Meter {
 }
 
 impl BodyBuilder {
-    /// So many octets are announced: room is made for them at once, or, where they are too many for the memory or for what can
-    /// have been reserved for them, the file begins with the first piece.
+    /// So many octets are announced. Where they are too many for the memory, or for what can have been reserved for them, the
+    /// file begins with the first piece.
     pub fn of_octets(mut self, octets: u64, reserved: u64) -> Self {
         if octets > self.in_memory_octets_max.min(reserved.max(UNRESERVED_OCTETS)) {
-            self.in_memory_octets_max = self.in_memory_octets_max.min(SPOOL_PIECE_OCTETS as u64);
+            self.in_memory_octets_max = self.in_memory_octets_max.min(PIECE_OCTETS as u64);
         }
-        let in_memory = octets.min(self.in_memory_octets_max);
-        self.held.reserve(usize::try_from(in_memory).unwrap_or(0));
+        self.announced = octets;
         self
     }
 
-    /// Adds the next octets. The memory held stays bounded whatever the length.
+    /// Adds the next octets, which are copied. The memory held stays bounded whatever the length.
     pub async fn push(&mut self, octets: &[u8]) -> Result<(), EndError> {
         self.meter.update(octets);
+        self.copy(octets);
+        self.spill_if_many().await
+    }
+
+    /// Adds the next octets, which are shared where they are many, or all there are: the memory that they lie in stays with the body.
+    pub async fn push_shared(&mut self, octets: Bytes) -> Result<(), EndError> {
+        let is_all = self.meter.octets() == 0 && octets.len() as u64 == self.announced;
+        self.meter.update(&octets);
+        if is_all {
+            self.share(octets);
+        } else {
+            // What is held is a piece of its own only where it is long enough for one.
+            let missing =
+                if self.held.is_empty() { 0 } else { PIECE_OCTETS_MIN.saturating_sub(self.held.len()) };
+            if octets.len() < missing + PIECE_OCTETS_MIN || self.file.is_some() {
+                self.copy(&octets);
+            } else {
+                self.copy(&octets[..missing]);
+                self.share(octets.slice(missing..));
+            }
+        }
+        self.spill_if_many().await
+    }
+
+    fn copy(&mut self, octets: &[u8]) {
+        if octets.is_empty() {
+            return;
+        }
+        if self.held.len() + octets.len() > PIECE_OCTETS {
+            self.complete_piece();
+        }
+        if self.held.is_empty() {
+            let to_come = self.announced.saturating_sub(self.in_memory as u64);
+            let room = usize::try_from(to_come).unwrap_or(usize::MAX).min(PIECE_OCTETS);
+            self.held.reserve(room.max(octets.len()));
+        }
         self.held.extend_from_slice(octets);
+        self.in_memory += octets.len();
+    }
+
+    fn share(&mut self, octets: Bytes) {
+        self.complete_piece();
+        self.in_memory += octets.len();
+        if !octets.is_empty() {
+            self.pieces.push(octets);
+        }
+    }
+
+    fn complete_piece(&mut self) {
+        if !self.held.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.held).freeze());
+        }
+    }
+
+    async fn spill_if_many(&mut self) -> Result<(), EndError> {
         let max = match self.file {
-            Some(_) => SPOOL_PIECE_OCTETS as u64,
+            Some(_) => PIECE_OCTETS as u64,
             None => self.in_memory_octets_max,
         };
-        if self.held.len() as u64 > max { self.spill().await } else { Ok(()) }
+        if self.in_memory as u64 > max { self.spill().await } else { Ok(()) }
     }
 
     /// Octets so far.
@@ -111,25 +183,29 @@ impl BodyBuilder {
             self.memory = None;
             match self.file.take() {
                 Some(file) => Store::Spool(Mutex::new(file)),
-                None => Store::Memory(Bytes::new()),
+                None => Store::Memory(Pieces::new()),
             }
         } else {
-            Store::Memory(self.held.freeze())
+            self.complete_piece();
+            Store::Memory(self.pieces)
         };
         let measured = self.meter.finish();
         Ok(Body(Arc::new(Inner { store, measured, folder: self.intake.folder, _memory: self.memory })))
     }
 
     async fn spill(&mut self) -> Result<(), EndError> {
-        let held = self.held.split().freeze();
-        let file = self.file.take();
+        self.complete_piece();
+        let (pieces, file) = (std::mem::take(&mut self.pieces), self.file.take());
+        self.in_memory = 0;
         let folder = self.intake.folder.clone();
         let written = blocking(move || {
             let mut file = match file {
                 Some(file) => file,
                 None => tempfile::tempfile_in(folder.as_path())?,
             };
-            std::io::Write::write_all(&mut file, &held)?;
+            for piece in &pieces {
+                std::io::Write::write_all(&mut file, piece)?;
+            }
             Ok(file)
         })
         .await;
@@ -150,9 +226,12 @@ struct Inner {
     _memory: Option<OwnedSemaphorePermit>,
 }
 
+/// Octets one after the other, none of the pieces empty.
+type Pieces = SmallVec<[Bytes; 1]>;
+
 #[derive(Debug)]
 enum Store {
-    Memory(Bytes),
+    Memory(Pieces),
     /// Locked for the seek and read of one piece.
     Spool(Mutex<File>),
     /// Octets of its own, and then those of another body from there on.
@@ -193,13 +272,18 @@ impl Body {
         Ok(Self(Arc::new(Inner { store, measured, folder, _memory: None })))
     }
 
-    /// Octets from `offset` on: all that remain for a body in memory, else a piece of bounded size. Empty at the
-    /// end.
+    /// Octets from `offset` on, as many as lie together: all of a short body, else a piece of bounded size. Empty at the end.
     pub async fn piece(&self, offset: u64) -> Result<Bytes, EndError> {
         match &self.0.store {
-            Store::Memory(octets) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-                Ok(octets.slice(start..))
+            Store::Memory(pieces) => {
+                let mut left = usize::try_from(offset).unwrap_or(usize::MAX);
+                for piece in pieces {
+                    if left < piece.len() {
+                        return Ok(piece.slice(left..));
+                    }
+                    left -= piece.len();
+                }
+                Ok(Bytes::new())
             }
             Store::Joined(first, rest, from) => match offset.checked_sub(first.len() as u64) {
                 Some(offset) => Box::pin(rest.piece(from + offset)).await,
@@ -235,7 +319,7 @@ impl Inner {
         let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;
         let left = self.measured.fingerprint.octets.saturating_sub(offset);
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(SPOOL_PIECE_OCTETS);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_OCTETS);
         let mut piece = Vec::with_capacity(want);
         match Read::by_ref(&mut *file).take(want as u64).read_to_end(&mut piece)? {
             read if read == want => Ok(piece.into()),
@@ -292,11 +376,53 @@ mod tests {
             let mut builder = intake.begin(None).of_octets(octets, reserved);
             for _ in 0..octets >> 10 {
                 builder.push(&[b'x'; 1024]).await.unwrap();
-                assert!(builder.held.capacity() <= 512 << 10 || !is_spooled, "{octets} of {reserved}");
+                let in_memory = builder.in_memory.max(builder.held.capacity());
+                assert!(in_memory <= 512 << 10 || !is_spooled, "{octets} of {reserved}");
             }
             let body = builder.finish().await.unwrap();
             assert_eq!((body.octets(), body.is_spooled()), (octets, is_spooled), "{octets} of {reserved}");
         }
+    }
+
+    /// However the octets come: in pieces of any length, shared and copied by turns.
+    #[tokio::test]
+    async fn a_body_in_memory_is_what_came_and_lies_in_few_pieces() {
+        let octets: Bytes = (0..700_000u32).map(|i| (i % 251) as u8).collect::<Vec<_>>().into();
+        for announced in [0, octets.len()] {
+            for lengths in
+                [&[700_000usize][..], &[3, 262_144], &[70_000], &[1400], &[65_536, 1], &[200_000, 5, 90_000]]
+            {
+                let intake = Intake::new("/nonexistent", 1 << 20);
+                let mut builder = intake.begin(None).of_octets(announced as u64, 700_000);
+                let mut left = octets.clone();
+                for length in lengths.iter().cycle() {
+                    let next = left.split_to((*length).min(left.len()));
+                    builder.push_shared(next).await.unwrap();
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                let body = builder.finish().await.unwrap();
+                assert_eq!(body.whole().await.unwrap(), octets);
+                assert_eq!(body.measured().fingerprint, Measured::of(&octets).fingerprint);
+                let (mut offset, mut pieces) = (0, Vec::new());
+                while offset < body.octets() {
+                    let piece = body.piece(offset).await.unwrap();
+                    assert_eq!(piece[..], octets[usize::try_from(offset).unwrap()..][..piece.len()]);
+                    offset += piece.len() as u64;
+                    pieces.push(piece.len());
+                }
+                pieces.pop();
+                assert!(pieces.iter().all(|len| *len >= PIECE_OCTETS_MIN), "{lengths:?}: {pieces:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn octets_that_are_all_of_a_body_are_not_copied() {
+        let octets = Bytes::from(vec![b'x'; 300]);
+        let body = Intake::new("/nonexistent", 1000).body(octets.clone()).await.unwrap();
+        assert_eq!(body.piece(0).await.unwrap().as_ptr(), octets.as_ptr());
     }
 
     #[tokio::test]
