@@ -135,7 +135,7 @@ impl ImapSourceSession {
         let (mut part, mut foreign) = (Part::Unanswered, false);
         while let Some(item) = answers.recv().await {
             match item {
-                Item::Chunk(octets) => builder.push_shared(octets).await?,
+                Item::Body { octets, .. } => builder.push_shared(octets).await?,
                 Item::Data(Untagged::Fetch(fetch)) => {
                     let ours = fetch.uid.map(key) == Some(wanted);
                     foreign |= !ours && matches!(fetch.body, WireBody::Literal(_));
@@ -286,8 +286,7 @@ impl SourceSession for ImapSourceSession {
                 },
                 item = items.recv() => match item {
                     Some(Item::Data(data)) => fetching.data(data).await?,
-                    Some(Item::BodyStart(octets)) => fetching.begin(octets),
-                    Some(Item::Chunk(octets)) => fetching.chunk(octets).await?,
+                    Some(Item::Body { begins, octets }) => fetching.octets(begins, octets).await?,
                     Some(Item::Done { id, status, text }) => {
                         let refused = (status != Status::Ok).then(|| quirks::refusal(status, &text));
                         fetching.done(id, refused).await;
@@ -367,13 +366,12 @@ struct Fetching<'a> {
 }
 
 impl Fetching<'_> {
-    fn begin(&mut self, octets: u64) {
-        // The memory reserved belongs to a UID, which may not be known yet: taken when the response is complete.
-        let reserved = self.ranges.values().map(|range| range.longest).max().unwrap_or(0);
-        self.body = Some(self.intake.begin(None).of_octets(octets, reserved));
-    }
-
-    async fn chunk(&mut self, octets: Bytes) -> Result<(), EndError> {
+    async fn octets(&mut self, begins: Option<u64>, octets: Bytes) -> Result<(), EndError> {
+        if let Some(announced) = begins {
+            // The memory reserved belongs to a UID, which may not be known yet: taken when the response is complete.
+            let reserved = self.ranges.values().map(|range| range.longest).max().unwrap_or(0);
+            self.body = Some(self.intake.begin(None).of_octets(announced, reserved));
+        }
         match &mut self.body {
             Some(body) => body.push_shared(octets).await,
             None => Ok(()),

@@ -202,9 +202,11 @@ impl TargetSession for ImapTargetSession {
         let (mut octets, mut whole, mut fits) = (Vec::new(), BTreeMap::new(), true);
         while in_flight > 0 {
             match items.recv().await {
-                Some(Item::BodyStart(_)) => (octets, fits) = (Vec::new(), true),
                 // What is too long is read to its end and dropped.
-                Some(Item::Chunk(piece)) => {
+                Some(Item::Body { begins, octets: piece }) => {
+                    if begins.is_some() {
+                        (octets, fits) = (Vec::new(), true);
+                    }
                     fits &= octets.len() as u64 + piece.len() as u64 <= octets_max;
                     if fits {
                         octets.extend_from_slice(&piece);

@@ -35,10 +35,8 @@ const GATHERED_OCTETS: usize = 32 * 1024;
 pub(crate) enum Item {
     /// Untagged data.
     Data(Untagged),
-    /// A body of so many octets begins.
-    BodyStart(u64),
-    /// Octets of it.
-    Chunk(Bytes),
+    /// Octets of a body, the first ones with the number of all.
+    Body { begins: Option<u64>, octets: Bytes },
     /// SELECT or EXAMINE succeeded.
     Opened(Box<MailboxFacts>),
     /// Everything before the gate has left.
@@ -108,8 +106,9 @@ pub(crate) struct Driver {
     at_gate: Option<GateId>,
     told_gate: Option<GateId>,
     progress: Instant,
-    /// Who gets the octets of the present body.
+    /// Who gets the octets of the present body, and how many there are until the first ones come.
     reader: Option<mpsc::Sender<Item>>,
+    begins: Option<u64>,
     bye: Option<String>,
     closing: bool,
     /// BADs that may still come before the connection is given up here: the server would end it, answered or not. No more
@@ -160,6 +159,7 @@ impl Driver {
             told_gate: None,
             progress: Instant::now(),
             reader: None,
+            begins: None,
             bye: None,
             closing: false,
             // With none left nothing would ever be asked.
@@ -420,9 +420,10 @@ impl Driver {
             }
             Event::BodyStart { front, len, .. } => {
                 self.reader = front.and_then(|t| self.open.get(&t)).map(|o| o.sink.clone());
-                self.give(front, Item::BodyStart(len)).await;
+                self.begins = Some(len);
             }
-            Event::BodyChunk(octets) => self.read_on(Item::Chunk(octets)).await,
+            Event::BodyChunk(octets) => self.read_on(octets).await,
+            Event::BodyEnd if self.begins.is_some() => self.read_on(Bytes::new()).await,
             Event::BodyEnd => {}
             Event::Opened(tag, facts) => self.give(Some(tag), Item::Opened(facts)).await,
             Event::Tagged { tag, status, text, premature } => {
@@ -463,9 +464,10 @@ impl Driver {
         }
     }
 
-    async fn read_on(&mut self, item: Item) {
+    async fn read_on(&mut self, octets: Bytes) {
+        let begins = self.begins.take();
         if let Some(reader) = &self.reader {
-            let _ = reader.send(item).await;
+            let _ = reader.send(Item::Body { begins, octets }).await;
         }
     }
 }

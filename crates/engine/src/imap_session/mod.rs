@@ -151,7 +151,7 @@ impl Link {
                     replies.push(self.judge(status, reply, doing));
                 }
                 Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
-                Some(Item::BodyStart(_) | Item::Chunk(_) | Item::AtGate) => {}
+                Some(Item::Body { .. } | Item::AtGate) => {}
                 None => return Err(self.lost(doing)),
             }
         }

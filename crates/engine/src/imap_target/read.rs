@@ -108,8 +108,12 @@ impl<'a> Reading<'a> {
                 return Ok(());
             }
             match items.recv().await {
-                Some(Item::BodyStart(_)) => self.meter = Some(Meter::new()),
-                Some(Item::Chunk(octets)) => self.meter.iter_mut().for_each(|m| m.update(&octets)),
+                Some(Item::Body { begins, octets }) => {
+                    if begins.is_some() {
+                        self.meter = Some(Meter::new());
+                    }
+                    self.meter.iter_mut().for_each(|m| m.update(&octets));
+                }
                 Some(Item::Data(Untagged::Fetch(fetch))) => self.fetched(&fetch).await,
                 Some(Item::Opened(facts)) => {
                     let Some(InFlight { step: Step::Open(at, wanted), .. }) = self.in_flight.front() else {

@@ -362,13 +362,13 @@ pub struct Item {
     /// See [`ListedItem::lineage`].
     pub lineage: Option<String>,
     /// What was, or is being, sent. Present from `committed` on.
-    pub sent: Option<Sent>,
+    pub sent: Option<Box<Sent>>,
     /// Its claim.
     pub place: Option<Place>,
     /// How the claim came to be known.
     pub origin: Option<Origin>,
     /// The first read-back; what "untouched" means later.
-    pub read_back: Option<ReadBack>,
+    pub read_back: Option<Box<ReadBack>>,
     /// How the octets read back agree.
     pub grade: Option<Grade>,
     /// Why it is where it is.

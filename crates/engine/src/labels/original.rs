@@ -40,7 +40,7 @@ pub fn may_be_copied_from((to, wanted): (&Job, &Item), (from, there): (&Job, &It
 /// `now`, if they are not those of its first read-back. Somebody changed them there, and a message is the same one under each of
 /// its labels. `None` for one that is marked `\\Deleted`: it is on its way out.
 pub fn carried(there: &Item, now: &Flags) -> Option<Sent> {
-    let sent = there.sent.clone()?;
+    let sent = Sent::clone(there.sent.as_ref()?);
     let is_changed = there.read_back.as_ref().is_some_and(|read| read.flags != *now);
     let flags = if is_changed { now.clone() } else { sent.flags };
     (now.without_deleted() == *now).then_some(Sent { flags, ..sent })
@@ -109,8 +109,13 @@ mod tests {
             ..Item::listed(of(1, 5), 100)
         };
         let place = Some(Place { epoch: EpochId(12), uid: Key(3) });
-        let there =
-            Item { id: of(2, 9), state: State::Verified, place, sent: Some(sent()), ..wanted.clone() };
+        let there = Item {
+            id: of(2, 9),
+            state: State::Verified,
+            place,
+            sent: Some(Box::new(sent())),
+            ..wanted.clone()
+        };
         (wanted, there)
     }
 
@@ -180,7 +185,7 @@ mod tests {
         let read =
             |flags| ReadBack { fingerprint: None, octets: 1, flags, internal_date: None, mod_seq: None };
         let (_, unread) = both();
-        let there = Item { read_back: Some(read(flags("\\Seen $Kept"))), ..unread.clone() };
+        let there = Item { read_back: Some(Box::new(read(flags("\\Seen $Kept")))), ..unread.clone() };
         let of = |there: &Item, now| carried(there, &flags(now)).map(|sent| sent.flags);
         assert_eq!(
             of(&there, "$kept \\Seen"),

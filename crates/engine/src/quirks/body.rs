@@ -7,7 +7,12 @@ const STUB_SUBJECT: &[u8] = b"retrieval using the imap4 protocol failed for the 
 /// "Retrieval using the IMAP4 protocol failed for the following message: 2938" [T Microsoft support, imapsync FAQ].
 /// True for such a message; one that only mentions the words is not meant.
 pub fn is_exchange_stub(octets: &[u8]) -> bool {
-    header(octets, b"subject").is_some_and(|subject| subject.to_ascii_lowercase().starts_with(STUB_SUBJECT))
+    // Of nearly every message one word is enough.
+    let is_named =
+        |at: usize| octets[..at].last_chunk::<4>().is_some_and(|word| word.eq_ignore_ascii_case(b"imap"));
+    memchr::memchr_iter(b'4', octets).any(is_named)
+        && header(octets, b"subject")
+            .is_some_and(|subject| subject.to_ascii_lowercase().starts_with(STUB_SUBJECT))
 }
 
 /// The closing delimiter of a multipart message, `--boundary--` (RFC 2046, 5.1.1); `None` for one that is no multipart

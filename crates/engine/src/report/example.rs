@@ -157,22 +157,22 @@ fn verified(id: ItemId, target: EpochId) -> Item {
         flags: flags.clone(),
         internal_date: date.clone(),
         lineage: None,
-        sent: Some(Sent {
+        sent: Some(Box::new(Sent {
             fetched: print,
             sent: print,
             flags: flags.clone(),
             internal_date: date.clone(),
             ladder: Ladder::default(),
-        }),
+        })),
         place: Some(Place { epoch: target, uid: id.key }),
         origin: Some(Origin::Appended),
-        read_back: Some(ReadBack {
+        read_back: Some(Box::new(ReadBack {
             fingerprint: Some(print),
             octets,
             flags,
             internal_date: date,
             mod_seq: None,
-        }),
+        })),
         grade: Some(Grade::Exact),
         reason: None,
     }

@@ -157,6 +157,8 @@ pub struct Brain {
     /// Parts of refused batches and laddered messages, each to be sent as it is, before anything else.
     forced: VecDeque<Vec<Ready>>,
     ready: VecDeque<Ready>,
+    /// The first of `ready` that are known to go together, and their octets.
+    run: (usize, u64),
     /// Messages that may be the trouble themselves, tried again when nothing else is left; and how many messages had been
     /// stored when each was first refused alone.
     aside: VecDeque<Ready>,
@@ -190,6 +192,7 @@ impl Brain {
             turn: Turn::NotNeeded,
             forced: VecDeque::new(),
             ready: VecDeque::new(),
+            run: (0, 0),
             aside: VecDeque::new(),
             troubled: HashMap::new(),
             stored: 0,
@@ -295,7 +298,10 @@ impl Brain {
         if count == 0 || !(full || urgent || self.nothing_more_soon) || !self.takes_turn(actions) {
             return None;
         }
-        let items = self.forced.pop_front().unwrap_or_else(|| self.ready.drain(..count).collect());
+        let items = self.forced.pop_front().unwrap_or_else(|| {
+            self.run = (0, 0);
+            self.ready.drain(..count).collect()
+        });
         let no = BatchNo(self.next_no);
         self.next_no += 1;
         actions.push(Action::Stage(no, items.clone()));
@@ -328,15 +334,15 @@ impl Brain {
     }
 
     /// How many of the ready messages make up the next batch, and whether it is as large as batches get.
-    fn next_run(&self) -> (usize, bool) {
+    fn next_run(&mut self) -> (usize, bool) {
         let messages_max = match self.form {
             Form::Multi => self.batch_messages,
             Form::Group => self.batch_messages.min(self.limits.group_messages_max),
         };
         let alone =
             |r: &Ready| r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi);
-        let mut octets = 0u64;
-        for (count, ready) in self.ready.iter().enumerate() {
+        let (known, mut octets) = if self.run.0 > messages_max { (0, 0) } else { self.run };
+        for (count, ready) in self.ready.iter().enumerate().skip(known) {
             octets += ready.octets;
             if alone(ready) {
                 return (count.max(1), true);
@@ -345,6 +351,7 @@ impl Brain {
                 return (count, true);
             }
         }
+        self.run = (self.ready.len(), octets);
         (self.ready.len(), false)
     }
 

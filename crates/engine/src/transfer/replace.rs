@@ -224,7 +224,7 @@ fn replaced(item: &Item) -> Option<Begun> {
     let reason = item.reason.as_ref().filter(|r| item.state == State::Exception && r.kind == DAMAGED)?;
     let ours = |origin: &Origin| matches!(origin, Origin::Appended | Origin::Found | Origin::Copied);
     let origin = item.origin.filter(ours)?;
-    let (sent, first) = (item.sent.clone()?, item.read_back.clone()?);
+    let (sent, first) = (Sent::clone(item.sent.as_ref()?), ReadBack::clone(item.read_back.as_ref()?));
     let print = first.fingerprint.as_ref()?;
     let was_damaged = print.exact != sent.sent.exact && Grade::of(&sent.fetched, print) == Grade::Damaged;
     let words = reason.text.split(AGAIN).next().unwrap_or_default().to_owned();
@@ -561,20 +561,20 @@ mod tests {
             reason: Some(Reason::new(DAMAGED, format!("changed{AGAIN}refused"))),
             place: Some(Place { epoch: EpochId(4), uid: Key(5) }),
             origin: Some(Origin::Copied),
-            sent: Some(Sent {
+            sent: Some(Box::new(Sent {
                 fetched: print(1),
                 sent: print(2),
                 flags: flags.clone(),
                 internal_date: internal_date.clone(),
                 ladder,
-            }),
-            read_back: Some(ReadBack {
+            })),
+            read_back: Some(Box::new(ReadBack {
                 fingerprint: Some(print(9)),
                 octets: 3,
                 flags,
                 internal_date,
                 mod_seq: Some(7),
-            }),
+            })),
             grade: Some(Grade::Damaged),
             ..Item::listed(id, 3)
         }

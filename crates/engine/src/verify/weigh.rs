@@ -113,7 +113,7 @@ pub(super) async fn weigh<S: Source, T: Target, J: Journal>(
 }
 
 fn means_the_same(item: &Item, same: &Comparison) -> Reason {
-    match item.sent.as_ref().and_then(how_repaired) {
+    match item.sent.as_deref().and_then(how_repaired) {
         Some(Reason { kind, text }) if !same.deltas.is_empty() => {
             Reason::new(kind, format!("{text}; {same}"))
         }

@@ -5,7 +5,7 @@ use crate::journal::state::{State, item_of, moves_of_rules};
 use crate::journal::{
     Baseline, BatchEnd, BatchId, Change, Epoch, EpochId, Form, Intent, Item, ItemId, JournalError,
     JournalResult, ListedItem, ListingChange, MailboxId, MailboxRecord, Note, NoteRecord, Origin, Place,
-    ReadBack, RunId, RunRecord, Sighting, Unstored,
+    RunId, RunRecord, Sighting, Unstored,
 };
 use crate::message::{Fingerprint, Key};
 use std::collections::BTreeMap;
@@ -70,10 +70,12 @@ impl Image {
             }
             return Ok(());
         }
-        item.sent = change.sent.clone().or(item.sent.take());
-        let first = item.read_back.take().or(change.read_back.clone());
+        item.sent = change.sent.clone().map(Box::new).or(item.sent.take());
         let read = change.read_back.as_ref().and_then(|r| r.fingerprint);
-        item.read_back = first.map(|first| ReadBack { fingerprint: first.fingerprint.or(read), ..first });
+        item.read_back = item.read_back.take().or_else(|| change.read_back.clone().map(Box::new));
+        if let Some(first) = &mut item.read_back {
+            first.fingerprint = first.fingerprint.or(read);
+        }
         item.grade = change.grade.or(item.grade);
         item.reason = change.reason.clone().or(item.reason.take());
         match change.place {
@@ -174,7 +176,7 @@ impl Image {
                 return Err(unknown(&format!("message {id:?} is in an open batch")));
             }
             item.state = State::Committed;
-            item.sent = Some(sent.clone());
+            item.sent = Some(Box::new(sent.clone()));
         }
         let id = BatchId(self.batches.len() as i64 + 1);
         let batch = Batch {

@@ -23,7 +23,7 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> JournalResult<()> {
     work.edit(id, |item| {
         item.state = change.to;
         if let Some(sent) = &change.sent {
-            item.sent = Some(sent.clone());
+            item.sent = Some(Box::new(sent.clone()));
         }
         if let Some((place, origin)) = change.place {
             (item.place, item.origin) = (Some(place), Some(origin));
@@ -37,12 +37,13 @@ pub(super) fn apply(work: &mut Work<'_>, change: &Change) -> JournalResult<()> {
 }
 
 /// Of read-backs the first one stays; its fingerprint comes with the first that has octets.
-fn first(known: Option<ReadBack>, new: Option<&ReadBack>) -> Option<ReadBack> {
+fn first(known: Option<Box<ReadBack>>, new: Option<&ReadBack>) -> Option<Box<ReadBack>> {
     match (known, new) {
-        (Some(known), Some(new)) => {
-            Some(ReadBack { fingerprint: known.fingerprint.or(new.fingerprint), ..known })
+        (Some(mut known), Some(new)) => {
+            known.fingerprint = known.fingerprint.or(new.fingerprint);
+            Some(known)
         }
-        (known, new) => known.or_else(|| new.cloned()),
+        (known, new) => known.or_else(|| new.cloned().map(Box::new)),
     }
 }
 
@@ -55,7 +56,7 @@ pub(super) fn commit(work: &mut Work<'_>, id: ItemId, sent: &Sent) -> JournalRes
     }
     work.edit(id, |item| {
         item.state = State::Committed;
-        item.sent = Some(sent.clone());
+        item.sent = Some(Box::new(sent.clone()));
     })
 }
 

@@ -172,10 +172,10 @@ fn read_item(r: &mut Reader, block: BlockId) -> JournalResult<Item> {
     item.flags = read_own_flags(r)?;
     item.internal_date = r.option(read_own_date)?;
     item.lineage = r.option(Reader::text)?;
-    item.sent = r.option(|r| read_sent(r, &item))?;
+    item.sent = r.option(|r| read_sent(r, &item).map(Box::new))?;
     item.place = r.option(|r| Ok(Place { epoch: EpochId(r.signed()?), uid: Key(r.signed()?) }))?;
     item.origin = r.option(|r| decode(&ORIGINS, r.octet()?, "an unknown origin"))?;
-    item.read_back = r.option(|r| read_read_back(r, &item))?;
+    item.read_back = r.option(|r| read_read_back(r, &item).map(Box::new))?;
     item.grade = r.option(|r| decode(&GRADES, r.octet()?, "an unknown grade"))?;
     item.reason = r.option(|r| Ok(Reason { kind: r.text()?, text: r.text()? }))?;
     Ok(item)
@@ -350,10 +350,10 @@ mod tests {
                 flags,
                 internal_date,
                 lineage,
-                sent,
+                sent: sent.map(Box::new),
                 place: place.map(|(epoch, uid)| Place { epoch: EpochId(epoch), uid: Key(uid) }),
                 origin,
-                read_back,
+                read_back: read_back.map(Box::new),
                 grade,
                 reason: reason.map(|(kind, text)| Reason { kind, text }),
             }

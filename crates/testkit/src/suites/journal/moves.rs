@@ -130,10 +130,10 @@ pub async fn a_return_to_listed_forgets_everything_but_the_listing(shelf: &impl 
     let now = item(&journal, p.items[0]).await;
     let expected = Item {
         state: State::Verified,
-        sent: Some(sent(1)),
+        sent: Some(Box::new(sent(1))),
         place: Some(p.place(41)),
         origin: Some(Origin::Appended),
-        read_back: Some(read_back("\\Seen")),
+        read_back: Some(Box::new(read_back("\\Seen"))),
         grade: Some(Grade::Newline),
         reason: Some(reason("odd")),
         ..fresh.clone()
@@ -168,7 +168,7 @@ pub async fn only_the_first_read_back_is_kept(shelf: &impl Shelf) {
         journal.change(&[change]).await.unwrap();
     }
     let now = item(&journal, p.items[0]).await;
-    assert_eq!((now.read_back, now.grade), (Some(read_back("")), Some(Grade::Exact)));
+    assert_eq!((now.read_back, now.grade), (Some(Box::new(read_back(""))), Some(Grade::Exact)));
     // Adoption learns what was read before it knows what the source holds.
     let mut adopted = Change::to(p.items[1], State::AlreadyThere).at(p.place(7), Origin::Adopted);
     adopted.read_back = Some(read_back(""));
@@ -178,7 +178,7 @@ pub async fn only_the_first_read_back_is_kept(shelf: &impl Shelf) {
     again.sent = Some(sent(2));
     journal.change(&[again]).await.unwrap();
     let now = item(&journal, p.items[1]).await;
-    assert_eq!((now.read_back, now.sent), (Some(read_back("")), Some(sent(2))));
+    assert_eq!((now.read_back, now.sent), (Some(Box::new(read_back(""))), Some(Box::new(sent(2)))));
 }
 
 pub async fn what_was_read_at_another_place_concludes_nothing(shelf: &impl Shelf) {

@@ -19,7 +19,7 @@ pub async fn a_batch_lives_from_its_intent_to_its_end(shelf: &impl Shelf) {
     assert_eq!((open.len(), open[0].id, open[0].epoch, open[0].uid_next), (1, batch, p.target, Key(40)));
     assert_eq!((open[0].form, &open[0].items[..]), (Form::Multi, &[p.items[2], p.items[0], p.items[1]][..]));
     let now = item(&journal, p.items[0]).await;
-    assert_eq!((now.state, now.sent, now.octets), (State::Committed, Some(sent(1)), 101));
+    assert_eq!((now.state, now.sent, now.octets), (State::Committed, Some(Box::new(sent(1))), 101));
     let group = Intent { form: Form::Group, ..intent(&p, &p.items[4..]) };
     let second = journal.commit_batch(&group).await.unwrap();
     let open: Vec<BatchId> = journal.open_batches(p.mailbox).await.unwrap().iter().map(|b| b.id).collect();
