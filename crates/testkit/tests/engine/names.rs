@@ -141,6 +141,18 @@ async fn a_mailbox_is_subscribed_by_the_name_that_it_has_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_many_mailboxes_are_created_all_are_listed_at_once_and_none_but_changed_names_alone() {
+    let profile = Profile { creates_as: Some(|name| name.replace("foo", "FOO")), ..Profile::default() };
+    let few = moved(profile.clone(), &[], &["foo"]).await.target.counters().commands["LIST"];
+    let names: Vec<String> = (0..20).map(|n| format!("box {n}")).chain(["foo".to_owned()]).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = moved(profile, &[], &names).await;
+    lies_in(&world, "foo", "FOO");
+    lies_in(&world, "box 19", "box 19");
+    assert_eq!(world.target.counters().commands["LIST"], few + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_subscription_stays_for_a_name_that_the_server_refuses_or_changes() {
     let refuses = Profile { refuse_in_names: ".", subscribes_any: true, ..Profile::default() };
     let creates_as: Option<fn(&str) -> String> = Some(|name| name.to_uppercase());
