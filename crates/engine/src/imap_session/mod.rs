@@ -175,14 +175,14 @@ impl Link {
     /// EXAMINE.
     pub(crate) async fn examine(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         let command = self.examining(mailbox);
-        let reply = self.ask(command, "EXAMINE").await?;
+        let reply = self.ask(command, "EXAMINE").await;
         self.examined(mailbox, reply)
     }
 
     /// SELECT: what is opened so can be changed.
     pub(crate) async fn select(&mut self, mailbox: &Bytes) -> Result<Opened, EndError> {
         self.open = None;
-        let reply = self.ask(Command::select(mailbox, self.capabilities.condstore()), "SELECT").await?;
+        let reply = self.ask(Command::select(mailbox, self.capabilities.condstore()), "SELECT").await;
         self.examined(mailbox, reply)
     }
 
@@ -193,7 +193,7 @@ impl Link {
     ) -> Result<Vec<Result<Opened, EndError>>, EndError> {
         let commands = mailboxes.iter().map(|m| self.examining(m)).collect();
         let replies = self.ask_all(commands, "EXAMINE").await?;
-        Ok(mailboxes.iter().zip(replies).map(|(mailbox, reply)| self.examined(mailbox, reply?)).collect())
+        Ok(mailboxes.iter().zip(replies).map(|(mailbox, reply)| self.examined(mailbox, reply)).collect())
     }
 
     /// EXAMINE; what it says is for [`Link::opened`]. Until then no mailbox is open, nor if it is refused (RFC 9051, 6.3.2).
@@ -203,8 +203,14 @@ impl Link {
         Command::examine(mailbox, self.capabilities.condstore() && !self.condstore_enabled)
     }
 
-    pub(crate) fn examined(&mut self, mailbox: &Bytes, reply: Reply) -> Result<Opened, EndError> {
-        let Some(facts) = reply.opened else { return Err(self.lost("EXAMINE")) };
+    /// What became of [`Link::examining`]. After a refusal no mailbox is open, also not one that was opened before it.
+    pub(crate) fn examined(
+        &mut self,
+        mailbox: &Bytes,
+        reply: Result<Reply, EndError>,
+    ) -> Result<Opened, EndError> {
+        self.open = None;
+        let Some(facts) = reply?.opened else { return Err(self.lost("EXAMINE")) };
         self.opened(mailbox, &facts)
     }
 

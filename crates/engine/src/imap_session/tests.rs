@@ -273,3 +273,16 @@ async fn mailboxes_are_listed_in_one_round_trip_and_one_that_is_refused_keeps_th
     assert_eq!(link.open_epoch(&mailboxes[2]), Some(UidValidity(7)));
     assert_eq!(link.open_epoch(&mailboxes[0]), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_a_refused_examine_no_mailbox_is_open_also_not_the_one_before_it() {
+    const ROWS: &[(&str, &str)] =
+        &[("EXAMINE A", "* 1 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n"), ("EXAMINE B", "NO [NONEXISTENT] gone")];
+    let (ours, theirs) = tokio::io::duplex(4096);
+    tokio::spawn(answers(theirs, "IMAP4rev1", ROWS));
+    let mut link = open(&opener(ours)).await.unwrap();
+    let mailboxes = ["A", "B"].map(|name| Bytes::from_static(name.as_bytes()));
+    let opened = link.examine_each(&mailboxes).await.unwrap();
+    assert!(opened[0].is_ok() && opened[1].is_err());
+    assert_eq!(link.open_epoch(&mailboxes[0]), None);
+}

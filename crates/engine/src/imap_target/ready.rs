@@ -61,7 +61,7 @@ pub(super) async fn make_ready(
         if !is_it && matches!(said.subscribed, Some(Ok(()))) {
             stray.push(Command::unsubscribe(&one.mailbox));
         }
-        let opened = said.opened.and_then(|reply| link.examined(&one.mailbox, reply));
+        let opened = link.examined(&one.mailbox, said.opened);
         made.push(name.and_then(|name| match opened {
             Err(error) if !one.create || error.is_to_be_asked_later() => Err(error),
             opened => {
