@@ -427,7 +427,9 @@ async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
     signing_key::check()?;
     let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
-    ready.report(&end).await
+    let code = ready.report(&end).await;
+    ready.migration.left().await;
+    code
 }
 
 async fn plan(args: &CommonArgs) -> Result<u8, Failure> {

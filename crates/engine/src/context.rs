@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What all parts of one run share.
 #[derive(Debug)]
@@ -72,8 +73,17 @@ pub struct Context<S, T, J> {
     pub longest_commit_ms: AtomicU64,
     /// The least settle time that the target is known to need, in milliseconds.
     pub settle_known_ms: AtomicU64,
+    /// Connections that say goodbye, which nobody waits for.
+    pub leaving: TaskTracker,
     /// What the servers wanted people to see.
     pub alerts: Arc<Mutex<BTreeSet<(Side, String)>>>,
+}
+
+/// Waits until the servers have answered these goodbyes, each within the time limit of a greeting; others may follow.
+pub(crate) async fn all_left(leaving: &TaskTracker) {
+    leaving.close();
+    leaving.wait().await;
+    leaving.reopen();
 }
 
 impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
@@ -85,6 +95,11 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         };
         let known = Duration::from_millis(self.settle_known_ms.load(Ordering::Relaxed));
         self.settings.limits.settle(longest).max(known)
+    }
+
+    /// Waits until the servers have answered the goodbyes of all who left.
+    pub async fn all_left(&self) {
+        all_left(&self.leaving).await;
     }
 
     /// Fails with [`Error::Interrupted`] once the caller asked to stop.

@@ -392,19 +392,15 @@ pub struct ToMakeReady {
     pub create: bool,
     /// It is created with this role.
     pub role: Option<Role>,
-    /// It is subscribed, and was not before.
-    pub subscribe: bool,
 }
 
 /// A target mailbox that is there now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeReady {
     /// The name the server gave it, as [`TargetSession::create`] says.
     pub name: Bytes,
     /// What the mailbox of the name asked for said when it was opened, if it was.
     pub opened: Option<Opened>,
-    /// What came of its subscription, if it was tried under the name that the mailbox has.
-    pub subscribed: Option<Result<(), EndError>>,
 }
 
 /// The answer to one command of a batch.
@@ -567,7 +563,7 @@ pub trait TargetSession: Send + 'static {
         }
     }
     /// Creates mailboxes as [`TargetSession::create_each`] does; where the end can do it together it opens each, and those that
-    /// are there, and subscribes. `Err` inside: it was not created, or the one that is there not opened.
+    /// are there. `Err` inside: it was not created, or the one that is there not opened.
     fn make_ready(
         &mut self,
         wanted: &[ToMakeReady],
@@ -580,7 +576,7 @@ pub trait TargetSession: Send + 'static {
             for one in wanted {
                 let name = if one.create { made.next() } else { Some(Ok(one.mailbox.clone())) };
                 let Some(name) = name else { break };
-                ready.push(name.map(|name| MadeReady { name, opened: None, subscribed: None }));
+                ready.push(name.map(|name| MadeReady { name, opened: None }));
             }
             Ok(ready)
         }

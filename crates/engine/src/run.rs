@@ -12,7 +12,7 @@ mod probe;
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::consent;
-use crate::context::Context;
+use crate::context::{Context, all_left};
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
@@ -43,6 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use facts::{RunFacts, kept};
 pub use probe::Probed;
@@ -71,6 +72,8 @@ pub struct Migration<S, T, J> {
     pub clock: Clock,
     /// For tests.
     pub probe: Probe,
+    /// Connections that say goodbye.
+    leaving: TaskTracker,
 }
 
 /// What [`Migration::verify`] looks at in the old account.
@@ -129,7 +132,13 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             cancel: CancellationToken::new(),
             clock: Clock::default(),
             probe: Probe::default(),
+            leaving: TaskTracker::new(),
         }
+    }
+
+    /// Waits until the servers have answered the goodbyes of the last run, which itself does not wait for them.
+    pub async fn left(&self) {
+        all_left(&self.leaving).await;
     }
 
     /// Looks at both accounts and says what would be done. Nothing is changed, on the servers or in the journal.
@@ -146,6 +155,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
+        self.left().await;
         let run = self.journal.begin_run(MIGRATE).await?;
         let repair = consent::settle(&self.journal, &self.settings).await?;
         let ctx = self.context_of(Settings { repair, ..self.settings.clone() }, run, true);
@@ -156,6 +166,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Reads back what is at the target and compares it with the recorded digests; of the source it looks at what
     /// `look` says. Nothing is changed on the servers.
     pub async fn verify(&self, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
+        self.left().await;
         let run = self.journal.begin_run("verify").await?;
         let ctx = self.context(run, look != SourceLook::Nothing);
         let result = self.verify_in(&ctx, level, look).await;
@@ -177,6 +188,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Removes from the target what this migration put there and nobody changed since.
     pub async fn undo(&self) -> Result<UndoEnd, Error> {
+        self.left().await;
         let run = self.journal.begin_run("undo").await?;
         let ctx = self.context(run, false);
         let result = self.undo_in(&ctx).await;
@@ -214,6 +226,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             longest_commit_ms: AtomicU64::new(0),
             settle_known_ms: AtomicU64::new(0),
             alerts: Arc::default(),
+            leaving: self.leaving.clone(),
             settings,
         })
     }

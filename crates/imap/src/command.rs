@@ -265,11 +265,6 @@ impl Command {
         Writer::new("SUBSCRIBE").raw(b" ").astring(mailbox).end(Class::Plain)
     }
 
-    /// UNSUBSCRIBE
-    pub fn unsubscribe(mailbox: &[u8]) -> Self {
-        Writer::new("UNSUBSCRIBE").raw(b" ").astring(mailbox).end(Class::Plain)
-    }
-
     /// UID FETCH with items as written (`(UID FLAGS)`).
     pub fn uid_fetch(uids: &str, items: &str) -> Self {
         let arguments = format!(" {uids} {items}");

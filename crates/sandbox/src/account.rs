@@ -46,8 +46,6 @@ pub struct MailboxSnapshot {
 pub(crate) struct Account {
     pub(crate) password: String,
     pub(crate) mailboxes: BTreeMap<String, MailboxSnapshot>,
-    /// Names that are subscribed to and are no mailboxes.
-    pub(crate) dangling: BTreeSet<String>,
     next_validity: u32,
     /// Mailboxes show what labels are on messages.
     is_gmail: bool,
@@ -70,8 +68,7 @@ impl Account {
     /// An account with an empty INBOX; as Gmail keeps it below `container`, if there is one.
     pub(crate) fn new(password: &str, container: Option<&str>) -> Self {
         let (mailboxes, is_gmail) = (BTreeMap::new(), container.is_some());
-        let (password, dangling) = (password.to_owned(), BTreeSet::new());
-        let mut account = Self { password, mailboxes, dangling, next_validity: 1000, is_gmail };
+        let mut account = Self { password: password.into(), mailboxes, next_validity: 1000, is_gmail };
         account.create("INBOX", None);
         if let Some(container) = container {
             gmail::furnish(&mut account, container);
@@ -146,22 +143,6 @@ impl Account {
         };
         self.mailboxes.insert(name, mailbox);
         true
-    }
-
-    /// False for a name that is no mailbox, where those are not taken.
-    pub(crate) fn subscribe(&mut self, name: &str, takes_any: bool) -> bool {
-        match self.mailbox_mut(name) {
-            Some(mailbox) => mailbox.subscribed = true,
-            None if takes_any => _ = self.dangling.insert(canonical(name)),
-            None => return false,
-        }
-        true
-    }
-
-    /// False for a name that is not subscribed.
-    pub(crate) fn unsubscribe(&mut self, name: &str) -> bool {
-        let was = self.mailbox_mut(name).is_some_and(|mailbox| std::mem::take(&mut mailbox.subscribed));
-        self.dangling.remove(&canonical(name)) || was
     }
 
     /// Another name for a mailbox, whose UIDVALIDITY and UIDs stay; not for INBOX, and not one that is taken.

@@ -130,8 +130,6 @@ pub struct Profile {
     pub creates_as: Option<fn(&str) -> String>,
     /// CREATE refuses names in which one of these is.
     pub refuse_in_names: &'static str,
-    /// SUBSCRIBE takes names that are no mailboxes, as it may (RFC 9051, 6.3.7).
-    pub subscribes_any: bool,
     /// DELETE is refused with these words.
     pub refuse_delete: Option<String>,
     /// ACL (RFC 4314) is announced, and MYRIGHTS answers with the first letters whose mailbox this is, or is `*`. What they
@@ -241,7 +239,6 @@ impl Default for Profile {
             childless: Childless::None,
             creates_as: None,
             refuse_in_names: "",
-            subscribes_any: false,
             refuse_delete: None,
             rights: Vec::new(),
             lists_nothing: false,

@@ -149,11 +149,6 @@ impl Sandbox {
         self.with(user, seen).unwrap_or_default()
     }
 
-    /// Names that a user is subscribed to and that are no mailboxes.
-    pub fn dangling(&self, user: &str) -> Vec<String> {
-        self.with(user, |a| a.dangling.iter().cloned().collect()).unwrap_or_default()
-    }
-
     /// The connections that a user has now.
     pub fn connected(&self, user: &str) -> usize {
         self.world().connected.get(user).copied().unwrap_or(0)

@@ -128,34 +128,42 @@ impl Link {
         EndError::Lost { server: self.server.clone(), doing, what: "the connection is gone".into() }
     }
 
-    /// Sends commands together and waits for all of them, in order.
+    /// Sends commands together and waits for all of them: their replies in the order of the commands. What is untagged belongs to the
+    /// first one that is not answered: a server may answer a later one before it (RFC 9051, 5.5), as Dovecot does while a long
+    /// LIST waits for room to write.
     pub(crate) async fn ask_all(
         &mut self,
         commands: Vec<Command>,
         doing: &'static str,
     ) -> Result<Vec<Result<Reply, EndError>>, EndError> {
         let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let (count, limit) = (commands.len(), self.limits.command.max(self.limits.silence));
-        for command in commands {
-            self.send(command, doing, limit, sink.clone());
-        }
+        let limit = self.limits.command.max(self.limits.silence);
+        let ids: Vec<u64> =
+            commands.into_iter().map(|command| self.send(command, doing, limit, sink.clone())).collect();
         drop(sink);
-        let mut replies = Vec::with_capacity(count);
-        let (mut data, mut opened) = (Vec::new(), None);
-        while replies.len() < count {
+        let mut replies: Vec<Option<Result<Reply, EndError>>> = ids.iter().map(|_| None).collect();
+        let (mut data, mut opened, mut first) = (Vec::new(), None, 0);
+        while first < ids.len() {
             match items.recv().await {
                 Some(Item::Data(untagged)) => data.push(untagged),
                 Some(Item::Opened(facts)) => opened = Some(*facts),
-                Some(Item::Done { status, text, .. }) => {
-                    let reply = Reply { data: std::mem::take(&mut data), opened: opened.take(), text };
-                    replies.push(self.judge(status, reply, doing));
+                Some(Item::Done { id, status, text }) => {
+                    let Some(at) = ids.iter().skip(first).position(|of| *of == id) else { continue };
+                    let (data, opened) = match at {
+                        0 => (std::mem::take(&mut data), opened.take()),
+                        _ => (Vec::new(), None),
+                    };
+                    replies[first + at] = Some(self.judge(status, Reply { data, opened, text }, doing));
+                    while replies.get(first).is_some_and(Option::is_some) {
+                        first += 1;
+                    }
                 }
                 Some(Item::Lost(error) | Item::Unsent { why: error, .. }) => return Err(error),
                 Some(Item::Body { .. } | Item::AtGate) => {}
                 None => return Err(self.lost(doing)),
             }
         }
-        Ok(replies)
+        Ok(replies.into_iter().flatten().collect())
     }
 
     fn judge(&self, status: Status, reply: Reply, doing: &'static str) -> Result<Reply, EndError> {
@@ -268,8 +276,9 @@ impl Link {
             return Ok(None);
         }
         let asked = match self.room_told.take() {
-            Some(told) => told,
-            None => self.ask(quota_root(), "GETQUOTAROOT").await,
+            Some(told) if told.as_ref().map_or(true, |reply| !reply.data.is_empty()) => told,
+            // Or answered before LIST was done: what it told stands among the mailboxes then.
+            _ => self.ask(quota_root(), "GETQUOTAROOT").await,
         };
         let reply = match asked {
             Ok(reply) => reply,

@@ -286,3 +286,35 @@ async fn after_a_refused_examine_no_mailbox_is_open_also_not_the_one_before_it()
     assert!(opened[0].is_ok() && opened[1].is_err());
     assert_eq!(link.open_epoch(&mailboxes[0]), None);
 }
+
+/// Tells the quota in the middle of its listing, as a server may that has no room to write.
+async fn answers_the_later_command_first(stream: DuplexStream) {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"* PREAUTH [CAPABILITY IMAP4rev1 QUOTA LIST-EXTENDED] hello\r\n").await.unwrap();
+    let (mut line, mut listing) = (String::new(), None);
+    while stream.read_line(&mut line).await.unwrap() > 0 {
+        let (tag, command) = line.trim_end().split_once(' ').unwrap();
+        let answer = if command.starts_with("LIST") {
+            listing = Some(tag.to_owned());
+            "* LIST () \"/\" A\r\n".to_owned()
+        } else if command.starts_with("GETQUOTAROOT") {
+            let quota = "* QUOTAROOT INBOX \"\"\r\n* QUOTA \"\" (STORAGE 1 9)\r\n";
+            let rest = listing.take().map(|list| format!("* LIST () \"/\" B\r\n{list} OK listed\r\n"));
+            format!("{quota}{tag} OK told\r\n{}", rest.unwrap_or_default())
+        } else {
+            format!("{tag} OK done\r\n")
+        };
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        line.clear();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_is_complete_where_a_later_command_is_answered_in_its_middle() {
+    let (ours, theirs) = tokio::io::duplex(4096);
+    tokio::spawn(answers_the_later_command_first(theirs));
+    let mut link = open(&opener(ours)).await.unwrap();
+    let names: Vec<String> = link.list_mailboxes(false).await.unwrap().into_iter().map(|m| m.text).collect();
+    assert_eq!(names, ["A", "B"]);
+    assert_eq!(link.room().await.unwrap().and_then(|room| room.limit_octets), Some(9 * 1024));
+}

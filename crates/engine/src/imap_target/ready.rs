@@ -1,4 +1,4 @@
-//! Mailboxes that are made ready for mail: CREATE, LIST, EXAMINE and SUBSCRIBE of all of them in one round trip.
+//! Mailboxes that are made ready for mail: CREATE, LIST and EXAMINE of all of them in one round trip.
 
 use crate::end::{MadeReady, Role, ToMakeReady};
 use crate::error::EndError;
@@ -32,10 +32,9 @@ struct Said {
     /// What LIST of its name showed, where that was asked.
     listed: Option<Result<Vec<Untagged>, EndError>>,
     opened: Result<Reply, EndError>,
-    subscribed: Option<Result<(), EndError>>,
 }
 
-/// Of a mailbox that is refused, or gets another name, nothing more is said, and no subscription to the name asked for stays.
+/// Of a mailbox that is refused, or gets another name, nothing more is said.
 pub(super) async fn make_ready(
     link: &mut Link,
     wanted: &[ToMakeReady],
@@ -48,35 +47,23 @@ pub(super) async fn make_ready(
         let there = names_in(replies.next().and_then(Result::ok));
         list_others(link, wanted, &mut said, &there).await?;
     }
-    let (mut made, mut stray) = (Vec::with_capacity(wanted.len()), Vec::new());
+    let mut made = Vec::with_capacity(wanted.len());
     for (one, said) in wanted.iter().zip(said) {
-        let name = match said.created {
-            None => Ok(one.mailbox.clone()),
-            Some(created) => match said.listed {
-                Some(listed) => created_as(&one.mailbox, created, listed),
-                None => Ok(one.mailbox.clone()),
-            },
+        let name = match (said.created, said.listed) {
+            (Some(created), Some(listed)) => created_as(&one.mailbox, created, listed),
+            _ => Ok(one.mailbox.clone()),
         };
-        let is_it = name.as_ref().is_ok_and(|name| *name == one.mailbox);
-        if !is_it && matches!(said.subscribed, Some(Ok(()))) {
-            stray.push(Command::unsubscribe(&one.mailbox));
-        }
         let opened = link.examined(&one.mailbox, said.opened);
         made.push(name.and_then(|name| match opened {
             Err(error) if !one.create || error.is_to_be_asked_later() => Err(error),
-            opened => {
-                Ok(MadeReady { name, opened: opened.ok(), subscribed: said.subscribed.filter(|_| is_it) })
-            }
+            opened => Ok(MadeReady { name, opened: opened.ok() }),
         }));
-    }
-    if !stray.is_empty() {
-        link.ask_all(stray, "UNSUBSCRIBE").await?;
     }
     Ok(made)
 }
 
 fn commands(link: &mut Link, wanted: &[ToMakeReady], at_once: bool) -> Vec<Command> {
-    let mut commands = Vec::with_capacity(4 * wanted.len() + 1);
+    let mut commands = Vec::with_capacity(3 * wanted.len() + 1);
     for one in wanted {
         if one.create {
             let [create, list] = creating(&one.mailbox, one.role);
@@ -84,7 +71,6 @@ fn commands(link: &mut Link, wanted: &[ToMakeReady], at_once: bool) -> Vec<Comma
             commands.extend((!at_once).then_some(list));
         }
         commands.push(link.examining(&one.mailbox));
-        commands.extend(one.subscribe.then(|| Command::subscribe(&one.mailbox)));
     }
     commands.extend(at_once.then(|| Command::list("", b"", b"*", "")));
     commands
@@ -99,8 +85,7 @@ fn said_of(
     let created = if one.create { Some(replies.next()?.map(|_| ())) } else { None };
     let listed = if one.create && !at_once { Some(replies.next()?.map(|reply| reply.data)) } else { None };
     let opened = replies.next()?;
-    let subscribed = if one.subscribe { Some(replies.next()?.map(|_| ())) } else { None };
-    Some(Said { created, listed, opened, subscribed })
+    Some(Said { created, listed, opened })
 }
 
 fn names_in(listing: Option<Reply>) -> HashSet<Bytes> {

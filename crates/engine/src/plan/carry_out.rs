@@ -17,7 +17,7 @@ use futures_util::future::try_join_all;
 use std::collections::HashMap;
 
 /// Makes the target ready for the transfer. Mailboxes that may hold mail already are looked at before anything is
-/// created, so that a question leaves the target untouched; all others go with what is created. `records` come from [`super::save`].
+/// created, so that a question leaves the target untouched; those that are said to be empty are opened with what is created. `records` come from [`super::save`].
 ///
 /// A mailbox that the server will not create, open, or list back becomes [`Decision::Refuse`] in
 /// the journal with the server's words, and the others go on. A mailbox that has a baseline keeps it and is not
@@ -51,9 +51,9 @@ pub async fn carry_out<T: TargetSession, J: Journal>(
     let new = made.into_iter().filter(|(task, _)| task.step.baseline_needed);
     look_at(target, journal, new.collect(), passing).await?;
     ask_about_mail(plan, &work)?;
-    let mut ready: Vec<&mut Task<'_>> = work.iter_mut().filter(|task| task.facts.is_some()).collect();
+    let ready: Vec<&Task<'_>> = work.iter().filter(|task| task.facts.is_some()).collect();
     // Before the baselines: what has one is not subscribed again by a run that comes after a lost connection.
-    subscribe(target, journal, &mut ready).await?;
+    subscribe(target, journal, &ready).await?;
     // Together, so that they share the journal's waits for the disk.
     try_join_all(ready.iter().map(|task| set_baseline(journal, plan, task))).await?;
     Ok(())
@@ -68,8 +68,6 @@ pub(super) struct Task<'a> {
     facts: Option<EpochFacts>,
     /// Nothing below is ours.
     start: Key,
-    /// It is to be subscribed, and was not yet.
-    subscribe: bool,
 }
 
 impl Task<'_> {
@@ -90,7 +88,6 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
             name,
             facts: None,
             start: Key(1),
-            subscribe: step.subscribe,
         })
     };
     let missing = |step: &MailboxStep| Error::Settings {
@@ -103,8 +100,7 @@ fn pair<'a>(plan: &'a Plan, records: &'a [MailboxRecord]) -> Result<Vec<Task<'a>
 }
 
 fn to_make_ready(task: &Task<'_>) -> ToMakeReady {
-    let (mailbox, create, role) = (task.name.wire.clone(), task.step.create, task.step.create_role);
-    ToMakeReady { mailbox, create, role, subscribe: task.subscribe }
+    ToMakeReady { mailbox: task.name.wire.clone(), create: task.step.create, role: task.step.create_role }
 }
 
 /// A step in work, and what its mailbox said if it was opened already.
@@ -225,8 +221,8 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     Err(Error::Question(Question::TargetHoldsMail { mailboxes }))
 }
 
-/// Creates mailboxes that are missing, in this order, and opens and subscribes all with it where the end can; the result has
-/// those that are there now, by the names that the server lists them under.
+/// Creates mailboxes that are missing, in this order, and opens all with it where the end can; the result has those that are
+/// there now, by the names that the server lists them under.
 async fn make_ready<'t, 'a, T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
@@ -249,12 +245,7 @@ async fn make_ready<'t, 'a, T: TargetSession, J: Journal>(
             ref outcome => outcome.as_ref().is_err_and(EndError::is_passing),
         };
         let (mut outcome, mut opened) = match or_refusal(outcome, passing)? {
-            Ok(made) => {
-                if let Some(subscribed) = made.subscribed {
-                    keep_subscription(journal, task, subscribed).await?;
-                }
-                (Ok(made.name), made.opened)
-            }
+            Ok(made) => (Ok(made.name), made.opened),
             Err(words) if !task.step.create => {
                 refuse(journal, task, not_opened(&words)).await?;
                 continue;
@@ -343,32 +334,21 @@ async fn keep_name<T: TargetSession, J: Journal>(
     Ok(())
 }
 
-/// Subscribes to those that are not yet.
+/// A subscription that fails does not keep mail from moving.
 async fn subscribe<T: TargetSession, J: Journal>(
     target: &mut T,
     journal: &J,
-    tasks: &mut [&mut Task<'_>],
+    tasks: &[&Task<'_>],
 ) -> Result<(), Error> {
-    let wanted: Vec<_> = tasks.iter_mut().filter(|task| task.subscribe).collect();
+    let wanted: Vec<&&Task<'_>> = tasks.iter().filter(|task| task.step.subscribe).collect();
     let names: Vec<Bytes> = wanted.iter().map(|task| task.name.wire.clone()).collect();
     let outcomes = target.subscribe_each(&names).await.map_err(Error::Target)?;
     for (task, outcome) in wanted.into_iter().zip(outcomes) {
-        keep_subscription(journal, task, outcome).await?;
+        if let Err(words) = or_refusal(outcome, Passing::IsTrouble)? {
+            let text = format!("“{}” could not be subscribed: {words}", task.name.text);
+            note(journal, task, "subscribe_failed", text).await?;
+        }
     }
-    Ok(())
-}
-
-/// A subscription that fails does not keep mail from moving.
-async fn keep_subscription<J: Journal>(
-    journal: &J,
-    task: &mut Task<'_>,
-    outcome: Result<(), EndError>,
-) -> Result<(), Error> {
-    if let Err(words) = or_refusal(outcome, Passing::IsTrouble)? {
-        let text = format!("“{}” could not be subscribed: {words}", task.name.text);
-        note(journal, task, "subscribe_failed", text).await?;
-    }
-    task.subscribe = false;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use crate::journal::{
 use crate::profile::kept;
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
 use crate::run::facts::{RUN_FACTS, RunFacts, is_reported};
+use crate::transfer::commit_time::LONGEST_COMMIT;
 use crate::transfer::replace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -380,7 +381,7 @@ impl Notes {
                     self.left.insert(mailbox, note.text.clone());
                 }
             }
-            LEFT => {}
+            LEFT | LONGEST_COMMIT => {}
             kind if kind.starts_with(SPENT)
                 || kind.starts_with(kept::KIND)
                 || kind.starts_with(replace::KIND) => {}

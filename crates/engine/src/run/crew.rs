@@ -57,6 +57,9 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     if jobs.is_empty() {
         return Ok((Vec::new(), first));
     }
+    if first.source.is_none() || first.target.is_none() {
+        ctx.all_left().await;
+    }
     let writers = writers(ctx, jobs.len());
     let crew = Arc::new(Crew::new(largest_first(jobs)));
     let left = Arc::new(Mutex::new(Left::new()));
@@ -80,6 +83,10 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         None => Ok(()),
     };
     worse(copied, read)?;
+    if reader.is_none() {
+        // Who reads back connects anew, and is not one too many.
+        ctx.all_left().await;
+    }
     let left = std::mem::take(&mut *locked(&left));
     note_left(ctx, &left).await?;
     Ok((left, Sessions { source: None, target: reader }))
@@ -350,7 +357,7 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
         }
     }
     // Connections are given back as soon as there is nothing more to do.
-    sessions.leave(seats);
+    sessions.leave(ctx, seats);
     Ok(())
 }
 
@@ -384,7 +391,7 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
             }
         }
     }
-    sessions.leave(seats);
+    sessions.leave(ctx, seats);
     Ok(())
 }
 

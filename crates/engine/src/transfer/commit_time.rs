@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// [`Note::kind`] of a commit that took longer than any before: milliseconds, rounded up to a power of two, so that a journal
 /// has few of them.
-const LONGEST_COMMIT: &str = "longest_commit";
+pub const LONGEST_COMMIT: &str = "longest_commit";
 
 /// What earlier runs saw.
 pub async fn remember<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Result<(), Error> {

@@ -138,10 +138,10 @@ impl<S: Source, T: Target> Sessions<S, T> {
         }
     }
 
-    /// Says goodbye on both, and waits for nobody. The seats are free when the servers have answered: one that counts
-    /// connections counts these until then.
-    pub fn leave(mut self, seats: Vec<Seat>) {
-        tokio::spawn(async move {
+    /// Says goodbye on both; who needs the answers waits for [`Context::all_left`]. The seats are free when they have come: a
+    /// server that counts connections counts these until then.
+    pub fn leave<J: Journal>(mut self, ctx: &Context<S, T, J>, seats: Vec<Seat>) {
+        ctx.leaving.spawn(async move {
             self.close().await;
             drop(seats);
         });

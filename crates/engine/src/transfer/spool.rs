@@ -12,7 +12,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Octets written to or read from a spool file at once, and put together in memory in one piece.
 const PIECE_OCTETS: usize = 256 * 1024;
-/// A body in memory lies in pieces of no fewer octets, but for its last one: its header lies in the first, as good as always.
+/// A body in memory lies in pieces of no fewer octets, but for its last one. Octets that are fewer are copied: what is shared keeps
+/// all that arrived with it in memory, which nobody reserved, and that is bounded so.
 const PIECE_OCTETS_MIN: usize = 64 * 1024;
 /// A body stays in memory up to this length also where its size, by which memory is reserved, was said to be less.
 const UNRESERVED_OCTETS: u64 = 64 * 1024;
@@ -108,22 +109,16 @@ impl BodyBuilder {
         self.spill_if_many().await
     }
 
-    /// Adds the next octets, which are shared where they are many, or all there are: the memory that they lie in stays with the body.
+    /// Adds the next octets, which are shared where they are many: the memory that they lie in stays with the body.
     pub async fn push_shared(&mut self, octets: Bytes) -> Result<(), EndError> {
-        let is_all = self.meter.octets() == 0 && octets.len() as u64 == self.announced;
         self.meter.update(&octets);
-        if is_all {
-            self.share(octets);
+        // What is held is a piece of its own only where it is long enough for one.
+        let missing = if self.held.is_empty() { 0 } else { PIECE_OCTETS_MIN.saturating_sub(self.held.len()) };
+        if octets.len() < missing + PIECE_OCTETS_MIN || self.file.is_some() {
+            self.copy(&octets);
         } else {
-            // What is held is a piece of its own only where it is long enough for one.
-            let missing =
-                if self.held.is_empty() { 0 } else { PIECE_OCTETS_MIN.saturating_sub(self.held.len()) };
-            if octets.len() < missing + PIECE_OCTETS_MIN || self.file.is_some() {
-                self.copy(&octets);
-            } else {
-                self.copy(&octets[..missing]);
-                self.share(octets.slice(missing..));
-            }
+            self.copy(&octets[..missing]);
+            self.share(octets.slice(missing..));
         }
         self.spill_if_many().await
     }
@@ -132,7 +127,7 @@ impl BodyBuilder {
         if octets.is_empty() {
             return;
         }
-        if self.held.len() + octets.len() > PIECE_OCTETS {
+        if self.held.len() + octets.len() > PIECE_OCTETS && self.held.len() >= PIECE_OCTETS_MIN {
             self.complete_piece();
         }
         if self.held.is_empty() {
@@ -419,10 +414,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn octets_that_are_all_of_a_body_are_not_copied() {
-        let octets = Bytes::from(vec![b'x'; 300]);
-        let body = Intake::new("/nonexistent", 1000).body(octets.clone()).await.unwrap();
-        assert_eq!(body.piece(0).await.unwrap().as_ptr(), octets.as_ptr());
+    async fn many_octets_are_shared_and_few_are_not() {
+        for (octets, is_shared) in [(300, false), (PIECE_OCTETS_MIN, true)] {
+            let octets = Bytes::from(vec![b'x'; octets]);
+            let body = Intake::new("/nonexistent", 1 << 20).body(octets.clone()).await.unwrap();
+            assert_eq!(body.piece(0).await.unwrap().as_ptr() == octets.as_ptr(), is_shared);
+        }
     }
 
     #[tokio::test]

@@ -284,16 +284,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             ("CREATE", Some(user)) => self.create(&user.clone(), words),
             ("DELETE", Some(user)) => self.delete(&user.clone(), &text(0)),
             ("SUBSCRIBE", Some(user)) => {
-                let takes_any = self.profile().subscribes_any;
-                match self.sandbox.with(user, |a| a.subscribe(&text(0), takes_any)) {
-                    Some(true) => ok("done"),
-                    _ => no("[NONEXISTENT] no such mailbox"),
-                }
+                let (user, name) = (user.clone(), text(0));
+                let done = self.sandbox.with(&user, |a| a.mailbox_mut(&name).map(|m| m.subscribed = true));
+                if done.flatten().is_some() { ok("done") } else { no("[NONEXISTENT] no such mailbox") }
             }
-            ("UNSUBSCRIBE", Some(user)) => match self.sandbox.with(user, |a| a.unsubscribe(&text(0))) {
-                Some(true) => ok("done"),
-                _ => no("[NONEXISTENT] it is not subscribed"),
-            },
             ("STATUS", Some(user)) => match self.status(&user.clone(), &text(0), words.get(1)) {
                 Some(line) => {
                     self.write(line.as_bytes()).await?;

@@ -153,20 +153,6 @@ async fn where_many_mailboxes_are_created_all_are_listed_at_once_and_none_but_ch
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_subscription_stays_for_a_name_that_the_server_refuses_or_changes() {
-    let refuses = Profile { refuse_in_names: ".", subscribes_any: true, ..Profile::default() };
-    let creates_as: Option<fn(&str) -> String> = Some(|name| name.to_uppercase());
-    let changes = Profile { creates_as, subscribes_any: true, ..Profile::default() };
-    for (profile, name, there) in [(refuses, "v1.0", "v1_0~"), (changes, "Foo", "FOO")] {
-        let world = moved(profile, &[], &[name]).await;
-        assert_eq!(world.target.dangling(USER), [""; 0]);
-        let subscribed = world.target.snapshot(USER).into_iter().filter(|m| m.subscribed).map(|m| m.name);
-        let subscribed: Vec<String> = subscribed.collect();
-        assert!(matches!(&subscribed[..], [one] if one.starts_with(there)), "{subscribed:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_connection_lost_while_mailboxes_are_subscribed_costs_no_subscription() {
     for nth in 1..=4 {
         let world = World::new(Profile::default());

@@ -74,8 +74,8 @@ async fn migrate(world: &World) -> (RunEnd, u64) {
     (end, took.as_secs() / ROUND_TRIP.as_secs())
 }
 
-/// The first pass: half a one for the greeting, login, ID and NAMESPACE, LIST with the quota; then CREATE, EXAMINE and SUBSCRIBE
-/// of all mailboxes, while those who copy beside the first connect, which takes them two and a half; list; for each mailbox of a
+/// The first pass: half a one for the greeting, login, ID and NAMESPACE, LIST with the quota; then CREATE and EXAMINE of all mailboxes
+/// and SUBSCRIBE, while those who copy beside the first connect, which takes them two and a half; list; for each mailbox of a
 /// writer FETCH, then APPEND, while the next one is listed; reading back, and the last listings. Nobody waits for LOGOUT. How
 /// many mailboxes one writer has decides, not how many there are.
 #[tokio::test(start_paused = true)]

@@ -58,6 +58,30 @@ async fn with_nothing_new_no_mailbox_is_opened_and_the_report_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_run_measures_for_the_next_one_is_no_remark() {
+    let world = moved(Profile::default()).await;
+    let report = world.report().await;
+    assert_eq!(report.remarks.total, 0, "{:?}", report.remarks);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_one_connection_nobody_connects_before_the_one_before_has_left() {
+    let profile = Profile { connections_max: Some(1), ..Profile::default() };
+    let mut world = World::between(profile.clone(), profile);
+    world.connections = 1;
+    for mailbox in ["INBOX", "B"] {
+        world.source.create(USER, mailbox, None, true);
+        world.source.deliver(USER, mailbox, letter(1), "\\Seen", DATE);
+    }
+    for _ in 0..2 {
+        assert_eq!(world.migrate().await.left, []);
+    }
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 2)]));
+    let refused = [&world.source, &world.target].map(|server| server.counters().refused_connections);
+    assert_eq!(refused, [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_mailboxes_with_something_new_are_opened() {
     let world = moved(Profile::default()).await;
     world.source.deliver(USER, "Box 7", letter(500), "", DATE);

@@ -135,6 +135,7 @@ impl World {
         let migration = self.migration();
         let end = migration.migrate().await;
         migration.journal.release().await.unwrap();
+        migration.left().await;
         end
     }
 
@@ -149,6 +150,7 @@ impl World {
         let mut told = migration.bus.listen();
         migration.migrate().await.unwrap();
         migration.journal.release().await.unwrap();
+        migration.left().await;
         std::iter::from_fn(|| told.try_recv().ok()).collect()
     }
 
@@ -157,6 +159,7 @@ impl World {
         let migration = self.migration();
         let end = migration.verify(Level::Octets, SourceLook::Listing).await.unwrap();
         migration.journal.release().await.unwrap();
+        migration.left().await;
         end
     }
 
