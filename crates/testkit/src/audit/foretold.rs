@@ -95,6 +95,7 @@ impl Comparison {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Line;
     use crate::date::InternalDate;
     use crate::image::Flags;
 
@@ -109,6 +110,7 @@ mod tests {
             only_carriage_returns: false,
             flags_changed: false,
             date_changed: false,
+            line: Line(serde_json::Value::Null),
         }
     }
 

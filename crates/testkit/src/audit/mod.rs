@@ -89,6 +89,8 @@ pub struct Fate {
     pub flags_changed: bool,
     /// It has another date at the target.
     pub date_changed: bool,
+    /// Its line in the manifest.
+    pub line: Line,
 }
 
 /// Counts, and whatever is not as it is said.
@@ -167,14 +169,14 @@ impl Auditor<'_> {
                         true => self.merged(&name, line, letter, there),
                         false => self.compared(&name, line, letter, there),
                     };
-                    self.fate(&from, letter, Some(there), ended);
+                    self.fate(&from, line, letter, Some(there), ended);
                     if !claimed.insert(place) && !merged {
                         self.find(format!("{name}: its target is claimed twice"));
                     }
                 }
                 None => {
                     let ended = self.absent(&name, line);
-                    self.fate(&from, letter, None, ended);
+                    self.fate(&from, line, letter, None, ended);
                 }
             }
         }
@@ -203,7 +205,14 @@ impl Auditor<'_> {
     }
 
     /// Keeps how a message ended, where that is told as it is.
-    fn fate(&mut self, from: &Place, source: &Letter, target: Option<&Letter>, ended: Option<Ended>) {
+    fn fate(
+        &mut self,
+        from: &Place,
+        line: &Line,
+        source: &Letter,
+        target: Option<&Letter>,
+        ended: Option<Ended>,
+    ) {
         let Some(ended) = ended else { return };
         self.audit.fates.push(Fate {
             mailbox: from.0.clone(),
@@ -215,6 +224,7 @@ impl Auditor<'_> {
             only_carriage_returns: target.is_some_and(|there| there.without_cr == source.without_cr),
             flags_changed: target.is_some_and(|there| there.image.flags != source.image.flags),
             date_changed: target.is_some_and(|there| there.image.internal_date != source.image.internal_date),
+            line: line.clone(),
         });
     }
 

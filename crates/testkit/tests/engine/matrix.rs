@@ -5,15 +5,16 @@
 //!     MAILHAUL_MATRIX=all MAILHAUL_REQUIRE_SERVERS=1 cargo test -p mailhaul-testkit --test engine matrix -- --nocapture
 //!
 //! `MAILHAUL_MATRIX="maildir.>cyrus/"` runs one direction. `MAILHAUL_MATRIX_WRITE=1` keeps the counts for docs/servers.md.
-//! `MAILHAUL_OTHER_CHECKER` names a program that is given the URLs of both accounts after each direction, and `--map OLD=NEW` for
-//! each mailbox that has another path, with `/` between levels.
+//! `MAILHAUL_OTHER_CHECKER` names a program that is asked beside our audit, and has to agree with it (docs/testing.md).
+//!
+//! Before each direction the target is probed, and what the plan says then is held against what became of each message.
 
-use crate::peers::{Move, report};
 #[path = "matrix/foretold.rs"]
 mod foretold;
 #[path = "matrix/other.rs"]
 mod other;
 
+use crate::peers::{Move, report};
 use mailhaul_testkit::account::Account;
 use mailhaul_testkit::audit::{Audit, Comparison, Holding, Papers, audit};
 use mailhaul_testkit::odd::{Kind, Refused, plant};

@@ -78,11 +78,11 @@ impl Said {
                 many.then_some("how many keywords a mailbox takes is tried with more than these")
             }
             Loss::Date => {
-                let at = self.tried.partition_point(|(tried, _)| *tried <= fate.date.unix_seconds);
-                let kept = |tried: Option<&(i64, bool)>| tried.map(|(_, kept)| *kept);
-                let before = kept(at.checked_sub(1).and_then(|at| self.tried.get(at)));
-                let after = kept(self.tried.get(at));
-                (before != after && before.is_some() && after.is_some())
+                let date = fate.date.unix_seconds;
+                let at = self.tried.partition_point(|(tried, _)| *tried < date);
+                let before = self.tried.get(at.checked_sub(1)?)?;
+                let after = self.tried.get(at)?;
+                (after.0 != date && before.1 != after.1)
                     .then_some("between a date that is kept and one that is lost")
             }
         }
@@ -98,6 +98,9 @@ impl Said {
         for (loss, fate) in &comparison.only_told {
             let why = self.beyond(*loss, fate).unwrap_or("not explained");
             println!("    only told: {loss} of {} ({why})", described(fate));
+            if *loss == Loss::Date {
+                println!("      {}", fate.line.0["date"]);
+            }
         }
         for (what, count) in &comparison.came_to_nothing {
             println!("    came to nothing: {what} ({count})");
@@ -109,4 +112,33 @@ fn described(fate: &Fate) -> String {
     let kinds: Vec<&str> = fate.kinds.iter().copied().collect();
     let flags: String = fate.flags.to_string().chars().take(60).collect();
     format!("{} UID {}, {flags}, {}: {}", fate.mailbox, fate.uid, fate.date, kinds.join(" and "))
+}
+
+#[test]
+fn a_date_is_beyond_a_probe_only_between_one_that_is_kept_and_one_that_is_lost() {
+    let said =
+        Said { told: Foretold::default(), tried: vec![(0, false), (10, true), (20, true), (30, false)] };
+    let fate = |at: i64| Fate {
+        mailbox: "Mail".into(),
+        uid: 1,
+        kinds: Default::default(),
+        flags: mailhaul_testkit::image::Flags::new([""; 0]),
+        date: mailhaul_testkit::date::InternalDate::utc(at),
+        ended: mailhaul_testkit::audit::Ended::Exact,
+        only_carriage_returns: false,
+        flags_changed: false,
+        date_changed: true,
+        line: mailhaul_testkit::audit::Line(serde_json::Value::Null),
+    };
+    let known: Vec<i64> = [-1, 0, 9, 10, 15, 20, 29, 30, 31]
+        .into_iter()
+        .filter(|at| said.beyond(Loss::Date, &fate(*at)).is_none())
+        .collect();
+    assert_eq!(
+        known,
+        [-1, 0, 10, 15, 20, 30, 31],
+        "lost between two that are kept, or beyond what is lost: it could be known"
+    );
+    let comparison = said.told.compare(&[fate(15), fate(25)]);
+    assert_eq!(said.unexplained(&comparison).len(), 1);
 }

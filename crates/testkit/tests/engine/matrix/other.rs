@@ -1,8 +1,9 @@
 //! Another checker beside ours: what it says of both accounts is held against the audit, as far as it tells (docs/testing.md).
 
 use mailhaul_testkit::account::Account;
-use mailhaul_testkit::audit::{Audit, Ended, Fate, Held, Holding, Papers};
-use mailhaul_testkit::image::Flags;
+use mailhaul_testkit::audit::{Audit, Ended, Fate, Held, Holding, Letter, Line, Papers};
+use mailhaul_testkit::date::InternalDate;
+use mailhaul_testkit::image::{Content, Flags, MailboxPath, MessageImage};
 use mailhaul_testkit::mutf7;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,12 +46,12 @@ pub fn ask(
         let (Some(from), Some(to)) = (source.1.mailboxes.get(old), target.1.mailboxes.get(new)) else {
             continue;
         };
-        if joined(from) == joined(to) {
-            continue;
-        }
-        if joined(from).contains('=') || mutf7::decode(old).is_none() {
+        let moved = joined(from) != joined(to);
+        if (moved && (joined(from).contains('=') || is_no_text(old)))
+            || (is_no_text(old) && last(old) != last(new))
+        {
             unsaid.insert(old.to_owned());
-        } else {
+        } else if moved {
             command.args(["--map".to_owned(), format!("{}={}", joined(from), joined(to))]);
         }
     }
@@ -64,6 +65,19 @@ pub fn ask(
     let mut said = Said { counts, ..Said::default() };
     lines.lines().for_each(|line| said.line(line));
     disagreements(&said, source.1, audit, &unsaid)
+}
+
+/// Something of it looks like modified UTF-7 and is none: it shows as other text there and here.
+fn is_no_text(wire: &str) -> bool {
+    let run = |rest: &str| {
+        rest.split_once('-')
+            .is_some_and(|(run, _)| run.bytes().all(|b| b.is_ascii_alphanumeric() || b"+,".contains(&b)))
+    };
+    mutf7::decode(wire).is_none() && wire.split('&').skip(1).any(run)
+}
+
+fn last(wire: &str) -> Option<&str> {
+    wire.rsplit(['.', '/']).next()
 }
 
 fn joined(held: &Held) -> String {
@@ -114,7 +128,8 @@ fn place(text: &str) -> Option<(Place, &str)> {
 /// In what the checker and the audit differ. A message with other line ends it takes out before it looks at flags and dates, and
 /// others with changed octets it pairs where none is missing: of these it may say nothing.
 ///
-/// A mailbox that got another path cannot be said to it where its own has a `=` or is no modified UTF-7: that one it has to miss.
+/// A mailbox whose path is another one for it cannot be said to it where the old path has a `=` or is no modified UTF-7: that one it
+/// has to miss.
 fn disagreements(said: &Said, source: &Holding, audit: &Audit, unsaid: &BTreeSet<String>) -> Vec<String> {
     let fates: Vec<&Fate> = audit.fates.iter().filter(|fate| !unsaid.contains(&fate.mailbox)).collect();
     let of_unsaid = |wire: &String| source.mailboxes[wire].messages.len() as i64;
@@ -182,4 +197,70 @@ fn disagreements(said: &Said, source: &Holding, audit: &Audit, unsaid: &BTreeSet
         said.more.iter().filter(|line| !of_mailboxes(line)).map(|line| format!("the other checker: {line}")),
     );
     differ
+}
+
+/// Five messages: one exact with other flags, one with another date, one with other octets, one but for CRs, one refused.
+fn five() -> (Holding, Audit) {
+    let held = Held {
+        path: MailboxPath::from("A: b"),
+        levels: vec!["INBOX".into(), "A: b".into()],
+        uid_validity: 7,
+        messages: (1..=5).map(|uid| (uid, letter(uid))).collect(),
+    };
+    let ended = [Ended::Exact, Ended::Exact, Ended::Damaged, Ended::LineEnds, Ended::Refused];
+    let fates = ended.into_iter().zip(1..).map(|(ended, uid)| Fate {
+        mailbox: "INBOX.A: b".into(),
+        uid,
+        kinds: BTreeSet::new(),
+        flags: Flags::new([""; 0]),
+        date: InternalDate::utc(0),
+        ended,
+        only_carriage_returns: uid == 4,
+        flags_changed: uid == 1,
+        date_changed: uid == 2,
+        line: Line(Value::Null),
+    });
+    let holding = Holding { mailboxes: [("INBOX.A: b".to_owned(), held)].into(), ..Holding::default() };
+    (holding, Audit { fates: fates.collect(), ..Audit::default() })
+}
+
+fn letter(uid: u32) -> Letter {
+    let content = Content::of(b"x".to_vec());
+    let image =
+        MessageImage { uid, flags: Flags::new([""; 0]), internal_date: InternalDate::utc(0), content };
+    Letter::new(image, b"x")
+}
+
+#[test]
+fn whatever_the_other_checker_says_otherwise_is_found() {
+    let counts = serde_json::json!({
+        "messages": 5, "messages missing": 1, "only line ends differ": 1, "bytes differ": 1, "seconds": 0.1,
+    });
+    let lines = [
+        "  count: INBOX/A: b: 5, 4 at the destination",
+        "  flags: INBOX/A: b: UID 1: (x \\Seen), (\\Seen) at the destination",
+        "  flags: INBOX/A: b: UID 2: (FOO), (foo) at the destination",
+        "  date: INBOX/A: b: UID 2: 5, 6 at the destination (+1 s)",
+        "  bytes: INBOX/A: b: 1 messages, e.g. UID 3: only at the destination: [b'x: y']",
+    ];
+    let (source, audit) = five();
+    let differ = |counts: &Value, lines: &[&str]| {
+        let mut said = Said { counts: counts.clone(), ..Said::default() };
+        lines.iter().for_each(|line| said.line(line));
+        disagreements(&said, &source, &audit, &BTreeSet::new())
+    };
+    assert_eq!(differ(&counts, &lines), [""; 0]);
+    for key in ["messages", "messages missing", "messages extra", "only line ends differ", "bytes differ"] {
+        let mut other = counts.clone();
+        other[key] = 7.into();
+        assert_eq!(differ(&other, &lines).len(), 1, "{key}");
+    }
+    for without in [0, 1, 3, 4] {
+        let mut fewer = lines.to_vec();
+        fewer.remove(without);
+        assert_eq!(differ(&counts, &fewer).len(), 1, "without {}", lines[without]);
+    }
+    for more in ["  flags: INBOX/A: b: UID 5: (a), () at the destination", "  what: is this", "Traceback"] {
+        assert_eq!(differ(&counts, &[&lines[..], &[more]].concat()).len(), 1, "{more}");
+    }
 }
