@@ -54,7 +54,7 @@ pub async fn foretell(journey: &mut Move<'_>, source: &Holding) -> (Said, Vec<St
 }
 
 fn tried(profile: &Profile) -> Vec<(i64, bool)> {
-    let of = |date: &str| InternalDate::from_octets(date.to_owned()).instant();
+    let of = |date: &str| InternalDate::from_octets(date).instant();
     let known = profile.dates.iter().filter(|value| value.got != Got::Unknown);
     let mut tried: Vec<_> = known.filter_map(|v| Some((of(&v.sent)?, v.got == Got::Same))).collect();
     tried.sort_unstable();
