@@ -212,7 +212,7 @@ impl Naming {
 
 /// Splits before decoding: a delimiter cannot be told from modified UTF-7 after it. What is not modified UTF-7
 /// stays as listed.
-fn levels(name: &str, delimiter: Option<char>) -> Vec<String> {
+pub(crate) fn levels(name: &str, delimiter: Option<char>) -> Vec<String> {
     let decoded = |level: &str| mutf7::decode(level).unwrap_or_else(|| level.to_owned());
     match delimiter {
         Some(delimiter) => name.split(delimiter).map(decoded).collect(),

@@ -118,6 +118,21 @@ mod tests {
         assert!(languages.len() >= 25, "{} languages", languages.len());
     }
 
+    #[test]
+    fn each_row_says_where_its_name_was_seen_and_the_head_of_the_table_says_what_that_is() {
+        let described = |source: &str| {
+            let line = format!("#   {source} ");
+            source == "not found in a public source" || TABLE.lines().any(|head| head.starts_with(&line))
+        };
+        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
+            let sources = line.split('\t').nth(3).unwrap_or_default();
+            for source in sources.split(", ") {
+                let program = source.split(':').next().unwrap_or_default();
+                assert!(described(program), "{program}: {line}");
+            }
+        }
+    }
+
     /// Archive is not among them: in some languages no program was seen to make one.
     #[test]
     fn each_language_has_a_name_for_sent_mail_drafts_junk_and_trash() {

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::account::{Account, Naming};
+use super::kinds::kinds;
+use crate::account::{Account, Naming, levels};
 use crate::image::{MailboxPath, MessageImage, Sha};
-use crate::wire::{Wire, WireError};
+use crate::wire::{Listed, Wire, WireError};
 
 /// A mailbox as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Where it lies below the personal namespace.
     pub path: MailboxPath,
+    /// The levels of its name as listed, with the namespace.
+    pub levels: Vec<String>,
     /// Its UIDVALIDITY.
     pub uid_validity: u32,
     /// Its messages, by UID.
@@ -24,6 +27,19 @@ pub struct Letter {
     pub image: MessageImage,
     /// Digest of the octets with one kind of line end, and none at the very end.
     pub normal: Sha,
+    /// Digest of the octets without any CR.
+    pub without_cr: Sha,
+    /// Of which kinds it is.
+    pub kinds: BTreeSet<&'static str>,
+}
+
+impl Letter {
+    /// A message with these octets.
+    #[must_use]
+    pub fn new(image: MessageImage, octets: &[u8]) -> Self {
+        let without_cr: Vec<u8> = octets.iter().copied().filter(|octet| *octet != b'\r').collect();
+        Self { image, normal: normal(octets), without_cr: digest(&without_cr), kinds: kinds(octets) }
+    }
 }
 
 /// Everything in an account.
@@ -50,7 +66,7 @@ impl Holding {
             if row.has("\\Noselect") || row.has("\\NonExistent") || naming.is_foreign(&row) {
                 continue;
             }
-            match read_mailbox(&mut wire, &row.name, naming.path(&row)) {
+            match read_mailbox(&mut wire, &row, naming.path(&row)) {
                 Ok(held) => _ = holding.mailboxes.insert(row.name, held),
                 Err(WireError::No(why)) => _ = holding.unopened.insert(row.name, why),
                 Err(error) => return Err(error),
@@ -69,9 +85,9 @@ impl Holding {
     }
 }
 
-fn read_mailbox(wire: &mut Wire, name: &str, path: MailboxPath) -> Result<Held, WireError> {
+fn read_mailbox(wire: &mut Wire, row: &Listed, path: MailboxPath) -> Result<Held, WireError> {
     let mut messages = BTreeMap::new();
-    let opened = wire.fetch_all(name, true, |fetched| {
+    let opened = wire.fetch_all(&row.name, true, |fetched| {
         let mut content = fetched.content;
         let octets = content.octets.take().unwrap_or_default();
         let image = MessageImage {
@@ -80,15 +96,15 @@ fn read_mailbox(wire: &mut Wire, name: &str, path: MailboxPath) -> Result<Held, 
             internal_date: fetched.internal_date,
             content,
         };
-        messages.insert(fetched.uid, Letter { image, normal: normal(&octets) });
+        messages.insert(fetched.uid, Letter::new(image, &octets));
     })?;
-    Ok(Held { path, uid_validity: opened.uid_validity, messages })
+    let levels = levels(&row.name, row.delimiter);
+    Ok(Held { path, levels, uid_validity: opened.uid_validity, messages })
 }
 
 /// Digest of the octets in which every line end, be it LF after any number of CRs or a CR alone, is CRLF, without those at the
 /// very end.
 fn normal(octets: &[u8]) -> Sha {
-    use sha2::{Digest as _, Sha256};
     let mut out = Vec::with_capacity(octets.len());
     let mut at = 0;
     while at < octets.len() {
@@ -112,7 +128,12 @@ fn normal(octets: &[u8]) -> Sha {
     while out.ends_with(b"\r\n") {
         out.truncate(out.len() - 2);
     }
-    Sha256::digest(&out).into()
+    digest(&out)
+}
+
+fn digest(octets: &[u8]) -> Sha {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(octets).into()
 }
 
 #[cfg(test)]

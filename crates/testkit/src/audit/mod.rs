@@ -3,14 +3,19 @@
 //! It shares no code with the product: the accounts are read by the testkit's own client, the report and the manifest as JSON.
 //! A loss that is not told, and a loss that is told and did not happen, are findings alike.
 
+mod foretold;
 mod holding;
+mod kinds;
 mod papers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use foretold::{Comparison, Foretold, Loss};
 pub use holding::{Held, Holding, Letter};
+pub use kinds::{ORDINARY, kinds};
 pub use papers::{Line, Papers};
 
+use crate::date::InternalDate;
 use crate::image::{Flags, Sha};
 
 /// What became of an account, counted by what lies there and not by what is said.
@@ -44,11 +49,57 @@ pub struct Tally {
     pub renamed: u64,
 }
 
+/// How a message ended, by what lies there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ended {
+    /// With the same octets.
+    Exact,
+    /// With other line ends.
+    LineEnds,
+    /// With other octets, told as saying the same.
+    Semantic,
+    /// With other octets, told as damaged.
+    Damaged,
+    /// Not there, told as an exception.
+    Refused,
+    /// There as one with an equal message.
+    Merged,
+    /// Left out by a rule.
+    LeftOut,
+}
+
+/// What became of one source message.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    /// The wire name of its mailbox at the source.
+    pub mailbox: String,
+    /// Its UID there.
+    pub uid: u32,
+    /// Of which kinds it is.
+    pub kinds: BTreeSet<&'static str>,
+    /// Its flags there.
+    pub flags: Flags,
+    /// Its date there.
+    pub date: InternalDate,
+    /// How its octets ended.
+    pub ended: Ended,
+    /// Its octets are the same but for CRs.
+    pub only_carriage_returns: bool,
+    /// It has other flags at the target.
+    pub flags_changed: bool,
+    /// It has another date at the target.
+    pub date_changed: bool,
+    /// Its line in the manifest.
+    pub line: Line,
+}
+
 /// Counts, and whatever is not as it is said.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
     /// The counts.
     pub tally: Tally,
+    /// What became of each message that is listed, and told as it is.
+    pub fates: Vec<Fate>,
     /// What is not as it is said, in words; empty where report and servers agree.
     pub findings: Vec<String>,
 }
@@ -95,6 +146,7 @@ impl Auditor<'_> {
                 continue;
             };
             let name = format!("{} UID {}", place.0, place.1);
+            let from = place.clone();
             if !told.insert(place) {
                 self.find(format!("{name}: two lines"));
             }
@@ -113,16 +165,19 @@ impl Auditor<'_> {
                         self.find(format!("{name}: it was copied, and its digest is not told"));
                     }
                     let merged = line.text("state") == Some("merged");
-                    if merged {
-                        self.merged(&name, line, letter, there);
-                    } else {
-                        self.compared(&name, line, letter, there);
-                    }
+                    let ended = match merged {
+                        true => self.merged(&name, line, letter, there),
+                        false => self.compared(&name, line, letter, there),
+                    };
+                    self.fate(&from, line, letter, Some(there), ended);
                     if !claimed.insert(place) && !merged {
                         self.find(format!("{name}: its target is claimed twice"));
                     }
                 }
-                None => self.absent(&name, line),
+                None => {
+                    let ended = self.absent(&name, line);
+                    self.fate(&from, line, letter, None, ended);
+                }
             }
         }
         for (mailbox, held) in &self.source.mailboxes {
@@ -141,32 +196,41 @@ impl Auditor<'_> {
     }
 
     /// A message that shares its place with an equal one: only its octets are its own.
-    fn merged(&mut self, name: &str, line: &Line, source: &Letter, target: &Letter) {
+    fn merged(&mut self, name: &str, line: &Line, source: &Letter, target: &Letter) -> Option<Ended> {
         self.audit.tally.merged += 1;
         if source.image.content != target.image.content {
             self.find(format!("{name}: told as merged with other octets: {}", line.0));
         }
+        Some(Ended::Merged)
+    }
+
+    /// Keeps how a message ended, where that is told as it is.
+    fn fate(
+        &mut self,
+        from: &Place,
+        line: &Line,
+        source: &Letter,
+        target: Option<&Letter>,
+        ended: Option<Ended>,
+    ) {
+        let Some(ended) = ended else { return };
+        self.audit.fates.push(Fate {
+            mailbox: from.0.clone(),
+            uid: from.1,
+            kinds: source.kinds.clone(),
+            flags: source.image.flags.clone(),
+            date: source.image.internal_date,
+            ended,
+            only_carriage_returns: target.is_some_and(|there| there.without_cr == source.without_cr),
+            flags_changed: target.is_some_and(|there| there.image.flags != source.image.flags),
+            date_changed: target.is_some_and(|there| there.image.internal_date != source.image.internal_date),
+            line: line.clone(),
+        });
     }
 
     /// A message that is at both sides.
-    fn compared(&mut self, name: &str, line: &Line, source: &Letter, target: &Letter) {
-        let truth = if source.image.content == target.image.content {
-            "exact"
-        } else if source.normal == target.normal {
-            "newline"
-        } else {
-            "other"
-        };
-        let grade = line.text("grade").unwrap_or("none");
-        let damaged = line.text("state") == Some("exception") && line.reason() == Some("damaged");
-        let tally = &mut self.audit.tally;
-        match (truth, grade, damaged) {
-            ("exact", "exact", false) => tally.exact += 1,
-            ("newline", "newline", false) => tally.line_ends += 1,
-            ("other", "semantic", false) => tally.semantic += 1,
-            ("other", "damaged", true) => tally.damaged += 1,
-            _ => self.find(format!("{name}: the octets are {truth}, and told as {grade}: {}", line.0)),
-        }
+    fn compared(&mut self, name: &str, line: &Line, source: &Letter, target: &Letter) -> Option<Ended> {
+        let ended = self.octets(name, line, source, target);
         let there = hex(&target.image.content.sha256);
         if let Some(told) = line.text("target_sha256").filter(|told| *told != there) {
             self.find(format!("{name}: the target's octets are not those of target_sha256 {told}"));
@@ -177,6 +241,32 @@ impl Auditor<'_> {
         if (then != now) != line.0["date"].is_object() {
             self.find(format!("{name}: the date was {then} and is {now}: {}", line.0));
         }
+        ended
+    }
+
+    fn octets(&mut self, name: &str, line: &Line, source: &Letter, target: &Letter) -> Option<Ended> {
+        let truth = if source.image.content == target.image.content {
+            "exact"
+        } else if source.normal == target.normal {
+            "newline"
+        } else {
+            "other"
+        };
+        let grade = line.text("grade").unwrap_or("none");
+        let damaged = line.text("state") == Some("exception") && line.reason() == Some("damaged");
+        let tally = &mut self.audit.tally;
+        let (count, ended) = match (truth, grade, damaged) {
+            ("exact", "exact", false) => (&mut tally.exact, Ended::Exact),
+            ("newline", "newline", false) => (&mut tally.line_ends, Ended::LineEnds),
+            ("other", "semantic", false) => (&mut tally.semantic, Ended::Semantic),
+            ("other", "damaged", true) => (&mut tally.damaged, Ended::Damaged),
+            _ => {
+                self.find(format!("{name}: the octets are {truth}, and told as {grade}: {}", line.0));
+                return None;
+            }
+        };
+        *count += 1;
+        Some(ended)
     }
 
     fn flags(&mut self, name: &str, line: &Line, then: &Flags, now: &Flags) {
@@ -190,12 +280,18 @@ impl Auditor<'_> {
     }
 
     /// A message that the line does not say to be at the target.
-    fn absent(&mut self, name: &str, line: &Line) {
-        match (line.text("state"), line.reason()) {
-            (Some("exception"), Some(_)) => self.audit.tally.refused += 1,
-            (Some("excluded"), _) => self.audit.tally.left_out += 1,
-            _ => self.find(format!("{name}: not at the target, and no reason is told: {}", line.0)),
-        }
+    fn absent(&mut self, name: &str, line: &Line) -> Option<Ended> {
+        let tally = &mut self.audit.tally;
+        let (count, ended) = match (line.text("state"), line.reason()) {
+            (Some("exception"), Some(_)) => (&mut tally.refused, Ended::Refused),
+            (Some("excluded"), _) => (&mut tally.left_out, Ended::LeftOut),
+            _ => {
+                self.find(format!("{name}: not at the target, and no reason is told: {}", line.0));
+                return None;
+            }
+        };
+        *count += 1;
+        Some(ended)
     }
 
     /// The target holds what it held before, what is claimed, and nothing else.

@@ -11,15 +11,13 @@ fn letter(uid: u32, octets: &'static [u8], flags: &[&str]) -> Letter {
         internal_date: InternalDate::utc(1_583_230_272),
         content,
     };
-    // Lines of these tests end in CRLF or LF.
-    let text = String::from_utf8(octets.to_vec()).unwrap().replace('\r', "");
-    Letter { image, normal: Content::of(text.trim_end().as_bytes().to_vec()).sha256 }
+    Letter::new(image, octets)
 }
 
 fn holding(mailbox: &str, letters: Vec<Letter>) -> Holding {
     let path = MailboxPath::from(mailbox);
     let messages = letters.into_iter().map(|letter| (letter.image.uid, letter)).collect();
-    let held = Held { path, uid_validity: 7, messages };
+    let held = Held { path, levels: vec![mailbox.to_owned()], uid_validity: 7, messages };
     Holding { mailboxes: [(mailbox.to_owned(), held)].into(), ..Holding::default() }
 }
 
@@ -81,8 +79,12 @@ fn judged(case: &Case) -> Audit {
 
 #[test]
 fn what_is_told_as_it_is_gives_counts_and_no_finding() {
-    let Audit { tally, findings } = judged(&case());
+    let Audit { tally, findings, fates } = judged(&case());
     assert_eq!(findings, Vec::<String>::new());
+    let ended: Vec<_> = fates.iter().map(|fate| (fate.uid, fate.ended, fate.flags_changed)).collect();
+    let expected = [(1, Ended::Exact, false), (2, Ended::LineEnds, true), (3, Ended::Refused, false)];
+    assert_eq!(ended, expected, "one for each message");
+    assert!(fates[1].only_carriage_returns && !fates[2].only_carriage_returns);
     let expected =
         Tally { messages: 3, exact: 1, line_ends: 1, refused: 1, flags: 1, mailboxes: 1, ..Tally::default() };
     assert_eq!(tally, expected);

@@ -5,12 +5,18 @@
 //!     MAILHAUL_MATRIX=all MAILHAUL_REQUIRE_SERVERS=1 cargo test -p mailhaul-testkit --test engine matrix -- --nocapture
 //!
 //! `MAILHAUL_MATRIX="maildir.>cyrus/"` runs one direction. `MAILHAUL_MATRIX_WRITE=1` keeps the counts for docs/servers.md.
-//! `MAILHAUL_OTHER_CHECKER` names a program that is given the URLs of both accounts after each direction, and `--map OLD=NEW` for
-//! each mailbox that has another path, with `/` between levels.
+//! `MAILHAUL_OTHER_CHECKER` names a program that is asked beside our audit, and has to agree with it (docs/testing.md).
+//!
+//! Before each direction the target is probed, and what the plan says then is held against what became of each message.
+
+#[path = "matrix/foretold.rs"]
+mod foretold;
+#[path = "matrix/other.rs"]
+mod other;
 
 use crate::peers::{Move, report};
 use mailhaul_testkit::account::Account;
-use mailhaul_testkit::audit::{Audit, Holding, Papers, audit};
+use mailhaul_testkit::audit::{Audit, Comparison, Holding, Papers, audit};
 use mailhaul_testkit::odd::{Kind, Refused, plant};
 use mailhaul_testkit::servers::{Cyrus, CyrusOptions, Dovecot, DovecotOptions, MailFormat};
 use std::collections::BTreeMap;
@@ -143,18 +149,49 @@ fn directions() -> Vec<(String, String)> {
     }
 }
 
-/// Moves the odd account of `from` to a new account of `to`, twice, and audits it; with a probe before it and a repair, if asked
-/// for.
-async fn moved(from: &Origin, to: &Origin, user: &str, repair: bool) -> Audit {
+/// Of both ways each half of the directions, always the same.
+fn way(from: &str, to: &str) -> Way {
+    let place = |name: &str| STORES.iter().position(|(store, _)| *store == name).unwrap_or_default();
+    if (place(from) + place(to)).is_multiple_of(2) { Way::Unprobed } else { Way::Probed }
+}
+
+/// How a journey is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The target was probed with another journal: the run knows nothing of it.
+    Unprobed,
+    /// It was probed with the journal of the run.
+    Probed,
+    /// The same, and what would be destroyed or refused is repaired.
+    Repaired,
+}
+
+/// What a journey showed.
+struct Journey {
+    audit: Audit,
+    comparison: Comparison,
+}
+
+/// Moves the odd account of `from` to a new account of `to`, twice, audits it, and compares it with what the plan foretold after a
+/// probe.
+async fn moved(from: &Origin, to: &Origin, user: &str, way: Way) -> Journey {
     let target = tokio::task::block_in_place(|| to.server.account(user));
     let read = |account: &Account| tokio::task::block_in_place(|| Holding::read(account).unwrap());
     let before = read(&target);
-    let mut journey =
-        Move::new((from.account.endpoint.address, &from.account), (target.endpoint.address, &target));
-    journey.settings.accept_will_not_move = true;
-    if repair {
-        journey.settings.probe = true;
-        journey.with(async |migration| migration.check([None, None]).await.unwrap()).await;
+    let make = || {
+        let ends = ((from.account.endpoint.address, &from.account), (target.endpoint.address, &target));
+        let mut journey = Move::new(ends.0, ends.1);
+        journey.settings.accept_will_not_move = true;
+        journey
+    };
+    let mut journey = make();
+    let mut beside = make();
+    let probing = if way == Way::Unprobed { &mut beside } else { &mut journey };
+    let (said, mut findings) = foretold::foretell(probing, &from.holding).await;
+    if read(&target) != before {
+        findings.push("the probe left something at the target".into());
+    }
+    if way == Way::Repaired {
         (journey.settings.repair, journey.settings.retry_exceptions) = (true, true);
     }
     let end = journey.run().await.unwrap();
@@ -162,41 +199,26 @@ async fn moved(from: &Origin, to: &Origin, user: &str, repair: bool) -> Audit {
     let after = read(&target);
     let papers = Papers::read(journey.folder.path()).unwrap();
     let mut audited = audit(&from.holding, &before, &after, &papers);
+    audited.findings.extend(findings);
     audited.findings.extend(end.left.iter().map(|left| format!("left: {left:?}")));
     // The second run sends nothing.
     journey.run().await.unwrap();
     if read(&target) != after {
         audited.findings.push("the second run changed the target".into());
     }
-    ask_another_checker((&from.account, &from.holding), (&target, &after), &papers);
-    audited
-}
-
-fn ask_another_checker(source: (&Account, &Holding), target: (&Account, &Holding), papers: &Papers) {
-    let Some(program) = std::env::var_os("MAILHAUL_OTHER_CHECKER") else { return };
-    let url = |account: &Account| {
-        format!("imap://{}:{}@{}", account.user, account.password, account.endpoint.address)
-    };
-    let mut command = std::process::Command::new(program);
-    command.args([url(source.0), url(target.0)]);
-    for row in papers.report["mailboxes"].as_array().unwrap() {
-        let path = |holding: &Holding, wire: &str| {
-            Some(holding.mailboxes.get(row[wire].as_str()?)?.path.levels().join("/"))
-        };
-        let paths = (path(source.1, "source_wire"), path(target.1, "target_wire"));
-        if let (Some(old), Some(new)) = paths
-            && old != new
-        {
-            command.args(["--map".to_owned(), format!("{old}={new}")]);
-        }
+    let comparison = said.told.compare(&audited.fates);
+    said.print(&comparison);
+    if way != Way::Repaired {
+        audited.findings.extend(said.unexplained(&comparison));
+        let accounts = ((&from.account, &from.holding), (&target, &after));
+        audited.findings.extend(other::ask(accounts.0, accounts.1, &papers, &audited));
     }
-    let output = tokio::task::block_in_place(|| command.output().unwrap());
-    println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Journey { audit: audited, comparison }
 }
 
 /// A row of the kept table.
-fn row(from: &str, to: &str, audit: &Audit) -> String {
-    let t = &audit.tally;
+fn row(from: &str, to: &str, journey: &Journey) -> String {
+    let t = &journey.audit.tally;
     let counts = [
         t.messages,
         t.exact,
@@ -210,6 +232,8 @@ fn row(from: &str, to: &str, audit: &Audit) -> String {
         t.dates,
         t.mailboxes,
         t.renamed,
+        journey.comparison.foretold,
+        journey.comparison.only_told.len() as u64,
     ];
     let counts: Vec<String> = counts.iter().map(u64::to_string).collect();
     format!("{from}\t{to}\t{}", counts.join("\t"))
@@ -226,16 +250,16 @@ async fn an_odd_account_moves_in_every_direction_and_no_loss_is_silent() {
             origins.insert(name.clone(), origin);
         }
     }
-    let mut table = "from\tto\tmessages\texact\tline ends\tsemantic\tdamaged\trefused\tmerged\tleft out\tflags\tdates\tmailboxes\trenamed\n"
+    let mut table = "from\tto\tmessages\texact\tline ends\tsemantic\tdamaged\trefused\tmerged\tleft out\tflags\tdates\tmailboxes\trenamed\tforetold\tonly told\n"
         .to_owned();
     let mut findings = Vec::new();
     for (n, (from, to)) in directions.iter().enumerate() {
-        let audited = moved(&origins[from], &origins[to], &format!("n{n}"), false).await;
-        let row = row(from, to, &audited);
+        let journey = moved(&origins[from], &origins[to], &format!("n{n}"), way(from, to)).await;
+        let row = row(from, to, &journey);
         println!("{row}");
         let _ = writeln!(table, "{row}");
-        for finding in audited.findings {
-            println!("  {finding}");
+        for finding in journey.audit.findings {
+            println!("  FOUND {finding}");
             findings.push(format!("{from} > {to}: {finding}"));
         }
     }
@@ -255,11 +279,12 @@ async fn an_odd_account_moves_in_every_direction_and_no_loss_is_silent() {
 async fn with_a_repair_what_cyrus_would_destroy_in_headers_of_the_odd_account_arrives_encoded() {
     let start = |name| tokio::task::block_in_place(|| Origin::start(name));
     let (Some(from), Some(to)) = (start("maildir/"), start("cyrus/ munge")) else { return };
-    let [plain, repaired] =
-        [moved(&from, &to, "plain", false).await, moved(&from, &to, "repaired", true).await];
-    for audited in [&plain, &repaired] {
-        println!("{}", row("maildir/", "cyrus/ munge", audited));
+    let plain = moved(&from, &to, "plain", Way::Unprobed).await;
+    let repaired = moved(&from, &to, "repaired", Way::Repaired).await;
+    for journey in [&plain, &repaired] {
+        println!("{}", row("maildir/", "cyrus/ munge", journey));
     }
+    let (plain, repaired) = (plain.audit, repaired.audit);
     assert_eq!((&plain.findings, &repaired.findings), (&vec![], &vec![]));
     // Four with such a Subject or From; X-Name alone is damage that leaves the meaning.
     assert_eq!((plain.tally.damaged, repaired.tally.damaged), (4, 0));
