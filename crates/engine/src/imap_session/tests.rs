@@ -294,7 +294,7 @@ async fn answers_the_later_command_first(stream: DuplexStream) {
     let (mut line, mut listing) = (String::new(), None);
     while stream.read_line(&mut line).await.unwrap() > 0 {
         let (tag, command) = line.trim_end().split_once(' ').unwrap();
-        let answer = if command.starts_with("LIST") {
+        let answer = if command.starts_with("LIST") && command.contains('*') {
             listing = Some(tag.to_owned());
             "* LIST () \"/\" A\r\n".to_owned()
         } else if command.starts_with("GETQUOTAROOT") {
