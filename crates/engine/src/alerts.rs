@@ -1,6 +1,8 @@
 //! What a server wants people to see: texts under `[ALERT]`, which a client must show (RFC 9051, 7.1). They are a server's
 //! words: control characters are made visible, the length is cut, and nothing is decided by them.
 
+use crate::error::EndError;
+use crate::quirks;
 use mailhaul_imap::{Event, Status, StatusText, Untagged};
 use std::collections::VecDeque;
 use std::fmt;
@@ -61,6 +63,30 @@ impl Alerts {
         known.iter_mut().chain(waiting).for_each(|words| *words = rewrite(words));
     }
 
+    /// The error of a connection that nobody listens to any more, with what its server wanted people to see before: once, and where
+    /// nothing is decided by the words.
+    pub(crate) fn told_by(&self, mut error: EndError) -> EndError {
+        let said = error.to_string();
+        let mut unsaid = self.heard().known.clone();
+        unsaid.retain(|words| !said.contains(words.as_str()));
+        if unsaid.is_empty() {
+            return error;
+        }
+        match &mut error {
+            EndError::LoginRefused { told, .. } => *told = unsaid,
+            EndError::Refused { refusal, .. } => refusal.text += &told(&unsaid),
+            EndError::Untrusted { what, .. } | EndError::Unsupported { what, .. } => *what += &told(&unsaid),
+            EndError::Lost { what, .. } => {
+                let more = format!("{what}{}", told(&unsaid));
+                if quirks::class_of_last_words(&more) == quirks::class_of_last_words(what) {
+                    *what = more;
+                }
+            }
+            _ => {}
+        }
+        error
+    }
+
     fn say(&self, words: String) {
         let mut heard = self.heard();
         if heard.known.len() >= SHOWN_MAX || heard.known.contains(&words) {
@@ -76,6 +102,12 @@ impl Alerts {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Pure: what a server said before, behind what it said in the end.
+pub(crate) fn told(alerts: &[String]) -> String {
+    let quoted: Vec<String> = alerts.iter().map(|words| format!("“{words}”")).collect();
+    if quoted.is_empty() { String::new() } else { format!(" (it said before: {})", quoted.join(", ")) }
 }
 
 /// Pure: the words for people, if the code is ALERT and there are any.
@@ -129,6 +161,22 @@ mod tests {
         let told = told.lock().unwrap();
         assert!(told[0].starts_with("<U+001B>[2Jxx") && told[0].chars().count() == CHARS_MAX + 1, "{told:?}");
         assert_eq!(told[1], "you typed (the secret)");
+    }
+
+    #[test]
+    fn an_error_says_what_was_said_before_it_and_nothing_twice() {
+        let alerts = Alerts::default();
+        alerts.hear(&untagged("[ALERT] down at noon"));
+        alerts.hear(&untagged("[ALERT] too many connections"));
+        let lost = |what: &str| EndError::Lost { server: "a".into(), doing: "LOGIN", what: what.into() };
+        let said = alerts.told_by(lost("end of the connection")).to_string();
+        assert_eq!(said, lost("end of the connection").to_string(), "that would be taken for its last words");
+        let alerts = Alerts::default();
+        alerts.hear(&untagged("[ALERT] down at noon"));
+        let once = alerts.told_by(lost("BYE [ALERT] down at noon")).to_string();
+        assert_eq!(once, lost("BYE [ALERT] down at noon").to_string());
+        let more = alerts.told_by(lost("end of the connection")).to_string();
+        assert!(more.ends_with("end of the connection (it said before: “down at noon”)"), "{more}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! needs, with the server's own words (CONTRIBUTING.md, *Texts for people*). What the command line says is the `Display` of the
 //! same errors.
 
+use crate::alerts;
 use crate::auth::advice;
 use crate::error::{EndError, Error, LISTING, Question, RefusalClass};
 use crate::journal::JournalError;
@@ -89,11 +90,11 @@ impl EndError {
                 Plain::new(said, next).details(what).details(hint)
             }
             Self::Untrusted { server, what, hint, shown } => untrusted(server, what, hint, shown.is_some()),
-            Self::LoginRefused { server, user, mechanism, refusal } => {
+            Self::LoginRefused { server, user, mechanism, refusal, told } => {
                 let advice = advice::after(server, *mechanism, refusal);
                 let what = format!("{server} did not let {user} in: {}.", advice.meaning);
                 Plain::new(what, sentence_or(advice.next, ASK_PROVIDER))
-                    .details(refusal.to_string())
+                    .details(format!("{refusal}{}", alerts::told(told)))
                     .details(without_options(advice.further))
                     .details(format!("More about this: docs/login.md#{}", advice.page))
             }

@@ -73,6 +73,7 @@ fn end_errors() -> Vec<EndError> {
         user: "ann".into(),
         mechanism,
         refusal: Box::new(refusal(C::Login)),
+        told: vec!["close the other window".into()],
     }));
     all
 }
@@ -206,6 +207,7 @@ fn the_details_of_a_login_name_no_option() {
         user: "ann".into(),
         mechanism: Some(mechanism),
         refusal: Box::new(refusal(RefusalClass::Login)),
+        told: Vec::new(),
     });
     for plain in refused.iter().chain([&untrusted]).map(EndError::plainly) {
         assert!(!plain.details.iter().any(|line| has_option(line)), "{plain:?}");

@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::{Link, authenticate, personal};
 use crate::alerts::Alerts;
-use crate::config::{Endpoint, Identities, ImapAccount, Security, Trust};
+use crate::config::{Endpoint, Identities, ImapAccount, Secret, Security, Trust};
 use crate::end::{Abilities, Compression};
 use crate::error::{EndError, Refusal, RefusalClass};
 use crate::limits::Limits;
@@ -77,17 +77,9 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     }
     let client = Client::new(mailhaul_imap::Limits::default());
     let heard = Heard::default();
-    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: Alerts::default() };
-    let (condition, greeting) = raw.greeting().await?;
-    if endpoint.security == Security::StartTls {
-        raw = raw.start_tls(endpoint, account.identities(), condition).await?;
-    }
-    raw.heard.greeting = greeting.display_text();
-    if condition != Condition::PreAuth {
-        raw.identify_first(account).await?;
-        raw.login(account, &opener.without, &secret).await?;
-    }
-    raw.into_link(opener, condition == Condition::PreAuth).await
+    let alerts = Alerts::default();
+    let raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: alerts.clone() };
+    raw.get_in(opener, &secret).await.map_err(|error| alerts.told_by(error))
 }
 
 /// A server that was looked at.
@@ -127,6 +119,21 @@ pub async fn look(
 }
 
 impl Raw {
+    /// From the greeting to a session.
+    async fn get_in(mut self, opener: &Opener, secret: &Secret) -> Result<Link, EndError> {
+        let (account, endpoint) = (&opener.account, &opener.account.endpoint);
+        let (condition, greeting) = self.greeting().await?;
+        if endpoint.security == Security::StartTls {
+            self = self.start_tls(endpoint, account.identities(), condition).await?;
+        }
+        self.heard.greeting = greeting.display_text();
+        if condition != Condition::PreAuth {
+            self.identify_first(account).await?;
+            self.login(account, &opener.without, secret).await?;
+        }
+        self.into_link(opener, condition == Condition::PreAuth).await
+    }
+
     /// The next event, within `limit`.
     pub(super) async fn event(&mut self, doing: &'static str, limit: Duration) -> Result<Event, EndError> {
         let deadline = Instant::now() + limit;
