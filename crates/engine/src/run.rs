@@ -254,7 +254,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         days::forecast(ctx, &plan.room);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let labels = Labelled::of(&survey.source, &plan);
+        let labels = Labelled::of(&survey, &plan);
         let old = match &labels {
             Some(labels) if labels.must_ask_again(&plan) => {
                 unchanged::told_by_source(ctx, &mut sessions).await?

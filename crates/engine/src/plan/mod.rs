@@ -17,10 +17,10 @@ mod too_large;
 
 use crate::config::{MappingRules, Settings};
 use crate::consent;
-use crate::end::{Asked, Role, Space, Untold};
+use crate::end::{Asked, MailboxInfo, Role, Space, Untold};
 use crate::error::{EndError, Question};
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
-use crate::labels::all_mail;
+use crate::labels::views;
 use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
 use crate::names;
 use crate::profile::kept::Kept;
@@ -102,6 +102,8 @@ pub struct MailboxStep {
     pub trouble: Option<Trouble>,
     /// Only what no other mailbox brings is copied of it ([`labels`](crate::labels)).
     pub is_rest: bool,
+    /// Besides, its mark is put on what others have brought, by COPY.
+    pub is_mark: bool,
     /// It is part of the sums. What shows once more the mail of other steps is not.
     pub counts: bool,
 }
@@ -175,7 +177,8 @@ pub struct Known {
 impl MailboxStep {
     /// True when the target mailbox holds mail that the journal knows nothing of.
     pub fn holds_unknown_mail(&self) -> bool {
-        self.baseline_needed && self.holds.is_some_and(|holds| holds.messages > 0)
+        // A mark is on whatever it is on: nobody has to decide what becomes of that.
+        self.baseline_needed && !self.is_mark && self.holds.is_some_and(|holds| holds.messages > 0)
     }
 }
 
@@ -221,9 +224,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
                     known,
                 ));
                 if let Some(step) = plan.steps.last_mut() {
-                    step.is_rest = all_mail(&survey.source).is_some_and(|all| all.wire == mailbox.info.wire);
-                    // Where mailboxes are named, perhaps no other one brings anything of it.
-                    step.counts = !step.is_rest || !settings.selection.only.is_empty();
+                    brings_rest_or_mark(step, survey, settings, &mailbox.info);
                 }
             }
         }
@@ -232,7 +233,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.room = room(&plan.steps, survey, known, &settings.selection);
     plan.will_not_move = will_not_move(&plan.refused, &others);
     // Whatever a label shows comes from All Mail, if nothing else brings it.
-    if !plan.steps.iter().any(|step| step.is_rest) {
+    if !plan.steps.iter().any(is_all_mail) {
         plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
         plan.will_not_move.extend(not_readable(&plan.steps));
     }
@@ -247,6 +248,24 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.remarks.extend(remarks(&plan, survey));
     ask(&mut plan, survey, known, settings);
     plan
+}
+
+/// Whether only what no other mailbox brings is copied of a mailbox, and whether its mark goes along. Of a view that the person
+/// names all is copied, but for All Mail.
+fn brings_rest_or_mark(step: &mut MailboxStep, survey: &Survey, settings: &Settings, info: &MailboxInfo) {
+    let rules = &settings.mapping;
+    let names_some = !settings.selection.only.is_empty();
+    let is_named = step.how == How::Rule || names_some;
+    let brings_rest = views::brings_rest(survey, rules, info, step.how == How::Earlier);
+    step.is_rest = brings_rest && (!is_named || info.role == Some(Role::All));
+    let is_there = views::counterpart(survey, info).is_some_and(|there| there.wire == step.target.wire);
+    step.is_mark = step.is_rest && is_there && views::carries_mark(survey, rules, info);
+    // Where mailboxes are named, perhaps no other one brings anything of it.
+    step.counts = !step.is_rest || names_some;
+}
+
+fn is_all_mail(step: &MailboxStep) -> bool {
+    step.is_rest && step.record.role.as_deref().and_then(Role::parse) == Some(Role::All)
 }
 
 /// What a person has to decide.
@@ -297,6 +316,7 @@ fn step(
         baseline_needed,
         trouble: mailbox.trouble.clone(),
         is_rest: false,
+        is_mark: false,
         counts: true,
         record,
     }
@@ -426,7 +446,12 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     for step in &plan.steps {
         let role = step.record.role.as_deref().and_then(Role::parse);
-        if step.is_rest && step.counts {
+        if step.is_mark {
+            remarks.push(format!(
+                "what is important at the old account (“{}”) is marked so at the new one; no message is sent twice for it",
+                names::printable(&step.record.source.text)
+            ));
+        } else if step.is_rest && step.counts {
             remarks.push(format!(
                 "of “{}” what no mailbox has brought yet is copied, to “{}” ({} at most). A later run of a mailbox that is not among \
                  those named copies its messages once more",
