@@ -127,20 +127,23 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
     Ok(known)
 }
 
-/// Damaged messages that a repair may replace. Only where there are any, exceptions are looked at.
+/// Damaged messages that a repair may replace, and whose repaired form was not refused yet. Only where there are any, exceptions are looked at.
 async fn damaged<J: Journal>(journal: &J) -> JournalResult<u64> {
     let is_damaged =
         |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
     if !journal.counts().await?.iter().any(is_damaged) {
         return Ok(0);
     }
+    let refused = replace::refused(journal, PAGE_ITEMS).await?;
     let (mut damaged, mut after) = (0, None);
     loop {
         let query = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
         let page = journal.items(query).await?;
         let Some(last) = page.last() else { return Ok(damaged) };
         after = Some(last.id);
-        damaged += page.iter().filter(|item| replace::is_replaceable(item)).count() as u64;
+        let replaceable =
+            page.iter().filter(|item| replace::is_replaceable(item) && !refused.contains(&item.id));
+        damaged += replaceable.count() as u64;
     }
 }
 
