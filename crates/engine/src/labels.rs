@@ -378,6 +378,42 @@ mod tests {
     }
 
     #[test]
+    fn of_two_views_one_brings_what_nothing_else_shows_and_a_mark_is_kept_on_what_we_have_uploaded() {
+        let mut source = Side::new("", Some('/')).mailbox("[Gmail]/Starred").role(Role::Flagged);
+        source = source.mailbox("[Gmail]/Important").role(Role::Important);
+        let mut target = source.clone();
+        for side in [&mut source, &mut target] {
+            (side.abilities.gmail, side.abilities.tells_places) = (true, true);
+        }
+        let settings = Settings::new("spool");
+        let both = survey(&source, &target);
+        let mapping = map(&both, &settings.mapping, &settings.selection, &[]);
+        let plan = plan(&both, &mapping, &Known::default(), &settings);
+        let labelled = Arc::new(Labelled::of(&both, &plan).unwrap());
+        let record = |id, name: &str| record(id, name, None);
+        let (starred, important) = (record(1, "[Gmail]/Starred"), record(2, "[Gmail]/Important"));
+        let inbox = record(3, "INBOX");
+        assert_eq!(
+            in_order(&labelled, &[starred.clone(), inbox.clone()]).iter().map(|r| r.id.0).collect::<Vec<_>>(),
+            [3, 1]
+        );
+        assert!(labelled.must_be_listed(&inbox) && !labelled.must_be_listed(&important));
+        // 7 was uploaded by this migration, 8 was at the target before.
+        let brought = bringers(&[item(3, 7, State::Verified), item(3, 8, State::AlreadyThere)]);
+        let uploads = bringers(&[item(3, 7, State::Verified)]);
+        let share = |of| labelled.share_of_view(of, &brought, Some(&uploads));
+        let (of_starred, of_important) = (share(&starred), share(&important));
+        let elsewhere = Some(ELSEWHERE.to_owned());
+        assert_eq!(of_starred.leaves_out(&listed(7, &[])), elsewhere, "a star is a flag");
+        assert_eq!(of_important.leaves_out(&listed(7, &[])), None);
+        assert_eq!(of_important.leaves_out(&listed(8, &[])), elsewhere);
+        assert_eq!(of_starred.leaves_out(&listed(9, &[])), None);
+        assert_eq!(of_important.leaves_out(&listed(9, &[])), elsewhere, "the other view has it by now");
+        let once = labelled.share_of_view(&important, &brought, None);
+        assert_eq!(once.leaves_out(&listed(7, &[])), elsewhere, "each message is stored once");
+    }
+
+    #[test]
     fn the_first_mailbox_keeps_a_message_unless_another_one_has_it_settled() {
         use State::{Excluded, GoneAtSource, Listed as Seen, Stored, Verified};
         for (first, second, by) in [

@@ -280,6 +280,23 @@ fn names_in_addresses_are_encoded_and_addresses_are_left() {
 }
 
 #[test]
+fn in_each_field_of_addresses_phrases_and_comments_are_encoded_and_an_address_outside_ascii_is_left_to_the_cover()
+ {
+    let once = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+    let names = once.iter().map(|name| (*name).to_owned());
+    for name in names.clone().chain(names.map(|name| format!("Resent-{name}"))) {
+        becomes(
+            format!("{name}: \"Jörg\" (Büro) <j@b.example>, b@b.example (Ä)").as_bytes(),
+            &format!(
+                "{name}: =?utf-8?Q?J=C3=B6rg?= (=?utf-8?Q?B=C3=BCro?=) <j@b.example>,\r\n b@b.example (=?utf-8?B?w4Q=?=)"
+            ),
+        );
+        stays(format!("{name}: Jörg <j@b.example>, jürg@b.example").as_bytes());
+        stays(format!("{name}: \"jörg\"@b.example (Jörg)").as_bytes());
+    }
+}
+
+#[test]
 fn where_no_encoded_word_may_be_nothing_is_touched() {
     for name in
         ["Received", "Message-ID", "References", "In-Reply-To", "Return-Path", "DKIM-Signature", "CONTENT-ID"]
