@@ -2,6 +2,7 @@
 
 use super::charset::Charset;
 use super::line::{LINE_MAX, Line, ROOM_MIN};
+use std::collections::HashMap;
 
 /// Addresses, and what has phrases as they have.
 const PHRASES: [&str; 21] = [
@@ -35,7 +36,7 @@ const PARAMETERS: [&str; 2] = ["content-type", "content-disposition"];
 /// Parameters that programs take apart messages by.
 const PARAMETERS_LEFT: [&str; 2] = ["boundary", "charset"];
 /// Fields that are left as they are: no encoded word may be there, or others rely on their octets.
-const LEFT: [&str; 27] = [
+const LEFT: [&str; 32] = [
     "received",
     "return-path",
     "message-id",
@@ -63,6 +64,11 @@ const LEFT: [&str; 27] = [
     "list-archive",
     "list-subscribe",
     "list-unsubscribe",
+    "list-owner",
+    "archived-at",
+    "newsgroups",
+    "followup-to",
+    "xref",
 ];
 
 /// The charset that the Content-Type of a message declares, if there is one of both and it can be used.
@@ -342,11 +348,11 @@ fn only_comments(line: &mut Line, tokens: &[Token<'_>]) -> Option<()> {
 fn phrases(line: &mut Line, tokens: &[Token<'_>]) -> Option<()> {
     for (n, piece) in tokens.split_inclusive(|token| matches!(token, Token::Special(_))).enumerate() {
         let angle = piece.iter().position(|token| matches!(token, Token::Angle(_)));
-        let is_group = piece.last() == Some(&Token::Special(b":"));
         let has_at = piece.iter().any(|t| matches!(t, Token::Word(word) if word.contains(&b'@')));
         let text_ends = match angle {
             Some(angle) => angle,
-            None if has_at && !is_group => 0,
+            // Also before a colon: it may be one of a domain literal (RFC 5322, 3.4.1).
+            None if has_at => 0,
             None => piece.len(),
         };
         let is_text = |token: &Token<'_>| matches!(token, Token::Comment(_)) || token.octets().is_ascii();
@@ -456,6 +462,8 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
     let raw = |piece: &[Token<'_>]| piece.iter().map(Token::octets).collect::<Vec<_>>().concat();
     let raws: Vec<Vec<u8>> = pieces.iter().map(|piece| raw(piece)).collect();
     let names: Vec<Parameter<'_>> = raws.iter().map(|raw| Parameter::of(raw)).collect();
+    let mut times: HashMap<&str, u32> = HashMap::new();
+    names[1..].iter().for_each(|parameter| *times.entry(&parameter.name).or_default() += 1);
     for (n, piece) in pieces.iter().enumerate() {
         if n > 0 {
             line.push(b";");
@@ -474,7 +482,7 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
         }
         let parameter = names.get(n).filter(|_| n > 0)?;
         // The same parameter in another form: which of both is meant is for others to say.
-        if names[1..].iter().filter(|other| other.name == parameter.name).count() > 1 {
+        if times.get(parameter.name.as_str()).is_some_and(|times| *times > 1) {
             return None;
         }
         let (name, says) = parameter.value()?;

@@ -61,7 +61,9 @@ impl Line {
         let form = Form::of(content, self.charset);
         let (mut space, mut rest) = (space, content);
         while !rest.is_empty() {
-            self.make_room(space, form.length(rest).min(ROOM_MIN));
+            // Of so many octets none is measured: there may be many words of them.
+            let length = if rest.len() < ROOM_MIN { form.length(rest).min(ROOM_MIN) } else { ROOM_MIN };
+            self.make_room(space, length);
             self.push(space);
             let room = LINE_MAX.saturating_sub(self.column).min(WORD_MAX);
             let (these, others) = rest.split_at(form.fitting(rest, room));

@@ -274,6 +274,8 @@ fn names_in_addresses_are_encoded_and_addresses_are_left() {
         "From: (Jörg <j@b.example>",
         "From: Jörg <j@b.example",
         "From: <j@b.example> Jörg",
+        "To: jörg@[IPv6:2001:db8::1]",
+        "To: x@y.example jörg: a@b.example;",
     ] {
         stays(address.as_bytes());
     }
@@ -300,9 +302,20 @@ fn in_each_field_of_addresses_phrases_and_comments_are_encoded_and_an_address_ou
 
 #[test]
 fn where_no_encoded_word_may_be_nothing_is_touched() {
-    for name in
-        ["Received", "Message-ID", "References", "In-Reply-To", "Return-Path", "DKIM-Signature", "CONTENT-ID"]
-    {
+    for name in [
+        "Received",
+        "Message-ID",
+        "References",
+        "In-Reply-To",
+        "Return-Path",
+        "DKIM-Signature",
+        "CONTENT-ID",
+        "List-Owner",
+        "Archived-At",
+        "Newsgroups",
+        "Followup-To",
+        "Xref",
+    ] {
         stays(format!("{name}: x ö").as_bytes());
         stays(format!("{name} : (ö) x").as_bytes());
     }
@@ -320,6 +333,17 @@ fn where_no_encoded_word_may_be_nothing_is_touched() {
         "Date: Tue, 3 Mar 2020 10:11:12 +0100 (Mitteleuropäische Zeit)".as_bytes(),
         "Date: Tue, 3 Mar 2020 10:11:12 +0100\r\n (=?utf-8?Q?Mitteleurop=C3=A4ische?= Zeit)",
     );
+}
+
+#[test]
+fn the_longest_header_is_encoded_in_steps_as_many_as_its_octets() {
+    // A square of these is hours.
+    let long = [&b"Subject: "[..], &vec![0xf6; 1_000_000]].concat();
+    let after = field(&long).unwrap();
+    assert_eq!(decoded(after.as_bytes()), long);
+    let many: String = (0..60_000).map(|n| format!("; a{n}=ö")).collect();
+    let after = field(format!("Content-Type: a/b{many}").as_bytes()).unwrap();
+    assert_eq!(after.matches("*=utf-8''%C3%B6").count(), 60_000);
 }
 
 #[test]
