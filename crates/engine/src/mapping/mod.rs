@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 use decide::Mapper;
 
+pub(crate) use select::same_name;
 pub use select::{MAILBOX, NOT_MAIL, NOT_SELECTABLE, OTHER_USERS, SAME_MAILBOX, SHARED, VIEW};
 
 /// The roles that are matched between the sides. `\All`, `\Flagged` and `\Important` are views of mail that

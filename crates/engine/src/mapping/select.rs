@@ -102,7 +102,7 @@ pub(super) fn select(
 }
 
 /// True when a person means this mailbox by `name`.
-pub(super) fn same_name(name: &str, info: &MailboxInfo) -> bool {
+pub(crate) fn same_name(name: &str, info: &MailboxInfo) -> bool {
     name == info.text || (names::is_inbox(name.as_bytes()) && names::is_inbox(&info.wire))
 }
 
