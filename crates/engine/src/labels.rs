@@ -26,6 +26,8 @@ pub use share::Share;
 pub const ELSEWHERE: &str = "in-another-mailbox";
 /// Kind of the note about labels whose mailboxes IMAP does not show.
 pub const HIDDEN_LABEL: &str = "hidden_label";
+/// Kind of the note that a mark could not be put on.
+pub const UNMARKED: &str = "unmarked";
 /// What a lineage begins with that is an X-GM-MSGID.
 pub const LINEAGE: &str = "gm-msgid:";
 
@@ -65,6 +67,8 @@ pub struct Labelled {
     views: Vec<Rest>,
     /// Of these the one whose mark is put on what others have brought.
     mark: Option<bytes::Bytes>,
+    /// The view that brings nothing but its mark: All Mail is shown, and what a person leaves out of it comes by no other way.
+    only_mark: Option<bytes::Bytes>,
     /// The other mailboxes of the plan, which these wait for.
     awaited: BTreeSet<Name>,
     labels: Labels,
@@ -112,6 +116,7 @@ impl Labelled {
             all: all.pop(),
             views,
             mark: mark.map(|step| step.record.source.wire.clone()),
+            only_mark: only_mark(survey, plan),
             awaited: awaited.map(|step| step.record.source.clone()).collect(),
             labels: Labels::of(source, plan),
             apart: Apart::of(&survey.target),
@@ -159,8 +164,18 @@ impl Labelled {
         bringers: &Arc<Bringers>,
         uploads: Option<&Arc<Bringers>>,
     ) -> Arc<Share> {
-        let uploads = uploads.filter(|_| self.mark.as_ref() == Some(&mailbox.source.wire)).cloned();
+        let uploads = uploads.filter(|_| self.is_mark(mailbox)).cloned();
         Arc::new(Share::new(self.clone(), mailbox, bringers.clone(), uploads))
+    }
+
+    /// True for the view whose mark is put on what others have brought.
+    pub fn is_mark(&self, record: &MailboxRecord) -> bool {
+        self.mark.as_ref() == Some(&record.source.wire)
+    }
+
+    /// True for All Mail.
+    pub fn is_all_mail(&self, record: &MailboxRecord) -> bool {
+        self.all.as_ref().is_some_and(|all| all.wire == record.source.wire)
     }
 
     fn rests(&self) -> impl Iterator<Item = &Rest> {
@@ -170,6 +185,12 @@ impl Labelled {
     fn rest(&self, record: &MailboxRecord) -> Option<&Rest> {
         self.rests().find(|rest| rest.wire == record.source.wire)
     }
+}
+
+fn only_mark(survey: &Survey, plan: &Plan) -> Option<bytes::Bytes> {
+    all_mail(&survey.source)?;
+    let mut infos = survey.source.mailboxes.iter().map(|mailbox| &mailbox.info);
+    infos.find(|info| views::carries_mark(survey, &plan.rules, info)).map(|info| info.wire.clone())
 }
 
 impl Labels {

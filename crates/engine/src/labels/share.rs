@@ -3,6 +3,7 @@
 use super::{Bringers, ELSEWHERE, Labelled, locked, message_number};
 use crate::end::Listed;
 use crate::journal::{MailboxId, MailboxRecord};
+use crate::mapping::VIEW;
 use crate::message::{Key, UidValidity};
 use crate::names;
 use std::collections::BTreeSet;
@@ -13,6 +14,8 @@ use std::sync::{Arc, Mutex};
 pub struct Share {
     mailbox: MailboxId,
     is_rest: bool,
+    /// It brings nothing but its mark.
+    only_mark: bool,
     /// Where its part of All Mail or of another view ends.
     before: Option<(UidValidity, Key)>,
     labelled: Arc<Labelled>,
@@ -32,7 +35,17 @@ impl Share {
     ) -> Self {
         let rest = labelled.rest(mailbox);
         let (is_rest, before) = (rest.is_some(), rest.and_then(|rest| rest.before));
-        Self { mailbox: mailbox.id, is_rest, before, labelled, bringers, uploads, hidden: Mutex::default() }
+        let only_mark = labelled.only_mark.as_ref() == Some(&mailbox.source.wire);
+        let (mailbox, hidden) = (mailbox.id, Mutex::default());
+        Self { mailbox, is_rest, only_mark, before, labelled, bringers, uploads, hidden }
+    }
+
+    /// The same for a mailbox that keeps nothing of what others have brought.
+    pub fn without_mark(&self) -> Arc<Self> {
+        let Self { mailbox, is_rest, only_mark, before, .. } = *self;
+        let (labelled, bringers) = (self.labelled.clone(), self.bringers.clone());
+        let hidden = Mutex::default();
+        Arc::new(Self { mailbox, is_rest, only_mark, before, labelled, bringers, uploads: None, hidden })
     }
 
     /// Messages from this UID on are none of this run's, where the mailbox has this UIDVALIDITY.
@@ -52,14 +65,19 @@ impl Share {
         if !self.is_rest {
             return self.is_others(number?).then(|| ELSEWHERE.to_owned());
         }
-        let brought = number.filter(|number| self.bringers.of(*number).is_some_and(|by| by != self.mailbox));
-        if let Some(number) = brought {
+        let by = number.and_then(|number| Some((number, self.bringers.of(number)?)));
+        if let Some((number, _)) = by.filter(|(_, by)| *by != self.mailbox) {
             let is_copied = self.uploads.as_ref().is_some_and(|uploads| uploads.of(number).is_some());
             return (!is_copied).then(|| ELSEWHERE.to_owned());
         }
-        if let Some(rule) = self.left_out_by_a_person(listed) {
+        let labels = self.labels_of(listed);
+        if let Some(rule) = self.left_out_by_a_person(&labels) {
             return Some(rule);
         }
+        if self.only_mark && by.is_none() {
+            return Some(VIEW.to_owned());
+        }
+        self.remember_hidden(labels);
         // Another view may have it since.
         number.filter(|number| self.is_others(*number)).map(|_| ELSEWHERE.to_owned())
     }
@@ -69,23 +87,29 @@ impl Share {
         self.bringers.or_else(number, self.mailbox) != self.mailbox
     }
 
-    /// The rule of a person who left out every place where the message could lie: what another label would bring is not theirs
-    /// to lose. Labels of a message that is brought are remembered, if IMAP does not show them.
-    fn left_out_by_a_person(&self, listed: &Listed) -> Option<String> {
-        let known = &self.labelled.labels;
+    /// Decoded; those of the system in lower case.
+    fn labels_of(&self, listed: &Listed) -> Vec<String> {
         let labels = listed.labels.iter().map(|label| match label.strip_prefix(b"\\") {
             Some(_) => String::from_utf8_lossy(label).to_ascii_lowercase(),
-            None => names::decode(label, known.utf8),
+            None => names::decode(label, self.labelled.labels.utf8),
         });
-        let labels: Vec<String> = labels.collect();
+        labels.collect()
+    }
+
+    /// The rule of a person who left out every place where the message could lie: what another label would bring is not theirs
+    /// to lose.
+    fn left_out_by_a_person(&self, labels: &[String]) -> Option<String> {
         let places = labels.iter().filter(|label| may_be_a_mailbox(label));
-        let rules: Option<Vec<&String>> = places.map(|label| known.left_out.get(label)).collect();
-        if let Some(rule) = rules.iter().flatten().next() {
-            return Some((*rule).clone());
-        }
-        let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !known.shown.contains(l));
+        let rules: Option<Vec<&String>> =
+            places.map(|label| self.labelled.labels.left_out.get(label)).collect();
+        rules?.first().map(|rule| (*rule).clone())
+    }
+
+    /// Labels of a message that is brought, if IMAP does not show them.
+    fn remember_hidden(&self, labels: Vec<String>) {
+        let shown = &self.labelled.labels.shown;
+        let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !shown.contains(l));
         hidden.for_each(|label| _ = locked(&self.hidden).insert(label));
-        None
     }
 
     /// Labels of messages brought without them: their mailboxes are not shown.

@@ -8,9 +8,9 @@ use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
 use crate::journal::{
-    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
+    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Note, Reason, Side, State,
 };
-use crate::labels::{Bringers, ELSEWHERE, Labelled, in_order, message_number};
+use crate::labels::{Bringers, ELSEWHERE, Labelled, UNMARKED, in_order, message_number};
 use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
@@ -56,11 +56,8 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         left = of_others;
         beside.close().await;
     }
-    if let Some(unlisted) = unlisted(ctx, labelled).await? {
-        let held: Vec<(MailboxId, String)> =
-            rest.iter().map(|job| (job.record.id, held_words(labelled, &job.record, &unlisted))).collect();
-        note_left(ctx, &held).await?;
-        left.extend(held);
+    if let Some(unlisted) = unlisted(ctx, |record| labelled.must_be_listed(record)).await? {
+        hold(ctx, labelled, &rest, &unlisted, &mut left).await?;
         sessions.close().await;
         return Ok((left, sessions));
     }
@@ -74,7 +71,11 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         left.extend(more);
         sessions = beside;
     }
-    if !views.is_empty() {
+    let unlisted = if views.is_empty() { None } else { unlisted(ctx, |r| labelled.is_all_mail(r)).await? };
+    if let Some(unlisted) = unlisted {
+        // What only All Mail and a view show is All Mail's.
+        hold(ctx, labelled, &views, &unlisted, &mut left).await?;
+    } else if !views.is_empty() {
         // Nothing is read back where something was appended (law 9).
         sessions.close().await;
         let (more, beside) = Box::pin(transfer_views(ctx, labelled, views, connections())).await?;
@@ -128,12 +129,34 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
     // Anew: a target mailbox may have got another epoch meanwhile.
     let mut waiting = listed_of(ctx, &others, &left).await?;
     for job in &mut waiting {
-        job.share =
-            others.iter().find(|other| other.record.id == job.record.id).and_then(|o| o.share.clone());
+        let share =
+            others.iter().find(|other| other.record.id == job.record.id).and_then(|o| o.share.as_ref());
+        // For a mark no octet is sent: what others have brought is left to them.
+        job.share = share.map(|share| share.without_mark());
+        note_unmarked(ctx, labelled, job).await?;
     }
     let (more, beside) = crew::transfer(ctx, &waiting, Sessions::default(), Ahead::none(ctx)).await?;
     left.extend(more);
     Ok((left, beside))
+}
+
+/// Says that a mark could not be put on.
+async fn note_unmarked<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    job: &Job,
+) -> Result<(), Error> {
+    if !labelled.is_mark(&job.record) {
+        return Ok(());
+    }
+    // Without a number: in the next run it is the same remark.
+    let text = format!(
+        "the new server did not mark some messages of “{}”: they are there, under their other labels, and the next run tries \
+         it again",
+        job.record.source.text
+    );
+    let note = Note { kind: UNMARKED.to_owned(), mailbox: Some(job.record.id), key: None, text };
+    ctx.note_new(UNMARKED, vec![note]).await
 }
 
 /// Who has uploaded a message, or may have: others leave it to that mailbox. In memory, about 50 octets a message.
@@ -193,6 +216,21 @@ async fn put_labels_on<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
+/// Leaves these for a later run, since this mailbox was not listed.
+async fn hold<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    waiting: &[Job],
+    unlisted: &MailboxRecord,
+    left: &mut crew::Left,
+) -> Result<(), Error> {
+    let held: Vec<(MailboxId, String)> =
+        waiting.iter().map(|job| (job.record.id, held_words(labelled, &job.record, unlisted))).collect();
+    note_left(ctx, &held).await?;
+    left.extend(held);
+    Ok(())
+}
+
 fn held_words(labelled: &Labelled, rest: &MailboxRecord, unlisted: &MailboxRecord) -> String {
     let (all_mail, name) = (&rest.source.text, &unlisted.source.text);
     // A view that is named moves as any mailbox does.
@@ -244,13 +282,13 @@ async fn is_listed<S: Source, T: Target, J: Journal>(
     Ok(seen.is_some_and(|(run, _)| run == ctx.run))
 }
 
-/// A mailbox of the plan whose messages this run did not see.
+/// One of these mailboxes, if this run did not see its messages.
 async fn unlisted<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
-    labelled: &Labelled,
+    is_awaited: impl Fn(&MailboxRecord) -> bool,
 ) -> Result<Option<MailboxRecord>, Error> {
     let records = ctx.journal.mailboxes().await?;
-    for record in records.into_iter().filter(|record| labelled.must_be_listed(record)) {
+    for record in records.into_iter().filter(is_awaited) {
         if !is_listed(ctx, record.id).await? {
             return Ok(Some(record));
         }

@@ -1,6 +1,7 @@
 //! What is important and what is starred: views of mail that lies elsewhere, as long as All Mail is shown; and a mark that another
 //! Gmail keeps, too.
 
+use super::again::listed_only;
 use super::copied::{copies, stopped_at_any_step};
 use super::{ALL, account, deliver, ended_with, in_state, labels_of, letter, moved, shelves, small, uid};
 use crate::wire::{USER, World};
@@ -114,8 +115,12 @@ async fn what_is_marked_at_the_new_account_already_is_no_question_and_stays() {
     world.target.deliver(USER, IMPORTANT, letter(20), "", crate::late::DATE).unwrap();
     // All Mail, where it lies as well, would be one.
     (world.selection.exclude, world.accepts) = (vec![ALL.into()], true);
-    assert_eq!(world.migrate().await.left, []);
-    assert_eq!(shelves(&world.target)[IMPORTANT], [0, 2, 5, 20]);
+    for _ in 0..2 {
+        assert_eq!(world.migrate().await.left, []);
+        assert_eq!(shelves(&world.target)[IMPORTANT], [0, 2, 20]);
+        assert_eq!(world.target.counters().appended, 7, "5 is archived: what is left out comes by no mark");
+        assert_eq!(super::left_out(&world).await.get("view"), Some(&1));
+    }
     assert_eq!(world.undo().await.unwrap().not_ours, 0);
     assert_eq!(shelves(&world.target)[IMPORTANT], [20]);
 }
@@ -135,19 +140,70 @@ async fn for_a_mark_on_mail_that_was_there_already_nothing_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_mark_that_cannot_be_copied_is_uploaded_like_any_label() {
+async fn for_a_mark_that_is_refused_no_octet_is_sent_and_it_is_tried_again_in_the_next_run() {
+    let told = |notes: &[mailhaul_engine::journal::Note]| {
+        notes.iter().filter(|note| note.text.contains("did not mark")).count()
+    };
     let world = with_marks(Profile::gmail());
     let never = || Fault::Answer("NO [CANNOT] no COPY here".into());
     (1..=5).for_each(|n| world.target.plan(Planned::once(Trigger::Verb("COPY", n), never())));
     moved(&world).await;
+    assert_eq!((world.target.counters().appended, copies(&world.target.counters())), (9 + 2, (0, 5)));
+    assert!(!shelves(&world.target).contains_key(IMPORTANT), "two labels are uploaded, and no mark");
+    assert_eq!(told(&world.notes().await), 1, "{:?}", world.notes().await);
+    moved(&world).await;
     assert_eq!(labels_of(&world.target), labels_of(&world.source));
-    assert_eq!(copies(&world.target.counters()).0, 0);
+    assert_eq!((world.target.counters().appended, copies(&world.target.counters())), (9 + 2, (3, 8)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_every_copy_ends_the_connection_no_octet_is_sent_for_a_mark() {
+    let world = with_marks(Profile::gmail());
+    let bye = || Fault::Bye("see you".into());
+    (1..100).for_each(|n| world.target.plan(Planned::once(Trigger::Verb("COPY", n), bye())));
+    moved(&world).await;
+    assert_eq!((world.target.counters().appended, copies(&world.target.counters()).0), (9 + 2, 0));
+    assert!(!shelves(&world.target).contains_key(IMPORTANT));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_that_a_person_names_goes_on_moving_as_any_mailbox_does() {
+    let mut world = account(Profile::gmail(), Profile::default());
+    world.mapping.map = vec![("[Gmail]/Starred".into(), "Stars".into())];
+    listed_only(&world).await;
+    moved(&world).await;
+    assert_eq!(shelves(&world.target)["Stars"], [0]);
+    world.source.set_flags(USER, "INBOX", uid(&world.source, "INBOX", 1), "\\Seen \\Flagged");
+    moved(&world).await;
+    assert_eq!(shelves(&world.target)["Stars"], [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn views_wait_for_all_mail_that_is_shown_and_cannot_be_listed() {
+    let mut world = account(Profile { hidden: vec![ALL.into()], ..Profile::gmail() }, Profile::default());
+    world.accepts = true;
+    deliver(&world.source, IMPORTANT, &[0, 9]);
+    ended_with(&world, 3).await;
+    assert_eq!(shelves(&world.target)["Important"], [9]);
+    world.source.set(|p| (p.hidden, p.unopened) = (Vec::new(), vec![ALL.into()]));
+    deliver(&world.source, IMPORTANT, &[12]);
+    let left = world.migrate().await.left;
+    let waits = |(_, why): &&(_, String)| why.contains("“[Gmail]/All Mail” was not listed in this run");
+    assert_eq!(left.iter().filter(waits).count(), 2, "{left:?}");
+    assert_eq!(shelves(&world.target)["Important"], [9], "12 is All Mail's");
+    world.source.set(|p| p.unopened.clear());
+    moved(&world).await;
+    let there = shelves(&world.target);
+    assert_eq!((&there["Important"][..], &there["Archive"][..]), (&[9][..], &[5, 6, 12][..]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn marks_are_left_out_where_each_message_is_stored_once_and_below_another_parent() {
     let mut world = with_marks(Profile::gmail());
     world.labels = Labels::First;
+    let plan = world.plan().await;
+    assert!(plan.remarks.iter().all(|r| !r.contains(IMPORTANT)), "{:?}", plan.remarks);
+    assert!(plan.excluded.iter().any(|left| &left.record.source.text == IMPORTANT && left.rule == "view"));
     moved(&world).await;
     assert!(!shelves(&world.target).contains_key(IMPORTANT));
     assert_eq!(copies(&world.target.counters()), (0, 0));
