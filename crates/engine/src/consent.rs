@@ -17,6 +17,17 @@ pub fn repairs(settings: &Settings, standing: bool) -> bool {
     settings.repair || settings.consent.unwrap_or(standing)
 }
 
+/// Pure: whether a run with these settings repairs by a consent of former days alone, where one is `standing` or not: what was tried
+/// in vain is not tried again.
+pub fn repairs_by_habit(settings: &Settings, standing: bool) -> bool {
+    repairs(settings, standing) && !asks_anew(settings, standing)
+}
+
+/// Pure: a person asks for a repair now.
+fn asks_anew(settings: &Settings, standing: bool) -> bool {
+    settings.repair || (settings.consent == Some(true) && !standing)
+}
+
 /// Pure: whether a run with these settings, which say what holds for it, tries an exception of this kind again. A consent to
 /// repair is about what a repair may move, and about nothing else.
 pub fn retries(settings: &Settings, kind: Option<&str>) -> bool {
@@ -55,8 +66,7 @@ pub(crate) async fn settle<J: Journal>(journal: &J, settings: &Settings) -> Jour
         let text = if now { GIVEN } else { TAKEN_BACK }.to_owned();
         journal.note(Note { kind: CONSENT.to_owned(), mailbox: None, key: None, text }).await?;
     }
-    let is_news = settings.consent == Some(true) && !stands;
-    Ok(Repairs { repairs: repairs(settings, stands), asked_anew: settings.repair || is_news })
+    Ok(Repairs { repairs: repairs(settings, stands), asked_anew: asks_anew(settings, stands) })
 }
 
 #[cfg(test)]

@@ -226,7 +226,11 @@ async fn a_repaired_form_that_was_refused_is_sent_again_when_a_person_asks_for_i
         assert_eq!(appends(&world), tried, "{consent:?}");
         assert!(!damaged_again(world.plan().await), "nobody is asked for what was tried in vain");
     }
+    world.consent = Some(false);
+    assert!(damaged_again(world.plan().await), "the option would send it");
+    world.consent = None;
     world.repair = true;
+    assert!(damaged_again(world.plan().await), "and this run does");
     world.migrate().await;
     let asked = appends(&world);
     assert!(asked > tried, "by its option");
