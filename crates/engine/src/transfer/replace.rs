@@ -281,14 +281,12 @@ pub(super) async fn rekey<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let mut former = Vec::new();
     for (from, to) in pairs {
-        if with(ctx, |kept| kept.refused.contains(from)).await? {
-            ctx.journal.note(notes::refused(*to)).await?;
-            with(ctx, |kept| _ = kept.refused.insert(*to)).await?;
-        }
-        let Some(one) = with(ctx, |kept| kept.open.get(from).cloned()).await? else { continue };
         // Before: a message that is sent without it goes as it was.
-        keep(ctx, Begun { item: *to, ..one.clone() }).await?;
-        former.push(one);
+        for note in with(ctx, |kept| kept.of_new_number(*from, *to)).await? {
+            ctx.journal.note(note.clone()).await?;
+            with(ctx, |kept| kept.take_in(&note)).await?;
+        }
+        former.extend(with(ctx, |kept| kept.open.get(from).cloned()).await?);
     }
     ctx.journal.rekey(pairs).await?;
     for one in former {
@@ -496,6 +494,18 @@ mod tests {
         assert_eq!(after(notes::refused(second.item)), (vec![second.clone()], 1));
         assert_eq!(after(notes::ended(second.item)), (vec![], 1));
         assert_eq!(after(first.begun()), (vec![first.clone()], 0), "it was asked for anew");
+    }
+
+    #[test]
+    fn a_message_of_another_number_stays_begun_and_refused() {
+        let one = replaced(&damaged(Ladder::default())).unwrap();
+        let to = ItemId { key: Key(8), ..one.item };
+        let mut kept = Kept::default();
+        [one.begun(), notes::refused(one.item)].iter().for_each(|note| kept.take_in(note));
+        kept.of_new_number(one.item, to).iter().for_each(|note| kept.take_in(note));
+        assert!(kept.refused.contains(&to), "a consent that stands does not send it again");
+        assert_eq!(kept.open.get(&to), Some(&Begun { item: to, ..one.clone() }));
+        assert_eq!(kept.of_new_number(ItemId { key: Key(9), ..to }, one.item), []);
     }
 
     #[test]

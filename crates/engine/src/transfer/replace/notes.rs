@@ -59,6 +59,16 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Pure: what is to be noted of a message that gets another number, in order: of what is begun it is not known that it was
+    /// refused.
+    pub(super) fn of_new_number(&self, from: ItemId, to: ItemId) -> Vec<Note> {
+        let begun = self.open.get(&from).map(|one| Begun { item: to, ..one.clone() }.begun());
+        let refused = self.refused.contains(&from).then(|| refused(to));
+        begun.into_iter().chain(refused).collect()
+    }
+}
+
 /// That a repair of this message was refused.
 pub(super) fn refused(item: ItemId) -> Note {
     note(item, REFUSED, item.epoch.0.to_string())
