@@ -2,7 +2,6 @@
 //! words: control characters are made visible, the length is cut, and nothing is decided by them.
 
 use crate::error::EndError;
-use crate::quirks;
 use mailhaul_imap::{Event, Status, StatusText, Untagged};
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const ALERT: &str = "alert";
 /// Characters of one that are shown.
 const CHARS_MAX: usize = 300;
+/// What comes between the last words of a server and what it said before: that is not read as its last words.
+pub(crate) const SAID_BEFORE: &str = " (it said before: ";
 /// Different ones of a connection that are shown.
 const SHOWN_MAX: usize = 20;
 
@@ -73,16 +74,17 @@ impl Alerts {
             return error;
         }
         match &mut error {
-            EndError::LoginRefused { told, .. } => *told = unsaid,
+            EndError::LoginRefused { told, .. } | EndError::TimedOut { told, .. } => *told = unsaid,
             EndError::Refused { refusal, .. } => refusal.text += &told(&unsaid),
-            EndError::Untrusted { what, .. } | EndError::Unsupported { what, .. } => *what += &told(&unsaid),
-            EndError::Lost { what, .. } => {
-                let more = format!("{what}{}", told(&unsaid));
-                if quirks::class_of_last_words(&more) == quirks::class_of_last_words(what) {
-                    *what = more;
-                }
-            }
-            _ => {}
+            EndError::Untrusted { what, .. }
+            | EndError::Unsupported { what, .. }
+            | EndError::Protocol { what, .. }
+            | EndError::Lost { what, .. } => *what += &told(&unsaid),
+            // No server says these.
+            EndError::Unreachable { .. }
+            | EndError::NoCredentials { .. }
+            | EndError::Spool { .. }
+            | EndError::Stopped => {}
         }
         error
     }
@@ -107,7 +109,7 @@ impl Alerts {
 /// Pure: what a server said before, behind what it said in the end.
 pub(crate) fn told(alerts: &[String]) -> String {
     let quoted: Vec<String> = alerts.iter().map(|words| format!("“{words}”")).collect();
-    if quoted.is_empty() { String::new() } else { format!(" (it said before: {})", quoted.join(", ")) }
+    if quoted.is_empty() { String::new() } else { format!("{SAID_BEFORE}{})", quoted.join(", ")) }
 }
 
 /// Pure: the words for people, if the code is ALERT and there are any.
@@ -126,6 +128,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use mailhaul_imap::Condition;
+    use std::time::Duration;
 
     fn untagged(text: &str) -> Event {
         let text = StatusText::parse(&Bytes::copy_from_slice(text.as_bytes()));
@@ -169,8 +172,17 @@ mod tests {
         alerts.hear(&untagged("[ALERT] down at noon"));
         alerts.hear(&untagged("[ALERT] too many connections"));
         let lost = |what: &str| EndError::Lost { server: "a".into(), doing: "LOGIN", what: what.into() };
-        let said = alerts.told_by(lost("end of the connection")).to_string();
-        assert_eq!(said, lost("end of the connection").to_string(), "that would be taken for its last words");
+        let said = alerts.told_by(lost("end of the connection"));
+        assert!(said.to_string().ends_with("“down at noon”, “too many connections”)"), "{said}");
+        assert_eq!(said.asks_for_patience(), None, "these are not its last words");
+        let (server, doing) = (|| "a".to_owned(), "LOGIN");
+        for error in [
+            EndError::TimedOut { server: server(), doing, limit: Duration::from_secs(9), told: Vec::new() },
+            EndError::Protocol { server: server(), doing, what: "no tag".into() },
+        ] {
+            let said = alerts.told_by(error).to_string();
+            assert!(said.ends_with(" (it said before: “down at noon”, “too many connections”)"), "{said}");
+        }
         let alerts = Alerts::default();
         alerts.hear(&untagged("[ALERT] down at noon"));
         let once = alerts.told_by(lost("BYE [ALERT] down at noon")).to_string();

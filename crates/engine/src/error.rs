@@ -169,7 +169,7 @@ pub enum EndError {
         what: String,
     },
     /// A named limit ran out; the connection was aborted.
-    #[error("{server} gave no answer within {} s while {doing}", limit.as_secs())]
+    #[error("{server} gave no answer within {} s while {doing}{}", limit.as_secs(), alerts::told(told))]
     TimedOut {
         /// Host and port.
         server: String,
@@ -177,6 +177,8 @@ pub enum EndError {
         doing: &'static str,
         /// The limit.
         limit: Duration,
+        /// What it wanted people to see before that ([`alerts`]).
+        told: Vec<String>,
     },
     /// A tagged NO or BAD.
     #[error("{server} refused {doing}: {refusal}")]

@@ -108,10 +108,10 @@ impl EndError {
                 Plain::new(format!("{server} ended the connection. Nothing is lost by that."), next)
                     .details(format!("while {doing}: {what}"))
             }
-            Self::TimedOut { server, doing, limit } => {
+            Self::TimedOut { server, doing, limit, told } => {
                 let time = crate::waits::spelled(*limit);
                 Plain::new(format!("{server} did not answer for {time}. Nothing is lost by that."), TRY_AGAIN)
-                    .details(format!("while {doing}"))
+                    .details(format!("while {doing}{}", alerts::told(told)))
             }
             Self::Refused { server, doing, refusal } => {
                 let (said, next) = refused(server, refusal.class);

@@ -151,9 +151,13 @@ impl Raw {
                     return Err(self.protocol(doing, error.to_string()));
                 }
                 Ok(Err(error)) => return Err(self.lost(doing, &error.to_string())),
-                Err(_) => return Err(EndError::TimedOut { server: self.server.clone(), doing, limit }),
+                Err(_) => return Err(self.late(doing, limit)),
             }
         }
+    }
+
+    fn late(&self, doing: &'static str, limit: Duration) -> EndError {
+        EndError::TimedOut { server: self.server.clone(), doing, limit, told: Vec::new() }
     }
 
     /// When a question that is asked now has no answer any more, whatever the server says meanwhile.
@@ -166,7 +170,7 @@ impl Raw {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let limit = self.limits.give_up;
-            return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
+            return Err(self.late(doing, limit));
         }
         self.event(doing, self.limits.command.min(left)).await
     }
@@ -182,7 +186,7 @@ impl Raw {
                 Ok(Err(error)) => return Err(self.lost(doing, &error.to_string())),
                 Err(_) => {
                     let limit = self.limits.write_stall;
-                    return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
+                    return Err(self.late(doing, limit));
                 }
             }
         }
