@@ -56,8 +56,8 @@ impl Line {
         }
     }
 
-    /// White space, and then `content` in as many encoded words as it takes.
-    pub(super) fn encoded(&mut self, space: &[u8], content: &[u8]) {
+    /// White space, and then `content` in as many encoded words as it takes. So many columns `follow` the last one at once.
+    pub(super) fn encoded(&mut self, space: &[u8], content: &[u8], follow: usize) {
         let form = Form::of(content, self.charset);
         let (mut space, mut rest) = (space, content);
         while !rest.is_empty() {
@@ -65,7 +65,7 @@ impl Line {
             let length = if rest.len() < ROOM_MIN { form.length(rest).min(ROOM_MIN) } else { ROOM_MIN };
             self.make_room(space, length);
             self.push(space);
-            let room = LINE_MAX.saturating_sub(self.column).min(WORD_MAX);
+            let room = LINE_MAX.saturating_sub(self.column + follow).min(WORD_MAX);
             let (these, others) = rest.split_at(form.fitting(rest, room));
             let text = form.text(these);
             self.push(&text);

@@ -336,6 +336,20 @@ fn where_no_encoded_word_may_be_nothing_is_touched() {
 }
 
 #[test]
+fn lines_of_comments_are_no_longer_than_they_may_be_and_end_in_no_quoted_pair() {
+    for n in 1..100 {
+        for (opens, closes) in [("(", ")"), ("(x (", "))"), ("((", ") y)")] {
+            let after =
+                field(format!("Sender: a@b.example {opens}{}{closes}", "ö".repeat(n)).as_bytes()).unwrap();
+            assert!(after.split("\r\n").all(|line| line.len() <= 76), "{after}");
+        }
+        let pair = format!("Sender: a@b.example ({}\\ {} ö)", "y".repeat(n), "z".repeat(30));
+        let after = field(pair.as_bytes()).unwrap();
+        assert!(!after.contains("\\\r\n"), "{after}");
+    }
+}
+
+#[test]
 fn the_longest_header_is_encoded_in_steps_as_many_as_its_octets() {
     // A square of these is hours.
     let long = [&b"Subject: "[..], &vec![0xf6; 1_000_000]].concat();
