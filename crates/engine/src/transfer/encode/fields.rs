@@ -166,8 +166,8 @@ fn words(line: &mut Line, words: &[Spaced<'_>], follow: usize) {
     let mut at = 0;
     while let Some(Spaced { space, word, says }) = words.get(at) {
         if says.is_none() {
-            line.word(space, word);
             at += 1;
+            line.word_before(space, word, if at == words.len() { follow } else { 0 });
             continue;
         }
         let run: Vec<(&[u8], &[u8])> = words[at..]

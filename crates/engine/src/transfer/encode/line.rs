@@ -41,8 +41,13 @@ impl Line {
 
     /// As they are, on the next line where this one has no room.
     pub(super) fn word(&mut self, space: &[u8], word: &[u8]) {
+        self.word_before(space, word, 0);
+    }
+
+    /// The same, where so many columns `follow` at once.
+    pub(super) fn word_before(&mut self, space: &[u8], word: &[u8], follow: usize) {
         if !word.is_empty() {
-            self.make_room(space, word.len());
+            self.make_room(space, word.len() + follow);
         }
         self.push(space);
         self.push(word);
