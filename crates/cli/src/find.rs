@@ -439,6 +439,7 @@ mod tests {
                 code: code.map(str::to_owned),
                 text: "no".into(),
             }),
+            told: Vec::new(),
         };
         for (code, second) in [
             (None, true),

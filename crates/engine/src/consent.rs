@@ -17,6 +17,17 @@ pub fn repairs(settings: &Settings, standing: bool) -> bool {
     settings.repair || settings.consent.unwrap_or(standing)
 }
 
+/// Pure: whether a run with these settings repairs by a consent of former days alone, where one is `standing` or not: what was tried
+/// in vain is not tried again.
+pub fn repairs_by_habit(settings: &Settings, standing: bool) -> bool {
+    repairs(settings, standing) && !asks_anew(settings, standing)
+}
+
+/// Pure: a person asks for a repair now.
+fn asks_anew(settings: &Settings, standing: bool) -> bool {
+    settings.repair || (settings.consent == Some(true) && !standing)
+}
+
 /// Pure: whether a run with these settings, which say what holds for it, tries an exception of this kind again. A consent to
 /// repair is about what a repair may move, and about nothing else.
 pub fn retries(settings: &Settings, kind: Option<&str>) -> bool {
@@ -36,17 +47,26 @@ pub async fn standing<J: Journal>(journal: &J) -> JournalResult<bool> {
     }
 }
 
-/// Keeps what the settings say of a consent, if that is news. Returns whether the run repairs.
+/// What holds for one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Repairs {
+    /// It repairs.
+    pub(crate) repairs: bool,
+    /// A person asks for it now: by the option, or by a consent that is news. What was tried in vain is tried again.
+    pub(crate) asked_anew: bool,
+}
+
+/// Keeps what the settings say of a consent, if that is news.
 ///
 /// # Errors
 /// Those of the journal.
-pub(crate) async fn settle<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<bool> {
+pub(crate) async fn settle<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Repairs> {
     let stands = standing(journal).await?;
     if let Some(now) = settings.consent.filter(|now| *now != stands) {
         let text = if now { GIVEN } else { TAKEN_BACK }.to_owned();
         journal.note(Note { kind: CONSENT.to_owned(), mailbox: None, key: None, text }).await?;
     }
-    Ok(repairs(settings, stands))
+    Ok(Repairs { repairs: repairs(settings, stands), asked_anew: asks_anew(settings, stands) })
 }
 
 #[cfg(test)]
@@ -81,16 +101,22 @@ mod tests {
     async fn a_consent_stands_until_it_is_taken_back_and_an_option_gives_none() {
         let pair = AccountPair { source: "a".into(), target: "b".into() };
         let journal = MemoryStore::new().open(&pair).unwrap();
-        for (repair, consent, stands) in [
-            (true, None, false),
-            (false, Some(true), true),
-            (true, None, true),
-            (false, None, true),
-            (false, Some(false), false),
-            (false, Some(true), true),
+        for (repair, consent, stands, anew) in [
+            (true, None, false, true),
+            (false, Some(true), true, true),
+            (false, Some(true), true, false),
+            (true, None, true, true),
+            (false, None, true, false),
+            (false, Some(false), false, false),
+            (false, Some(true), true, true),
         ] {
-            settle(&journal, &said(repair, consent)).await.unwrap();
+            let settled = settle(&journal, &said(repair, consent)).await.unwrap();
             assert_eq!(standing(&journal).await.unwrap(), stands, "{repair} {consent:?}");
+            assert_eq!(
+                settled,
+                Repairs { repairs: repair || stands, asked_anew: anew },
+                "{repair} {consent:?}"
+            );
         }
     }
 }

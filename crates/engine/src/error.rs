@@ -1,5 +1,6 @@
 //! What can fail: one variant for each failed operation, how far it reaches and whether it may pass.
 
+use crate::alerts;
 use crate::auth::{Mechanism, advice};
 use crate::journal::JournalError;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
@@ -136,7 +137,7 @@ pub enum EndError {
         shown: Option<[u8; 32]>,
     },
     /// User name, password or mechanism refused. Never retried by itself.
-    #[error("{server} refused the login of {user}: {refusal}")]
+    #[error("{server} refused the login of {user}: {refusal}{}", alerts::told(told))]
     LoginRefused {
         /// Host and port.
         server: String,
@@ -146,6 +147,8 @@ pub enum EndError {
         mechanism: Option<Mechanism>,
         /// The server's words.
         refusal: Box<Refusal>,
+        /// What it wanted people to see before that ([`alerts`]).
+        told: Vec<String>,
     },
     /// The credentials could not be had.
     #[error("no credentials for {server}: {what}")]
@@ -166,7 +169,7 @@ pub enum EndError {
         what: String,
     },
     /// A named limit ran out; the connection was aborted.
-    #[error("{server} gave no answer within {} s while {doing}", limit.as_secs())]
+    #[error("{server} gave no answer within {} s while {doing}{}", limit.as_secs(), alerts::told(told))]
     TimedOut {
         /// Host and port.
         server: String,
@@ -174,6 +177,8 @@ pub enum EndError {
         doing: &'static str,
         /// The limit.
         limit: Duration,
+        /// What it wanted people to see before that ([`alerts`]).
+        told: Vec<String>,
     },
     /// A tagged NO or BAD.
     #[error("{server} refused {doing}: {refusal}")]

@@ -2,24 +2,32 @@
 //! label. Which mailbox brings a message is decided here, by its X-GM-MSGID, which is the same wherever it is shown.
 //!
 //! What no other mailbox brings comes from All Mail, whatever the reason: it was archived without a label, or IMAP hides the
-//! label. Only a message that was *seen* in another mailbox counts as brought by it (law 7): one without a number, or in a
-//! mailbox that was not listed, is copied rather than left.
+//! label. Where All Mail is hidden, the other views bring what they alone show ([`views`]). Only a message that was *seen* in
+//! another mailbox counts as brought by it (law 7): one without a number, or in a mailbox that was not listed, is copied rather
+//! than left.
 
 pub mod original;
+mod share;
+pub mod views;
 
-use crate::end::{Listed, MailboxInfo, Role, Space};
+use crate::end::{MailboxInfo, Role, Space};
 use crate::journal::{Decision, Item, MailboxId, MailboxRecord, Name, State};
 use crate::message::{Key, UidValidity};
 use crate::names;
 use crate::plan::{MailboxStep, Plan};
-use crate::survey::SideSurvey;
+use crate::survey::{SideSurvey, Survey};
+use original::Apart;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use share::Share;
 
 /// The rule that leaves out a message because another mailbox brings it.
 pub const ELSEWHERE: &str = "in-another-mailbox";
 /// Kind of the note about labels whose mailboxes IMAP does not show.
 pub const HIDDEN_LABEL: &str = "hidden_label";
+/// Kind of the note that a mark could not be put on.
+pub const UNMARKED: &str = "unmarked";
 /// What a lineage begins with that is an X-GM-MSGID.
 pub const LINEAGE: &str = "gm-msgid:";
 
@@ -54,19 +62,33 @@ pub fn role(side: &SideSurvey, info: &MailboxInfo) -> Option<Role> {
 #[derive(Debug)]
 pub struct Labelled {
     /// All Mail, if it moves.
-    rest: Option<Rest>,
-    /// The other mailboxes of the plan that All Mail waits for.
+    all: Option<Rest>,
+    /// Other views that bring what nothing else brings.
+    views: Vec<Rest>,
+    /// Of these the one whose mark is put on what others have brought.
+    mark: Option<bytes::Bytes>,
+    /// The view that brings nothing but its mark: All Mail is shown, and what a person leaves out of it comes by no other way.
+    only_mark: Option<bytes::Bytes>,
+    /// The other mailboxes of the plan, which these wait for.
     awaited: BTreeSet<Name>,
+    labels: Labels,
+    apart: Apart,
 }
 
+/// A mailbox of which only what no other one brings is copied.
 #[derive(Debug)]
 struct Rest {
     wire: bytes::Bytes,
     /// Messages from this UID on came after the survey: this run does not know where else they lie.
     before: Option<(UidValidity, Key)>,
-    /// Labels that a person's rule leaves out, and the rule.
+}
+
+/// Labels, as mailboxes show them.
+#[derive(Debug)]
+struct Labels {
+    /// Those that a person's rule leaves out, and the rule.
     left_out: HashMap<String, String>,
-    /// Labels whose mailboxes IMAP shows.
+    /// Those whose mailboxes IMAP shows.
     shown: HashSet<String>,
     /// Names on the wire are UTF-8.
     utf8: bool,
@@ -74,28 +96,31 @@ struct Rest {
 
 impl Labelled {
     /// What the survey and the plan say; `None` where mail has no labels.
-    pub fn of(source: &SideSurvey, plan: &Plan) -> Option<Self> {
+    pub fn of(survey: &Survey, plan: &Plan) -> Option<Self> {
+        let source = &survey.source;
         if !source.abilities.gmail {
             return None;
         }
-        let all = all_mail(source)
-            .filter(|all| plan.steps.iter().any(|step| step.is_rest && step.record.source.wire == all.wire));
-        let label_of =
-            |wire: &[u8]| source.mailboxes.iter().find(|m| m.info.wire == wire).and_then(|m| label(&m.info));
-        let left_out = plan.excluded.iter().filter(|left| left.rule.starts_with("exclude:"));
-        let rest = all.map(|all| Rest {
-            wire: all.wire.clone(),
-            before: all.counts.and_then(|counts| Some((counts.uid_validity?, counts.uid_next?))),
-            left_out: left_out
-                .filter_map(|left| Some((label_of(&left.record.source.wire)?, left.rule.clone())))
-                .collect(),
-            shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
-            utf8: source.abilities.utf8_names,
+        let all_mail = all_mail(source).map(|all| &all.wire);
+        let rests = plan.steps.iter().filter(|step| step.is_rest).map(|step| {
+            let wire = step.record.source.wire.clone();
+            let surveyed = source.mailboxes.iter().find(|mailbox| mailbox.info.wire == wire);
+            let counts = surveyed.and_then(|mailbox| mailbox.info.counts);
+            Rest { wire, before: counts.and_then(|counts| Some((counts.uid_validity?, counts.uid_next?))) }
         });
+        let (mut all, views): (Vec<Rest>, Vec<Rest>) = rests.partition(|rest| Some(&rest.wire) == all_mail);
+        let mark = plan.steps.iter().find(|step| step.is_mark);
         let opens = |step: &&MailboxStep| step.trouble.as_ref().is_none_or(|trouble| trouble.passes);
         let awaited = plan.steps.iter().filter(|step| !step.is_rest).filter(opens);
-        let awaited = awaited.map(|step| step.record.source.clone()).collect();
-        Some(Self { rest, awaited })
+        Some(Self {
+            all: all.pop(),
+            views,
+            mark: mark.map(|step| step.record.source.wire.clone()),
+            only_mark: only_mark(survey, plan),
+            awaited: awaited.map(|step| step.record.source.clone()).collect(),
+            labels: Labels::of(source, plan),
+            apart: Apart::of(&survey.target),
+        })
     }
 
     /// True for a mailbox whose messages must be known before All Mail's turn comes, also where the target has no mailbox for
@@ -109,23 +134,77 @@ impl Labelled {
     /// and All Mail's is below All Mail's UIDNEXT, and the Inbox of that moment did not have it. What is told after all of the
     /// survey shows it.
     pub fn must_ask_again(&self, plan: &Plan) -> bool {
-        self.rest.is_some() && plan.steps.iter().any(|step| !step.baseline_needed)
+        self.rests().next().is_some() && plan.steps.iter().any(|step| !step.baseline_needed)
     }
 
-    /// True for All Mail, of which only what no other mailbox brings is copied.
+    /// True for a mailbox of which only what no other one brings is copied: All Mail, and views beside it.
     pub fn is_rest(&self, record: &MailboxRecord) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.wire == record.source.wire)
+        self.rest(record).is_some()
+    }
+
+    /// True for a view beside All Mail, whose turn comes last.
+    pub fn is_view(&self, record: &MailboxRecord) -> bool {
+        self.views.iter().any(|rest| rest.wire == record.source.wire)
+    }
+
+    /// Target mailboxes that share no message with others.
+    pub fn apart(&self) -> &Apart {
+        &self.apart
     }
 
     /// What decides about the messages of a mailbox, where `bringers` says who brings what.
     pub fn share(self: &Arc<Self>, mailbox: &MailboxRecord, bringers: &Arc<Bringers>) -> Arc<Share> {
-        Arc::new(Share {
-            mailbox: mailbox.id,
-            is_rest: self.is_rest(mailbox),
-            labelled: self.clone(),
-            bringers: bringers.clone(),
-            hidden: Mutex::default(),
-        })
+        Arc::new(Share::new(self.clone(), mailbox, bringers.clone(), None))
+    }
+
+    /// The same for a view, where `uploads` are messages from which labels can be copied: one whose mark goes along keeps these.
+    pub fn share_of_view(
+        self: &Arc<Self>,
+        mailbox: &MailboxRecord,
+        bringers: &Arc<Bringers>,
+        uploads: Option<&Arc<Bringers>>,
+    ) -> Arc<Share> {
+        let uploads = uploads.filter(|_| self.is_mark(mailbox)).cloned();
+        Arc::new(Share::new(self.clone(), mailbox, bringers.clone(), uploads))
+    }
+
+    /// True for the view whose mark is put on what others have brought.
+    pub fn is_mark(&self, record: &MailboxRecord) -> bool {
+        self.mark.as_ref() == Some(&record.source.wire)
+    }
+
+    /// True for All Mail.
+    pub fn is_all_mail(&self, record: &MailboxRecord) -> bool {
+        self.all.as_ref().is_some_and(|all| all.wire == record.source.wire)
+    }
+
+    fn rests(&self) -> impl Iterator<Item = &Rest> {
+        self.all.iter().chain(&self.views)
+    }
+
+    fn rest(&self, record: &MailboxRecord) -> Option<&Rest> {
+        self.rests().find(|rest| rest.wire == record.source.wire)
+    }
+}
+
+fn only_mark(survey: &Survey, plan: &Plan) -> Option<bytes::Bytes> {
+    all_mail(&survey.source)?;
+    let mut infos = survey.source.mailboxes.iter().map(|mailbox| &mailbox.info);
+    infos.find(|info| views::carries_mark(survey, &plan.rules, info)).map(|info| info.wire.clone())
+}
+
+impl Labels {
+    fn of(source: &SideSurvey, plan: &Plan) -> Self {
+        let label_of =
+            |wire: &[u8]| source.mailboxes.iter().find(|m| m.info.wire == wire).and_then(|m| label(&m.info));
+        let left_out = plan.excluded.iter().filter(|left| left.rule.starts_with("exclude:"));
+        Self {
+            left_out: left_out
+                .filter_map(|left| Some((label_of(&left.record.source.wire)?, left.rule.clone())))
+                .collect(),
+            shown: source.mailboxes.iter().filter_map(|m| label(&m.info)).collect(),
+            utf8: source.abilities.utf8_names,
+        }
     }
 }
 
@@ -140,12 +219,6 @@ fn label(info: &MailboxInfo) -> Option<String> {
         Some(Role::Drafts) => Some("\\draft".to_owned()),
         Some(_) => None,
     }
-}
-
-/// True for a label whose messages lie in a mailbox of it, where IMAP shows one; `\Important`, `\Starred`, and what Gmail may
-/// come to say beside them, only mark messages.
-fn may_be_a_mailbox(label: &str) -> bool {
-    !label.starts_with('\\') || ["\\inbox", "\\sent", "\\draft"].contains(&label)
 }
 
 /// Which mailbox brings which message.
@@ -224,70 +297,11 @@ impl Bringers {
     }
 }
 
-/// What decides about the messages of one mailbox.
-#[derive(Debug)]
-pub struct Share {
-    mailbox: MailboxId,
-    is_rest: bool,
-    labelled: Arc<Labelled>,
-    bringers: Arc<Bringers>,
-    /// Labels that IMAP does not show, of messages of the present listing that are brought without them.
-    hidden: Mutex<BTreeSet<String>>,
-}
-
-impl Share {
-    fn rest(&self) -> Option<&Rest> {
-        self.labelled.rest.as_ref().filter(|_| self.is_rest)
-    }
-
-    /// Messages from this UID on are none of this run's, where the mailbox has this UIDVALIDITY.
-    pub fn before(&self, epoch: UidValidity) -> Option<Key> {
-        let (of, before) = self.rest()?.before?;
-        (of == epoch).then_some(before)
-    }
-
-    /// A listing begins anew.
-    pub fn begin(&self) {
-        locked(&self.hidden).clear();
-    }
-
-    /// The rule that leaves out a message of this mailbox.
-    pub fn leaves_out(&self, listed: &Listed) -> Option<String> {
-        let number = message_number(listed.lineage.as_deref());
-        let Some(rest) = self.rest() else {
-            let by = self.bringers.or_else(number?, self.mailbox);
-            return (by != self.mailbox).then(|| ELSEWHERE.to_owned());
-        };
-        if number.and_then(|number| self.bringers.of(number)).is_some_and(|by| by != self.mailbox) {
-            return Some(ELSEWHERE.to_owned());
-        }
-        let labels = listed.labels.iter().map(|label| match label.strip_prefix(b"\\") {
-            Some(_) => String::from_utf8_lossy(label).to_ascii_lowercase(),
-            None => names::decode(label, rest.utf8),
-        });
-        let labels: Vec<String> = labels.collect();
-        // Only if the person left out every place where it could lie: what another label would bring is not theirs to lose.
-        let places = labels.iter().filter(|label| may_be_a_mailbox(label));
-        let rules: Option<Vec<&String>> = places.map(|label| rest.left_out.get(label)).collect();
-        if let Some(rule) = rules.iter().flatten().next() {
-            return Some((*rule).clone());
-        }
-        let hidden = labels.into_iter().filter(|l| !l.starts_with('\\') && !rest.shown.contains(l));
-        hidden.for_each(|label| _ = locked(&self.hidden).insert(label));
-        None
-    }
-
-    /// Labels of messages brought without them: their mailboxes are not shown.
-    pub fn hidden(&self) -> Vec<String> {
-        locked(&self.hidden).iter().cloned().collect()
-    }
-}
-
-/// The mailboxes that move, in the order in which a message is theirs: All Mail last.
+/// The mailboxes that move, in the order in which a message is theirs: All Mail last, but for other views.
 pub fn in_order<'a>(labelled: &Labelled, records: &'a [MailboxRecord]) -> Vec<&'a MailboxRecord> {
     let moves = |record: &&MailboxRecord| matches!(record.decision, Decision::Move(_));
     let mut records: Vec<_> = records.iter().filter(moves).collect();
-    records.sort_by_key(|record| (labelled.is_rest(record), rank(record)));
+    records.sort_by_key(|record| (labelled.is_rest(record), labelled.is_view(record), rank(record)));
     records
 }
 
@@ -299,6 +313,7 @@ fn locked<V>(of: &Mutex<V>) -> MutexGuard<'_, V> {
 mod tests {
     use super::*;
     use crate::config::Settings;
+    use crate::end::Listed;
     use crate::journal::{EpochId, ItemId};
     use crate::mapping::map;
     use crate::message::Flags;
@@ -357,7 +372,7 @@ mod tests {
         let both = survey(&gmail(), &Side::new("", Some('/')));
         let mapping = map(&both, &settings.mapping, &settings.selection, &[]);
         let plan = plan(&both, &mapping, &Known::default(), &settings);
-        let labelled = Arc::new(Labelled::of(&both.source, &plan).unwrap());
+        let labelled = Arc::new(Labelled::of(&both, &plan).unwrap());
         let step = plan.steps.iter().find(|step| step.is_rest).unwrap();
         let mut all = step.record.clone();
         all.id = MailboxId(9);
@@ -381,6 +396,42 @@ mod tests {
         assert_eq!(share.hidden(), [""; 0]);
         let without = Listed { lineage: None, ..listed(7, &[]) };
         assert_eq!(share.leaves_out(&without), None, "without its number it is known nowhere");
+    }
+
+    #[test]
+    fn of_two_views_one_brings_what_nothing_else_shows_and_a_mark_is_kept_on_what_we_have_uploaded() {
+        let mut source = Side::new("", Some('/')).mailbox("[Gmail]/Starred").role(Role::Flagged);
+        source = source.mailbox("[Gmail]/Important").role(Role::Important);
+        let mut target = source.clone();
+        for side in [&mut source, &mut target] {
+            (side.abilities.gmail, side.abilities.tells_places) = (true, true);
+        }
+        let settings = Settings::new("spool");
+        let both = survey(&source, &target);
+        let mapping = map(&both, &settings.mapping, &settings.selection, &[]);
+        let plan = plan(&both, &mapping, &Known::default(), &settings);
+        let labelled = Arc::new(Labelled::of(&both, &plan).unwrap());
+        let record = |id, name: &str| record(id, name, None);
+        let (starred, important) = (record(1, "[Gmail]/Starred"), record(2, "[Gmail]/Important"));
+        let inbox = record(3, "INBOX");
+        assert_eq!(
+            in_order(&labelled, &[starred.clone(), inbox.clone()]).iter().map(|r| r.id.0).collect::<Vec<_>>(),
+            [3, 1]
+        );
+        assert!(labelled.must_be_listed(&inbox) && !labelled.must_be_listed(&important));
+        // 7 was uploaded by this migration, 8 was at the target before.
+        let brought = bringers(&[item(3, 7, State::Verified), item(3, 8, State::AlreadyThere)]);
+        let uploads = bringers(&[item(3, 7, State::Verified)]);
+        let share = |of| labelled.share_of_view(of, &brought, Some(&uploads));
+        let (of_starred, of_important) = (share(&starred), share(&important));
+        let elsewhere = Some(ELSEWHERE.to_owned());
+        assert_eq!(of_starred.leaves_out(&listed(7, &[])), elsewhere, "a star is a flag");
+        assert_eq!(of_important.leaves_out(&listed(7, &[])), None);
+        assert_eq!(of_important.leaves_out(&listed(8, &[])), elsewhere);
+        assert_eq!(of_starred.leaves_out(&listed(9, &[])), None);
+        assert_eq!(of_important.leaves_out(&listed(9, &[])), elsewhere, "the other view has it by now");
+        let once = labelled.share_of_view(&important, &brought, None);
+        assert_eq!(once.leaves_out(&listed(7, &[])), elsewhere, "each message is stored once");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! needs, with the server's own words (CONTRIBUTING.md, *Texts for people*). What the command line says is the `Display` of the
 //! same errors.
 
+use crate::alerts;
 use crate::auth::advice;
 use crate::error::{EndError, Error, LISTING, Question, RefusalClass};
 use crate::journal::JournalError;
@@ -89,11 +90,11 @@ impl EndError {
                 Plain::new(said, next).details(what).details(hint)
             }
             Self::Untrusted { server, what, hint, shown } => untrusted(server, what, hint, shown.is_some()),
-            Self::LoginRefused { server, user, mechanism, refusal } => {
+            Self::LoginRefused { server, user, mechanism, refusal, told } => {
                 let advice = advice::after(server, *mechanism, refusal);
                 let what = format!("{server} did not let {user} in: {}.", advice.meaning);
                 Plain::new(what, sentence_or(advice.next, ASK_PROVIDER))
-                    .details(refusal.to_string())
+                    .details(format!("{refusal}{}", alerts::told(told)))
                     .details(without_options(advice.further))
                     .details(format!("More about this: docs/login.md#{}", advice.page))
             }
@@ -107,10 +108,10 @@ impl EndError {
                 Plain::new(format!("{server} ended the connection. Nothing is lost by that."), next)
                     .details(format!("while {doing}: {what}"))
             }
-            Self::TimedOut { server, doing, limit } => {
+            Self::TimedOut { server, doing, limit, told } => {
                 let time = crate::waits::spelled(*limit);
                 Plain::new(format!("{server} did not answer for {time}. Nothing is lost by that."), TRY_AGAIN)
-                    .details(format!("while {doing}"))
+                    .details(format!("while {doing}{}", alerts::told(told)))
             }
             Self::Refused { server, doing, refusal } => {
                 let (said, next) = refused(server, refusal.class);

@@ -39,7 +39,12 @@ fn end_errors() -> Vec<EndError> {
         EndError::Untrusted { server: server(), what: what(), hint: hint(), shown: Some([7; 32]) },
         EndError::NoCredentials { server: server(), what: format!("{}; --from-password-file FILE", what()) },
         EndError::Lost { server: server(), doing: "APPEND", what: what() },
-        EndError::TimedOut { server: server(), doing: "APPEND", limit: Duration::from_secs(90) },
+        EndError::TimedOut {
+            server: server(),
+            doing: "APPEND",
+            limit: Duration::from_secs(90),
+            told: Vec::new(),
+        },
         EndError::Protocol { server: server(), doing: "APPEND", what: what() },
         EndError::Protocol { server: server(), doing: LISTING, what: what() },
         EndError::Unsupported { server: server(), what: what(), hint: hint() },
@@ -73,6 +78,7 @@ fn end_errors() -> Vec<EndError> {
         user: "ann".into(),
         mechanism,
         refusal: Box::new(refusal(C::Login)),
+        told: vec!["close the other window".into()],
     }));
     all
 }
@@ -162,7 +168,8 @@ fn the_reason_is_said_where_it_needs_no_engineer() {
     let nobody = EndError::Unreachable { server, what, hint }.plainly();
     assert_eq!(nobody.what, "There is no server with the name h:993.");
     let limit = Duration::from_secs(90);
-    let late = EndError::TimedOut { server: "h:993".into(), doing: "STATUS", limit }.plainly();
+    let late =
+        EndError::TimedOut { server: "h:993".into(), doing: "STATUS", limit, told: Vec::new() }.plainly();
     assert_eq!(late.what, "h:993 did not answer for 1 min 30 s. Nothing is lost by that.");
 }
 
@@ -206,6 +213,7 @@ fn the_details_of_a_login_name_no_option() {
         user: "ann".into(),
         mechanism: Some(mechanism),
         refusal: Box::new(refusal(RefusalClass::Login)),
+        told: Vec::new(),
     });
     for plain in refused.iter().chain([&untrusted]).map(EndError::plainly) {
         assert!(!plain.details.iter().any(|line| has_option(line)), "{plain:?}");

@@ -12,6 +12,7 @@ mod texts;
 pub use remedy::{Case, Doing, Pause, Remedy, halves, is_passing, patience, remedy};
 pub use texts::{CLASSES, CODES, CodeRow, Seen, TextRow, texts};
 
+use crate::alerts::SAID_BEFORE;
 use crate::error::{EndError, Refusal, RefusalClass};
 use mailhaul_imap::{Status, StatusText};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub fn last_words(text: &StatusText) -> String {
 
 /// What the last words of a connection mean, as [`last_words`] writes them, also behind what was being done.
 pub fn class_of_last_words(what: &str) -> RefusalClass {
+    let what = what.split_once(SAID_BEFORE).map_or(what, |(what, _)| what);
     let words = what.split_once("BYE ").map_or(what, |(_, words)| words);
     match words.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
         Some((code, words)) => classify(false, Some(code), words),

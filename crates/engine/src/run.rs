@@ -11,7 +11,7 @@ mod probe;
 
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
-use crate::consent;
+use crate::consent::{self, Repairs};
 use crate::context::{Context, all_left};
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
@@ -30,6 +30,7 @@ use crate::transfer::epochs::refresh_target;
 use crate::transfer::guard::Unexplained;
 use crate::transfer::job::{Job, Losses, Sessions, jobs};
 use crate::transfer::munges;
+use crate::transfer::replace;
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
@@ -157,8 +158,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
         self.left().await;
         let run = self.journal.begin_run(MIGRATE).await?;
-        let repair = consent::settle(&self.journal, &self.settings).await?;
-        let ctx = self.context_of(Settings { repair, ..self.settings.clone() }, run, true);
+        let repairs = consent::settle(&self.journal, &self.settings).await?;
+        let ctx = self.context_of(self.settings.clone(), repairs, run, true);
         let result = self.migrate_in(&ctx).await;
         self.finish(&ctx, result).await
     }
@@ -198,10 +199,18 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     }
 
     fn context(&self, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
-        self.context_of(self.settings.clone(), run, reads_source)
+        let repairs = Repairs { repairs: self.settings.repair, ..Repairs::default() };
+        self.context_of(self.settings.clone(), repairs, run, reads_source)
     }
 
-    fn context_of(&self, settings: Settings, run: RunId, reads_source: bool) -> Ctx<S, T, J> {
+    fn context_of(
+        &self,
+        settings: Settings,
+        repairs: Repairs,
+        run: RunId,
+        reads_source: bool,
+    ) -> Ctx<S, T, J> {
+        let settings = Settings { repair: repairs.repairs, ..settings };
         let cancel = self.cancel.child_token();
         let waits = Arc::<Waits>::default();
         Arc::new(Context {
@@ -220,7 +229,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             unexplained: Unexplained::default(),
             exceptions: self.exceptions.clone(),
             munges_headers: AtomicBool::new(false),
-            replacing: Default::default(),
+            replacing: replace::Open::new(repairs.asked_anew),
             reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
@@ -269,7 +278,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::Planned { mailboxes, messages, octets });
         days::forecast(ctx, &plan.room);
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Transfer });
-        let labels = Labelled::of(&survey.source, &plan);
+        let labels = Labelled::of(&survey, &plan);
         let old = match &labels {
             Some(labels) if labels.must_ask_again(&plan) => {
                 unchanged::told_by_source(ctx, &mut sessions).await?

@@ -84,11 +84,13 @@ impl Account {
         }
     }
 
-    /// Copies a message that another mailbox shows; its UID.
-    pub(crate) fn copy(&mut self, name: &str, message: MessageSnapshot) -> Option<u32> {
+    /// Copies a message that another mailbox shows; its UID. Where mailboxes show labels, one that has it already shows it twice if
+    /// it is put there `again`.
+    pub(crate) fn copy(&mut self, name: &str, message: MessageSnapshot, again: bool) -> Option<u32> {
         let MessageSnapshot { octets, flags, internal_date, gm_msgid, .. } = message;
         let message = NewMessage { octets, flags, internal_date };
         match self.is_gmail {
+            true if again => gmail::shelve_again(self, name, gm_msgid, &message),
             true => gmail::shelve(self, name, gm_msgid, &message),
             false => self.mailbox_mut(name).map(|m| m.store(message)),
         }

@@ -71,6 +71,13 @@ pub(crate) fn shelve(account: &mut Account, name: &str, id: u64, message: &NewMe
     Some(uid)
 }
 
+/// The same, and once more where it is shown already: that is no label, but shows who copies twice.
+pub(crate) fn shelve_again(account: &mut Account, name: &str, id: u64, message: &NewMessage) -> Option<u32> {
+    let before = account.mailbox(name)?.uid_next;
+    let uid = shelve(account, name, id, message)?;
+    if uid >= before { Some(uid) } else { put_once_more(account.mailbox_mut(name)?, id, message) }
+}
+
 /// Takes messages out of a mailbox. A label goes; in All Mail nothing happens; from Trash and Spam a message is gone.
 pub(crate) fn remove(account: &mut Account, name: &str, uids: &[u32]) {
     if let Some(mailbox) = account.mailbox_mut(name).filter(|m| m.role.as_deref() != Some("\\All")) {
@@ -173,6 +180,10 @@ fn put(account: &mut Account, name: &str, id: u64, message: &NewMessage) -> Opti
     if let Some(there) = mailbox.messages.iter().find(|m| m.gm_msgid == id) {
         return Some(there.uid);
     }
+    put_once_more(mailbox, id, message)
+}
+
+fn put_once_more(mailbox: &mut MailboxSnapshot, id: u64, message: &NewMessage) -> Option<u32> {
     let uid = mailbox.store(message.clone());
     mailbox.messages.iter_mut().filter(|m| m.uid == uid).for_each(|m| m.gm_msgid = id);
     Some(uid)
@@ -192,4 +203,25 @@ fn with_role<R>(
     work: impl FnOnce(&mut MailboxSnapshot) -> R,
 ) -> Option<R> {
     account.mailboxes.values_mut().find(|m| m.role.as_deref() == Some(role)).map(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_copy_shows_a_message_once_unless_it_is_put_there_again() {
+        for (again, shown) in [(false, 1), (true, 2)] {
+            let mut account = Account::new("", Some("[Gmail]"));
+            account.create("Work", None);
+            let new = NewMessage { octets: "a".into(), flags: Vec::new(), internal_date: String::new() };
+            account.store("INBOX", new).unwrap();
+            let message = account.mailbox("INBOX").unwrap().messages[0].clone();
+            let uids: Vec<u32> =
+                (0..2).map(|_| account.copy("Work", message.clone(), again).unwrap()).collect();
+            assert_eq!((uids[0], uids[1]), (1, shown));
+            let held = |name: &str| account.mailbox(name).unwrap().messages.len();
+            assert_eq!((held("Work"), held("[Gmail]/All Mail")), (shown as usize, 1));
+        }
+    }
 }

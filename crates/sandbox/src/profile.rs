@@ -180,6 +180,9 @@ pub struct Profile {
     /// Every message is there once and mailboxes show labels, as with Gmail; the container of the system's mailboxes
     /// (`[Gmail]`, `[Google Mail]`).
     pub gmail: Option<&'static str>,
+    /// COPY of a message into a mailbox that shows it already stores it there once more, as plain servers do: whoever copies twice
+    /// is seen to.
+    pub copies_double: bool,
     /// Mailboxes that IMAP does not show, as with Gmail's labels without “Show in IMAP”.
     pub hidden: Vec<String>,
     /// Mailboxes that are listed and not opened, as Gmail was seen to do until they are created once more.
@@ -262,6 +265,7 @@ impl Default for Profile {
             header_shows: None,
             replaces: false,
             gmail: None,
+            copies_double: false,
             hidden: Vec::new(),
             unopened: Vec::new(),
             unopened_says: "[NONEXISTENT] no such mailbox",

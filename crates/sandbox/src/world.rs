@@ -211,13 +211,14 @@ impl World {
         uids: &[u32],
     ) -> Option<(u32, Vec<(u32, u32)>)> {
         let uid_validity = self.mailbox(user, to)?.uid_validity;
+        let again = self.profile.copies_double;
         let mut pairs = Vec::new();
         for uid in uids {
             let messages = &self.mailbox(user, from)?.messages;
             let Some(message) = messages.iter().find(|m| m.uid == *uid).cloned() else { continue };
             let octets = message.octets.clone();
             let before = self.mailbox(user, to)?.uid_next;
-            let new = self.accounts.get_mut(user)?.copy(to, message)?;
+            let new = self.accounts.get_mut(user)?.copy(to, message, again)?;
             if new >= before {
                 self.counters.copied += 1;
                 self.note(user, to, new, Who::Client, What::Stored { sent: octets.clone(), kept: octets });

@@ -268,6 +268,7 @@ impl Raw {
                 user: account.user.clone(),
                 mechanism,
                 refusal: Box::new(refusal),
+                told: Vec::new(),
             },
         }
     }

@@ -388,6 +388,7 @@ impl Driver {
                 server: self.server.clone(),
                 doing: open.doing,
                 limit: open.limit,
+                told: Vec::new(),
             });
         }
         // Idle: keeps the connection, and the NAT entries on its way, alive.

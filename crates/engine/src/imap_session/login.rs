@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use super::{Link, authenticate, personal};
 use crate::alerts::Alerts;
-use crate::config::{Endpoint, Identities, ImapAccount, Security, Trust};
+use crate::config::{Endpoint, Identities, ImapAccount, Secret, Security, Trust};
 use crate::end::{Abilities, Compression};
 use crate::error::{EndError, Refusal, RefusalClass};
 use crate::limits::Limits;
@@ -77,17 +77,9 @@ pub async fn open(opener: &Opener) -> Result<Link, EndError> {
     }
     let client = Client::new(mailhaul_imap::Limits::default());
     let heard = Heard::default();
-    let mut raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: Alerts::default() };
-    let (condition, greeting) = raw.greeting().await?;
-    if endpoint.security == Security::StartTls {
-        raw = raw.start_tls(endpoint, account.identities(), condition).await?;
-    }
-    raw.heard.greeting = greeting.display_text();
-    if condition != Condition::PreAuth {
-        raw.identify_first(account).await?;
-        raw.login(account, &opener.without, &secret).await?;
-    }
-    raw.into_link(opener, condition == Condition::PreAuth).await
+    let alerts = Alerts::default();
+    let raw = Raw { server, stream, client, limits: limits.clone(), heard, alerts: alerts.clone() };
+    raw.get_in(opener, &secret).await.map_err(|error| alerts.told_by(error))
 }
 
 /// A server that was looked at.
@@ -127,6 +119,21 @@ pub async fn look(
 }
 
 impl Raw {
+    /// From the greeting to a session.
+    async fn get_in(mut self, opener: &Opener, secret: &Secret) -> Result<Link, EndError> {
+        let (account, endpoint) = (&opener.account, &opener.account.endpoint);
+        let (condition, greeting) = self.greeting().await?;
+        if endpoint.security == Security::StartTls {
+            self = self.start_tls(endpoint, account.identities(), condition).await?;
+        }
+        self.heard.greeting = greeting.display_text();
+        if condition != Condition::PreAuth {
+            self.identify_first(account).await?;
+            self.login(account, &opener.without, secret).await?;
+        }
+        self.into_link(opener, condition == Condition::PreAuth).await
+    }
+
     /// The next event, within `limit`.
     pub(super) async fn event(&mut self, doing: &'static str, limit: Duration) -> Result<Event, EndError> {
         let deadline = Instant::now() + limit;
@@ -144,9 +151,13 @@ impl Raw {
                     return Err(self.protocol(doing, error.to_string()));
                 }
                 Ok(Err(error)) => return Err(self.lost(doing, &error.to_string())),
-                Err(_) => return Err(EndError::TimedOut { server: self.server.clone(), doing, limit }),
+                Err(_) => return Err(self.late(doing, limit)),
             }
         }
+    }
+
+    fn late(&self, doing: &'static str, limit: Duration) -> EndError {
+        EndError::TimedOut { server: self.server.clone(), doing, limit, told: Vec::new() }
     }
 
     /// When a question that is asked now has no answer any more, whatever the server says meanwhile.
@@ -159,7 +170,7 @@ impl Raw {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             let limit = self.limits.give_up;
-            return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
+            return Err(self.late(doing, limit));
         }
         self.event(doing, self.limits.command.min(left)).await
     }
@@ -175,7 +186,7 @@ impl Raw {
                 Ok(Err(error)) => return Err(self.lost(doing, &error.to_string())),
                 Err(_) => {
                     let limit = self.limits.write_stall;
-                    return Err(EndError::TimedOut { server: self.server.clone(), doing, limit });
+                    return Err(self.late(doing, limit));
                 }
             }
         }

@@ -3,14 +3,37 @@
 
 use super::message_number;
 use crate::end::Role;
-use crate::journal::{Item, MailboxRecord, Sent, State};
+use crate::journal::{Item, Sent, State};
 use crate::message::Flags;
+use crate::names;
+use crate::survey::SideSurvey;
 use crate::transfer::job::Job;
+use bytes::Bytes;
+use std::collections::BTreeSet;
 
-/// True for a mailbox whose messages are shared with others. In Spam and Trash a message lies alone: to put it there takes it out
+/// The target mailboxes in which a message lies alone, by their keys ([`names::key`]): Spam and Trash. To put it there takes it out
 /// of the others, and to copy it from there brings it back with what it was then (rgladwell/imap-upload#22).
-pub fn is_shared(record: &MailboxRecord) -> bool {
-    !matches!(record.role.as_deref().and_then(Role::parse), Some(Role::Junk | Role::Trash))
+#[derive(Clone, Debug, Default)]
+pub struct Apart(BTreeSet<Bytes>);
+
+impl Apart {
+    /// As the target says.
+    pub fn of(target: &SideSurvey) -> Self {
+        let lies_alone =
+            target.mailboxes.iter().map(|mailbox| &mailbox.info).filter(|info| is_alone(info.role));
+        Self(lies_alone.map(|info| names::key(&info.wire, info.delimiter)).collect())
+    }
+
+    /// True for a mailbox whose messages are shared with others, at both sides: whatever a person's rules say of where it goes.
+    pub fn shares(&self, job: &Job) -> bool {
+        let Job { record, target, .. } = job;
+        !is_alone(record.role.as_deref().and_then(Role::parse))
+            && !self.0.contains(&names::key(&target.wire, target.delimiter))
+    }
+}
+
+fn is_alone(role: Option<Role>) -> bool {
+    matches!(role, Some(Role::Junk | Role::Trash))
 }
 
 /// True for a message that this migration put where it is known to lie, as far as the journal knows.
@@ -20,8 +43,8 @@ pub fn is_ours(item: &Item) -> bool {
 
 /// Whether a listed message of one mailbox may be made by a COPY from where another one lies: the same message of the source
 /// (X-GM-MSGID, and neither size nor date speak against it), which we put there ourselves, into another mailbox, under the
-/// UIDVALIDITY that its UID is of.
-pub fn may_be_copied_from((to, wanted): (&Job, &Item), (from, there): (&Job, &Item)) -> bool {
+/// UIDVALIDITY that its UID is of; neither of the two lies `apart`.
+pub fn may_be_copied_from(apart: &Apart, (to, wanted): (&Job, &Item), (from, there): (&Job, &Item)) -> bool {
     let number = |item: &Item| message_number(item.lineage.as_deref());
     let instant = |item: &Item| item.internal_date.as_ref().and_then(|date| date.instant());
     let is_same = number(wanted).is_some()
@@ -33,7 +56,7 @@ pub fn may_be_copied_from((to, wanted): (&Job, &Item), (from, there): (&Job, &It
         && is_ours(there)
         && there.place.is_some_and(|place| place.epoch == from.target_epoch.id)
         && from.target.wire != to.target.wire
-        && [from, to].into_iter().all(|job| is_shared(&job.record))
+        && [from, to].into_iter().all(|job| apart.shares(job))
 }
 
 /// What a COPY of a message carries, for the journal: what was sent with the original; but the flags that it has at the target
@@ -95,6 +118,7 @@ mod tests {
     use crate::journal::{EpochId, ItemId, MailboxId, Place, ReadBack};
     use crate::labels::LINEAGE;
     use crate::message::{Flags, InternalDate, Key};
+    use crate::survey_testing::Side;
 
     fn date(text: &'static str) -> Option<InternalDate> {
         Some(InternalDate::from_octets(text))
@@ -122,7 +146,8 @@ mod tests {
     fn may(change: impl FnOnce(&mut Item, &mut Item)) -> bool {
         let (mut wanted, mut there) = both();
         change(&mut wanted, &mut there);
-        may_be_copied_from((&job(1, "Work", None), &wanted), (&job(2, "INBOX", None), &there))
+        let (work, inbox) = (job(1, "Work", None), job(2, "INBOX", None));
+        may_be_copied_from(&Apart::default(), (&work, &wanted), (&inbox, &there))
     }
 
     #[test]
@@ -167,7 +192,9 @@ mod tests {
     #[test]
     fn spam_and_trash_share_no_message_and_a_mailbox_is_not_copied_into_itself() {
         let (wanted, there) = both();
-        let may = |to: &Job, from: &Job| may_be_copied_from((to, &wanted), (from, &there));
+        let target = Side::new("", Some('/')).mailbox("[Gmail]/Trash").role(Role::Trash);
+        let apart = Apart::of(&target.survey());
+        let may = |to: &Job, from: &Job| may_be_copied_from(&apart, (to, &wanted), (from, &there));
         let (work, inbox) = (job(1, "Work", None), job(2, "INBOX", None));
         for role in [Role::Junk, Role::Trash] {
             assert!(!may(&work, &job(2, "INBOX", Some(role))));
@@ -177,6 +204,8 @@ mod tests {
             assert!(may(&work, &job(2, "INBOX", Some(role))), "{role:?}");
         }
         assert!(!may(&job(1, "INBOX", None), &inbox));
+        assert!(!may(&job(1, "[Gmail]/Trash", None), &inbox), "a person's rule sends another mailbox there");
+        assert!(!may(&work, &job(2, "[Gmail]/Trash", None)));
     }
 
     #[test]

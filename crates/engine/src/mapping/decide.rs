@@ -7,6 +7,7 @@ use super::{Conflict, Entry, How, Mapping, components, key};
 use crate::config::MappingRules;
 use crate::end::{MailboxInfo, Role};
 use crate::journal::{Decision, MailboxRecord, Name};
+use crate::labels::views::counterpart;
 use crate::name_rules::folded;
 use crate::names;
 use crate::survey::{Survey, SurveyedMailbox};
@@ -67,7 +68,7 @@ impl<'a> Mapper<'a> {
     /// Everything but the mailboxes that keep their path.
     pub(super) fn decide_by_names_and_roles(&mut self) {
         self.keep_earlier();
-        for phase in [Self::nameless, Self::by_rule, Self::inbox, Self::by_role] {
+        for phase in [Self::nameless, Self::by_rule, Self::inbox, Self::by_view, Self::by_role] {
             self.decide(phase);
         }
     }
@@ -175,6 +176,13 @@ impl<'a> Mapper<'a> {
         is_inbox.then(|| Ok((self.target.inbox(), How::Inbox)))
     }
 
+    /// A view of Gmail's that moves, to the same one of another Gmail.
+    fn by_view(&self, index: usize) -> Finding {
+        let info = self.info(index);
+        let there = counterpart(self.survey, info).filter(|_| self.rules.into.is_none())?;
+        Some(Ok((source_name(there), How::Role(info.role?))))
+    }
+
     /// By the roles of both sides. A role that only names speak of at both sides does not part two mailboxes of one name.
     fn by_role(&self, index: usize) -> Finding {
         if self.rules.into.is_some() {
@@ -276,6 +284,7 @@ impl<'a> Mapper<'a> {
     }
 }
 
+/// The name of a listed mailbox.
 pub(super) fn source_name(info: &MailboxInfo) -> Name {
     Name { wire: info.wire.clone(), text: info.text.clone(), delimiter: info.delimiter }
 }

@@ -22,10 +22,11 @@ use bytes::Bytes;
 
 use decide::Mapper;
 
+pub(crate) use select::same_name;
 pub use select::{MAILBOX, NOT_MAIL, NOT_SELECTABLE, OTHER_USERS, SAME_MAILBOX, SHARED, VIEW};
 
 /// The roles that are matched between the sides. `\All`, `\Flagged` and `\Important` are views of mail that
-/// lies elsewhere (RFC 6154, 2): nothing is appended to them by role.
+/// lies elsewhere (RFC 6154, 2): nothing is appended to them by role, but from one Gmail to another ([`labels::views`]).
 pub const CARRIED_ROLES: [Role; 5] = [Role::Archive, Role::Drafts, Role::Junk, Role::Sent, Role::Trash];
 
 /// The decisions about one account.
@@ -110,7 +111,7 @@ pub fn map(
     selection: &Selection,
     earlier: &[MailboxRecord],
 ) -> Mapping {
-    let chosen = select::select(survey, rules, selection);
+    let chosen = select::select(survey, rules, selection, earlier);
     let mut mapper = Mapper::new(survey, rules, earlier, &chosen);
     mapper.decide_by_names_and_roles();
     mapper.decide_by_path();

@@ -1,12 +1,14 @@
 //! What takes part, by the servers' facts and by the person's choice.
 
-use super::components;
+use super::{components, key};
 use crate::config::{MappingRules, Selection};
 use crate::end::{MailboxInfo, Role, Space};
-use crate::labels::all_mail;
+use crate::journal::{Decision, MailboxRecord};
+use crate::labels::views::brings_rest;
 use crate::name_rules::{folded, is_exchange};
 use crate::names;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox};
+use bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -44,15 +46,34 @@ pub(super) struct Chosen {
     pub(super) remarks: Vec<String>,
 }
 
-pub(super) fn select(survey: &Survey, rules: &MappingRules, selection: &Selection) -> Chosen {
+pub(super) fn select(
+    survey: &Survey,
+    rules: &MappingRules,
+    selection: &Selection,
+    earlier: &[MailboxRecord],
+) -> Chosen {
     let infos: Vec<&MailboxInfo> = survey.source.mailboxes.iter().map(|m| &m.info).collect();
     let by_name = |info: &MailboxInfo| {
         let named = selection.only.iter().chain(rules.map.iter().map(|(source, _)| source));
         named.into_iter().any(|name| same_name(name, info))
     };
+    let moved: HashSet<Bytes> = earlier
+        .iter()
+        .filter(|record| matches!(record.decision, Decision::Move(_)))
+        .map(|record| key(&record.source))
+        .collect();
+    // At Gmail what others bring is told apart message by message (`labels`).
+    let brings_rest = |info: &MailboxInfo| {
+        let moved_before = moved.contains(&names::key(&info.wire, info.delimiter));
+        brings_rest(survey, rules, info, moved_before)
+    };
     let rule = |info: &MailboxInfo| {
-        rule_for(info, selection)
-            .or_else(|| nature(&survey.source, info).filter(|_| !by_name(info)).map(str::to_owned))
+        rule_for(info, selection).or_else(|| {
+            nature(&survey.source, info)
+                .filter(|rule| *rule != VIEW || !brings_rest(info))
+                .filter(|_| !by_name(info))
+                .map(str::to_owned)
+        })
     };
     let mut left_out: Vec<_> = infos.iter().map(|info| rule(info)).collect();
     for i in 0..left_out.len() {
@@ -81,7 +102,7 @@ pub(super) fn select(survey: &Survey, rules: &MappingRules, selection: &Selectio
 }
 
 /// True when a person means this mailbox by `name`.
-pub(super) fn same_name(name: &str, info: &MailboxInfo) -> bool {
+pub(crate) fn same_name(name: &str, info: &MailboxInfo) -> bool {
     name == info.text || (names::is_inbox(name.as_bytes()) && names::is_inbox(&info.wire))
 }
 
@@ -121,9 +142,8 @@ fn is_view(side: &SideSurvey, info: &MailboxInfo) -> bool {
     if !says_so(info) {
         return false;
     }
-    // At Gmail what others bring is told apart message by message (`labels`), and All Mail has what they leave.
-    if let Some(all) = all_mail(side) {
-        return info.wire != all.wire;
+    if side.abilities.gmail {
+        return true;
     }
     let moves = |mailbox: &&SurveyedMailbox| {
         mailbox.info.space == Space::Personal && mailbox.info.selectable && !says_so(&mailbox.info)

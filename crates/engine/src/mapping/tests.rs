@@ -205,7 +205,32 @@ fn all_mail_of_gmail_goes_to_the_archive_and_its_other_views_nowhere() {
     let mut hidden = gmail();
     hidden.listed.retain(|info| info.role != Some(Role::All));
     let mapping = plain(&hidden, &plain_one);
-    assert_eq!(fate(&mapping, "[Gmail]/Wichtig"), "-view", "it holds no more than all others");
+    for (name, expected) in [("[Gmail]/Wichtig", "Wichtig"), ("[Gmail]/Markiert", "Markiert")] {
+        assert_eq!(fate(&mapping, name), expected, "what it shows may lie nowhere else");
+    }
+}
+
+#[test]
+fn what_is_important_at_a_gmail_goes_to_the_view_of_another_one_where_copies_cost_nothing() {
+    let mut other = Side::new("", Some('/'));
+    for (name, role) in [("Important", Role::Important), ("Starred", Role::Flagged), ("All Mail", Role::All)]
+    {
+        other = other.mailbox(&format!("[Gmail]/{name}")).role(role);
+    }
+    (other.abilities.gmail, other.abilities.tells_places) = (true, true);
+    let of = |target: &Side, rules: &MappingRules, name: &str| fate(&ruled(&gmail(), target, rules), name);
+    let none = MappingRules::default();
+    assert_eq!(of(&other, &none, "[Gmail]/Wichtig"), "[Gmail]/Important");
+    assert_eq!(of(&other, &none, "[Gmail]/Markiert"), "-view", "a star is a flag");
+    let named = rules(&[("[Gmail]/Wichtig", "W")]);
+    assert_eq!(of(&other, &named, "[Gmail]/Wichtig"), "W");
+    let into = MappingRules { into: Some("Old".into()), ..MappingRules::default() };
+    assert_eq!(of(&other, &into, "[Gmail]/Wichtig"), "-view", "there its messages would lie twice");
+    let mut unlabelled = other.clone();
+    unlabelled.listed.retain(|info| info.role != Some(Role::Important));
+    assert_eq!(of(&unlabelled, &none, "[Gmail]/Wichtig"), "-view", "it is hidden there");
+    other.abilities.tells_places = false;
+    assert_eq!(of(&other, &none, "[Gmail]/Wichtig"), "-view", "each would be sent twice");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn ask_about_mail(plan: &Plan, work: &[Task<'_>]) -> Result<(), Error> {
     }
     let holding = |task: &Task<'_>| {
         let messages = task.facts.as_ref()?.exists;
-        (messages > 0).then(|| (task.name.text.clone(), messages))
+        (messages > 0 && !task.step.is_mark).then(|| (task.name.text.clone(), messages))
     };
     let mailboxes: Vec<_> = work.iter().filter_map(holding).collect();
     if mailboxes.is_empty() {
@@ -357,6 +357,7 @@ async fn set_baseline<J: Journal>(journal: &J, plan: &Plan, task: &Task<'_>) -> 
     let epoch = journal.open_epoch(task.record.id, Side::Target, facts).await?;
     let existing = match plan.existing {
         Some(answer) if facts.exists > 0 => answer,
+        _ if task.step.is_mark && facts.exists > 0 => Existing::AppendAnyway,
         _ => Existing::New,
     };
     let baseline =

@@ -168,7 +168,9 @@ fn note(step: &MailboxStep) -> String {
     if let Some(holds) = step.holds.filter(|_| step.holds_unknown_mail()) {
         words.push(format!("holds {}", grouped(holds.messages)));
     }
-    if step.is_rest && !step.counts {
+    if step.is_mark {
+        words.push("the mark".to_owned());
+    } else if step.is_rest && !step.counts {
         words.push("the rest".to_owned());
     }
     if step.trouble.is_some() {

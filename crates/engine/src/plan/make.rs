@@ -15,7 +15,7 @@ use crate::report::{DAMAGED, REFUSED};
 use crate::survey::{Passing, Survey, or_trouble, survey};
 use crate::transfer::{munges, replace};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The setting that pins the rules in the journal.
 const MAPPING_SETTING: &str = "mapping";
@@ -36,7 +36,7 @@ pub async fn make<S: SourceSession, T: TargetSession, J: Journal>(
     settings: &Settings,
     passing: Passing,
 ) -> Result<(Survey, Plan), Error> {
-    let mut known = known(journal).await?;
+    let mut known = known(journal, settings).await?;
     let pinned = match journal.setting(MAPPING_SETTING).await? {
         Some(text) => Some(read_rules(&text)?),
         None => None,
@@ -103,15 +103,15 @@ pub(super) fn sound(plan: &Plan) -> Result<(), Error> {
     })
 }
 
-async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
+async fn known<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Known> {
     let mut known = Known { mailboxes: journal.mailboxes().await?, ..Known::default() };
     for record in &known.mailboxes {
         if let Some(baseline) = journal.baseline(record.id).await? {
             known.baselines.insert(record.id, baseline);
         }
     }
-    known.damaged = damaged(journal).await?;
     known.consent = consent::standing(journal).await?;
+    known.damaged = damaged(journal, consent::repairs_by_habit(settings, known.consent)).await?;
     for count in journal.counts().await? {
         if count.state == State::Exception && count.kind.as_deref() == Some(REFUSED) {
             known.refused = known.refused.saturating_add(count.items);
@@ -127,20 +127,24 @@ async fn known<J: Journal>(journal: &J) -> JournalResult<Known> {
     Ok(known)
 }
 
-/// Damaged messages that a repair may replace. Only where there are any, exceptions are looked at.
-async fn damaged<J: Journal>(journal: &J) -> JournalResult<u64> {
+/// Damaged messages that a repair may replace; `by_habit`, those whose repaired form was not refused yet. Only where there are any,
+/// exceptions are looked at.
+async fn damaged<J: Journal>(journal: &J, by_habit: bool) -> JournalResult<u64> {
     let is_damaged =
         |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
     if !journal.counts().await?.iter().any(is_damaged) {
         return Ok(0);
     }
+    let refused = if by_habit { replace::refused(journal, PAGE_ITEMS).await? } else { BTreeSet::new() };
     let (mut damaged, mut after) = (0, None);
     loop {
         let query = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
         let page = journal.items(query).await?;
         let Some(last) = page.last() else { return Ok(damaged) };
         after = Some(last.id);
-        damaged += page.iter().filter(|item| replace::is_replaceable(item)).count() as u64;
+        let replaceable =
+            page.iter().filter(|item| replace::is_replaceable(item) && !refused.contains(&item.id));
+        damaged += replaceable.count() as u64;
     }
 }
 

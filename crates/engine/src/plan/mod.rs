@@ -15,13 +15,13 @@ mod strangers;
 mod tests;
 mod too_large;
 
-use crate::config::{MappingRules, Settings};
+use crate::config::{Labels, MappingRules, Settings};
 use crate::consent;
-use crate::end::{Asked, Role, Space, Untold};
+use crate::end::{Asked, MailboxInfo, Role, Space, Untold};
 use crate::error::{EndError, Question};
 use crate::journal::{Baseline, Decision, Existing, MailboxId, MailboxRecord, Name};
-use crate::labels::all_mail;
-use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key};
+use crate::labels::{all_mail, views};
+use crate::mapping::{Entry, How, Mapping, NOT_MAIL, NOT_SELECTABLE, VIEW, key, same_name};
 use crate::names;
 use crate::profile::kept::Kept;
 use crate::survey::{SideSurvey, Survey, SurveyedMailbox, Trouble};
@@ -102,6 +102,8 @@ pub struct MailboxStep {
     pub trouble: Option<Trouble>,
     /// Only what no other mailbox brings is copied of it ([`labels`](crate::labels)).
     pub is_rest: bool,
+    /// Besides, its mark is put on what others have brought, by COPY.
+    pub is_mark: bool,
     /// It is part of the sums. What shows once more the mail of other steps is not.
     pub counts: bool,
 }
@@ -175,7 +177,8 @@ pub struct Known {
 impl MailboxStep {
     /// True when the target mailbox holds mail that the journal knows nothing of.
     pub fn holds_unknown_mail(&self) -> bool {
-        self.baseline_needed && self.holds.is_some_and(|holds| holds.messages > 0)
+        // A mark is on whatever it is on: nobody has to decide what becomes of that.
+        self.baseline_needed && !self.is_mark && self.holds.is_some_and(|holds| holds.messages > 0)
     }
 }
 
@@ -212,18 +215,15 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
             }
             (None, Decision::Refuse(_)) => plan.refused.push(record),
             (None, Decision::Move(target)) => {
-                plan.steps.push(step(
-                    entry,
-                    record,
-                    mailbox,
-                    there.get(&key(target)).copied(),
-                    target,
-                    known,
-                ));
-                if let Some(step) = plan.steps.last_mut() {
-                    step.is_rest = all_mail(&survey.source).is_some_and(|all| all.wire == mailbox.info.wire);
-                    // Where mailboxes are named, perhaps no other one brings anything of it.
-                    step.counts = !step.is_rest || !settings.selection.only.is_empty();
+                let there = there.get(&key(target)).copied();
+                let mut step = step(entry, record, mailbox, there, target, known);
+                brings_rest_or_mark(&mut step, survey, settings, &mailbox.info);
+                if brings_nothing(&step, survey) {
+                    let record =
+                        MailboxRecord { decision: Decision::Exclude(VIEW.to_owned()), ..step.record };
+                    plan.excluded.push(LeftOut { record, rule: VIEW.to_owned() });
+                } else {
+                    plan.steps.push(step);
                 }
             }
         }
@@ -232,7 +232,7 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.room = room(&plan.steps, survey, known, &settings.selection);
     plan.will_not_move = will_not_move(&plan.refused, &others);
     // Whatever a label shows comes from All Mail, if nothing else brings it.
-    if !plan.steps.iter().any(|step| step.is_rest) {
+    if !plan.steps.iter().any(is_all_mail) {
         plan.will_not_move.extend(left_for_what_they_are(&plan.excluded));
         plan.will_not_move.extend(not_readable(&plan.steps));
     }
@@ -247,6 +247,34 @@ pub fn plan(survey: &Survey, mapping: &Mapping, known: &Known, settings: &Settin
     plan.remarks.extend(remarks(&plan, survey));
     ask(&mut plan, survey, known, settings);
     plan
+}
+
+/// Whether only what no other mailbox brings is copied of a mailbox, and whether its mark goes along. Of a view that the person
+/// names all is copied, but for All Mail.
+fn brings_rest_or_mark(step: &mut MailboxStep, survey: &Survey, settings: &Settings, info: &MailboxInfo) {
+    let rules = &settings.mapping;
+    let names_some = !settings.selection.only.is_empty();
+    let is_named = names_some || rules.map.iter().any(|(source, _)| same_name(source, info));
+    let brings_rest = views::brings_rest(survey, rules, info, step.how == How::Earlier);
+    step.is_rest = brings_rest && (!is_named || info.role == Some(Role::All));
+    let is_there = views::counterpart(survey, info).is_some_and(|there| there.wire == step.target.wire);
+    step.is_mark = step.is_rest
+        && is_there
+        && settings.labels == Labels::Copies
+        && views::carries_mark(survey, rules, info);
+    // Where mailboxes are named, perhaps no other one brings anything of it.
+    step.counts = !step.is_rest || names_some;
+}
+
+/// True for a view that would move for its mark alone where no mark is carried: each message is stored once.
+fn brings_nothing(step: &MailboxStep, survey: &Survey) -> bool {
+    let shown = all_mail(&survey.source).map(|all| &all.wire);
+    let is_other_view = shown.is_some_and(|all| *all != step.record.source.wire);
+    step.is_rest && !step.is_mark && is_other_view && step.how != How::Earlier
+}
+
+fn is_all_mail(step: &MailboxStep) -> bool {
+    step.is_rest && step.record.role.as_deref().and_then(Role::parse) == Some(Role::All)
 }
 
 /// What a person has to decide.
@@ -297,6 +325,7 @@ fn step(
         baseline_needed,
         trouble: mailbox.trouble.clone(),
         is_rest: false,
+        is_mark: false,
         counts: true,
         record,
     }
@@ -426,22 +455,26 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     for step in &plan.steps {
         let role = step.record.role.as_deref().and_then(Role::parse);
-        if step.is_rest && step.counts {
+        if step.is_mark {
+            remarks.push(format!(
+                "what is important at the old account (“{}”) is marked so at the new one; no message is sent twice for it",
+                names::printable(&step.record.source.text)
+            ));
+        } else if step.is_rest && step.counts {
             remarks.push(format!(
                 "of “{}” what no mailbox has brought yet is copied, to “{}” ({} at most). A later run of a mailbox that is not among \
                  those named copies its messages once more",
                 names::printable(&step.record.source.text),
                 names::printable(&step.target.text),
-                step.record.messages.map_or_else(
-                    || "not counted".to_owned(),
-                    |messages| display::amount(messages, "message", "messages")
-                ),
+                at_most(step),
             ));
         } else if step.is_rest {
             remarks.push(format!(
-                "of “{}” only what lies in no other mailbox is copied, to “{}”: how much that is shows when all are listed",
+                "of “{}” only what lies in no other mailbox is copied, to “{}”: how much that is shows when all are listed, and \
+                 the sums are without it ({} at most)",
                 names::printable(&step.record.source.text),
                 names::printable(&step.target.text),
+                at_most(step),
             ));
         } else if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
             remarks.push(format!(
@@ -472,6 +505,12 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     remarks.extend(no_sizes(&plan.steps, &plan.room));
     remarks.extend(survey.target.profile.iter().flat_map(Kept::forecast));
     remarks
+}
+
+/// How many messages a mailbox brings, if no other one brings any of them.
+fn at_most(step: &MailboxStep) -> String {
+    let messages = step.record.messages.map(|messages| display::amount(messages, "message", "messages"));
+    messages.unwrap_or_else(|| "not counted".to_owned())
 }
 
 /// What is said of the new server's limit where sizes were not listed.

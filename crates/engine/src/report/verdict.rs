@@ -263,6 +263,7 @@ mod tests {
             user: text(),
             mechanism: None,
             refusal: Box::new(refusal(RefusalClass::Login)),
+            told: Vec::new(),
         };
         let unreachable = EndError::Unreachable { server: text(), what: text(), hint: text() };
         let untrusted = EndError::Untrusted { server: text(), what: text(), hint: text(), shown: None };

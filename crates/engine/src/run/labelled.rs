@@ -8,10 +8,9 @@ use crate::config::Labels;
 use crate::end::{Source, Target, TargetSession};
 use crate::error::Error;
 use crate::journal::{
-    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Reason, Side, State,
+    Change, Decision, Item, ItemId, Journal, MailboxId, MailboxRecord, Note, Reason, Side, State,
 };
-use crate::labels::original::is_shared;
-use crate::labels::{Bringers, ELSEWHERE, Labelled, in_order, message_number};
+use crate::labels::{Bringers, ELSEWHERE, Labelled, UNMARKED, in_order, message_number};
 use crate::report::uids::Ranges;
 use crate::transfer::copy::list_only;
 use crate::transfer::epochs::refresh_target;
@@ -34,7 +33,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     // For the first transfer; a second one begins with what the first one leaves.
     let mut ahead = Some(ahead);
     settle_others(ctx, &mut sessions, moving).await?;
-    let (mut rest, mut others): (Vec<Job>, Vec<Job>) =
+    let (rest, mut others): (Vec<Job>, Vec<Job>) =
         to_copy.into_iter().partition(|job| labelled.is_rest(&job.record));
     if ctx.settings.labels == Labels::First {
         // One that cannot be listed now says so when it is its turn.
@@ -47,34 +46,67 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     }
     let mut connections = || ahead.take().unwrap_or_else(|| Ahead::none(ctx));
     if rest.is_empty() {
-        return Box::pin(transfer_others(ctx, others, sessions, connections())).await;
+        return Box::pin(transfer_others(ctx, labelled, others, sessions, connections())).await;
     }
     let mut left = crew::Left::new();
     if !others.is_empty() {
         let first = std::mem::take(&mut sessions);
-        let (of_others, mut beside) = Box::pin(transfer_others(ctx, others, first, connections())).await?;
+        let (of_others, mut beside) =
+            Box::pin(transfer_others(ctx, labelled, others, first, connections())).await?;
         left = of_others;
         beside.close().await;
     }
-    if let Some(unlisted) = unlisted(ctx, labelled).await? {
-        let held: Vec<(MailboxId, String)> =
-            rest.iter().map(|job| (job.record.id, held_words(&job.record.source.text, &unlisted))).collect();
-        note_left(ctx, &held).await?;
-        left.extend(held);
+    if let Some(unlisted) = unlisted(ctx, |record| labelled.must_be_listed(record)).await? {
+        hold(ctx, labelled, &rest, &unlisted, &mut left).await?;
         sessions.close().await;
         return Ok((left, sessions));
     }
+    let (views, mut all): (Vec<Job>, Vec<Job>) =
+        rest.into_iter().partition(|job| labelled.is_view(&job.record));
+    if !all.is_empty() {
+        let bringers = Arc::new(bringers(ctx, labelled, false).await?);
+        all.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
+        let first = std::mem::take(&mut sessions);
+        let (more, beside) = crew::transfer(ctx, &all, first, connections()).await?;
+        left.extend(more);
+        sessions = beside;
+    }
+    let unlisted = if views.is_empty() { None } else { unlisted(ctx, |r| labelled.is_all_mail(r)).await? };
+    if let Some(unlisted) = unlisted {
+        // What only All Mail and a view show is All Mail's.
+        hold(ctx, labelled, &views, &unlisted, &mut left).await?;
+    } else if !views.is_empty() {
+        // Nothing is read back where something was appended (law 9).
+        sessions.close().await;
+        let (more, beside) = Box::pin(transfer_views(ctx, labelled, views, connections())).await?;
+        left.extend(more);
+        sessions = beside;
+    }
+    Ok((left, sessions))
+}
+
+/// Copies what views beside All Mail show and nothing else has brought; and puts the mark of one of them on what was brought.
+async fn transfer_views<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Arc<Labelled>,
+    mut views: Vec<Job>,
+    ahead: Ahead<S, T>,
+) -> Result<(crew::Left, Sessions<S, T>), Error> {
     let bringers = Arc::new(bringers(ctx, labelled, false).await?);
-    rest.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
-    let (more, beside) = crew::transfer(ctx, &rest, sessions, connections()).await?;
-    left.extend(more);
-    Ok((left, beside))
+    let uploads = match ctx.settings.labels {
+        Labels::Copies => Some(Arc::new(uploads(ctx, labelled).await?)),
+        Labels::First => None,
+    };
+    let share = |job: &Job| labelled.share_of_view(&job.record, &bringers, uploads.as_ref());
+    views.iter_mut().for_each(|job| job.share = Some(share(job)));
+    transfer_others(ctx, labelled, views, Sessions::default(), ahead).await
 }
 
 /// Copies the mailboxes beside All Mail. Where the target puts labels on by COPY, one mailbox uploads a message and the others get
 /// it from there when all are uploaded; what cannot be copied is uploaded then.
 async fn transfer_others<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
+    labelled: &Arc<Labelled>,
     mut others: Vec<Job>,
     mut sessions: Sessions<S, T>,
     ahead: Ahead<S, T>,
@@ -83,8 +115,8 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
     if !copies || !sessions.target(ctx).await?.abilities().labels_by_copy() {
         return crew::transfer(ctx, &others, sessions, ahead).await;
     }
-    let uploads = Arc::new(uploads(ctx).await?);
-    let shared = others.iter_mut().filter(|job| is_shared(&job.record));
+    let uploads = Arc::new(uploads(ctx, labelled).await?);
+    let shared = others.iter_mut().filter(|job| labelled.apart().shares(job));
     shared.for_each(|job| job.uploads = Some(uploads.clone()));
     let (mut left, mut beside) = crew::transfer(ctx, &others, sessions, ahead).await?;
     let waiting = listed_of(ctx, &others, &left).await?;
@@ -94,19 +126,48 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
     beside.close().await;
     ctx.all_left().await;
     // In a box: what a run holds on the stack is much already.
-    Box::pin(put_labels_on(ctx, waiting)).await?;
+    Box::pin(put_labels_on(ctx, labelled, waiting)).await?;
     // Anew: a target mailbox may have got another epoch meanwhile.
-    let waiting = listed_of(ctx, &others, &left).await?;
+    let mut waiting = listed_of(ctx, &others, &left).await?;
+    for job in &mut waiting {
+        let share =
+            others.iter().find(|other| other.record.id == job.record.id).and_then(|o| o.share.as_ref());
+        // For a mark no octet is sent: what others have brought is left to them.
+        job.share = share.map(|share| share.without_mark());
+        note_unmarked(ctx, labelled, job).await?;
+    }
     let (more, beside) = crew::transfer(ctx, &waiting, Sessions::default(), Ahead::none(ctx)).await?;
     left.extend(more);
     Ok((left, beside))
 }
 
+/// Says that a mark could not be put on.
+async fn note_unmarked<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    job: &Job,
+) -> Result<(), Error> {
+    if !labelled.is_mark(&job.record) {
+        return Ok(());
+    }
+    // Without a number: in the next run it is the same remark.
+    let text = format!(
+        "the new server did not mark some messages of “{}”: they are there, under their other labels, and the next run tries \
+         it again",
+        job.record.source.text
+    );
+    let note = Note { kind: UNMARKED.to_owned(), mailbox: Some(job.record.id), key: None, text };
+    ctx.note_new(UNMARKED, vec![note]).await
+}
+
 /// Who has uploaded a message, or may have: others leave it to that mailbox. In memory, about 50 octets a message.
-async fn uploads<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J>) -> Result<Bringers, Error> {
+async fn uploads<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+) -> Result<Bringers, Error> {
     const SENT: &[State] = &[State::Committed, State::InDoubt, State::Stored, State::Verified];
     let mut known = BTreeMap::new();
-    for job in jobs(ctx).await?.iter().filter(|job| is_shared(&job.record)) {
+    for job in jobs(ctx).await?.iter().filter(|job| labelled.apart().shares(job)) {
         let mut pages = Pages::new(ctx, job.record.id, SENT);
         while let Some(page) = pages.next().await? {
             Bringers::take_in(&mut known, &page, |_| true);
@@ -135,12 +196,16 @@ async fn listed_of<S: Source, T: Target, J: Journal>(
 /// Copies what these mailboxes show and others have stored, on one connection of its own: it carries no octets.
 async fn put_labels_on<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
     waiting: Vec<Job>,
 ) -> Result<(), Error> {
-    let originals = Originals::find(ctx, &jobs(ctx).await?, &waiting).await?;
+    let mut known = jobs(ctx).await?;
+    // A mark may be taken off at the target, where the message stays.
+    known.sort_by_key(|job| labelled.is_view(&job.record));
+    let originals = Originals::find(ctx, labelled.apart(), &known, &waiting).await?;
     let _seat = ctx.seats.anyway(Side::Target);
     let (mut sessions, mut lost) = (Sessions::default(), LostAtCopy::default());
-    for mut job in waiting.into_iter().filter(|job| is_shared(&job.record)) {
+    for mut job in waiting.into_iter().filter(|job| labelled.apart().shares(job)) {
         ctx.check_cancel()?;
         if lost.is_at_each() {
             break;
@@ -152,17 +217,35 @@ async fn put_labels_on<S: Source, T: Target, J: Journal>(
     Ok(())
 }
 
-fn held_words(all_mail: &str, unlisted: &MailboxRecord) -> String {
-    let name = &unlisted.source.text;
+/// Leaves these for a later run, since this mailbox was not listed.
+async fn hold<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    labelled: &Labelled,
+    waiting: &[Job],
+    unlisted: &MailboxRecord,
+    left: &mut crew::Left,
+) -> Result<(), Error> {
+    let held: Vec<(MailboxId, String)> =
+        waiting.iter().map(|job| (job.record.id, held_words(labelled, &job.record, unlisted))).collect();
+    note_left(ctx, &held).await?;
+    left.extend(held);
+    Ok(())
+}
+
+fn held_words(labelled: &Labelled, rest: &MailboxRecord, unlisted: &MailboxRecord) -> String {
+    let (all_mail, name) = (&rest.source.text, &unlisted.source.text);
+    // A view that is named moves as any mailbox does.
+    let moves =
+        if labelled.is_view(rest) { "moves all of it" } else { "moves what no mailbox has brought yet" };
     match &unlisted.decision {
         Decision::Refuse(why) => format!(
             "“{name}” has no mailbox on the new server ({why}), and what lies in “{all_mail}” alone is not known without it. Run \
              again when it can be made; or give it another name by --map, or leave it out by --exclude; --mailbox \"{all_mail}\" \
-             moves what no mailbox has brought yet"
+             {moves}"
         ),
         Decision::Move(_) | Decision::Exclude(_) => format!(
             "“{name}” was not listed in this run, so that nobody knows what lies in “{all_mail}” alone. Run again; if it can \
-             never be listed, --mailbox \"{all_mail}\" moves what no mailbox has brought yet"
+             never be listed, --mailbox \"{all_mail}\" {moves}"
         ),
     }
 }
@@ -200,13 +283,13 @@ async fn is_listed<S: Source, T: Target, J: Journal>(
     Ok(seen.is_some_and(|(run, _)| run == ctx.run))
 }
 
-/// A mailbox of the plan whose messages this run did not see.
+/// One of these mailboxes, if this run did not see its messages.
 async fn unlisted<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
-    labelled: &Labelled,
+    is_awaited: impl Fn(&MailboxRecord) -> bool,
 ) -> Result<Option<MailboxRecord>, Error> {
     let records = ctx.journal.mailboxes().await?;
-    for record in records.into_iter().filter(|record| labelled.must_be_listed(record)) {
+    for record in records.into_iter().filter(is_awaited) {
         if !is_listed(ctx, record.id).await? {
             return Ok(Some(record));
         }

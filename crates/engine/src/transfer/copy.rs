@@ -93,7 +93,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         {
             continue;
         }
-        replace::begin(ctx, sessions, job, &listing.epoch).await?;
+        replace::begin(ctx, sessions, job, &listing.epoch, &listing.left_out).await?;
         if let Some(end) = passes(ctx, sessions, job, memory, &listing.epoch, following).await? {
             return Ok(if end == CopyEnd::Done { without_others(job, &listing) } else { end });
         }
@@ -152,6 +152,8 @@ pub(super) struct Listing {
     octets: u64,
     /// Known UIDs that show another message now.
     others: u64,
+    /// What rules leave out, ascending: where a repair has to know it.
+    left_out: Vec<Key>,
 }
 
 /// A mailbox is not done where the source gave known UIDs to other messages: those are nowhere in the journal.
@@ -212,7 +214,7 @@ async fn as_seen<S: Source, T: Target, J: Journal>(
     };
     ctx.journal.save_sighting(ctx.run, seen).await?;
     let octets = ctx.journal.counts_of(job.record.id).await?.iter().map(|count| count.octets).sum();
-    Ok(Ok(Ok(Listing { epoch, messages: seen.facts.exists, octets, others: 0 })))
+    Ok(Ok(Ok(Listing { epoch, messages: seen.facts.exists, octets, others: 0, left_out: Vec::new() })))
 }
 
 /// A target mailbox that this run opened for its baseline shows nothing else now, and holds nothing of ours.
@@ -330,7 +332,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         // Not opened: the listing says why.
         let Ok(Opened { facts, .. }) = opened.await else { return Ok(None) };
         let epoch = ctx.journal.open_epoch(record.id, Side::Source, &facts).await?;
-        let (mut octets, mut uids, mut others) = (0, Vec::new(), 0);
+        let (mut octets, mut uids, mut left_out, mut others) = (0, Vec::new(), Vec::new(), 0);
         let before = share.and_then(|share| share.before(facts.uid_validity));
         share.inspect(|share| share.begin());
         let kept = match leaves {
@@ -348,9 +350,13 @@ async fn list_once<S: Source, T: Target, J: Journal>(
                 item
             };
             let listed: Vec<ListedItem> = piece.into_iter().map(listed).collect();
+            if ctx.settings.repair {
+                left_out.extend(listed.iter().filter(|l| l.excluded.is_some()).map(|l| l.key));
+            }
             others += ctx.journal.record_listing(record.id, epoch.id, &listed).await?.others;
         }
-        Ok::<_, Error>(Some((facts, epoch, uids, octets, others)))
+        left_out.sort_unstable();
+        Ok::<_, Error>(Some((facts, uids, Listing { epoch, messages: 0, octets, others, left_out })))
     };
     let (listed, taken_in) = tokio::join!(session.list(&record.source.wire, opened_tx, tx), take_in);
     let taken_in = taken_in?;
@@ -358,7 +364,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         Ok(messages) => messages,
         Err(error) => return Ok(Err(error)),
     };
-    let Some((mut facts, epoch, mut uids, octets, others)) = taken_in else {
+    let Some((mut facts, mut uids, listing)) = taken_in else {
         let (server, doing) = ("the old server".to_owned(), "EXAMINE");
         return Ok(Err(EndError::Protocol {
             server,
@@ -373,10 +379,10 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         (facts.exists, facts.uid_next) = (uids.len() as u64, Some(before));
     }
     // A listing that shows other messages under known UIDs is not what is known of the mailbox.
-    if messages == exists && others == 0 {
-        save_sighting(ctx, record.id, Side::Source, epoch.id, &facts, &uids).await?;
+    if messages == exists && listing.others == 0 {
+        save_sighting(ctx, record.id, Side::Source, listing.epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { epoch, messages, octets, others }, exists)))
+    Ok(Ok((Listing { messages, ..listing }, exists)))
 }
 
 /// The messages of an epoch that are left to another mailbox, by the journal.

@@ -12,7 +12,11 @@ use crate::message::Key;
 use crate::progress::Progress;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use crate::seats::Seat;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// Keys between two items that are asked for together: the journal reads as many at once.
+const NEAR_KEYS: i64 = 64;
 
 /// A mailbox pair whose target is made and has a baseline.
 #[derive(Clone, Debug)]
@@ -256,6 +260,46 @@ pub async fn find_item<J: Journal>(journal: &J, id: ItemId) -> Result<Option<Ite
     Ok(journal.items(query).await?.pop().filter(|item| item.id == id))
 }
 
+/// Items, as the journal has them. Neighbours are asked for together: where one in [`NEAR_KEYS`] is wanted, and no more than a page.
+pub async fn find_items<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    wanted: BTreeSet<ItemId>,
+) -> Result<HashMap<ItemId, Item>, Error> {
+    let mut found = HashMap::with_capacity(wanted.len());
+    for Group { first, limit } in groups(&wanted, ctx.settings.limits.journal_page_rows) {
+        let Some(before) = first.key.0.checked_sub(1) else { continue };
+        let after = Some(ItemId { key: Key(before), ..first });
+        let query = Query { mailbox: Some(first.mailbox), states: &State::ALL, after, limit };
+        let items = ctx.journal.items(query).await?;
+        found.extend(items.into_iter().filter(|item| wanted.contains(&item.id)).map(|item| (item.id, item)));
+    }
+    Ok(found)
+}
+
+/// Items of one epoch that one question to the journal gives: so many from the first one on.
+#[derive(Debug, PartialEq, Eq)]
+struct Group {
+    first: ItemId,
+    limit: usize,
+}
+
+/// Pure: the questions that give these items. So many keys hold no more items than this.
+fn groups(wanted: &BTreeSet<ItemId>, most: usize) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut last: Option<ItemId> = None;
+    for id in wanted {
+        let near = last.filter(|last| (last.mailbox, last.epoch) == (id.mailbox, id.epoch));
+        let near = near.is_some_and(|last| id.key.0 - last.key.0 <= NEAR_KEYS);
+        last = Some(*id);
+        let span = |first: &ItemId| usize::try_from(id.key.0 - first.key.0 + 1).unwrap_or(usize::MAX);
+        match groups.last_mut().filter(|group| near && span(&group.first) <= most) {
+            Some(group) => group.limit = span(&group.first),
+            None => groups.push(Group { first: *id, limit: 1 }),
+        }
+    }
+    groups
+}
+
 /// Counts connections lost while trying one thing, and waits between them.
 #[derive(Debug)]
 pub struct Losses {
@@ -390,4 +434,29 @@ pub async fn jobs<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> R
         jobs.push(Job::new(record, target, baseline, target_epoch));
     }
     Ok(jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::EpochId;
+
+    #[test]
+    fn items_that_lie_near_each_other_are_one_question_and_no_larger_than_a_page() {
+        let id = |mailbox, epoch, key| ItemId {
+            mailbox: MailboxId(mailbox),
+            epoch: EpochId(epoch),
+            key: Key(key),
+        };
+        let asked = |ids: &[ItemId], most| -> Vec<(i64, usize)> {
+            let groups = groups(&ids.iter().copied().collect(), most);
+            groups.into_iter().map(|group| (group.first.key.0, group.limit)).collect()
+        };
+        assert_eq!(asked(&[id(1, 1, 9), id(1, 1, 7), id(1, 1, 71)], 1000), [(7, 65)]);
+        assert_eq!(asked(&[id(1, 1, 1), id(1, 1, 66)], 1000), [(1, 1), (66, 1)], "far from each other");
+        assert_eq!(asked(&[id(1, 1, 1), id(1, 2, 2), id(2, 2, 3)], 1000), [(1, 1), (2, 1), (3, 1)]);
+        let all: Vec<ItemId> = (1..=250).map(|key| id(1, 1, key)).collect();
+        assert_eq!(asked(&all, 100), [(1, 100), (101, 100), (201, 50)]);
+        assert_eq!(asked(&[], 100), []);
+    }
 }

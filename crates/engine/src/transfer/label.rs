@@ -9,7 +9,7 @@ use super::commit_time;
 use super::commits::{end_batch, is_fresh, lease_lasts};
 use super::copy::{after_pass, see_uid_next};
 use super::epochs::refresh_target;
-use super::job::{Job, Losses, Pages, Sessions, find_item};
+use super::job::{Job, Losses, Pages, Sessions, find_items};
 use super::replace;
 use super::resolve::resolve;
 use super::shell::PassEnd;
@@ -22,7 +22,7 @@ use crate::journal::{
     Origin, Sent, Side, State,
 };
 use crate::labels::message_number;
-use crate::labels::original::{carried, is_ours, is_shared, may_be_copied_from};
+use crate::labels::original::{Apart, carried, is_ours, may_be_copied_from};
 use crate::message::{Flags, Key};
 use crate::progress::Progress;
 use crate::quirks;
@@ -39,12 +39,15 @@ const SEEN_QUEUED: usize = 64;
 pub struct Originals {
     items: HashMap<u64, ItemId>,
     jobs: BTreeMap<MailboxId, Job>,
+    apart: Apart,
 }
 
 impl Originals {
-    /// What `jobs` have stored of the messages that are listed in `to`. In memory, some 50 octets for each of these.
+    /// What `jobs` have stored of the messages that are listed in `to`, where they are not `apart`. In memory, some 50 octets for
+    /// each of these.
     pub async fn find<S: Source, T: Target, J: Journal>(
         ctx: &Context<S, T, J>,
+        apart: &Apart,
         jobs: &[Job],
         to: &[Job],
     ) -> Result<Self, Error> {
@@ -56,7 +59,7 @@ impl Originals {
             }
         }
         let mut items = HashMap::new();
-        let shared = jobs.iter().filter(|job| !wanted.is_empty() && is_shared(&job.record));
+        let shared = jobs.iter().filter(|job| !wanted.is_empty() && apart.shares(job));
         for job in shared {
             let mut pages = Pages::new(ctx, job.record.id, &[State::Stored, State::Verified]);
             while let Some(page) = pages.next().await? {
@@ -68,27 +71,31 @@ impl Originals {
             }
         }
         let jobs = jobs.iter().map(|job| (job.record.id, job.clone())).collect();
-        Ok(Self { items, jobs })
+        Ok(Self { items, jobs, apart: apart.clone() })
     }
 
-    /// Where the message may be copied from: the mailbox, and the message as the journal knows it now.
+    /// Where messages of a mailbox may be copied from: each with its original, as the journal knows it now.
     async fn of<S: Source, T: Target, J: Journal>(
         &self,
         ctx: &Context<S, T, J>,
         job: &Job,
-        item: &Item,
-    ) -> Result<Option<Item>, Error> {
-        let number = message_number(item.lineage.as_deref());
-        let Some(id) = number.and_then(|number| self.items.get(&number)) else { return Ok(None) };
-        let (Some(from), Some(there)) = (self.jobs.get(&id.mailbox), find_item(&ctx.journal, *id).await?)
-        else {
-            return Ok(None);
-        };
-        // What is sent once more goes repaired, or is not read back yet.
-        if replace::is_begun(ctx, item.id).await? || replace::is_begun(ctx, there.id).await? {
-            return Ok(None);
+        items: impl Iterator<Item = &Item>,
+    ) -> Result<Vec<(ItemId, Item)>, Error> {
+        let original = |item: &&Item| self.items.get(&message_number(item.lineage.as_deref())?).copied();
+        let wanted: Vec<(&Item, ItemId)> = items.filter_map(|item| Some((item, original(&item)?))).collect();
+        let known = find_items(ctx, wanted.iter().map(|(_, id)| *id).collect()).await?;
+        let mut found = Vec::with_capacity(wanted.len());
+        for (item, id) in wanted {
+            let (Some(from), Some(there)) = (self.jobs.get(&id.mailbox), known.get(&id)) else { continue };
+            // What is sent once more goes repaired, or is not read back yet.
+            if replace::is_begun(ctx, item.id).await? || replace::is_begun(ctx, there.id).await? {
+                continue;
+            }
+            if may_be_copied_from(&self.apart, (job, item), (from, there)) {
+                found.push((item.id, there.clone()));
+            }
         }
-        Ok(may_be_copied_from((job, item), (from, &there)).then_some(there))
+        Ok(found)
     }
 }
 
@@ -223,11 +230,11 @@ impl<S: Source, T: Target, J: Journal> Labelling<'_, S, T, J> {
     /// The messages that may be copied, in order, as long as one mailbox has the next one: order costs commands, not mail.
     async fn lots(&self, page: &[Item], most: usize) -> Result<Vec<Lot>, Error> {
         let mut lots: Vec<Lot> = Vec::new();
-        for item in page.iter().filter(|i| !self.given_up.contains(&i.id)) {
-            let Some(there) = self.originals.of(self.ctx, self.job, item).await? else { continue };
+        let wanted = page.iter().filter(|i| !self.given_up.contains(&i.id));
+        for (item, there) in self.originals.of(self.ctx, self.job, wanted).await? {
             let Some(place) = there.place else { continue };
             let from = there.id.mailbox;
-            let one = (item.id, place.uid, there);
+            let one = (item, place.uid, there);
             match lots.last_mut().filter(|lot| lot.from == from && lot.items.len() < most) {
                 Some(lot) => lot.items.push(one),
                 None => lots.push(Lot { from, items: vec![one] }),

@@ -2,10 +2,13 @@
 //! once more with its header encoded (T4), or inside a cover message (T8). Nothing is removed: the damaged copy is left where it is,
 //! and told.
 //!
-//! Two notes carry it over interruptions. `repair:begun` is written before the message goes back to `listed`: from then on it is
+//! Notes carry it over interruptions ([`notes`]). `repair:begun` is written before the message goes back to `listed`: from then on it is
 //! sent in its repaired form alone, whatever a later run is asked for, and nobody claims the damaged copy for another message. It
 //! keeps what is known of that copy, so that the message can be what it was where nothing comes of it. `repair:ended` says that
-//! nothing is left to be done.
+//! nothing is left to be done, `repair:refused` that the target did not take the repaired form: a consent that stands for all runs
+//! does not send it again in each of them.
+
+mod notes;
 
 use super::job::{Job, Losses, Pages, Sessions, find_item};
 use super::resolve::read_all;
@@ -13,23 +16,21 @@ use crate::config::Level;
 use crate::context::Context;
 use crate::end::{Depth, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
-use crate::identity::Grade;
 use crate::journal::{
-    Change, Epoch, EpochId, Item, ItemId, Journal, JournalError, JournalResult, Ladder, MailboxId, Note,
-    Origin, Place, ReadBack, Reason, Sent, Side, State,
+    Change, Epoch, EpochId, Item, ItemId, Journal, JournalError, JournalResult, MailboxId, Note, Side, State,
 };
-use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key};
+use crate::message::{Digest, Fingerprint, Key};
 use crate::quirks;
 use crate::report::uids::Ranges;
-use crate::report::{ABSENT, DAMAGED};
-use serde::{Deserialize, Serialize};
+use crate::report::{ABSENT, DAMAGED, REFUSED};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::Mutex;
 
-/// Notes that are for the engine, and in no report, begin with this.
-pub const KIND: &str = "repair:";
-const BEGUN: &str = "repair:begun";
-const ENDED: &str = "repair:ended";
+pub use notes::KIND;
+use notes::{Begun, Kept, replaced};
+
+/// The kinds of exceptions that the target's refusal of a message makes.
+const OF_TARGET: [&str; 3] = [REFUSED, "forbidden", "too_big"];
 /// [`Note::kind`] of what is told of a damaged copy, to people.
 const TOLD: &str = "damaged_copy";
 /// What comes between the words of the damage and those of a repair that nothing came of.
@@ -38,89 +39,47 @@ const WHOLE: &str = "the same mail is there a second time, whole";
 const UNREAD: &str = "the same mail is there a second time, repaired, and was not read back";
 const DAMAGED_TOO: &str = "the same mail is there a second time, repaired, and that copy is damaged, too";
 
-/// A damaged copy, and how its message goes instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begun {
-    /// The message.
-    item: ItemId,
-    /// Where the damaged copy is.
-    place: Place,
-    /// It goes inside a cover message: encoded it came back damaged, too.
-    covers: bool,
-    /// What the journal knew of the damaged copy.
-    origin: Origin,
-    sent: Sent,
-    read_back: ReadBack,
-    grade: Option<Grade>,
-    /// What was said of the damage.
-    words: String,
-}
-
-/// A [`Fingerprint`] in a note.
-type Print = (u64, [u8; 32], [u8; 32]);
-
-/// A [`Begun`] in a note; mailbox and key are the note's own. Octets are written as the characters of their numbers.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    source_epoch: i64,
-    target_epoch: i64,
-    uid: i64,
-    covers: bool,
-    origin: String,
-    fetched: Print,
-    sent: Print,
-    flags: String,
-    date: Option<String>,
-    ladder: u8,
-    read: Option<Print>,
-    read_octets: u64,
-    read_flags: String,
-    read_date: Option<String>,
-    read_mod_seq: Option<u64>,
-    grade: Option<String>,
-    words: String,
-}
-
-/// The damaged copies that are not done with, one for each message: read from the journal once in a run, when first asked for.
+/// What is known of damaged copies, and of repairs: read from the journal once in a run, when first asked for.
 #[derive(Debug, Default)]
-pub struct Open(Mutex<Option<BTreeMap<ItemId, Begun>>>);
+pub struct Open {
+    kept: Mutex<Option<Kept>>,
+    /// A person asks for a repair now, by its option or by a consent that is news.
+    asked_anew: bool,
+}
 
-/// Does something with the damaged copies that are not done with.
+impl Open {
+    /// Nothing is read yet.
+    pub fn new(asked_anew: bool) -> Self {
+        Self { asked_anew, ..Self::default() }
+    }
+}
+
+/// Does something with what is known.
 async fn with<S: Source, T: Target, J: Journal, R>(
     ctx: &Context<S, T, J>,
-    act: impl FnOnce(&mut BTreeMap<ItemId, Begun>) -> R,
+    act: impl FnOnce(&mut Kept) -> R,
 ) -> Result<R, Error> {
-    let mut held = ctx.replacing.0.lock().await;
-    let mut open = match held.take() {
-        Some(open) => open,
-        None => read_open(&ctx.journal, ctx.settings.limits.journal_page_rows).await?,
+    let mut held = ctx.replacing.kept.lock().await;
+    let mut kept = match held.take() {
+        Some(kept) => kept,
+        None => notes::read_all(&ctx.journal, ctx.settings.limits.journal_page_rows).await?,
     };
-    let done = act(&mut open);
-    *held = Some(open);
+    let done = act(&mut kept);
+    *held = Some(kept);
     Ok(done)
 }
 
-async fn read_open<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<BTreeMap<ItemId, Begun>> {
-    let (mut open, mut after) = (BTreeMap::new(), i64::MIN);
-    loop {
-        let page = journal.notes(KIND, after, page_rows).await?;
-        let Some(last) = page.last() else { return Ok(open) };
-        after = last.id;
-        page.iter().for_each(|record| take_in(&mut open, &record.note));
-    }
+/// Messages whose repaired form the target refused: a standing consent does not try it again.
+pub async fn refused<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<BTreeSet<ItemId>> {
+    Ok(notes::read_all(journal, page_rows).await?.refused)
 }
 
-/// Pure: what one note says. Of two that begin with one message the later one counts.
-fn take_in(open: &mut BTreeMap<ItemId, Begun>, note: &Note) {
-    match note.kind.as_str() {
-        BEGUN => _ = read(note).map(|one| open.insert(one.item, one)),
-        ENDED => {
-            if let (Some(mailbox), Some(key), Ok(epoch)) = (note.mailbox, note.key, note.text.parse()) {
-                open.remove(&ItemId { mailbox, epoch: EpochId(epoch), key });
-            }
-        }
-        _ => {}
-    }
+/// True for a message that is not sent once more in this run: its repaired form was refused, and nobody asks for it anew.
+async fn is_refused<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    item: ItemId,
+) -> Result<bool, Error> {
+    Ok(!ctx.replacing.asked_anew && with(ctx, |kept| kept.refused.contains(&item)).await?)
 }
 
 /// Those of one mailbox.
@@ -129,109 +88,14 @@ async fn of<S: Source, T: Target, J: Journal>(
     mailbox: MailboxId,
 ) -> Result<Vec<Begun>, Error> {
     let end = |n| ItemId { mailbox, epoch: EpochId(n), key: Key(n) };
-    with(ctx, |open| open.range(end(i64::MIN)..=end(i64::MAX)).map(|(_, one)| one.clone()).collect()).await
-}
-
-fn print(of: &Fingerprint) -> Print {
-    (of.octets, of.exact.0, of.normal.0)
-}
-
-fn printed((octets, exact, normal): Print) -> Fingerprint {
-    Fingerprint { octets, exact: Digest(exact), normal: Digest(normal) }
-}
-
-fn chars(octets: &[u8]) -> String {
-    octets.iter().map(|octet| char::from(*octet)).collect()
-}
-
-fn octets(chars: &str) -> Vec<u8> {
-    chars.chars().filter_map(|c| u8::try_from(c).ok()).collect()
-}
-
-fn read(note: &Note) -> Option<Begun> {
-    let w: Written = serde_json::from_str(&note.text).ok()?;
-    let date = |text: Option<String>| text.map(|text| InternalDate::from_octets(octets(&text)));
-    Some(Begun {
-        item: ItemId { mailbox: note.mailbox?, epoch: EpochId(w.source_epoch), key: note.key? },
-        place: Place { epoch: EpochId(w.target_epoch), uid: Key(w.uid) },
-        covers: w.covers,
-        origin: Origin::parse(&w.origin)?,
-        sent: Sent {
-            fetched: printed(w.fetched),
-            sent: printed(w.sent),
-            flags: Flags::from_octets(octets(&w.flags)),
-            internal_date: date(w.date),
-            ladder: Ladder(w.ladder),
-        },
-        read_back: ReadBack {
-            fingerprint: w.read.map(printed),
-            octets: w.read_octets,
-            flags: Flags::from_octets(octets(&w.read_flags)),
-            internal_date: date(w.read_date),
-            mod_seq: w.read_mod_seq,
-        },
-        grade: w.grade.as_deref().and_then(Grade::parse),
-        words: w.words,
-    })
-}
-
-impl Begun {
-    fn begun(&self) -> Note {
-        let date = |date: &Option<InternalDate>| date.as_ref().map(|date| chars(date.as_octets()));
-        let written = Written {
-            source_epoch: self.item.epoch.0,
-            target_epoch: self.place.epoch.0,
-            uid: self.place.uid.0,
-            covers: self.covers,
-            origin: self.origin.as_str().to_owned(),
-            fetched: print(&self.sent.fetched),
-            sent: print(&self.sent.sent),
-            flags: chars(self.sent.flags.as_octets()),
-            date: date(&self.sent.internal_date),
-            ladder: self.sent.ladder.0,
-            read: self.read_back.fingerprint.as_ref().map(print),
-            read_octets: self.read_back.octets,
-            read_flags: chars(self.read_back.flags.as_octets()),
-            read_date: date(&self.read_back.internal_date),
-            read_mod_seq: self.read_back.mod_seq,
-            grade: self.grade.map(|grade| grade.as_str().to_owned()),
-            words: self.words.clone(),
-        };
-        self.note(BEGUN, serde_json::json!(written).to_string())
-    }
-
-    fn note(&self, kind: &str, text: String) -> Note {
-        Note { kind: kind.to_owned(), mailbox: Some(self.item.mailbox), key: Some(self.item.key), text }
-    }
-
-    /// The message as it was, from where it is `listed`.
-    fn restored(&self, why: &str) -> Change {
-        let reason = Reason::new(DAMAGED, format!("{}{AGAIN}{why}", self.words));
-        let change = Change::to(self.item, State::Exception).because(reason).at(self.place, self.origin);
-        let (sent, read_back) = (Some(self.sent.clone()), Some(self.read_back.clone()));
-        Change { sent, read_back, grade: self.grade, ..change }
-    }
+    with(ctx, |kept| kept.open.range(end(i64::MIN)..=end(i64::MAX)).map(|(_, one)| one.clone()).collect())
+        .await
 }
 
 /// Pure: whether a repair may send this message once more: its copy came back damaged when it was first read, so that no other
 /// client changed it, and not every form was tried.
 pub fn is_replaceable(item: &Item) -> bool {
     replaced(item).is_some()
-}
-
-/// Pure: the damaged copy of a message that a repair may send once more.
-fn replaced(item: &Item) -> Option<Begun> {
-    let reason = item.reason.as_ref().filter(|r| item.state == State::Exception && r.kind == DAMAGED)?;
-    let ours = |origin: &Origin| matches!(origin, Origin::Appended | Origin::Found | Origin::Copied);
-    let origin = item.origin.filter(ours)?;
-    let (sent, first) = (Sent::clone(item.sent.as_ref()?), ReadBack::clone(item.read_back.as_ref()?));
-    let print = first.fingerprint.as_ref()?;
-    let was_damaged = print.exact != sent.sent.exact && Grade::of(&sent.fetched, print) == Grade::Damaged;
-    let words = reason.text.split(AGAIN).next().unwrap_or_default().to_owned();
-    let (covers, place) = (sent.ladder.has(Ladder::ENCODED), item.place?);
-    let one =
-        Begun { item: item.id, place, covers, origin, read_back: first, grade: item.grade, words, sent };
-    (was_damaged && !one.sent.ladder.has(Ladder::WRAPPED)).then_some(one)
 }
 
 /// A mailbox has damaged copies of which a repair may send a whole one.
@@ -241,8 +105,10 @@ pub async fn is_wanted<S: Source, T: Target, J: Journal>(
 ) -> Result<bool, Error> {
     let mut pages = Pages::new(ctx, job.record.id, &[State::Exception]);
     while let Some(page) = pages.next().await? {
-        if page.iter().filter_map(replaced).any(|one| one.place.epoch == job.target_epoch.id) {
-            return Ok(true);
+        for one in page.iter().filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id) {
+            if !is_refused(ctx, one.item).await? {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
@@ -251,15 +117,17 @@ pub async fn is_wanted<S: Source, T: Target, J: Journal>(
 /// What may be sent once more: the message, the UID of its damaged copy, and the digest of what was sent.
 type Damaged = Vec<(ItemId, Key, Digest)>;
 
-/// Sends damaged messages on their way once more, where that is asked for, the source lists them still, and the target has the
-/// copy still: they are `listed` again, and go in their repaired form. Comes when nothing of the mailbox is in doubt.
+/// Sends damaged messages on their way once more, where that is asked for, the source lists them still, no rule has `left_out` them
+/// of this listing (ascending), and the target has the copy still: they are `listed` again, and go in their repaired form. Comes when nothing of the mailbox is in doubt.
 pub(super) async fn begin<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     job: &Job,
     epoch: &Epoch,
+    left_out: &[Key],
 ) -> Result<(), Error> {
-    let damaged = if ctx.settings.repair { damaged(ctx, job, epoch).await? } else { Vec::new() };
+    let mut damaged = if ctx.settings.repair { damaged(ctx, job, epoch).await? } else { Vec::new() };
+    damaged.retain(|(item, ..)| left_out.binary_search(&item.key).is_err());
     if damaged.is_empty() {
         return Ok(());
     }
@@ -290,8 +158,11 @@ async fn damaged<S: Source, T: Target, J: Journal>(
     let (mut damaged, mut pages) = (Vec::new(), Pages::new(ctx, job.record.id, &[State::Exception]));
     while let Some(page) = pages.next().await? {
         let all = page.iter().filter(|i| i.id.epoch == epoch.id && listed.contains(i.id.key));
-        let all = all.filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id);
-        damaged.extend(all.map(|one| (one.item, one.place.uid, one.sent.sent.normal)));
+        for one in all.filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id) {
+            if !is_refused(ctx, one.item).await? {
+                damaged.push((one.item, one.place.uid, one.sent.sent.normal));
+            }
+        }
     }
     Ok(damaged)
 }
@@ -302,7 +173,7 @@ async fn begin_one<S: Source, T: Target, J: Journal>(
     one: Begun,
 ) -> Result<(), Error> {
     ctx.probe.pass("replace").await;
-    let earlier = with(ctx, |open| open.get(&one.item).cloned()).await?;
+    let earlier = with(ctx, |kept| kept.open.get(&one.item).cloned()).await?;
     if let Some(earlier) = earlier.filter(|earlier| earlier.place != one.place) {
         leave(ctx, job, &earlier, DAMAGED_TOO).await?;
     }
@@ -314,12 +185,16 @@ async fn begin_one<S: Source, T: Target, J: Journal>(
 
 async fn keep<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, one: Begun) -> Result<(), Error> {
     ctx.journal.note(one.begun()).await?;
-    with(ctx, |open| _ = open.insert(one.item, one)).await
+    with(ctx, |kept| {
+        kept.refused.remove(&one.item);
+        kept.open.insert(one.item, one);
+    })
+    .await
 }
 
 async fn end<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, one: &Begun) -> Result<(), Error> {
-    ctx.journal.note(one.note(ENDED, one.item.epoch.0.to_string())).await?;
-    with(ctx, |open| _ = open.remove(&one.item)).await
+    ctx.journal.note(notes::ended(one.item)).await?;
+    with(ctx, |kept| _ = kept.open.remove(&one.item)).await
 }
 
 /// What is in the target mailbox and accounts for no message, or for a damaged one: UIDs and digests. `None` where the server does
@@ -388,7 +263,7 @@ pub(super) async fn is_begun<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     item: ItemId,
 ) -> Result<bool, Error> {
-    with(ctx, |open| open.contains_key(&item)).await
+    with(ctx, |kept| kept.open.contains_key(&item)).await
 }
 
 /// True where something is left to be done about damaged copies of a mailbox.
@@ -406,10 +281,12 @@ pub(super) async fn rekey<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let mut former = Vec::new();
     for (from, to) in pairs {
-        let Some(one) = with(ctx, |open| open.get(from).cloned()).await? else { continue };
         // Before: a message that is sent without it goes as it was.
-        keep(ctx, Begun { item: *to, ..one.clone() }).await?;
-        former.push(one);
+        for note in with(ctx, |kept| kept.of_new_number(*from, *to)).await? {
+            ctx.journal.note(note.clone()).await?;
+            with(ctx, |kept| kept.take_in(&note)).await?;
+        }
+        former.extend(with(ctx, |kept| kept.open.get(from).cloned()).await?);
     }
     ctx.journal.rekey(pairs).await?;
     for one in former {
@@ -425,7 +302,7 @@ pub(super) async fn gone<S: Source, T: Target, J: Journal>(
 ) -> Result<(), Error> {
     let mut others = Vec::new();
     for change in changes {
-        let one = with(ctx, |open| open.get(&change.item).cloned()).await?;
+        let one = with(ctx, |kept| kept.open.get(&change.item).cloned()).await?;
         let is_restored = match &one {
             Some(one) => restore(ctx, one, "it is not at the old server any more").await?,
             None => false,
@@ -444,6 +321,8 @@ enum Fate {
     Wait,
     /// No repaired copy is there, and none will be by itself: the message is accounted for by this one again; why.
     Restore(String),
+    /// The same, since the target refused the repaired form.
+    Refused(String),
     /// It is left where it is; what is there beside it.
     Leave(&'static str),
     /// Its message claims it.
@@ -468,6 +347,7 @@ fn fate(item: Option<&Item>, one: &Begun, level: Level) -> Fate {
             Some(ABSENT) => {
                 Fate::Leave("its repaired form was confirmed by the new server, and is not there")
             }
+            Some(kind) if OF_TARGET.contains(&kind) => Fate::Refused(reason()),
             _ => Fate::Restore(reason()),
         },
         Excluded => Fate::Restore(format!("a rule leaves it out ({})", reason())),
@@ -489,10 +369,12 @@ pub async fn settle<S: Source, T: Target, J: Journal>(
         let item = find_item(&ctx.journal, one.item).await?;
         match fate(item.as_ref(), &one, ctx.settings.level) {
             Fate::Wait => {}
-            Fate::Restore(why) => {
-                if !restore(ctx, &one, &why).await? {
-                    leave(ctx, job, &one, "another message claims it").await?;
-                }
+            Fate::Restore(why) => restore_or_leave(ctx, job, &one, &why).await?,
+            Fate::Refused(why) => {
+                // Before it is forgotten that it was on its way.
+                ctx.journal.note(notes::refused(one.item)).await?;
+                with(ctx, |kept| _ = kept.refused.insert(one.item)).await?;
+                restore_or_leave(ctx, job, &one, &why).await?;
             }
             // Stopped while it took its new number.
             Fate::Leave(_) if item.is_none() && is_taken_over(ctx, &one).await? => end(ctx, &one).await?,
@@ -509,6 +391,18 @@ async fn is_taken_over<S: Source, T: Target, J: Journal>(
 ) -> Result<bool, Error> {
     let others = of(ctx, one.item.mailbox).await?;
     Ok(others.iter().any(|other| other.item != one.item && other.place == one.place))
+}
+
+async fn restore_or_leave<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    job: &Job,
+    one: &Begun,
+    why: &str,
+) -> Result<(), Error> {
+    if restore(ctx, one, why).await? {
+        return Ok(());
+    }
+    leave(ctx, job, one, "another message claims it").await
 }
 
 /// The message is damaged again, by the copy that is there, and as it was. False where another message has that copy by now.
@@ -541,13 +435,17 @@ async fn leave<S: Source, T: Target, J: Journal>(
     let anew = if one.place.epoch == job.target_epoch.id { "" } else { " (before that was numbered anew)" };
     let text =
         format!("UID {uid} of {text}{anew} on the new server is a damaged copy and is left there: {why}");
-    ctx.note_once(one.note(TOLD, text)).await?;
+    let (kind, mailbox, key) = (TOLD.to_owned(), Some(one.item.mailbox), Some(one.item.key));
+    ctx.note_once(Note { kind, mailbox, key, text }).await?;
     end(ctx, one).await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::Grade;
+    use crate::journal::{Ladder, Origin, Place, ReadBack, Reason, Sent};
+    use crate::message::{Flags, InternalDate};
 
     fn damaged(ladder: Ladder) -> Item {
         let print = |n| Fingerprint { octets: 3, exact: Digest([n; 32]), normal: Digest([n; 32]) };
@@ -586,13 +484,28 @@ mod tests {
         assert_eq!((first.words.as_str(), first.covers), ("changed", false));
         let second = replaced(&damaged(Ladder::ENCODED)).unwrap();
         assert!(second.covers);
-        let mut open = BTreeMap::new();
-        take_in(&mut open, &first.begun());
-        assert_eq!(open.values().collect::<Vec<_>>(), [&first]);
-        take_in(&mut open, &second.begun());
-        assert_eq!(open.values().collect::<Vec<_>>(), [&second]);
-        take_in(&mut open, &second.note(ENDED, "2".into()));
-        assert_eq!(open.len(), 0);
+        let mut kept = Kept::default();
+        let mut after = |note: Note| {
+            kept.take_in(&note);
+            (kept.open.values().cloned().collect::<Vec<_>>(), kept.refused.len())
+        };
+        assert_eq!(after(first.begun()), (vec![first.clone()], 0));
+        assert_eq!(after(second.begun()), (vec![second.clone()], 0));
+        assert_eq!(after(notes::refused(second.item)), (vec![second.clone()], 1));
+        assert_eq!(after(notes::ended(second.item)), (vec![], 1));
+        assert_eq!(after(first.begun()), (vec![first.clone()], 0), "it was asked for anew");
+    }
+
+    #[test]
+    fn a_message_of_another_number_stays_begun_and_refused() {
+        let one = replaced(&damaged(Ladder::default())).unwrap();
+        let to = ItemId { key: Key(8), ..one.item };
+        let mut kept = Kept::default();
+        [one.begun(), notes::refused(one.item)].iter().for_each(|note| kept.take_in(note));
+        kept.of_new_number(one.item, to).iter().for_each(|note| kept.take_in(note));
+        assert!(kept.refused.contains(&to), "a consent that stands does not send it again");
+        assert_eq!(kept.open.get(&to), Some(&Begun { item: to, ..one.clone() }));
+        assert_eq!(kept.of_new_number(ItemId { key: Key(9), ..to }, one.item), []);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod again;
 #[path = "gmail/copied.rs"]
 mod copied;
+#[path = "gmail/important.rs"]
+mod important;
 
 use crate::late::{DATE, message};
 use crate::wire::{PASSWORD, USER, World, octets};
@@ -711,6 +713,8 @@ async fn stopped_at_any_step_with_labels_on_either_side_nothing_is_lost_or_doubl
         (Profile::gmail(), Profile::gmail(), Labels::Copies),
         (Profile::default(), Profile::gmail(), Labels::Copies),
     ] {
+        // Whoever copies a message twice is seen to.
+        let target = Profile { copies_double: true, ..target };
         let fresh = || small(source.clone(), target.clone(), labels);
         let world = fresh();
         let stopper = Stopper::never();

@@ -204,6 +204,84 @@ async fn what_the_target_refuses_in_its_repaired_form_too_is_damaged_as_before()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repaired_form_that_was_refused_is_sent_again_when_a_person_asks_for_it_and_not_by_a_standing_consent()
+ {
+    let mut world = damaged(&[]).await;
+    let before = (world.held(), world.states().await);
+    world.target.set(|p| p.refuse = Some(bytes::Bytes::from_static(b"mailhaul.invalid>")));
+    let appends = |world: &World| world.target.counters().commands["APPEND"];
+    let first = appends(&world);
+    world.consent = Some(true);
+    world.migrate().await;
+    let tried = appends(&world);
+    assert!(tried > first, "the consent is news");
+    let damaged_again = |plan: mailhaul_engine::plan::Plan| {
+        plan.cannot_go.iter().any(|one| one.to_string().starts_with("what came back damaged ("))
+    };
+    // Said once more it is no news.
+    for consent in [None, Some(true), None] {
+        world.consent = consent;
+        world.migrate().await;
+        assert_eq!((world.held(), world.states().await), before, "{consent:?}");
+        assert_eq!(appends(&world), tried, "{consent:?}");
+        assert!(!damaged_again(world.plan().await), "nobody is asked for what was tried in vain");
+    }
+    world.consent = Some(false);
+    assert!(damaged_again(world.plan().await), "the option would send it");
+    world.consent = None;
+    world.repair = true;
+    assert!(damaged_again(world.plan().await), "and this run does");
+    world.migrate().await;
+    let asked = appends(&world);
+    assert!(asked > tried, "by its option");
+    world.repair = false;
+    world.target.set(|p| p.refuse = None);
+    world.migrate().await;
+    assert_eq!(appends(&world), asked, "and not in the run after it");
+    world.repair = true;
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_message_that_a_rule_leaves_out_meanwhile_is_not_sent_once_more() {
+    let mut world = damaged(&[]).await;
+    let before = (world.held(), world.states().await, world.target.counters().appended);
+    (world.repair, world.selection.since) = (true, Some(i64::MAX));
+    world.migrate().await;
+    assert_eq!((world.held(), world.states().await, world.target.counters().appended), before);
+    assert_eq!(told(&world).await, [""; 0]);
+    world.selection.since = None;
+    world.migrate().await;
+    assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 3)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_message_of_all_mail_whose_label_a_person_leaves_out_meanwhile_is_not_sent_once_more() {
+    let mut world =
+        World::between(Profile { hidden: vec!["Work".into()], ..Profile::gmail() }, Profile::default());
+    for name in ["INBOX", "Work"] {
+        world.source.create(USER, name, None, false);
+    }
+    for (n, name) in [(0, "INBOX"), (1, "Work")] {
+        world.source.deliver(USER, name, message(n), "", DATE).unwrap();
+    }
+    // What the Inbox has comes first, then what All Mail alone shows.
+    world.target.plan(Planned::once(Trigger::Verb("APPEND", 2), Fault::Alter(Alteration::SameSize)));
+    (world.connections, world.limits.batch_messages_max) = (1, 1);
+    world.migrate().await;
+    let (kind, _) = world.exceptions().await.swap_remove(0);
+    assert_eq!((kind.as_str(), world.held().len()), ("damaged", 2));
+    world.source.set(|p| p.hidden.clear());
+    (world.repair, world.selection.exclude) = (true, vec!["Work".into()]);
+    world.migrate().await;
+    assert_eq!((world.exceptions().await.len(), world.held().len()), (1, 2));
+    world.selection.exclude.clear();
+    world.migrate().await;
+    assert_eq!(world.octets("Work"), [message(1)], "its own mailbox brings it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_at_the_source_any_more_stays_as_it_is() {
     let mut world = damaged(&[]).await;
     let before = (world.held(), world.states().await);

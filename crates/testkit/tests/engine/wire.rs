@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use mailhaul_engine::config::{
-    Credentials, Daily, Endpoint, FixedPassword, ImapAccount, Labels, Level, LoginOptions, Rate, Security,
-    Selection, Settings, Trust,
+    Credentials, Daily, Endpoint, FixedPassword, ImapAccount, Labels, Level, LoginOptions, MappingRules,
+    Rate, Security, Selection, Settings, Trust,
 };
 use mailhaul_engine::error::Error;
 use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::memory::{MemoryJournal, MemoryStore};
-use mailhaul_engine::journal::{AccountPair, Item, Journal, Note, Query, RunId, State};
+use mailhaul_engine::journal::{AccountPair, Existing, Item, Journal, Note, Query, RunId, State};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::plan::Plan;
@@ -55,6 +55,10 @@ pub struct World {
     pub labels: Labels,
     /// Which mail.
     pub selection: Selection,
+    /// A person's rules for names.
+    pub mapping: MappingRules,
+    /// What becomes of mail that target mailboxes hold already.
+    pub existing: Option<Existing>,
     /// The will-not-move list is accepted.
     pub accepts: bool,
     /// The way to the target, where it is no plain pipe.
@@ -93,6 +97,8 @@ impl World {
             consent: None,
             labels: Labels::Copies,
             selection: Selection::default(),
+            mapping: MappingRules::default(),
+            existing: None,
             accepts: false,
             target_dialer: None,
             credentials: None,
@@ -113,6 +119,7 @@ impl World {
         (settings.repair, settings.retry_exceptions) = (self.repair, self.repair);
         settings.consent = self.consent;
         (settings.labels, settings.selection) = (self.labels, self.selection.clone());
+        (settings.mapping, settings.existing) = (self.mapping.clone(), self.existing);
         settings.accept_will_not_move = self.accepts;
         let mut source = opener(&self.source, &settings.limits, &[]);
         let mut target = opener(&self.target, &settings.limits, &self.without);

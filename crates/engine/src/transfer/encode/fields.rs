@@ -2,6 +2,7 @@
 
 use super::charset::Charset;
 use super::line::{LINE_MAX, Line, ROOM_MIN};
+use std::collections::HashMap;
 
 /// Addresses, and what has phrases as they have.
 const PHRASES: [&str; 21] = [
@@ -35,7 +36,7 @@ const PARAMETERS: [&str; 2] = ["content-type", "content-disposition"];
 /// Parameters that programs take apart messages by.
 const PARAMETERS_LEFT: [&str; 2] = ["boundary", "charset"];
 /// Fields that are left as they are: no encoded word may be there, or others rely on their octets.
-const LEFT: [&str; 27] = [
+const LEFT: [&str; 32] = [
     "received",
     "return-path",
     "message-id",
@@ -63,6 +64,11 @@ const LEFT: [&str; 27] = [
     "list-archive",
     "list-subscribe",
     "list-unsubscribe",
+    "list-owner",
+    "archived-at",
+    "newsgroups",
+    "followup-to",
+    "xref",
 ];
 
 /// The charset that the Content-Type of a message declares, if there is one of both and it can be used.
@@ -120,7 +126,7 @@ pub(super) fn encode(field: &[u8], declared: Option<Charset>) -> Option<Vec<u8>>
     } else if is(&PARAMETERS) {
         parameters(&mut line, value)?;
     } else {
-        text(&mut line, value, <[u8]>::to_vec);
+        text(&mut line, value, Text::Field);
     }
     line.push(&field[end..]);
     Some(line.finish())
@@ -154,13 +160,14 @@ struct Spaced<'a> {
 }
 
 /// Words one after the other. Neighbours that are to be encoded become one text, with the white space between them, as that
-/// between encoded words is none; towards a word that was encoded before it belongs to the text, too.
-fn words(line: &mut Line, words: &[Spaced<'_>]) {
+/// between encoded words is none; towards a word that was encoded before it belongs to the text, too. So many columns `follow` the last
+/// one at once.
+fn words(line: &mut Line, words: &[Spaced<'_>], follow: usize) {
     let mut at = 0;
     while let Some(Spaced { space, word, says }) = words.get(at) {
         if says.is_none() {
-            line.word(space, word);
             at += 1;
+            line.word_before(space, word, if at == words.len() { follow } else { 0 });
             continue;
         }
         let run: Vec<(&[u8], &[u8])> = words[at..]
@@ -179,21 +186,52 @@ fn words(line: &mut Line, words: &[Spaced<'_>]) {
         if let Some(after) = words.get(at).filter(|after| is_encoded_word(&after.word)) {
             content.extend(unfolded(after.space));
         }
-        line.encoded(space, &content);
+        line.encoded(space, &content, if at == words.len() { follow } else { 0 });
     }
 }
 
-/// Unstructured text (RFC 5322, 3.2.5); `says` is what a word stands for.
-fn text(line: &mut Line, text: &[u8], says: fn(&[u8]) -> Vec<u8>) {
+/// What text is of.
+#[derive(Clone, Copy)]
+enum Text {
+    /// An unstructured field (RFC 5322, 3.2.5).
+    Field,
+    /// A comment, with so many parentheses behind the text.
+    Comment(usize),
+}
+
+impl Text {
+    fn says(self, word: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Field => word.to_vec(),
+            Self::Comment(_) => unescaped(word),
+        }
+    }
+
+    /// Octets of the word that begins here. The white space of a quoted pair is of the word: a line that ends before it tears the pair.
+    fn word(self, text: &[u8]) -> usize {
+        let (mut at, mut escaped) = (0, false);
+        while let Some(octet) = text.get(at) {
+            let is_of_pair = escaped && matches!(octet, b' ' | b'\t');
+            if is_space(*octet) && !is_of_pair {
+                break;
+            }
+            escaped = matches!(self, Self::Comment(_)) && *octet == b'\\' && !escaped;
+            at += 1;
+        }
+        at
+    }
+}
+
+fn text(line: &mut Line, text: &[u8], of: Text) {
     let (mut all, mut at) = (Vec::new(), 0);
     while at < text.len() {
         let word = at + text[at..].iter().take_while(|octet| is_space(**octet)).count();
-        let end = word + text[word..].iter().take_while(|octet| !is_space(**octet)).count();
+        let end = word + of.word(&text[word..]);
         let (space, word) = (&text[at..word], &text[word..end]);
-        all.push(Spaced { space, word: word.to_vec(), says: (!word.is_ascii()).then(|| says(word)) });
+        all.push(Spaced { space, word: word.to_vec(), says: (!word.is_ascii()).then(|| of.says(word)) });
         at = end;
     }
-    words(line, &all);
+    words(line, &all, if let Text::Comment(closes) = of { closes } else { 0 });
 }
 
 /// A piece of a structured field (RFC 5322, 3.2).
@@ -313,7 +351,9 @@ fn comment(line: &mut Line, space: &[u8], comment: &[u8]) {
         match comment[at] {
             b'\\' => at += 1,
             b'(' | b')' => {
-                text(line, &comment[start..at], unescaped);
+                let closes =
+                    comment[at..].iter().take(ROOM_MIN / 2).take_while(|octet| **octet == b')').count();
+                text(line, &comment[start..at], Text::Comment(closes.max(1)));
                 line.push(&comment[at..=at]);
                 start = at + 1;
             }
@@ -342,11 +382,11 @@ fn only_comments(line: &mut Line, tokens: &[Token<'_>]) -> Option<()> {
 fn phrases(line: &mut Line, tokens: &[Token<'_>]) -> Option<()> {
     for (n, piece) in tokens.split_inclusive(|token| matches!(token, Token::Special(_))).enumerate() {
         let angle = piece.iter().position(|token| matches!(token, Token::Angle(_)));
-        let is_group = piece.last() == Some(&Token::Special(b":"));
         let has_at = piece.iter().any(|t| matches!(t, Token::Word(word) if word.contains(&b'@')));
         let text_ends = match angle {
             Some(angle) => angle,
-            None if has_at && !is_group => 0,
+            // Also before a colon: it may be one of a domain literal (RFC 5322, 3.4.1).
+            None if has_at => 0,
             None => piece.len(),
         };
         let is_text = |token: &Token<'_>| matches!(token, Token::Comment(_)) || token.octets().is_ascii();
@@ -376,7 +416,7 @@ fn phrase(line: &mut Line, tokens: &[Token<'_>], mut after_other: bool) {
                         (_, space) => space,
                     };
                 }
-                words(line, &all);
+                words(line, &all, 0);
                 after_encoded = all.last().is_some_and(|last| last.says.is_some());
                 (space, after_other) = (b"", false);
                 at += used;
@@ -456,6 +496,8 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
     let raw = |piece: &[Token<'_>]| piece.iter().map(Token::octets).collect::<Vec<_>>().concat();
     let raws: Vec<Vec<u8>> = pieces.iter().map(|piece| raw(piece)).collect();
     let names: Vec<Parameter<'_>> = raws.iter().map(|raw| Parameter::of(raw)).collect();
+    let mut times: HashMap<&str, u32> = HashMap::new();
+    names[1..].iter().for_each(|parameter| *times.entry(&parameter.name).or_default() += 1);
     for (n, piece) in pieces.iter().enumerate() {
         if n > 0 {
             line.push(b";");
@@ -474,7 +516,7 @@ fn parameters(line: &mut Line, value: &[u8]) -> Option<()> {
         }
         let parameter = names.get(n).filter(|_| n > 0)?;
         // The same parameter in another form: which of both is meant is for others to say.
-        if names[1..].iter().filter(|other| other.name == parameter.name).count() > 1 {
+        if times.get(parameter.name.as_str()).is_some_and(|times| *times > 1) {
             return None;
         }
         let (name, says) = parameter.value()?;

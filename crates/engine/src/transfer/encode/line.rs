@@ -41,8 +41,13 @@ impl Line {
 
     /// As they are, on the next line where this one has no room.
     pub(super) fn word(&mut self, space: &[u8], word: &[u8]) {
+        self.word_before(space, word, 0);
+    }
+
+    /// The same, where so many columns `follow` at once.
+    pub(super) fn word_before(&mut self, space: &[u8], word: &[u8], follow: usize) {
         if !word.is_empty() {
-            self.make_room(space, word.len());
+            self.make_room(space, word.len() + follow);
         }
         self.push(space);
         self.push(word);
@@ -56,14 +61,16 @@ impl Line {
         }
     }
 
-    /// White space, and then `content` in as many encoded words as it takes.
-    pub(super) fn encoded(&mut self, space: &[u8], content: &[u8]) {
+    /// White space, and then `content` in as many encoded words as it takes. So many columns `follow` the last one at once.
+    pub(super) fn encoded(&mut self, space: &[u8], content: &[u8], follow: usize) {
         let form = Form::of(content, self.charset);
         let (mut space, mut rest) = (space, content);
         while !rest.is_empty() {
-            self.make_room(space, form.length(rest).min(ROOM_MIN));
+            // Of so many octets none is measured: there may be many words of them.
+            let length = if rest.len() < ROOM_MIN { form.length(rest).min(ROOM_MIN) } else { ROOM_MIN };
+            self.make_room(space, length);
             self.push(space);
-            let room = LINE_MAX.saturating_sub(self.column).min(WORD_MAX);
+            let room = LINE_MAX.saturating_sub(self.column + follow).min(WORD_MAX);
             let (these, others) = rest.split_at(form.fitting(rest, room));
             let text = form.text(these);
             self.push(&text);

@@ -274,16 +274,48 @@ fn names_in_addresses_are_encoded_and_addresses_are_left() {
         "From: (Jörg <j@b.example>",
         "From: Jörg <j@b.example",
         "From: <j@b.example> Jörg",
+        "To: jörg@[IPv6:2001:db8::1]",
+        "To: x@y.example jörg: a@b.example;",
     ] {
         stays(address.as_bytes());
     }
 }
 
 #[test]
+fn in_each_field_of_addresses_phrases_and_comments_are_encoded_and_an_address_outside_ascii_is_left_to_the_cover()
+ {
+    let once = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+    let names = once.iter().map(|name| (*name).to_owned());
+    for name in names.clone().chain(names.map(|name| format!("Resent-{name}"))) {
+        becomes(
+            format!("{name}: \"Jörg\" <j@b.example>").as_bytes(),
+            &format!("{name}: =?utf-8?Q?J=C3=B6rg?= <j@b.example>"),
+        );
+        becomes(
+            format!("{name}: b@b.example (Büro)").as_bytes(),
+            &format!("{name}: b@b.example (=?utf-8?Q?B=C3=BCro?=)"),
+        );
+        stays(format!("{name}: Jörg <j@b.example>, jürg@b.example").as_bytes());
+        stays(format!("{name}: \"jörg\"@b.example (Jörg)").as_bytes());
+    }
+}
+
+#[test]
 fn where_no_encoded_word_may_be_nothing_is_touched() {
-    for name in
-        ["Received", "Message-ID", "References", "In-Reply-To", "Return-Path", "DKIM-Signature", "CONTENT-ID"]
-    {
+    for name in [
+        "Received",
+        "Message-ID",
+        "References",
+        "In-Reply-To",
+        "Return-Path",
+        "DKIM-Signature",
+        "CONTENT-ID",
+        "List-Owner",
+        "Archived-At",
+        "Newsgroups",
+        "Followup-To",
+        "Xref",
+    ] {
         stays(format!("{name}: x ö").as_bytes());
         stays(format!("{name} : (ö) x").as_bytes());
     }
@@ -301,6 +333,31 @@ fn where_no_encoded_word_may_be_nothing_is_touched() {
         "Date: Tue, 3 Mar 2020 10:11:12 +0100 (Mitteleuropäische Zeit)".as_bytes(),
         "Date: Tue, 3 Mar 2020 10:11:12 +0100\r\n (=?utf-8?Q?Mitteleurop=C3=A4ische?= Zeit)",
     );
+}
+
+#[test]
+fn lines_of_comments_are_no_longer_than_they_may_be_and_end_in_no_quoted_pair() {
+    for n in 1..100 {
+        for (opens, closes) in [("(", ")"), ("(x (", "))"), ("((", ") y)")] {
+            let after =
+                field(format!("Sender: a@b.example {opens}{}{closes}", "ö".repeat(n)).as_bytes()).unwrap();
+            assert!(after.split("\r\n").all(|line| line.len() <= 76), "{after}");
+        }
+        let pair = format!("Sender: a@b.example ({}\\ {} ö)", "y".repeat(n), "z".repeat(30));
+        let after = field(pair.as_bytes()).unwrap();
+        assert!(!after.contains("\\\r\n"), "{after}");
+    }
+}
+
+#[test]
+fn the_longest_header_is_encoded_in_steps_as_many_as_its_octets() {
+    // A square of these is hours.
+    let long = [&b"Subject: "[..], &vec![0xf6; 1_000_000]].concat();
+    let after = field(&long).unwrap();
+    assert_eq!(decoded(after.as_bytes()), long);
+    let many: String = (0..60_000).map(|n| format!("; a{n}=ö")).collect();
+    let after = field(format!("Content-Type: a/b{many}").as_bytes()).unwrap();
+    assert_eq!(after.matches("*=utf-8''%C3%B6").count(), 60_000);
 }
 
 #[test]

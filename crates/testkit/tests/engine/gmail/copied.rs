@@ -20,6 +20,13 @@ fn between_gmails() -> World {
     account(Profile::gmail(), Profile::gmail())
 }
 
+/// [`two_labels`], at a target where a second COPY of a message shows it twice.
+fn two_labels_seen() -> World {
+    let world = two_labels();
+    world.target.set(|p| p.copies_double = true);
+    world
+}
+
 /// A person's mail of which the Inbox, the larger mailbox, uploads 0, 1 and 3, and Work 2; 1 and 3 are in both. On one
 /// connection, so that what happens first is known.
 fn two_labels() -> World {
@@ -31,8 +38,13 @@ fn two_labels() -> World {
     world
 }
 
-fn copies(counters: &Counters) -> (u64, u64) {
+pub(super) fn copies(counters: &Counters) -> (u64, u64) {
     (counters.copied, counters.commands.get("COPY").copied().unwrap_or(0))
+}
+
+/// Messages that the mailboxes of a server show, each as often as it is shown.
+fn shown(server: &Sandbox) -> usize {
+    server.snapshot(USER).iter().map(|m| m.messages.len()).sum()
 }
 
 async fn origins(world: &World, origin: Origin) -> usize {
@@ -84,6 +96,17 @@ async fn a_server_without_labels_or_that_names_no_uid_gets_each_copy_uploaded() 
         assert_eq!(copies(&counters), (0, 0));
         assert!(counters.octets_taken > (0..9).map(|n| letter(n).len() as u64).sum());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_copied_into_the_trash_or_from_there_whatever_mailbox_a_person_sends_there() {
+    let trash = "[Gmail]/Trash";
+    let mut world = small(Profile::gmail(), Profile::gmail(), Labels::Copies);
+    world.mapping.map = vec![("Work".into(), trash.into())];
+    world.selection.exclude = vec![trash.into()];
+    moved(&world).await;
+    let counters = world.target.counters();
+    assert_eq!((counters.appended, copies(&counters)), (5, (0, 0)), "1 is sent for each");
 }
 
 #[tokio::test(start_paused = true)]
@@ -344,7 +367,7 @@ fn faults() -> Vec<Wrong> {
 }
 
 fn with(fault: &Fault) -> World {
-    let world = two_labels();
+    let world = two_labels_seen();
     world.target.plan(Planned::once(Trigger::Verb("COPY", 1), fault.clone()));
     world
 }
@@ -356,7 +379,7 @@ async fn a_copy_whose_answer_is_lost_is_looked_for_and_made_once() {
         moved(&world).await;
         assert_eq!(labels_of(&world.target), labels_of(&world.source), "{fault:?}");
         let counters = world.target.counters();
-        // A second COPY of a message shows nothing at Gmail: what tells it is the number of commands.
+        assert_eq!(shown(&world.target), shown(&world.source), "{fault:?}");
         assert_eq!(
             (counters.appended, copies(&counters)),
             (6 + uploaded, (2 - uploaded, commands)),
@@ -396,27 +419,31 @@ async fn stopped_at_any_step_around_copies_nothing_is_lost_or_doubled() {
     let doubtful =
         faults().into_iter().map(|w| w.fault).filter(|f| !matches!(f, Fault::Bye(_) | Fault::Answer(_)));
     for fault in doubtful.map(Some).chain([None]) {
-        let of = || fault.as_ref().map_or_else(two_labels, with);
-        let (first, last) = steps_of(&of()).await;
-        assert!(first > 20 && last > first + 10, "{first} to {last}");
-        for at in first..=last {
-            let (world, stopper) = (of(), Stopper::at(at));
-            stopper.watch(&world.store);
-            stopper.run(run(&world, stopper.probe())).await;
-            Death::ALL[usize::from(at % 2 == 0)].strike(&world.store);
-            run(&world, Probe::default()).await;
-            // What comes late must have come before anybody compares.
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            let said = format!("{fault:?}, stopped at step {at} of {last}");
-            assert_eq!(labels_of(&world.target), labels_of(&world.source), "{said}");
-            let shown =
-                |server: &Sandbox| server.snapshot(USER).iter().map(|m| m.messages.len()).sum::<usize>();
-            assert_eq!(shown(&world.target), shown(&world.source), "{said}");
-            assert_eq!(in_state(&world, State::Verified).await.len(), 8, "{said}");
-            let before = world.target.counters();
-            run(&world, Probe::default()).await;
-            let after = world.target.counters();
-            assert_eq!((after.appended, copies(&after)), (before.appended, copies(&before)), "{said}");
-        }
+        let of = || fault.as_ref().map_or_else(two_labels_seen, with);
+        stopped_at_any_step(of, 8, &format!("{fault:?}")).await;
+    }
+}
+
+/// Stops a run at each step from where it looks for what it may copy, and has another one go on: nothing is lost or doubled, and so
+/// many messages are verified.
+pub(super) async fn stopped_at_any_step(of: impl Fn() -> World, verified: usize, what: &str) {
+    let (first, last) = steps_of(&of()).await;
+    assert!(first > 20 && last > first + 10, "{first} to {last}");
+    for at in first..=last {
+        let (world, stopper) = (of(), Stopper::at(at));
+        stopper.watch(&world.store);
+        stopper.run(run(&world, stopper.probe())).await;
+        Death::ALL[usize::from(at % 2 == 0)].strike(&world.store);
+        run(&world, Probe::default()).await;
+        // What comes late must have come before anybody compares.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let said = format!("{what}, stopped at step {at} of {last}");
+        assert_eq!(labels_of(&world.target), labels_of(&world.source), "{said}");
+        assert_eq!(shown(&world.target), shown(&world.source), "{said}");
+        assert_eq!(in_state(&world, State::Verified).await.len(), verified, "{said}");
+        let before = world.target.counters();
+        run(&world, Probe::default()).await;
+        let after = world.target.counters();
+        assert_eq!((after.appended, copies(&after)), (before.appended, copies(&before)), "{said}");
     }
 }
