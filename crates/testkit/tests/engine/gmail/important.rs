@@ -203,7 +203,7 @@ async fn marks_are_left_out_where_each_message_is_stored_once_and_below_another_
     world.labels = Labels::First;
     let plan = world.plan().await;
     assert!(plan.remarks.iter().all(|r| !r.contains(IMPORTANT)), "{:?}", plan.remarks);
-    assert!(plan.excluded.iter().any(|left| &left.record.source.text == IMPORTANT && left.rule == "view"));
+    assert!(plan.excluded.iter().any(|left| left.record.source.text == IMPORTANT && left.rule == "view"));
     moved(&world).await;
     assert!(!shelves(&world.target).contains_key(IMPORTANT));
     assert_eq!(copies(&world.target.counters()), (0, 0));
