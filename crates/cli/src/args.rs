@@ -47,6 +47,8 @@ pub enum Command {
     Report(JournalArgs),
     /// Remove from the new server what this migration put there and nobody changed since
     Undo(CommonArgs),
+    /// Show the documents that the program carries: the list of them, a page, or the part of one
+    Docs(DocsArgs),
     /// Print the completions for a shell (for packages)
     #[command(hide = true)]
     Completions(CompletionsArgs),
@@ -94,6 +96,20 @@ pub struct ServeArgs {
     pub no_browser: bool,
     #[command(flatten)]
     pub steps: StepsArgs,
+}
+
+/// Options of `docs`.
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// The page; without it all are listed
+    #[arg(value_name = "PAGE")]
+    pub page: Option<String>,
+    /// Only what stands below this heading; its first words are enough
+    #[arg(value_name = "HEADING")]
+    pub heading: Vec<String>,
+    /// One JSON document on stdout, the text as Markdown
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `completions`.

@@ -3,6 +3,7 @@
 use crate::account::{self, Account};
 use crate::args::{CheckArgs, Command, CommonArgs, JournalArgs, LabelsArg, LevelArg, OutputArgs};
 use crate::demo;
+use crate::docs;
 use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
@@ -49,6 +50,7 @@ pub async fn run(command: Command) -> u8 {
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
+        Command::Docs(args) => docs::show(&args),
         Command::Completions(args) => manuals::completions(&args),
         Command::Man(args) => manuals::man(&args),
     };
@@ -70,6 +72,7 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Guide(_) | Command::Serve(_) | Command::Demo(_) => false,
         Command::Completions(_) | Command::Man(_) => false,
+        Command::Docs(a) => a.json,
         Command::Check(a) => a.common.place.json,
         Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,

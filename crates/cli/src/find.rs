@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// The setting that keeps in the journal which addresses its accounts were found by.
 pub const TYPED_SETTING: &str = "addresses";
-/// The heading of docs/login.md for a login in which only the name or the password can be wrong.
+/// The heading of the page about logging in for a login in which only the name or the password can be wrong.
 const WRONG_NAME_OR_PASSWORD: &str = "a-wrong-password";
 
 /// Both accounts and where their migration is kept.
@@ -311,7 +311,8 @@ fn agreed(side: account::Side, proposed: Proposed, args: &CommonArgs) -> Result<
     let asks = proposed.asks();
     note(output, &format!("Found for {}", discovery.headline().unwrap_or_default()));
     if let Some(instead) = discovery.takes_instead() {
-        note(output, &format!("  {instead}"));
+        let more = discovery.more().map_or(String::new(), |more| format!(" (`{more}`)"));
+        note(output, &format!("  {instead}{more}"));
     }
     let instead = discovery.proposal.as_ref().is_some_and(|p| !p.instead.is_empty());
     if asks.is_some() || output.verbose > 0 || instead {

@@ -35,6 +35,7 @@ pub mod net;
 pub mod oauth;
 pub mod pace;
 pub mod pacer;
+pub mod pages;
 pub mod plain;
 pub mod plan;
 pub mod probe;

@@ -83,7 +83,8 @@ pub fn plainly(failure: &Failure) -> Plain {
             .replace(&format!("--{side}"), &format!("the address of your {which} mailbox"))
     });
     let next = failure.hint.as_deref().map(without_options).filter(|hint| !hint.is_empty());
-    Plain { what, next, details: lines.map(|line| line.trim().to_owned()).collect() }
+    let details = lines.map(|line| line.trim().to_owned()).collect();
+    Plain { what, next, details, more: None }
 }
 
 /// The command that does the same, for a script or for later, on one line of a shell. It agrees to nothing in advance.

@@ -1,6 +1,6 @@
 //! Steps 1 to 3: both addresses, both servers, both logins.
 
-use super::{field, form, go, name, opening};
+use super::{field, form, go, help, name, opening};
 use crate::find::server_url;
 use crate::serve::desk::Desk;
 use crate::serve::guard::Session;
@@ -83,7 +83,9 @@ fn one_found(side: &str, looked: &Looked) -> Markup {
             p { (name(&account.user)) }
             p.server { (name(&server_url(&account.endpoint))) }
             @if account.endpoint.security == Security::Clear { p.note { b { (texts::NOT_ENCRYPTED) } " " (texts::NOT_ENCRYPTED_WHY) } }
-            @if let Some(instead) = found.and_then(|found| found.takes_instead()) { p.note { (instead) } }
+            @if let Some(instead) = found.and_then(|found| found.takes_instead()) {
+                div.note { p { (instead) "." } (help::more(found.and_then(|found| found.more()))) }
+            }
             @if let Some(asks) = looked.proposed.asks() {
                 div.note {
                     p { (texts::UNPROVEN) }
@@ -157,7 +159,7 @@ fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
         section {
             details open[!client.is_empty()] {
                 summary { (texts::BY_BROWSER) }
-                p.hint { (texts::BY_BROWSER_WHY) }
+                p.hint { (texts::BY_BROWSER_WHY) " " a href=(help::address("login", "oauth")) { (texts::HOW_CLIENT) } }
                 div.field {
                     label for="issuer" { (texts::ISSUER) }
                     select id="issuer" name="issuer" {

@@ -50,6 +50,7 @@ pub fn step_frame(
         accounts: Some(accounts).filter(|(from, _)| !from.is_empty()),
         problem,
         again_after,
+        has_help: true,
         leads_to: None,
     };
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -251,7 +252,7 @@ fn prepare_login(desk: &mut Desk, posted: &Posted, side: &'static str) -> Result
     }
     if let Some(issuer) = posted.some("issuer") {
         let Some(client) = posted.some("client") else {
-            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY).at("client"));
+            return Err(Problem::new(texts::CLIENT_MISSING, texts::CLIENT_MISSING_NEXT).at("client"));
         };
         let secret_file = posted.some("secret-file");
         desk.steps.sign_in_by(side, SignIn::Browser { issuer, client, secret_file })?;
