@@ -9,7 +9,7 @@ use crate::args::StepsArgs;
 use crate::command::{INTERRUPTED, Keep};
 use crate::error::Failure;
 use crate::output::say;
-use crate::steps::kept::Begun;
+use crate::steps::kept::{Begun, Others};
 use crate::steps::{Step, Steps, words};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::names::printable;
@@ -58,10 +58,9 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    // Others can be gone on with all the same.
-    steps.unreadable().iter().for_each(|failure| account::show(&words::plainly(failure)));
-    let begun = steps.others();
-    if !begun.is_empty() && !goes_on(&mut talk, &mut steps, &begun).await? {
+    let others = steps.others();
+    // Whatever is said to that, others can be gone on with.
+    if !sets_aside(&mut talk, &mut steps, &others).await? || !goes_on(&mut talk, &mut steps, &others).await? {
         return Ok(left());
     }
     let (mut at, mut numbers) = (steps.step(), Vec::new());
@@ -88,17 +87,67 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     }
 }
 
+/// Asks about each file of answers that cannot be read. False where the person leaves.
+async fn sets_aside(talk: &mut Talk, steps: &mut Steps, others: &Others) -> Result<bool, Failure> {
+    for broken in &others.unreadable {
+        account::show(&words::plainly(&broken.why));
+        match talk.agrees("Set that file aside, under another name?").await? {
+            None => return Ok(false),
+            Some(false) => {}
+            Some(true) => match steps.set_aside(&broken.name) {
+                Ok(place) => tell(&format!("It is now {}", place.display())),
+                Err(failure) => account::show(&words::plainly(&failure)),
+            },
+        }
+    }
+    Ok(true)
+}
+
+fn pair(begun: &Begun) -> String {
+    format!("{} to {}", begun.answers.from.written, begun.answers.to.written)
+}
+
+/// What it says of one that came to its end.
+fn report_of(begun: &Begun) -> String {
+    begun.answers.report.as_ref().map_or(String::new(), |folder| format!("its report is in {folder}"))
+}
+
+/// Lists all moves, those at their end apart, and the prompt that asks which it is.
+fn offers(others: &Others) -> &'static str {
+    match (&others.begun[..], &others.done[..]) {
+        ([one], []) => {
+            tell(&format!("You began to move {}.", pair(one)));
+            "Enter goes on with it; n begins with other mailboxes: "
+        }
+        ([], [one]) => {
+            tell(&format!("You moved {}; {}.", pair(one), report_of(one)));
+            "Enter brings what arrived since; n begins with other mailboxes: "
+        }
+        (begun, done) => {
+            for (title, list, before) in [("You began:", begun, 0), ("You moved:", done, begun.len())] {
+                if !list.is_empty() {
+                    tell(title);
+                }
+                for (at, one) in list.iter().enumerate() {
+                    tell(&format!("  {}  {}", before + at + 1, pair(one)));
+                    Some(report_of(one))
+                        .filter(|said| !said.is_empty())
+                        .iter()
+                        .for_each(|said| tell(&format!("     {said}")));
+                }
+            }
+            "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
+        }
+    }
+}
+
 /// Which of the moves that were begun it goes on with, or none of them. False where the person leaves.
-async fn goes_on(talk: &mut Talk, steps: &mut Steps, begun: &[Begun]) -> Result<bool, Failure> {
-    let pair = |begun: &Begun| format!("{} to {}", begun.answers.from.written, begun.answers.to.written);
-    let prompt = if let [one] = begun {
-        tell(&format!("You began to move {}.", pair(one)));
-        "Enter goes on with it; n begins with other mailboxes: "
-    } else {
-        tell("You began:");
-        begun.iter().enumerate().for_each(|(at, one)| tell(&format!("  {}  {}", at + 1, pair(one))));
-        "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
-    };
+async fn goes_on(talk: &mut Talk, steps: &mut Steps, others: &Others) -> Result<bool, Failure> {
+    let begun: Vec<&Begun> = others.all().collect();
+    if begun.is_empty() {
+        return Ok(true);
+    }
+    let prompt = offers(others);
     loop {
         let line = match talk.ask(prompt).await? {
             Reply::Leave => return Ok(false),
@@ -148,6 +197,7 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         ready.give_back().await?;
         return Ok(Moved::Way(Way::Leave));
     }
+    steps.run_begins()?;
     let end = match ready.shown(ready.migration.migrate()).await {
         Ok(end) => end,
         Err(Error::Question(question)) => return ask_again(steps, &question),
@@ -159,10 +209,11 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     };
     say("");
     let (mut code, refused) = ready.report_plainly(&end).await?;
-    steps.consent_is_kept()?;
+    steps.run_ended(code, ready.report_folder())?;
     say("");
     if refused > 0 {
         code = covered(talk, steps, refused).await?.unwrap_or(code);
+        steps.run_ended(code, ready.report_folder())?;
     }
     tell(
         "Open the report in your browser: it says what to do next, before the old mailbox is closed. Beside it lies certificate.json, \

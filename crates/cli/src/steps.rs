@@ -14,17 +14,21 @@ use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
 use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
-use kept::{Begun, Kept};
+use kept::{Kept, Others, Unkept};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Journal, State};
 use mailhaul_engine::oauth::Person;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The old account, and the new one: `from` and `to`, as the options call them.
 pub const SIDES: [&str; 2] = ["from", "to"];
+
+/// Exit codes of a run after which nothing is left to be moved (docs/cli.md): all is there, or a person has to look at some of it.
+const AT_ITS_END: [u8; 2] = [0, 3];
 
 /// The way to a moved mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +107,9 @@ impl Steps {
     /// With what has no pair of accounts yet: nothing, or addresses that somebody typed and left.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// There is no folder for it.
     pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
-        let kept = Kept::unfinished()?;
-        let answers = kept.read()?.unfinished();
+        let (kept, answers) = Kept::unfinished()?;
         Ok(Self { further: args.options(), kept, answers, let_in: [None, None] })
     }
 
@@ -134,20 +137,47 @@ impl Steps {
             self.answers = Answers::default();
             return self.write_down();
         }
-        self.kept = Kept::unfinished()?;
-        self.answers = self.kept.read()?.unfinished();
+        (self.kept, self.answers) = Kept::unfinished()?;
         Ok(())
     }
 
-    /// Moves that were begun beside this one, the latest first.
-    pub fn others(&self) -> Vec<Begun> {
-        let (begun, _) = kept::begun();
-        begun.into_iter().filter(|begun| !self.kept.is_of(&begun.name)).collect()
+    /// Moves beside this one.
+    pub fn others(&self) -> Others {
+        let mut others = kept::all();
+        others.begun.retain(|begun| !self.kept.is_of(&begun.name));
+        others.done.retain(|begun| !self.kept.is_of(&begun.name));
+        others
     }
 
-    /// Why answers about other moves cannot be read.
-    pub fn unreadable(&self) -> Vec<Failure> {
-        kept::begun().1
+    /// Why nothing of what is answered is written down; `None` where it is.
+    pub fn unkept(&self) -> Option<Unkept> {
+        self.kept.unkept()
+    }
+
+    /// Gives answers that cannot be read another name: where they are then.
+    ///
+    /// # Errors
+    /// They could not be.
+    pub fn set_aside(&mut self, name: &str) -> Result<PathBuf, Failure> {
+        let aside = kept::set_aside(name)?;
+        if self.kept.is_free(name) {
+            // What was answered meanwhile is written down from now on.
+            self.write_down()?;
+        }
+        Ok(aside)
+    }
+
+    /// A run begins: the move is not at its end.
+    pub fn run_begins(&mut self) -> Result<(), Failure> {
+        if self.answers.report.take().is_some() { self.write_down() } else { Ok(()) }
+    }
+
+    /// A run came to its end, with this exit code and its report in this folder.
+    pub fn run_ended(&mut self, code: u8, report: &Path) -> Result<(), Failure> {
+        let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
+        self.answers.report = AT_ITS_END.contains(&code).then(|| report.to_string_lossy().into_owned());
+        self.consent_is_kept()?;
+        self.write_down()
     }
 
     /// What was answered so far.

@@ -25,6 +25,9 @@ pub async fn requirements(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Fai
     tell(
         "You need the addresses of both mailboxes and a way into each. The new one should exist already.\n\n",
     );
+    if let Some(why) = steps.unkept() {
+        tell(words::unkept(why));
+    }
     for side in SIDES {
         if let Some(way) = address(talk, steps, side).await? {
             return Ok(way);

@@ -11,7 +11,7 @@ use crate::steps::{Step, Steps};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::report::html::cards_beside_exceptions;
 use mailhaul_engine::report::{Verdict, words as report_words};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -144,7 +144,7 @@ impl App {
     /// # Errors
     /// What has to be done first.
     pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
-        let desk = self.desk.lock().await;
+        let mut desk = self.desk.lock().await;
         // The program ends: nothing is begun any more. Or a server is waited for, and the page says so.
         if matches!(self.course(), Course::Under(_)) || self.at_work.is_closed() || desk.errand.is_some() {
             return Ok(());
@@ -159,6 +159,7 @@ impl App {
             cancel: ready.migration.cancel.clone(),
         });
         under.live.count().await;
+        desk.steps.run_begins()?;
         self.set_course(Course::Under(under.clone()));
         drop(desk);
         let app = self.clone();
@@ -169,8 +170,12 @@ impl App {
             match &how {
                 How::Failed(problem @ Problem { is_question: true, .. }) => app.ask_again(problem).await,
                 How::Failed(_) => {}
-                // Not written down, it is kept once more by the next run.
-                _ => drop(app.desk.lock().await.steps.consent_is_kept()),
+                // Not written down, it is kept once more by the next run, and the move is listed as one that was begun.
+                How::Done { .. } => {
+                    let folder = report.as_deref().unwrap_or(Path::new(""));
+                    drop(app.desk.lock().await.steps.run_ended(code, folder));
+                }
+                How::Paused => drop(app.desk.lock().await.steps.consent_is_kept()),
             }
             let over = Over { how, code, report, last: under.live.standing() };
             app.set_course(Course::Over(Arc::new(over)));

@@ -172,6 +172,12 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
 }
 
 async fn anew(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
+    if let Some(name) = posted.some("aside") {
+        let mut desk = app.desk.lock().await;
+        let done = desk.steps.set_aside(&name);
+        desk.problem = done.err().map(|failure| (Step::Requirements, failure.into()));
+        return Redirect::to(path(Step::Requirements)).into_response();
+    }
     let begun = posted.some("begun");
     match (app.turn_to(begun.as_deref()).await, begun) {
         (Ok(()), _) => Redirect::to("./").into_response(),

@@ -203,6 +203,12 @@ pub const NEW_USER: &str = "User name there, if it is not the address (new mailb
 pub const BEGUN: &str = "You began";
 pub const BEGUN_WHY: &str =
     "Go on with one of these moves. What you answered about it is kept, but no password.";
+pub const BROUGHT: &str = "You moved";
+pub const BROUGHT_WHY: &str = "These moves came to their end. Go on with one to bring what arrived since, or to try again what could not be moved.";
+pub const REPORT_IN: &str = "Its report is in the folder";
+pub const UNREADABLE: &str = "Answers that cannot be read";
+pub const SET_ASIDE: &str = "Set this file aside";
+pub const SET_ASIDE_WHY: &str = "It gets another name and stays beside the others. Your mail, the reports, and what Mailhaul remembers of each move stay as they are.";
 pub const YOU_NEED: &str = "What you need";
 pub const NEEDS: [&str; 3] = [
     "both passwords, or what your providers take instead (Gmail, Yahoo and iCloud want an app password)",
@@ -267,7 +273,6 @@ pub const WILL_NOT_MOVE_MISSING: &str =
 pub const WILL_NOT_MOVE_MISSING_NEXT: &str =
     "Read the list below and tick the box under it, or choose otherwise.";
 pub const CANNOT_GO: &str = "What the new server refuses or destroys as it is";
-pub const CANNOT_GO_HINT: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, as they are.";
 pub const CANNOT_GO_YES: &str = "Repair these as the list says, in this run and in later ones";
 pub const THERE_ALREADY: &str = "Mail that is in the new mailbox already";
 pub const RECOGNISE: &str = "Recognise it";

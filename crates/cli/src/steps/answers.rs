@@ -21,6 +21,8 @@ pub struct Answers {
     pub choice: Choice,
     /// What was typed of both accounts last, as long as nobody agreed to the servers of it.
     pub typed: Option<[Answer; 2]>,
+    /// The folder of the report, once a run came to its end; none from the next run's beginning on.
+    pub report: Option<String>,
 }
 
 /// One side.

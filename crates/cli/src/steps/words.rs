@@ -1,5 +1,6 @@
 //! Texts of the five steps that the terminal and the page share. Pure.
 
+use super::kept::Unkept;
 use super::{SIDES, Step, Steps};
 use crate::error::Failure;
 use crate::find::quoted;
@@ -20,6 +21,22 @@ impl Step {
             Self::New => "Connect your new mailbox",
             Self::Choose => "Choose what moves",
             Self::Move => "Move and verify",
+        }
+    }
+}
+
+/// What a repair is, where it is asked for.
+pub const REPAIR: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay \
+                          behind, as they are.";
+
+/// Why what is typed in step 1 is not kept, and until when.
+pub fn unkept(why: Unkept) -> &'static str {
+    match why {
+        Unkept::Elsewhere => {
+            "Another window is in its first step, too. What you type here is kept only once both servers are known."
+        }
+        Unkept::Unreadable => {
+            "The file of your earlier answers stays as it is. What you type here is kept only once both servers are known."
         }
     }
 }

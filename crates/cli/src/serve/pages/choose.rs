@@ -196,7 +196,7 @@ fn cannot_go(lines: &[String], choice: &Choice) -> Markup {
         @if !lines.is_empty() {
             section {
                 h2 { (texts::CANNOT_GO) }
-                p { (texts::CANNOT_GO_HINT) }
+                p { (words::REPAIR) }
                 ul.plain {
                     @for line in lines {
                         li { (name(line)) }

@@ -94,7 +94,8 @@ pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response 
 }
 
 fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &desk.steps.others());
+    let (others, unkept) = (desk.steps.others(), desk.steps.unkept());
+    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &others, unkept);
     step_page(desk, Step::Requirements, problem, &content)
 }
 
