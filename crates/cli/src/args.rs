@@ -387,10 +387,60 @@ impl CommonArgs {
             ("fingerprint", pin),
             ("auth-user", &login.auth_user),
             ("auth-form", &login.auth_form),
+            ("mechanism", &login.mechanism),
             ("oauth", &login.oauth),
             ("oauth-client", &login.oauth_client),
+            ("oauth-flow", &login.oauth_flow),
+            ("oauth-tenant", &login.oauth_tenant),
+            ("oauth-scope", &login.oauth_scope),
         ];
         let said = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         said.map(|(name, value)| format!("--{side}-{name}={value}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(options: &[String]) -> CommonArgs {
+        let accounts = ["--from=imaps://a@old.example", "--to=imaps://a@new.example"].map(str::to_owned);
+        let words = ["mailhaul", "verify"].map(str::to_owned).into_iter().chain(accounts);
+        match Cli::try_parse_from(words.chain(options.iter().cloned())).unwrap().command {
+            Some(Command::Verify(verify)) => verify.common,
+            _ => panic!("verify"),
+        }
+    }
+
+    #[test]
+    fn what_it_takes_to_reach_a_side_again_is_told_without_secrets_and_is_what_the_program_takes() {
+        for side in ["from", "to"] {
+            let said = [
+                "fingerprint=ab",
+                "auth-user=DOMAIN\\admin",
+                "auth-form={user}*{admin}",
+                "mechanism=XOAUTH2",
+                "oauth=https://issuer.example",
+                "oauth-client=id 7",
+                "oauth-flow=device",
+                "oauth-tenant=x.example",
+                "oauth-scope=https://mail.example/ imap",
+            ];
+            let said = said.map(|option| format!("--{side}-{option}"));
+            let secret = [
+                "oauth-secret-file",
+                "oauth-key-file",
+                "oauth-certificate-file",
+                "password-file",
+                "token-command",
+            ];
+            let secret = secret.map(|option| format!("--{side}-{option}=/home/ann/secret"));
+            let all: Vec<String> = said.iter().chain(&secret).cloned().collect();
+            let told = taken(&all).reaches(side);
+            assert_eq!(told, said, "all of them, and no file of this machine");
+            assert_eq!(taken(&told).reaches(side), told);
+            let other = if side == "from" { "to" } else { "from" };
+            assert!(taken(&all).reaches(other).is_empty());
+        }
     }
 }

@@ -18,6 +18,7 @@ use mailhaul_engine::journal::{AccountPair, Journal, JournalError};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::quirks::Pause;
+use mailhaul_engine::shell::Shell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -70,7 +71,7 @@ impl Place {
         let named: Vec<String> = sides
             .filter(|((_, found), let_in)| found.is_some() && *let_in)
             .map(|(((side, account), _), _)| {
-                let (url, user) = (server_url(&account.endpoint), quoted(&account.user));
+                let (url, user) = (server_url(&account.endpoint), Shell::HERE.word(&account.user));
                 format!("--{side}-server {url} --{side}-user {user}")
             })
             .collect();
@@ -84,12 +85,6 @@ pub(crate) fn same_account(found: bool) -> Failure {
     let failure = Failure::usage("--from and --to are the same account");
     let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
     if found { failure.hint(hint) } else { failure }
-}
-
-/// One word of a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// How the world is reached.
@@ -479,17 +474,5 @@ mod tests {
         let hint = failure.hint.unwrap();
         assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
         assert_eq!(found(Some("anns.apple")).unwrap().account.user, "anns.apple");
-    }
-
-    #[test]
-    fn a_user_name_is_one_word_of_a_shell() {
-        for (user, word) in [
-            ("ann@old.example", "ann@old.example"),
-            ("ann b", "'ann b'"),
-            ("o'neill", r"'o'\''neill'"),
-            ("$(x)", "'$(x)'"),
-        ] {
-            assert_eq!(quoted(user), word);
-        }
     }
 }

@@ -48,6 +48,7 @@ mod reread;
 pub mod run;
 pub mod seats;
 pub mod semantic;
+pub mod shell;
 pub mod survey;
 #[cfg(test)]
 mod survey_testing;

@@ -3,13 +3,12 @@
 use super::kept::Unkept;
 use super::{SIDES, Step, Steps};
 use crate::error::Failure;
-use crate::find::quoted;
 use mailhaul_engine::check::{DayForecast, Moving};
 use mailhaul_engine::message::Digest;
-use mailhaul_engine::names::printable;
 use mailhaul_engine::plain::{Plain, without_options};
 use mailhaul_engine::plan::Plan;
 use mailhaul_engine::report::words::{messages, size};
+use mailhaul_engine::shell::Shell;
 use std::time::Duration;
 
 impl Step {
@@ -108,44 +107,15 @@ pub fn plainly(failure: &Failure) -> Plain {
 pub fn command_line(steps: &Steps) -> String {
     let options = steps.answers().options().into_iter().chain(steps.further().iter().cloned());
     let words = options.map(|option| match option.split_once('=') {
-        Some((name, value)) => format!("{name}={}", shell_word(value)),
+        Some((name, value)) => format!("{name}={}", Shell::HERE.word(value)),
         None => option,
     });
     format!("mailhaul migrate {}", words.collect::<Vec<_>>().join(" "))
 }
 
-/// One word of a shell. What a server calls its mailboxes moves no cursor: control characters are written as bash reads them.
-fn shell_word(value: &str) -> String {
-    if printable(value) == value {
-        return quoted(value);
-    }
-    let mut word = String::from("$'");
-    for c in value.chars() {
-        match c {
-            '\'' | '\\' => word.extend(['\\', c]),
-            c if printable(&c.to_string()).chars().eq([c]) => word.push(c),
-            c => word += &format!("\\U{:08X}", u32::from(c)),
-        }
-    }
-    word + "'"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_is_one_word_of_a_shell_whatever_is_in_it() {
-        for (value, word) in [
-            ("ann@old.example", "ann@old.example"),
-            ("-old", "-old"),
-            ("Old mail", "'Old mail'"),
-            ("o'neill", r"'o'\''neill'"),
-            ("a\u{1b}[2J'\\b", r"$'a\U0000001B[2J\'\\b'"),
-        ] {
-            assert_eq!(shell_word(value), word);
-        }
-    }
 
     #[test]
     fn what_was_typed_wrong_is_said_without_options() {

@@ -4,6 +4,7 @@ use super::{Report, esc, href, name};
 use crate::certificate::{ALGORITHM, PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX, Status, conditions};
 use crate::config::url_of;
 use crate::report::{CERTIFICATE, EndFacts, Excerpt, MANIFEST, NoteEntry, REPORT_JSON, words};
+use crate::shell::Shell;
 use std::fmt::Write as _;
 
 pub(super) fn details(page: &mut String, report: &Report) {
@@ -138,13 +139,14 @@ fn check_yourself(page: &mut String, report: &Report) {
          <p><a href=\"{}\">{MANIFEST}</a> has one line for each source message: where it was, where it is, and the \
          SHA-256 of its octets on both sides. <a href=\"{}\">{CERTIFICATE}</a> binds it, <a href=\"{}\">{REPORT_JSON}</a> \
          has everything on this page.</p>\n\
-         <pre>sha256sum {MANIFEST}\n# {}\nmailhaul verify --certificate {CERTIFICATE} --reread-source {} {}</pre>",
+         <pre>{}\n# {}\nmailhaul verify --certificate {CERTIFICATE} --reread-source {} {}</pre>",
         href(MANIFEST),
         href(CERTIFICATE),
         href(REPORT_JSON),
+        Shell::HERE.sha256(MANIFEST),
         esc(&report.manifest.sha256),
-        esc(&reached("--from", &report.pair.source, &report.facts.source.options)),
-        esc(&reached("--to", &report.pair.target, &report.facts.target.options))
+        esc(&reached(Shell::HERE, "--from", &report.pair.source, &report.facts.source.options)),
+        esc(&reached(Shell::HERE, "--to", &report.pair.target, &report.facts.target.options))
     );
     match &report.facts.signer {
         Some(signer) => signed(page, &signer.public().fingerprint().to_string()),
@@ -153,10 +155,10 @@ fn check_yourself(page: &mut String, report: &Report) {
 }
 
 /// One side of a command line: the account, and what else it takes to reach it. Each is one word of a shell.
-fn reached(option: &str, account: &str, options: &[String]) -> String {
+fn reached(shell: Shell, option: &str, account: &str, options: &[String]) -> String {
     let account = format!("{option}={}", url_of(account));
     let words = std::iter::once(&account).chain(options);
-    words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ")
+    words.map(|word| shell.quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Who signed the certificate, and the commands that check it without this program.
@@ -182,9 +184,14 @@ mod tests {
     #[test]
     fn whatever_is_in_a_user_name_the_command_means_that_account() {
         let options = ["--to-auth-user=o'neill".to_owned()];
+        let reached = |shell| reached(shell, "--to", "imap://a b:%@x.example@[::1]:143", &options);
         assert_eq!(
-            reached("--to", "imap://a b:%@x.example@[::1]:143", &options),
+            reached(Shell::Posix),
             r"'--to=imap://a%20b%3A%25%40x.example@[::1]:143' '--to-auth-user=o'\''neill'"
+        );
+        assert_eq!(
+            reached(Shell::Windows),
+            "\"--to=imap://a%20b%3A%25%40x.example@[::1]:143\" \"--to-auth-user=o'neill\""
         );
     }
 }
