@@ -92,7 +92,7 @@ fn page() -> String {
         let _ = write!(page, "\n## {name}\n\n{}.\n\n", verb.get_about().unwrap_or_default());
         let (own, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| takers(row) == [*name]);
         if !own.is_empty() {
-            page += "| option | |\n|---|---|\n";
+            page += "| option | what it does |\n|---|---|\n";
             own.iter().for_each(|row| page += row);
         }
         for row in others {
@@ -112,7 +112,7 @@ fn page() -> String {
         }
     }
     for (names, rows) in shared {
-        let _ = write!(page, "\n## {}\n\n| option | |\n|---|---|\n", heading(&names));
+        let _ = write!(page, "\n## {}\n\n| option | what it does |\n|---|---|\n", heading(&names));
         rows.iter().for_each(|row| page += row);
     }
     page

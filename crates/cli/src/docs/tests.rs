@@ -123,6 +123,7 @@ fn every_page_is_html_that_loads_nothing_and_every_link_in_it_leads_to_a_heading
         let anchors: BTreeSet<&str> = headings.iter().map(|heading| heading.anchor.as_str()).collect();
         assert_eq!(anchors.len(), headings.len(), "{}: a heading twice", one.name());
         let made = web::html(one, |page, heading| format!("help?page={}#{heading}", page.name()));
+        assert!(!made.contains("<th></th>"), "{}: a column without a name", one.name());
         for bad in ["style=", "<script", "<img", "src=", "href=\"http", "<h1"] {
             assert!(!made.contains(bad), "{}: {bad}", one.name());
         }

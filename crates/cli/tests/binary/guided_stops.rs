@@ -134,3 +134,30 @@ fn without_sequences(text: &str) -> String {
         all + &part[end..]
     })
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_z_at_a_password_gives_the_terminal_back_as_it_was_and_hides_again_when_it_goes_on() {
+    let (world, ..) = World::published().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW).says("Password of your old");
+    for _ in 0..2 {
+        terminal.until("hidden", |terminal| !terminal.shows_typing());
+        terminal.press("\u{1a}");
+        terminal.until("stopped", |terminal| terminal.state() == 'T');
+        assert!(terminal.shows_typing(), "what is typed to the shell is seen");
+        terminal.send("-CONT");
+        terminal.says("(What you type is not shown.)");
+        assert!(!terminal.shows_typing());
+    }
+    terminal.types(FROM_PASSWORD).says("You are in.");
+    // Where nothing is hidden, nothing is.
+    terminal.says("Password of your new mailbox").types("").says("Step 2 of 5").says("You are in.");
+    terminal.until("shown", Terminal::shows_typing);
+    terminal.press("\u{1a}");
+    terminal.until("stopped", |terminal| terminal.state() == 'T');
+    terminal.send("-CONT");
+    let (code, said) = terminal.press("\u{3}").says("To go on: the same command again.").ends();
+    assert_eq!(code, 130);
+    assert_eq!(said.matches("(What you type is not shown.)").count(), 2, "{said}");
+}

@@ -93,6 +93,39 @@ impl Terminal {
         self
     }
 
+    /// True while the terminal shows what is typed.
+    #[cfg(target_os = "linux")]
+    pub fn shows_typing(&self) -> bool {
+        let modes = format!("{:?}", self._ends.master.get_termios().unwrap().local_flags);
+        modes.split(|c: char| !c.is_ascii_alphanumeric()).any(|flag| flag == "ECHO")
+    }
+
+    /// What the system says of the program: `T` where it is stopped.
+    #[cfg(target_os = "linux")]
+    pub fn state(&self) -> char {
+        let path = format!("/proc/{}/stat", self.child.process_id().unwrap());
+        let stat = std::fs::read_to_string(path).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    }
+
+    /// Waits until it is so.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = std::time::Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < GIVEN_UP_AFTER, "{what}: {}", self.screen.0.lock().unwrap().text);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal to the program, by its name.
+    #[cfg(target_os = "linux")]
+    pub fn send(&self, signal: &str) {
+        let pid = self.child.process_id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// The window is closed: the program is told so (SIGHUP), and gone when this returns.
     #[cfg(unix)]
     pub fn hang_up(&mut self) {

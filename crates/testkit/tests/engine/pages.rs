@@ -143,7 +143,7 @@ fn errors() -> String {
         let vague = if row.vague { "vague" } else { "" };
         vec![format!("`[{}]`", row.name), format!("`{}`", word(row.class)), vague.into(), row.source.into()]
     });
-    page += &table(&["code", "meaning", "", "from"], codes);
+    page += &table(&["code", "meaning", "note", "from"], codes);
     page += "## Words\n\nIn any case, anywhere in the text; the first row that fits is taken. A time that is named (\"Suggested \
              Backoff Time: N milliseconds\", \"try again in N minutes\", \"wait N seconds\", \"retry after N s\") is `throttled` \
              with that time, unless the words are of a login. Rows that are not measured only map words to an action: nobody \
@@ -159,7 +159,7 @@ fn errors() -> String {
             row.evidence.into(),
         ]
     });
-    page += &table(&["words", "meaning", "server", "", "evidence"], rows);
+    page += &table(&["words", "meaning", "server", "note", "evidence"], rows);
     page.trim_end().to_owned() + "\n"
 }
 
