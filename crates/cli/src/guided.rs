@@ -121,7 +121,7 @@ fn offers(others: &Others) -> &'static str {
         }
         ([], [one]) => {
             tell(&format!("You moved {}; {}.", pair(one), report_of(one)));
-            "Enter brings what arrived since; n begins with other mailboxes: "
+            "Enter goes on with it; n begins with other mailboxes: "
         }
         (begun, done) => {
             for (title, list, before) in [("You began:", begun, 0), ("You moved:", done, begun.len())] {

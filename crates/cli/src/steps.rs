@@ -107,7 +107,7 @@ impl Steps {
     /// With what has no pair of accounts yet: nothing, or addresses that somebody typed and left.
     ///
     /// # Errors
-    /// There is no folder for it.
+    /// There is no folder for it, or that is closed.
     pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
         let (kept, answers) = Kept::unfinished()?;
         Ok(Self { further: args.options(), kept, answers, let_in: [None, None] })

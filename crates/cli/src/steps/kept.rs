@@ -79,16 +79,19 @@ impl Kept {
     /// are in memory alone.
     ///
     /// # Errors
-    /// There is no folder for it.
+    /// There is no folder for it, or that is closed.
     pub fn unfinished() -> Result<(Self, Answers), Failure> {
         let file = folder()?.join(UNFINISHED);
         let Ok(lock) = lock(&file) else {
             let kept = Self { file, _lock: None, unkept: Some(Unkept::Elsewhere) };
             return Ok((kept, Answers::default()));
         };
-        let read = read(&file);
-        let unkept = read.is_err().then_some(Unkept::Unreadable);
-        let answers = read.ok().flatten().unwrap_or_default();
+        let (answers, unkept) = match read(&file) {
+            Ok(answers) => (answers.unwrap_or_default(), None),
+            Err(_) if file.exists() => (Answers::default(), Some(Unkept::Unreadable)),
+            // Its folder is closed: nothing can be set aside there, nor be written.
+            Err(why) => return Err(why),
+        };
         Ok((Self { file, _lock: lock, unkept }, answers.unfinished()))
     }
 

@@ -90,7 +90,7 @@ async fn a_move_that_came_to_its_end_is_no_longer_one_that_was_begun_until_a_run
     assert_eq!(terminal.ends().0, 0);
     let mut terminal = guide(&world);
     terminal.says("You moved ann@old.example to bob@new.example; its report is in");
-    terminal.says("Enter brings what arrived since; n begins with other mailboxes: ").types("");
+    terminal.says("Enter goes on with it; n begins with other mailboxes: ").types("");
     old.deliver(OLD, "INBOX", letter(77), "", "03-Mar-2020 10:11:12 +0100").unwrap();
     goes(&mut terminal);
     terminal.says("Step 5 of 5").says("Enter begins");
