@@ -21,7 +21,7 @@ pub fn address(page: &str, heading: &str) -> String {
 /// The link from an advice to what stands about it.
 pub fn more(more: Option<Reference>) -> Markup {
     html! {
-        @if let Some(Reference { heading }) = more { p { a href=(address(Reference::PAGE, heading)) { (texts::MORE) } } }
+        @if let Some(Reference { heading }) = more { p.more { a href=(address(Reference::PAGE, heading)) { (texts::MORE) } } }
     }
 }
 
