@@ -34,13 +34,14 @@ impl Shell {
             // Only single quotes keep these from PowerShell, whose older versions hand a double quote on as it is. cmd cannot write
             // them in the same form.
             Self::Windows if text.contains(['$', '`', '"', '“', '”', '„']) => {
-                let text = text.replace('"', "\\\"");
+                let text = with_quotes(text);
                 let double = |c: char| matches!(c, '\'' | '‘' | '’' | '‚' | '‛');
                 let twice = text.chars().flat_map(|c| std::iter::repeat_n(c, 1 + usize::from(double(c))));
                 format!("'{}'", twice.collect::<String>())
             }
             Self::Windows => {
-                // A program takes a backslash before the last quote as part of the word.
+                // As cmd has it, where a program takes a backslash before the last quote for half of one. PowerShell drops quotes
+                // that it does not need, and then both of them are in the word.
                 let slashes = text.len() - text.trim_end_matches('\\').len();
                 format!("\"{text}{}\"", "\\".repeat(slashes))
             }
@@ -50,6 +51,7 @@ impl Shell {
     /// One word with control characters, as bash and PowerShell read them.
     fn in_numbers(self, text: &str) -> String {
         let is_shown = |c: char| printable(&c.to_string()).chars().eq([c]);
+        let text = if self == Self::Windows { with_quotes(text) } else { text.to_owned() };
         let one = |c: char| match self {
             Self::Posix if matches!(c, '\'' | '\\') => format!("\\{c}"),
             Self::Windows if matches!(c, '`' | '$' | '"' | '“' | '”' | '„') => format!("`{c}"),
@@ -64,6 +66,16 @@ impl Shell {
         }
     }
 
+    /// What has to be known of a command line before it is copied; empty where nothing has.
+    pub fn on_copying(self) -> &'static str {
+        match self {
+            Self::Posix => "",
+            Self::Windows => {
+                "Paste it into a window of cmd or PowerShell, not into a file: there a percent sign means something else."
+            }
+        }
+    }
+
     /// The command that prints the SHA-256 of a file.
     pub fn sha256(self, file: &str) -> String {
         match self {
@@ -71,6 +83,19 @@ impl Shell {
             Self::Windows => format!("certutil -hashfile {} SHA256", self.word(file)),
         }
     }
+}
+
+/// Double quotes as a program of Windows reads them within a word: each behind a backslash, and backslashes before one twice.
+fn with_quotes(text: &str) -> String {
+    let (mut written, mut slashes) = (String::new(), 0);
+    for c in text.chars() {
+        if c == '"' {
+            written.push_str(&"\\".repeat(slashes + 1));
+        }
+        slashes = if c == '\\' { slashes + 1 } else { 0 };
+        written.push(c);
+    }
+    written
 }
 
 #[cfg(test)]
@@ -106,6 +131,8 @@ mod tests {
             // These only PowerShell can write.
             ("$x 'y' `z`", "'$x ''y'' `z`'"),
             ("say \"x\"", "'say \\\"x\\\"'"),
+            ("a\\b\\\"x", "'a\\b\\\\\\\"x'"),
+            ("a\u{1b}\"", "\"a$([char]::ConvertFromUtf32(0x1B))\\`\"\""),
             ("a\u{1b}$b", "\"a$([char]::ConvertFromUtf32(0x1B))`$b\""),
         ] {
             assert_eq!(Shell::Windows.word(value), word);
