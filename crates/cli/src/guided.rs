@@ -6,7 +6,7 @@ mod choose;
 mod talk;
 
 use crate::args::StepsArgs;
-use crate::command::{INTERRUPTED, Keep};
+use crate::command::{INTERRUPTED, Keep, Ready, Told};
 use crate::error::Failure;
 use crate::output::say;
 use crate::steps::kept::{Begun, Others};
@@ -91,6 +91,7 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
 async fn sets_aside(talk: &mut Talk, steps: &mut Steps, others: &Others) -> Result<bool, Failure> {
     for broken in &others.unreadable {
         account::show(&words::plainly(&broken.why));
+        tell("You type the addresses again then; no mail is lost by that.");
         match talk.agrees("Set that file aside, under another name?").await? {
             None => return Ok(false),
             Some(false) => {}
@@ -208,12 +209,12 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(error) => return Err(error.into()),
     };
     say("");
-    let (mut code, refused) = ready.report_plainly(&end).await?;
-    steps.run_ended(code, ready.report_folder())?;
+    let mut told = ready.report_plainly(&end).await?;
+    ended(steps, &told, &ready);
     say("");
-    if refused > 0 {
-        code = covered(talk, steps, refused).await?.unwrap_or(code);
-        steps.run_ended(code, ready.report_folder())?;
+    if told.refused > 0 {
+        told = covered(talk, steps, told.refused).await?.unwrap_or(told);
+        ended(steps, &told, &ready);
     }
     tell(
         "Open the report in your browser: it says what to do next, before the old mailbox is closed. Beside it lies certificate.json, \
@@ -222,7 +223,14 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
     say(&format!("  {}", words::command_line(steps)));
-    Ok(Moved::Done(code))
+    Ok(Moved::Done(told.code))
+}
+
+/// A run ended. What was moved is moved, also where that cannot be written down: the move is listed as one that was begun.
+fn ended(steps: &mut Steps, told: &Told, ready: &Ready) {
+    if let Err(failure) = steps.run_ended(told.is_at_its_end, ready.report_folder()) {
+        account::show(&words::plainly(&failure));
+    }
 }
 
 /// Asks whether what an earlier run could not move is tried again: options for this run. `None` where the person leaves.
@@ -236,9 +244,9 @@ async fn left_over(talk: &mut Talk, steps: &Steps) -> Result<Option<&'static [&'
     Ok(agreed.map(|yes| if yes { &["--retry"][..] } else { &[] }))
 }
 
-/// Asks once whether what the new server refused goes over inside cover messages, and does it: the new exit code. `None` where it
+/// Asks once whether what the new server refused goes over inside cover messages, and does it: what that run told. `None` where it
 /// stays as it is.
-async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Option<u8>, Failure> {
+async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Option<Told>, Failure> {
     let (were, each) = match refused {
         1 => ("1 message was refused. It", "it"),
         _ => (&*format!("{refused} messages were refused. Each"), "each"),
@@ -252,12 +260,13 @@ async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Opt
         return Ok(None);
     }
     let ready = steps.ready_with(Keep::Journal, &["--repair"]).await?;
+    steps.run_begins()?;
     match ready.shown(ready.migration.migrate()).await {
         Ok(end) => {
             say("");
-            let (code, _) = ready.report_plainly(&end).await?;
+            let told = ready.report_plainly(&end).await?;
             say("");
-            Ok(Some(code))
+            Ok(Some(told))
         }
         // What was moved stays moved, and so does what the first report says.
         Err(Error::Question(question)) => {

@@ -27,9 +27,6 @@ use zeroize::Zeroizing;
 /// The old account, and the new one: `from` and `to`, as the options call them.
 pub const SIDES: [&str; 2] = ["from", "to"];
 
-/// Exit codes of a run after which nothing is left to be moved (docs/cli.md): all is there, or a person has to look at some of it.
-const AT_ITS_END: [u8; 2] = [0, 3];
-
 /// The way to a moved mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -172,10 +169,10 @@ impl Steps {
         if self.answers.report.take().is_some() { self.write_down() } else { Ok(()) }
     }
 
-    /// A run came to its end, with this exit code and its report in this folder.
-    pub fn run_ended(&mut self, code: u8, report: &Path) -> Result<(), Failure> {
+    /// A run ended, with its report in this folder.
+    pub fn run_ended(&mut self, is_at_its_end: bool, report: &Path) -> Result<(), Failure> {
         let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
-        self.answers.report = AT_ITS_END.contains(&code).then(|| report.to_string_lossy().into_owned());
+        self.answers.report = is_at_its_end.then(|| report.to_string_lossy().into_owned());
         self.consent_is_kept()?;
         self.write_down()
     }
@@ -341,8 +338,11 @@ impl Steps {
         self.write_down()
     }
 
-    /// What moves.
+    /// What moves. Where that is something else than before, the move is not at its end.
     pub fn choose(&mut self, choice: Choice) -> Result<(), Failure> {
+        if !choice.moves_as(&self.answers.choice) {
+            self.answers.report = None;
+        }
         self.answers.choice = choice;
         self.write_down()
     }

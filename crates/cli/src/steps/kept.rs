@@ -130,7 +130,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, answers: &Answers) -> Result<(), Failure> {
-        if self.unkept.is_some() {
+        if self.unkept().is_some() {
             return Ok(());
         }
         let text = serde_json::to_vec_pretty(answers).unwrap_or_default();
@@ -147,7 +147,7 @@ impl Kept {
 
     /// It has a pair now, and is kept there.
     pub fn remove_unfinished(&self) {
-        if self.is_unfinished() && self.unkept.is_none() {
+        if self.is_unfinished() && self.unkept().is_none() {
             // One that stays is offered once more, and does no harm.
             let _ = std::fs::remove_file(&self.file);
         }
@@ -155,7 +155,8 @@ impl Kept {
 
     /// Why what is answered is in memory alone; `None` where it is written down.
     pub fn unkept(&self) -> Option<Unkept> {
-        self.unkept
+        // Its lock is here: what was set aside elsewhere meanwhile leaves room for these answers.
+        self.unkept.filter(|why| *why == Unkept::Elsewhere || read(&self.file).is_err())
     }
 
     /// The file of this name was set aside. True where it is this one: it can be written again.
@@ -182,7 +183,8 @@ pub fn all() -> Others {
     let (mut found, mut others): (Vec<(SystemTime, Begun)>, _) = (Vec::new(), Others::default());
     let entries = folder().ok().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+        // What is no text is no name that was given here.
+        let Ok(name) = entry.file_name().into_string() else { continue };
         if !is_answers(&name) {
             continue;
         }

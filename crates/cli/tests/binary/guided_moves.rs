@@ -108,6 +108,113 @@ async fn a_move_that_came_to_its_end_is_no_longer_one_that_was_begun_until_a_run
     leaves(terminal);
 }
 
+/// Up to the beginning of the move.
+fn into_the_move(terminal: &mut Terminal) {
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
+    let (world, old, new) = world().await;
+    new.set(|p| p.refuse_nul = true);
+    let nul = b"From: a@b.example\r\nSubject: nul\r\n\r\na\0b\r\n".to_vec();
+    old.deliver(OLD, "INBOX", nul, "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    terminal.types("").says("Do that now? [y/N]");
+    new.set(|p| p.commit_delay = std::time::Duration::from_secs(3600));
+    let appends = || new.counters().commands.get("APPEND").copied().unwrap_or_default();
+    let before = appends();
+    terminal.types("y");
+    while appends() == before {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    terminal.press("\u{3}").says("Stopping at the next safe point").press("\u{3}");
+    assert_eq!(terminal.ends().0, 130);
+    let mut terminal = guide(&world);
+    terminal.says("You began to move ann@old.example to bob@new.example.");
+    leaves(terminal);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_something_else_is_to_move_a_move_at_its_end_is_one_that_was_begun() {
+    let (world, ..) = world().await;
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    terminal.types("").says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+    for (left_out, said) in [("", "You moved ann@old.example"), ("2", "You began to move ann@old.example")] {
+        let mut terminal = guide(&world);
+        terminal.says("You moved ann@old.example to bob@new.example").says("Enter goes on").types("");
+        terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+        terminal.says("Enter begins").types("b").says("Enter, numbers, or b").types(left_out);
+        if !left_out.is_empty() {
+            terminal.says("left out by you").says("Enter, numbers, or b").types("");
+        }
+        terminal.says("Enter begins");
+        leaves(terminal);
+        let mut terminal = guide(&world);
+        terminal.says(said);
+        leaves(terminal);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_at_its_end_is_no_failure_where_that_cannot_be_written_down() {
+    let (world, ..) = world().await;
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    // No file can take the place of a folder.
+    let state = world.folder.path().join("state/mailhaul");
+    let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    let is_of_the_pair = |name: &str| name.starts_with("ann@") && name.ends_with(".answers.json");
+    let answers = files.filter(|path| path.file_name().unwrap().to_str().is_some_and(is_of_the_pair));
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(answers.len(), 1);
+    for file in answers {
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+    }
+    terminal.types("").says("All 6 messages are on the new server");
+    terminal
+        .says("Your answers cannot be written down")
+        .says("Open the report in your browser")
+        .says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_another_window_set_unreadable_answers_aside_this_one_keeps_what_is_typed() {
+    let (world, ..) = world().await;
+    let state = world.folder.path().join("state/mailhaul");
+    std::fs::create_dir_all(&state).unwrap();
+    let file = state.join("answers.json");
+    std::fs::write(&file, "{").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("aside, under another name?").types("").says("Address of your old mailbox: ");
+    std::fs::rename(&file, state.join("answers.json.damaged")).unwrap();
+    terminal.types(EVE).says("new mailbox: ");
+    leaves(terminal);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(EVE));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_no_text_is_none_of_an_answers_file() {
+    use std::os::unix::ffi::OsStringExt;
+    let (world, ..) = world().await;
+    let state = world.folder.path().join("state/mailhaul");
+    std::fs::create_dir_all(&state).unwrap();
+    let name = std::ffi::OsString::from_vec(b"\xff.answers.json".to_vec());
+    std::fs::write(state.join(name), "{").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("Address of your old mailbox: ");
+    let said = leaves(terminal);
+    assert!(!said.contains("cannot be read"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_without_a_pair_that_cannot_be_read_are_set_aside_by_asking_and_refuse_no_start() {
     let (world, ..) = world().await;
