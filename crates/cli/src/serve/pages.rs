@@ -93,7 +93,8 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                         @if let Some((from, to)) = frame.accounts {
                             span { (name(from)) " → " (name(to)) }
                         }
-                        @if frame.has_help { a href=(help::HELP) { (texts::HELP) } }
+                        @if frame.has_help && frame.at.is_some() { (help::beside(help::HELP, texts::HELP)) }
+                        @else if frame.has_help { a href=(help::HELP) { (texts::HELP) } }
                     }
                     @if let Some(at) = frame.at { (steps(at, frame.may_go_back)) }
                     main #main tabindex="-1" {

@@ -159,6 +159,8 @@ pub const TO_THE_FIELD: &str = "Go to this field";
 pub const DETAILS: &str = "Details";
 pub const MORE: &str = "More about this";
 pub const HELP: &str = "Help";
+/// After the words of a link.
+pub const BESIDE: &str = " (opens beside)";
 pub const HELP_WHY: &str =
     "All that is written about Mailhaul. It is part of the program, and needs no network.";
 pub const ON_THIS_PAGE: &str = "On this page";

@@ -18,6 +18,8 @@ async fn help_is_reached_from_a_step_and_every_page_of_it_from_there() {
     let browser = serving.browser().await;
     let step = browser.get("/requirements").await;
     assert_eq!(helps(&step.body), BTreeSet::from(["help".to_owned()]));
+    // What was typed there is not thrown away.
+    step.says("<a href=\"help\" target=\"_blank\" rel=\"noopener noreferrer\">Help (opens beside)</a>");
     let (mut open, mut seen) = (vec!["help".to_owned()], BTreeSet::new());
     while let Some(link) = open.pop() {
         if !seen.insert(link.clone()) {
@@ -43,7 +45,10 @@ async fn a_refused_login_leads_to_what_stands_about_it() {
     browser.post("/requirements", &[("from", OLD), ("to", NEW)]).await.leads_to("/found");
     browser.post("/found", &[]).await.leads_to("/old");
     let refused = browser.post("/old", &[("password", "not this one")]).await;
-    refused.is(422).says("<a href=\"help?page=login#a-wrong-password\">More about this</a>");
+    refused.is(422).says(
+        "<a href=\"help?page=login#a-wrong-password\" target=\"_blank\" rel=\"noopener noreferrer\">More about this (opens \
+         beside)</a>",
+    );
     assert!(
         !refused.body.contains("login.md") && !refused.body.contains("mailhaul docs"),
         "{}",

@@ -116,7 +116,9 @@ await heading("Check the requirements");
 
 // ---- help
 
-await page.getByRole("link", { name: "Help", exact: true }).click();
+const helpLink = page.getByRole("link", { name: "Help (opens beside)", exact: true });
+must((await helpLink.getAttribute("target")) === "_blank", "what was typed stays where it is");
+await page.goto(home + (await helpLink.getAttribute("href")));
 await heading("Help");
 await seen("16-help");
 await page.getByRole("link", { name: "Logging in", exact: true }).click();
@@ -180,9 +182,9 @@ await page.getByRole("alert").waitFor();
 must((await focused()) === "problem", "the focus is on why the login was refused");
 must((await page.getByLabel("Password").inputValue()) === "", "no password comes back");
 await seen("05-refused-login");
-await page.getByRole("link", { name: "More about this" }).click();
-must(page.url().endsWith("help?page=login#a-wrong-password"), "the advice leads to what stands about it");
-await page.goBack();
+const more = page.getByRole("link", { name: "More about this (opens beside)" });
+must((await more.getAttribute("href")) === "help?page=login#a-wrong-password", "the advice leads to what stands about it");
+must((await more.getAttribute("target")) === "_blank", "what was typed stays where it is");
 await heading("Connect your old mailbox");
 await page.getByLabel("Password").fill(PASSWORD);
 await page.getByRole("button", { name: "Log in" }).click();

@@ -190,7 +190,7 @@ fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
         section {
             details open[!client.is_empty()] {
                 summary { (texts::BY_BROWSER) }
-                p.hint { (texts::BY_BROWSER_WHY) " " a href=(help::address("login", "oauth")) { (texts::HOW_CLIENT) } }
+                p.hint { (texts::BY_BROWSER_WHY) " " (help::beside(&help::address("login", "oauth"), texts::HOW_CLIENT)) }
                 div.field {
                     label for="issuer" { (texts::ISSUER) }
                     select id="issuer" name="issuer" {

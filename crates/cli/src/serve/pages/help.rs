@@ -21,8 +21,13 @@ pub fn address(page: &str, heading: &str) -> String {
 /// The link from an advice to what stands about it.
 pub fn more(more: Option<Reference>) -> Markup {
     html! {
-        @if let Some(Reference { heading }) = more { p.more { a href=(address(Reference::PAGE, heading)) { (texts::MORE) } } }
+        @if let Some(Reference { heading }) = more { p.more { (beside(&address(Reference::PAGE, heading), texts::MORE)) } }
     }
+}
+
+/// A link that opens beside the page, since what was typed there and not sent would be gone.
+pub fn beside(address: &str, text: &str) -> Markup {
+    html! { a href=(address) target="_blank" rel="noopener noreferrer" { (text) (texts::BESIDE) } }
 }
 
 /// The list of all pages.
