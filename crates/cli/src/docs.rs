@@ -8,6 +8,7 @@ use crate::args::DocsArgs;
 use crate::error::Failure;
 use crate::output::print;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use std::io::IsTerminal;
 use std::ops::Range;
 
 /// One page.
@@ -197,10 +198,11 @@ fn anchor(heading: &str) -> String {
 
 /// Columns of a text at most: longer lines are hard to read.
 const WIDTH_MAX: usize = 100;
+const WIDTH_IN_A_PIPE: usize = 80;
 
 /// `docs`: the list of pages, a page, or a part of one.
 pub fn show(args: &DocsArgs) -> Result<u8, Failure> {
-    let width = textwrap::termwidth().min(WIDTH_MAX);
+    let width = width();
     let Some(said) = &args.page else {
         match args.json {
             true => print(&json_of_all().to_string()),
@@ -225,6 +227,12 @@ pub fn show(args: &DocsArgs) -> Result<u8, Failure> {
         false => plain::lines(page, text, width).iter().for_each(|line| print(line)),
     }
     Ok(0)
+}
+
+/// Columns of the terminal that it goes to.
+fn width() -> usize {
+    // Without one, textwrap looks for another terminal than stdout.
+    if std::io::stdout().is_terminal() { textwrap::termwidth().min(WIDTH_MAX) } else { WIDTH_IN_A_PIPE }
 }
 
 fn no_heading(page: &Page, words: &str, could_be: &[Heading]) -> Failure {

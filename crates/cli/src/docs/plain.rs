@@ -251,10 +251,11 @@ fn table(rows: &[Vec<String>], width: usize) -> Vec<String> {
     }
 }
 
-/// Columns for each column of a table: what it needs, or a fair share of what is left. `None` where that is too narrow to read.
+/// Columns for each column of a table: what it needs, or a fair share of what is left. `None` where that is too narrow to read, or for
+/// a word in it.
 fn widths(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     let columns = rows.iter().map(Vec::len).max()?;
-    let cell = |at: usize| rows.iter().filter_map(move |row| row.get(at));
+    let cell = |at: usize| rows.iter().filter_map(move |row| row.get(at)).map(String::as_str);
     let needs: Vec<usize> =
         (0..columns).map(|at| cell(at).map(|text| columns_of(text)).max().unwrap_or(1).max(1)).collect();
     let mut room = width.checked_sub(GAP * columns.saturating_sub(1))?;
@@ -267,7 +268,9 @@ fn widths(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
         let share = room / open.len();
         let content: Vec<usize> = open.iter().copied().filter(|at| needs[*at] <= share).collect();
         if content.is_empty() {
-            if share < COLUMN_MIN {
+            let words =
+                |at: &usize| cell(*at).flat_map(str::split_whitespace).map(columns_of).max().unwrap_or(0);
+            if share < COLUMN_MIN || open.iter().map(words).any(|word| word > share) {
                 return None;
             }
             open.iter().for_each(|at| given[*at] = Some(share));

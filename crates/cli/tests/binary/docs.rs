@@ -71,3 +71,18 @@ async fn programs_get_the_documents_as_json() {
     assert_eq!((part["page"].as_str(), part["heading"].as_str()), (Some("login"), Some("google")));
     assert!(part["markdown"].as_str().unwrap().starts_with("## Google\n"), "{part}");
 }
+
+/// Also where the terminal that it was started from is narrower.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_gets_80_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "stty cols 40; \"$0\" \"$@\" > shown; echo done";
+    let arguments = ["docs", "troubleshooting"].map(Into::into);
+    let mut terminal = crate::pty::Terminal::below(&["sh", "-c", script], &arguments, folder.path());
+    terminal.says("done");
+    assert_eq!(terminal.ends().0, 0);
+    let shown = std::fs::read_to_string(folder.path().join("shown")).unwrap();
+    let widest = shown.lines().filter(|line| !line.starts_with(' ')).map(|line| line.chars().count()).max();
+    assert!(widest.is_some_and(|widest| (70..=80).contains(&widest)), "{widest:?}: {shown}");
+}
