@@ -151,7 +151,8 @@ const SHELL: &str = "\"$0\" \"$@\"; code=$?; while [ $code -gt 128 ] && [ $code 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_ctrl_z_and_fg_a_password_is_hidden_and_asked_for_again() {
     let (world, ..) = World::published().await;
-    let mut terminal = Terminal::below(&["sh", "-m", "-c", SHELL], &arguments(&world, &[]), world.folder.path());
+    let mut terminal =
+        Terminal::below(&["sh", "-m", "-c", SHELL], &arguments(&world, &[]), world.folder.path());
     until_password(&mut terminal);
     for _ in 0..2 {
         terminal.press("\u{1a}").says("The shell has it.");

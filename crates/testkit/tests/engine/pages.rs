@@ -226,7 +226,7 @@ fn matrix() -> String {
     "## What real runs showed\n\nAn account of odd messages, flags, dates and names (`crates/testkit/src/odd`) moved between Dovecot \
      2.3.19 and Cyrus 3.6.1 on Debian bookworm, in every direction, with every store and name style (`.`: below the prefix \
      `INBOX.`; `/`: beside INBOX), and was audited message for message by code that shares nothing with the engine; \
-     docs/testing.md has the command. Every count is of what lies there, and report and manifest said the same. What a server \
+     docs/testing.md in the sources has the command. Every count is of what lies there, and report and manifest said the same. What a server \
      does not take in the first place is not in its account: of 50 messages, 44 sets of flags, 35 dates and 95 names, Dovecot \
      refuses 1, 14, 3 and 27 to 34, Cyrus 15, 11, 8 and 26 to 28. *exact* to *left out* add up to *messages*; *flags* and *dates* \
      are messages that have others at the target, *renamed* are mailboxes under another path there.\n\n\
