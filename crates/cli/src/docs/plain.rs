@@ -257,7 +257,7 @@ fn widths(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
     let columns = rows.iter().map(Vec::len).max()?;
     let cell = |at: usize| rows.iter().filter_map(move |row| row.get(at)).map(String::as_str);
     let needs: Vec<usize> =
-        (0..columns).map(|at| cell(at).map(|text| columns_of(text)).max().unwrap_or(1).max(1)).collect();
+        (0..columns).map(|at| cell(at).map(columns_of).max().unwrap_or(1).max(1)).collect();
     let mut room = width.checked_sub(GAP * columns.saturating_sub(1))?;
     let mut given: Vec<Option<usize>> = vec![None; columns];
     loop {

@@ -153,4 +153,11 @@ mod tests {
         let said = how_long("3.0 GB", 1500, &[day(100), day(432_000)]);
         assert!(said.contains("at least 5 days 0 h, because a provider lets only 500 MB pass"), "{said}");
     }
+
+    #[test]
+    fn a_run_that_left_nothing_to_be_moved_is_at_the_end_and_one_from_which_mail_is_hidden_is_not() {
+        use crate::command::is_at_its_end;
+        assert!(is_at_its_end(0, false) && is_at_its_end(3, false));
+        assert!(!is_at_its_end(3, true) && !is_at_its_end(4, false) && !is_at_its_end(130, false));
+    }
 }
