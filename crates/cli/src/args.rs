@@ -47,6 +47,8 @@ pub enum Command {
     Report(JournalArgs),
     /// Remove from the new server what this migration put there and nobody changed since
     Undo(CommonArgs),
+    /// Show the documents that the program carries: the list of them, a page, or the part of one
+    Docs(DocsArgs),
     /// Print the completions for a shell (for packages)
     #[command(hide = true)]
     Completions(CompletionsArgs),
@@ -94,6 +96,20 @@ pub struct ServeArgs {
     pub no_browser: bool,
     #[command(flatten)]
     pub steps: StepsArgs,
+}
+
+/// Options of `docs`.
+#[derive(Debug, Args)]
+pub struct DocsArgs {
+    /// The page; without it all are listed
+    #[arg(value_name = "PAGE")]
+    pub page: Option<String>,
+    /// Only what stands below this heading; its first words are enough
+    #[arg(value_name = "HEADING")]
+    pub heading: Vec<String>,
+    /// One JSON document on stdout, the text as Markdown
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `completions`.
@@ -371,10 +387,60 @@ impl CommonArgs {
             ("fingerprint", pin),
             ("auth-user", &login.auth_user),
             ("auth-form", &login.auth_form),
+            ("mechanism", &login.mechanism),
             ("oauth", &login.oauth),
             ("oauth-client", &login.oauth_client),
+            ("oauth-flow", &login.oauth_flow),
+            ("oauth-tenant", &login.oauth_tenant),
+            ("oauth-scope", &login.oauth_scope),
         ];
         let said = options.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
         said.map(|(name, value)| format!("--{side}-{name}={value}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(options: &[String]) -> CommonArgs {
+        let accounts = ["--from=imaps://a@old.example", "--to=imaps://a@new.example"].map(str::to_owned);
+        let words = ["mailhaul", "verify"].map(str::to_owned).into_iter().chain(accounts);
+        match Cli::try_parse_from(words.chain(options.iter().cloned())).unwrap().command {
+            Some(Command::Verify(verify)) => verify.common,
+            _ => panic!("verify"),
+        }
+    }
+
+    #[test]
+    fn what_it_takes_to_reach_a_side_again_is_told_without_secrets_and_is_what_the_program_takes() {
+        for side in ["from", "to"] {
+            let said = [
+                "fingerprint=ab",
+                "auth-user=DOMAIN\\admin",
+                "auth-form={user}*{admin}",
+                "mechanism=XOAUTH2",
+                "oauth=https://issuer.example",
+                "oauth-client=id 7",
+                "oauth-flow=device",
+                "oauth-tenant=x.example",
+                "oauth-scope=https://mail.example/ imap",
+            ];
+            let said = said.map(|option| format!("--{side}-{option}"));
+            let secret = [
+                "oauth-secret-file",
+                "oauth-key-file",
+                "oauth-certificate-file",
+                "password-file",
+                "token-command",
+            ];
+            let secret = secret.map(|option| format!("--{side}-{option}=/home/ann/secret"));
+            let all: Vec<String> = said.iter().chain(&secret).cloned().collect();
+            let told = taken(&all).reaches(side);
+            assert_eq!(told, said, "all of them, and no file of this machine");
+            assert_eq!(taken(&told).reaches(side), told);
+            let other = if side == "from" { "to" } else { "from" };
+            assert!(taken(&all).reaches(other).is_empty());
+        }
     }
 }

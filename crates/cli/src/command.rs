@@ -3,6 +3,7 @@
 use crate::account::{self, Account};
 use crate::args::{CheckArgs, Command, CommonArgs, JournalArgs, LabelsArg, LevelArg, OutputArgs};
 use crate::demo;
+use crate::docs;
 use crate::env;
 use crate::error::Failure;
 use crate::find::{self, Place};
@@ -49,6 +50,7 @@ pub async fn run(command: Command) -> u8 {
         Command::Status(args) => status(&args).await,
         Command::Report(args) => rewrite(&args).await,
         Command::Undo(args) => undo(&args).await,
+        Command::Docs(args) => docs::show(&args),
         Command::Completions(args) => manuals::completions(&args),
         Command::Man(args) => manuals::man(&args),
     };
@@ -70,6 +72,7 @@ fn wants_json(command: &Command) -> bool {
     match command {
         Command::Guide(_) | Command::Serve(_) | Command::Demo(_) => false,
         Command::Completions(_) | Command::Man(_) => false,
+        Command::Docs(a) => a.json,
         Command::Check(a) => a.common.place.json,
         Command::Plan(a) | Command::Undo(a) => a.place.json,
         Command::Migrate(a) => a.common.place.json,
@@ -375,7 +378,7 @@ impl Ready {
     }
 
     /// The same for somebody who types no options: the exit code, and how many messages could go over inside a cover message.
-    pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<(u8, u64), Failure> {
+    pub(crate) async fn report_plainly(&self, end: &RunEnd) -> Result<Told, Failure> {
         let written = self.written(Some(end)).await?;
         // The whole path: where the terminal stands, a person need not know.
         let page = written.folder.join(report::REPORT_HTML);
@@ -384,9 +387,27 @@ impl Ready {
         lines.iter().map(|line| line.strip_suffix(REPAIR_OPTION).unwrap_or(line)).for_each(print);
         end.questions.iter().for_each(|question| say(&question.plainly()));
         let refused = written.report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
-        Ok((exit_code(&written.report, end), refused))
+        let code = exit_code(&written.report, end);
+        Ok(Told { code, refused, is_at_its_end: is_at_its_end(code, written.report.outcome.hides_mail) })
     }
 }
+
+/// What a run told to somebody who types no options.
+pub(crate) struct Told {
+    pub(crate) code: u8,
+    /// Messages that the new server refused.
+    pub(crate) refused: u64,
+    /// Nothing is left to be moved.
+    pub(crate) is_at_its_end: bool,
+}
+
+/// True where nothing is left to be moved: all is there, or a person has to look at some of it. Mail that the old server hides is left.
+pub(crate) fn is_at_its_end(code: u8, hides_mail: bool) -> bool {
+    matches!(code, 0 | EXCEPTIONS) && !hides_mail
+}
+
+/// Some messages could not be moved (docs/cli.md).
+const EXCEPTIONS: u8 = 3;
 
 /// The exit code of a run with this report: what a person has to decide about is no success.
 pub(crate) fn exit_code(report: &Report, end: &RunEnd) -> u8 {

@@ -92,7 +92,7 @@ fn page() -> String {
         let _ = write!(page, "\n## {name}\n\n{}.\n\n", verb.get_about().unwrap_or_default());
         let (own, others): (Vec<_>, Vec<_>) = rows.iter().partition(|row| takers(row) == [*name]);
         if !own.is_empty() {
-            page += "| option | |\n|---|---|\n";
+            page += "| option | what it does |\n|---|---|\n";
             own.iter().for_each(|row| page += row);
         }
         for row in others {
@@ -112,7 +112,7 @@ fn page() -> String {
         }
     }
     for (names, rows) in shared {
-        let _ = write!(page, "\n## {}\n\n| option | |\n|---|---|\n", heading(&names));
+        let _ = write!(page, "\n## {}\n\n| option | what it does |\n|---|---|\n", heading(&names));
         rows.iter().for_each(|row| page += row);
     }
     page
@@ -303,4 +303,38 @@ fn every_link_between_the_documents_leads_to_a_page_and_a_heading() {
         }
     }
     assert!(seen > 50, "{seen} links were found");
+}
+
+/// What stands in a text behind the command that shows a page: its name and, perhaps, a heading.
+fn shown_pages(code: &str) -> Vec<(String, String)> {
+    let words = |rest: &str| {
+        let is_of_name = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-';
+        let name: String = rest.chars().take_while(is_of_name).collect();
+        let heading = rest[name.len()..].strip_prefix(' ').unwrap_or_default();
+        (name, heading.chars().take_while(is_of_name).collect::<String>())
+    };
+    code.split("mailhaul docs ").skip(1).map(words).filter(|(name, _)| !name.is_empty()).collect()
+}
+
+#[test]
+fn every_page_that_the_program_points_to_is_in_it_with_the_heading() {
+    use mailhaul_engine::{auth::advice, discovery::providers, pages::Reference};
+    let mut code = String::new();
+    for name in ["cli", "engine"] {
+        sources(&root().join("crates").join(name).join("src"), &mut code);
+    }
+    let mut named = shown_pages(&code);
+    assert!(named.len() > 3, "{named:?}");
+    let advice = advice::pages().map(Reference::login).chain(providers().iter().filter_map(|p| p.more()));
+    named.extend(advice.map(|to| (Reference::PAGE.to_owned(), to.heading.to_owned())));
+    assert!(named.len() > 20, "{named:?}");
+    for (name, heading) in named {
+        let page = crate::docs::page(&name).unwrap_or_else(|| panic!("no page {name}"));
+        let is_there = heading.is_empty() || page.headings().iter().any(|known| known.anchor == heading);
+        assert!(is_there, "{name} has no heading {heading}");
+    }
+    // Where the pages lie in the source, nobody knows who has the program alone.
+    let literals = code.lines().filter(|line| line.contains(".md") && line.contains("docs/"));
+    let elsewhere: Vec<_> = literals.filter(|line| !line.contains("include_str!")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
 }

@@ -18,6 +18,7 @@ use mailhaul_engine::journal::{AccountPair, Journal, JournalError};
 use mailhaul_engine::limits::Limits;
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::quirks::Pause;
+use mailhaul_engine::shell::Shell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -27,7 +28,7 @@ use std::time::Instant;
 
 /// The setting that keeps in the journal which addresses its accounts were found by.
 pub const TYPED_SETTING: &str = "addresses";
-/// The heading of docs/login.md for a login in which only the name or the password can be wrong.
+/// The heading of the page about logging in for a login in which only the name or the password can be wrong.
 const WRONG_NAME_OR_PASSWORD: &str = "a-wrong-password";
 
 /// Both accounts and where their migration is kept.
@@ -70,7 +71,7 @@ impl Place {
         let named: Vec<String> = sides
             .filter(|((_, found), let_in)| found.is_some() && *let_in)
             .map(|(((side, account), _), _)| {
-                let (url, user) = (server_url(&account.endpoint), quoted(&account.user));
+                let (url, user) = (server_url(&account.endpoint), Shell::HERE.word(&account.user));
                 format!("--{side}-server {url} --{side}-user {user}")
             })
             .collect();
@@ -84,12 +85,6 @@ pub(crate) fn same_account(found: bool) -> Failure {
     let failure = Failure::usage("--from and --to are the same account");
     let hint = "where one address moves to another provider, name at least the old server: --from-server imaps://host";
     if found { failure.hint(hint) } else { failure }
-}
-
-/// One word of a shell.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// How the world is reached.
@@ -311,7 +306,8 @@ fn agreed(side: account::Side, proposed: Proposed, args: &CommonArgs) -> Result<
     let asks = proposed.asks();
     note(output, &format!("Found for {}", discovery.headline().unwrap_or_default()));
     if let Some(instead) = discovery.takes_instead() {
-        note(output, &format!("  {instead}"));
+        let more = discovery.more().map_or(String::new(), |more| format!(" (`{more}`)"));
+        note(output, &format!("  {instead}{more}"));
     }
     let instead = discovery.proposal.as_ref().is_some_and(|p| !p.instead.is_empty());
     if asks.is_some() || output.verbose > 0 || instead {
@@ -479,17 +475,5 @@ mod tests {
         let hint = failure.hint.unwrap();
         assert_eq!(hint, "name it: --from-server imaps://imap.mail.me.com:993 --from-user NAME");
         assert_eq!(found(Some("anns.apple")).unwrap().account.user, "anns.apple");
-    }
-
-    #[test]
-    fn a_user_name_is_one_word_of_a_shell() {
-        for (user, word) in [
-            ("ann@old.example", "ann@old.example"),
-            ("ann b", "'ann b'"),
-            ("o'neill", r"'o'\''neill'"),
-            ("$(x)", "'$(x)'"),
-        ] {
-            assert_eq!(quoted(user), word);
-        }
     }
 }

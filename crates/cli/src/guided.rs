@@ -6,10 +6,10 @@ mod choose;
 mod talk;
 
 use crate::args::StepsArgs;
-use crate::command::{INTERRUPTED, Keep};
+use crate::command::{INTERRUPTED, Keep, Ready, Told};
 use crate::error::Failure;
 use crate::output::say;
-use crate::steps::kept::Begun;
+use crate::steps::kept::{Begun, Others};
 use crate::steps::{Step, Steps, words};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::names::printable;
@@ -58,10 +58,9 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    // Others can be gone on with all the same.
-    steps.unreadable().iter().for_each(|failure| account::show(&words::plainly(failure)));
-    let begun = steps.others();
-    if !begun.is_empty() && !goes_on(&mut talk, &mut steps, &begun).await? {
+    let others = steps.others();
+    // Whatever is said to that, others can be gone on with.
+    if !sets_aside(&mut talk, &mut steps, &others).await? || !goes_on(&mut talk, &mut steps, &others).await? {
         return Ok(left());
     }
     let (mut at, mut numbers) = (steps.step(), Vec::new());
@@ -88,17 +87,68 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     }
 }
 
+/// Asks about each file of answers that cannot be read. False where the person leaves.
+async fn sets_aside(talk: &mut Talk, steps: &mut Steps, others: &Others) -> Result<bool, Failure> {
+    for broken in &others.unreadable {
+        account::show(&words::plainly(&broken.why));
+        tell("You type the addresses again then; no mail is lost by that.");
+        match talk.agrees("Set that file aside, under another name?").await? {
+            None => return Ok(false),
+            Some(false) => {}
+            Some(true) => match steps.set_aside(&broken.name) {
+                Ok(place) => tell(&format!("It is now {}", place.display())),
+                Err(failure) => account::show(&words::plainly(&failure)),
+            },
+        }
+    }
+    Ok(true)
+}
+
+fn pair(begun: &Begun) -> String {
+    format!("{} to {}", begun.answers.from.written, begun.answers.to.written)
+}
+
+/// What it says of one that came to its end.
+fn report_of(begun: &Begun) -> String {
+    begun.answers.report.as_ref().map_or(String::new(), |folder| format!("its report is in {folder}"))
+}
+
+/// Lists all moves, those at their end apart, and the prompt that asks which it is.
+fn offers(others: &Others) -> &'static str {
+    match (&others.begun[..], &others.done[..]) {
+        ([one], []) => {
+            tell(&format!("You began to move {}.", pair(one)));
+            "Enter goes on with it; n begins with other mailboxes: "
+        }
+        ([], [one]) => {
+            tell(&format!("You moved {}; {}.", pair(one), report_of(one)));
+            "Enter goes on with it; n begins with other mailboxes: "
+        }
+        (begun, done) => {
+            for (title, list, before) in [("You began:", begun, 0), ("You moved:", done, begun.len())] {
+                if !list.is_empty() {
+                    tell(title);
+                }
+                for (at, one) in list.iter().enumerate() {
+                    tell(&format!("  {}  {}", before + at + 1, pair(one)));
+                    Some(report_of(one))
+                        .filter(|said| !said.is_empty())
+                        .iter()
+                        .for_each(|said| tell(&format!("     {said}")));
+                }
+            }
+            "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
+        }
+    }
+}
+
 /// Which of the moves that were begun it goes on with, or none of them. False where the person leaves.
-async fn goes_on(talk: &mut Talk, steps: &mut Steps, begun: &[Begun]) -> Result<bool, Failure> {
-    let pair = |begun: &Begun| format!("{} to {}", begun.answers.from.written, begun.answers.to.written);
-    let prompt = if let [one] = begun {
-        tell(&format!("You began to move {}.", pair(one)));
-        "Enter goes on with it; n begins with other mailboxes: "
-    } else {
-        tell("You began:");
-        begun.iter().enumerate().for_each(|(at, one)| tell(&format!("  {}  {}", at + 1, pair(one))));
-        "Enter goes on with 1, another number with that one; n begins with other mailboxes: "
-    };
+async fn goes_on(talk: &mut Talk, steps: &mut Steps, others: &Others) -> Result<bool, Failure> {
+    let begun: Vec<&Begun> = others.all().collect();
+    if begun.is_empty() {
+        return Ok(true);
+    }
+    let prompt = offers(others);
     loop {
         let line = match talk.ask(prompt).await? {
             Reply::Leave => return Ok(false),
@@ -148,6 +198,7 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         ready.give_back().await?;
         return Ok(Moved::Way(Way::Leave));
     }
+    steps.run_begins()?;
     let end = match ready.shown(ready.migration.migrate()).await {
         Ok(end) => end,
         Err(Error::Question(question)) => return ask_again(steps, &question),
@@ -158,11 +209,12 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
         Err(error) => return Err(error.into()),
     };
     say("");
-    let (mut code, refused) = ready.report_plainly(&end).await?;
-    steps.consent_is_kept()?;
+    let mut told = ready.report_plainly(&end).await?;
+    ended(steps, &told, &ready);
     say("");
-    if refused > 0 {
-        code = covered(talk, steps, refused).await?.unwrap_or(code);
+    if told.refused > 0 {
+        told = covered(talk, steps, told.refused).await?.unwrap_or(told);
+        ended(steps, &told, &ready);
     }
     tell(
         "Open the report in your browser: it says what to do next, before the old mailbox is closed. Beside it lies certificate.json, \
@@ -171,7 +223,14 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
     tell("The same by one command, also for mail that arrives later:");
     // Not broken into lines: it is to be copied.
     say(&format!("  {}", words::command_line(steps)));
-    Ok(Moved::Done(code))
+    Ok(Moved::Done(told.code))
+}
+
+/// A run ended. What was moved is moved, also where that cannot be written down: the move is listed as one that was begun.
+fn ended(steps: &mut Steps, told: &Told, ready: &Ready) {
+    if let Err(failure) = steps.run_ended(told.is_at_its_end, ready.report_folder()) {
+        account::show(&words::plainly(&failure));
+    }
 }
 
 /// Asks whether what an earlier run could not move is tried again: options for this run. `None` where the person leaves.
@@ -185,9 +244,9 @@ async fn left_over(talk: &mut Talk, steps: &Steps) -> Result<Option<&'static [&'
     Ok(agreed.map(|yes| if yes { &["--retry"][..] } else { &[] }))
 }
 
-/// Asks once whether what the new server refused goes over inside cover messages, and does it: the new exit code. `None` where it
+/// Asks once whether what the new server refused goes over inside cover messages, and does it: what that run told. `None` where it
 /// stays as it is.
-async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Option<u8>, Failure> {
+async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Option<Told>, Failure> {
     let (were, each) = match refused {
         1 => ("1 message was refused. It", "it"),
         _ => (&*format!("{refused} messages were refused. Each"), "each"),
@@ -201,12 +260,13 @@ async fn covered(talk: &mut Talk, steps: &mut Steps, refused: u64) -> Result<Opt
         return Ok(None);
     }
     let ready = steps.ready_with(Keep::Journal, &["--repair"]).await?;
+    steps.run_begins()?;
     match ready.shown(ready.migration.migrate()).await {
         Ok(end) => {
             say("");
-            let (code, _) = ready.report_plainly(&end).await?;
+            let told = ready.report_plainly(&end).await?;
             say("");
-            Ok(Some(code))
+            Ok(Some(told))
         }
         // What was moved stays moved, and so does what the first report says.
         Err(Error::Question(question)) => {

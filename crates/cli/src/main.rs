@@ -4,6 +4,7 @@ mod account;
 mod args;
 mod command;
 mod demo;
+mod docs;
 #[cfg(test)]
 mod documents;
 mod env;

@@ -73,9 +73,8 @@ pub fn credentials(issuer: &str, login: &Login, for_: For<'_>) -> Result<Arc<dyn
         None if is_service_account => String::new(),
         None => {
             let what = format!("{} is missing: the issuer has to know who asks for tokens", option("client"));
-            return Err(
-                Failure::usage(what).hint("docs/login.md says in numbered steps how to get a client id")
-            );
+            return Err(Failure::usage(what)
+                .hint("`mailhaul docs login oauth` says in numbered steps how to get a client id"));
         }
     };
     let proof = match (&login.oauth_secret_file, &login.oauth_certificate_file) {

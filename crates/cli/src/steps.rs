@@ -14,12 +14,13 @@ use crate::find::{self, Asked, Place, Proposed};
 use crate::secrets::Ask;
 use crate::signing_key;
 use answers::{Answer, Answers, Choice, SignIn};
-use kept::{Begun, Kept};
+use kept::{Kept, Others, Unkept};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::journal::{Journal, State};
 use mailhaul_engine::oauth::Person;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -103,10 +104,9 @@ impl Steps {
     /// With what has no pair of accounts yet: nothing, or addresses that somebody typed and left.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// There is no folder for it, or that is closed.
     pub fn open(args: &StepsArgs) -> Result<Self, Failure> {
-        let kept = Kept::unfinished()?;
-        let answers = kept.read()?.unfinished();
+        let (kept, answers) = Kept::unfinished()?;
         Ok(Self { further: args.options(), kept, answers, let_in: [None, None] })
     }
 
@@ -134,20 +134,47 @@ impl Steps {
             self.answers = Answers::default();
             return self.write_down();
         }
-        self.kept = Kept::unfinished()?;
-        self.answers = self.kept.read()?.unfinished();
+        (self.kept, self.answers) = Kept::unfinished()?;
         Ok(())
     }
 
-    /// Moves that were begun beside this one, the latest first.
-    pub fn others(&self) -> Vec<Begun> {
-        let (begun, _) = kept::begun();
-        begun.into_iter().filter(|begun| !self.kept.is_of(&begun.name)).collect()
+    /// Moves beside this one.
+    pub fn others(&self) -> Others {
+        let mut others = kept::all();
+        others.begun.retain(|begun| !self.kept.is_of(&begun.name));
+        others.done.retain(|begun| !self.kept.is_of(&begun.name));
+        others
     }
 
-    /// Why answers about other moves cannot be read.
-    pub fn unreadable(&self) -> Vec<Failure> {
-        kept::begun().1
+    /// Why nothing of what is answered is written down; `None` where it is.
+    pub fn unkept(&self) -> Option<Unkept> {
+        self.kept.unkept()
+    }
+
+    /// Gives answers that cannot be read another name: where they are then.
+    ///
+    /// # Errors
+    /// They could not be.
+    pub fn set_aside(&mut self, name: &str) -> Result<PathBuf, Failure> {
+        let aside = kept::set_aside(name)?;
+        if self.kept.is_free(name) {
+            // What was answered meanwhile is written down from now on.
+            self.write_down()?;
+        }
+        Ok(aside)
+    }
+
+    /// A run begins: the move is not at its end.
+    pub fn run_begins(&mut self) -> Result<(), Failure> {
+        if self.answers.report.take().is_some() { self.write_down() } else { Ok(()) }
+    }
+
+    /// A run ended, with its report in this folder.
+    pub fn run_ended(&mut self, is_at_its_end: bool, report: &Path) -> Result<(), Failure> {
+        let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
+        self.answers.report = is_at_its_end.then(|| report.to_string_lossy().into_owned());
+        self.consent_is_kept()?;
+        self.write_down()
     }
 
     /// What was answered so far.
@@ -311,8 +338,11 @@ impl Steps {
         self.write_down()
     }
 
-    /// What moves.
+    /// What moves. Where that is something else than before, the move is not at its end.
     pub fn choose(&mut self, choice: Choice) -> Result<(), Failure> {
+        if !choice.moves_as(&self.answers.choice) {
+            self.answers.report = None;
+        }
         self.answers.choice = choice;
         self.write_down()
     }

@@ -7,6 +7,8 @@ mod accounts;
 #[cfg(unix)]
 #[path = "binary/command_lines.rs"]
 mod command_lines;
+#[path = "binary/docs.rs"]
+mod docs;
 #[path = "binary/finding.rs"]
 mod finding;
 #[path = "binary/gmail.rs"]
@@ -42,6 +44,8 @@ mod packages;
 mod page;
 #[path = "binary/page_choices.rs"]
 mod page_choices;
+#[path = "binary/page_help.rs"]
+mod page_help;
 #[path = "binary/page_logins.rs"]
 mod page_logins;
 #[path = "binary/page_stops.rs"]

@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 use mailhaul_sandbox::{Sandbox, demo};
-use std::net::SocketAddr;
+use mailhaul_testkit::web::silent;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
 const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
@@ -30,19 +29,6 @@ fn tools() -> Result<(PathBuf, PathBuf, PathBuf), &'static str> {
     } else {
         Err("no npm packages (.ci/install fetches them)")
     }
-}
-
-/// Takes connections, and says nothing.
-async fn silent() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-        }
-    });
-    address
 }
 
 /// What the walk asks for.
@@ -90,7 +76,7 @@ async fn a_browser_moves_the_sample_account_from_the_link_to_the_certificate() {
     walk.arg("walk.mjs").arg(&link).arg(&pictures).current_dir(folder).kill_on_drop(true);
     walk.env("FROM", format!("imap+insecure://{}", from.address))
         .env("TO", format!("imap+insecure://{}", to.address));
-    walk.env("SILENT", format!("imap+insecure://{}", silent().await));
+    walk.env("SILENT", format!("imap+insecure://{}", silent().await.unwrap()));
     walk.env("USER", demo::USER).env("PASSWORD", demo::PASSWORD).env("CHROMIUM", chromium);
     let mut walk = walk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = walk.stdin.take().unwrap();

@@ -35,6 +35,7 @@ pub mod net;
 pub mod oauth;
 pub mod pace;
 pub mod pacer;
+pub mod pages;
 pub mod plain;
 pub mod plan;
 pub mod probe;
@@ -47,6 +48,7 @@ mod reread;
 pub mod run;
 pub mod seats;
 pub mod semantic;
+pub mod shell;
 pub mod survey;
 #[cfg(test)]
 mod survey_testing;

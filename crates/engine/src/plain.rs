@@ -6,6 +6,7 @@ use crate::alerts;
 use crate::auth::advice;
 use crate::error::{EndError, Error, LISTING, Question, RefusalClass};
 use crate::journal::JournalError;
+use crate::pages::Reference;
 use crate::report::words::{full_sentence, messages};
 
 /// What a person is told.
@@ -17,6 +18,8 @@ pub struct Plain {
     pub next: Option<String>,
     /// For engineers, a line each.
     pub details: Vec<String>,
+    /// Where more about it stands.
+    pub more: Option<Reference>,
 }
 
 const TRY_AGAIN: &str = "Try again. What was moved stays moved.";
@@ -28,7 +31,7 @@ const SAFE: &str = "What was moved stays moved.";
 impl Plain {
     /// With something to do.
     pub fn new(what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { what: what.into(), next: Some(next.into()), details: Vec::new() }
+        Self { what: what.into(), next: Some(next.into()), ..Self::default() }
     }
 
     /// With what an engineer needs; nothing is added by an empty text.
@@ -36,6 +39,12 @@ impl Plain {
     pub fn details(mut self, text: impl Into<String>) -> Self {
         self.details.extend(Some(text.into()).filter(|text| !text.is_empty()));
         self
+    }
+
+    /// With where more about it stands.
+    #[must_use]
+    pub fn more(self, more: Reference) -> Self {
+        Self { more: Some(more), ..self }
     }
 }
 
@@ -96,7 +105,7 @@ impl EndError {
                 Plain::new(what, sentence_or(advice.next, ASK_PROVIDER))
                     .details(format!("{refusal}{}", alerts::told(told)))
                     .details(without_options(advice.further))
-                    .details(format!("More about this: docs/login.md#{}", advice.page))
+                    .more(Reference::login(advice.page))
             }
             Self::NoCredentials { server, what } => {
                 let (why, next) = what.rsplit_once("; ").unwrap_or((what, ""));
@@ -180,7 +189,7 @@ impl Error {
             Self::Target(end) => of_side("Your new mailbox", end),
             Self::Journal(journal) => journal.plainly(),
             Self::Question(question) => {
-                Plain { what: question.plainly(), next: None, details: question.lines() }
+                Plain { what: question.plainly(), details: question.lines(), ..Plain::default() }
             }
             Self::Settings { what } => {
                 Plain { what: sentence_or(what, "What is asked for contradicts itself."), ..Plain::default() }

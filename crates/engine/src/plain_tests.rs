@@ -145,7 +145,7 @@ fn what_a_server_said_stands_behind_details_and_nowhere_else() {
     for error in all() {
         let words = ["[SERVERWORDS] in its own words", "the words of APPEND"];
         let Some(words) = words.into_iter().find(|words| error.to_string().contains(words)) else { continue };
-        let Plain { what, next, details } = error.plainly();
+        let Plain { what, next, details, .. } = error.plainly();
         assert!(details.iter().any(|line| line.contains(words)), "{error}: {details:?}");
         assert!(!what.contains(words) && !next.unwrap_or_default().contains(words), "{what}");
     }
@@ -218,4 +218,6 @@ fn the_details_of_a_login_name_no_option() {
     for plain in refused.iter().chain([&untrusted]).map(EndError::plainly) {
         assert!(!plain.details.iter().any(|line| has_option(line)), "{plain:?}");
     }
+    let more = refused[0].plainly().more.map(|more| more.to_string());
+    assert_eq!(more.as_deref(), Some("mailhaul docs login google"));
 }

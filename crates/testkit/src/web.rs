@@ -16,6 +16,22 @@ use tokio_rustls::TlsAcceptor;
 /// Octets of the head of a request.
 const HEAD_MAX: usize = 64 * 1024;
 
+/// A server on loopback that takes connections, and says nothing.
+///
+/// # Errors
+/// It could not be opened.
+pub async fn silent() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+        }
+    });
+    Ok(address)
+}
+
 /// An authority, and its certificate in a file.
 #[derive(Debug)]
 pub struct Authority {

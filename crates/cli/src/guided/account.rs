@@ -11,16 +11,23 @@ use crate::steps::{Looked, NotLetIn, SIDES, Step, Steps, words};
 use mailhaul_engine::discovery::Provider;
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::names::printable;
+use mailhaul_engine::pages::Reference;
 use mailhaul_engine::plain::Plain;
 use mailhaul_engine::report::words::sentence;
 use std::sync::Arc;
 use zeroize::Zeroizing;
+
+/// Where a client id comes from.
+const HOW_CLIENT: &str = "How to get one, in another window: mailhaul docs login oauth\n\n";
 
 /// Step 1: both servers are known, and what each needs.
 pub async fn requirements(talk: &mut Talk, steps: &mut Steps) -> Result<Way, Failure> {
     tell(
         "You need the addresses of both mailboxes and a way into each. The new one should exist already.\n\n",
     );
+    if let Some(why) = steps.unkept() {
+        tell(words::unkept(why));
+    }
     for side in SIDES {
         if let Some(way) = address(talk, steps, side).await? {
             return Ok(way);
@@ -223,7 +230,8 @@ async fn agree(talk: &mut Talk, steps: &mut Steps, looked: [Looked; 2]) -> Resul
         tell(&format!("Your {} mailbox: {} at {url}", words::which(side), account.user));
         let Some(found) = &looked.proposed.found else { continue };
         if let Some(instead) = found.takes_instead() {
-            tell(&format!("  {instead}"));
+            tell(&format!("  {instead}."));
+            found.more().into_iter().for_each(more);
         }
         let Some(asks) = looked.proposed.asks() else { continue };
         tell(&format!("{}.", sentence(asks.words())));
@@ -359,8 +367,9 @@ async fn way_in(
     }
     if takes("app-password") || takes("password") {
         tell(
-            "Two ways in: an app password, made in the account's security settings, or your browser, with a client id of your own (docs/login.md tells how to get one).\n\n",
+            "Two ways in: an app password, made in the account's security settings, or your browser, with a client id of your own.",
         );
+        tell(HOW_CLIENT);
         match talk.ask("Enter: by an app password; w: in the browser: ").await? {
             Reply::Line(line) if line.eq_ignore_ascii_case("w") => {}
             Reply::Line(_) => return Ok(None),
@@ -369,8 +378,9 @@ async fn way_in(
         }
     } else {
         tell(
-            "It takes no password from programs, only a login in the browser, with a client id of your own (docs/login.md tells how to get one).\n\n",
+            "It takes no password from programs, only a login in the browser, with a client id of your own.",
         );
+        tell(HOW_CLIENT);
     }
     let issuer = if provider.is_some_and(|p| p.docs == Some("google")) { "google" } else { "microsoft" };
     let client = match talk.ask("Client id (Enter alone goes back): ").await? {
@@ -397,6 +407,12 @@ pub fn show(plain: &Plain) {
 pub fn below(plain: &Plain) {
     plain.next.iter().for_each(|next| tell(&format!("  {}", printable(&sentence(next)))));
     details(&plain.details);
+    plain.more.into_iter().for_each(more);
+}
+
+/// Where more about it stands: another window shows it.
+fn more(more: Reference) {
+    tell(&format!("  More about this, in another window: {more}"));
 }
 
 /// What an engineer needs, a line each.

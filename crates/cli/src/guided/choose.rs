@@ -12,10 +12,6 @@ use mailhaul_engine::error::Question;
 use mailhaul_engine::names::printable;
 use mailhaul_engine::plan::{MailboxStep, Plan};
 
-/// What the one question about what cannot go as it is is about.
-const REPAIR: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, \
-                      as they are.";
-
 /// What follows from what a person said of what was shown.
 enum Turn {
     Way(Way),
@@ -152,7 +148,7 @@ async fn settle(talk: &mut Talk, steps: &mut Steps, plan: &Plan) -> Result<Turn,
         }
     }
     if !words::cannot_go(plan).is_empty() {
-        tell(REPAIR);
+        tell(words::REPAIR);
         match talk.agrees("Repair them, in this run and in later ones?").await? {
             None => return Ok(Turn::Way(Way::Leave)),
             Some(said) => choice.repair = said,

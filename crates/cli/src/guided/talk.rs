@@ -70,7 +70,7 @@ impl Talk {
     /// Asks for a password without showing it. Any text may be one, so that Enter alone is the way back: `Some(None)`. `None` where
     /// the person leaves. What is typed after a password is shown only from [`Talk::shows`] on; what was typed before is none.
     pub async fn password(&mut self, prompt: &str) -> Result<Option<Option<Zeroizing<String>>>, Failure> {
-        self.hidden = Some(Hidden::begin());
+        self.hidden = Some(Hidden::begin(prompt));
         forget_typed();
         let read = self.read(prompt, Hidden::read).await?;
         let read = read.map(|line| Some(line).filter(|line| !line.is_empty()));

@@ -5,13 +5,13 @@ use super::desk::{Desk, Seen};
 use super::guard::Door;
 use super::live::{Live, Standing};
 use super::texts::{self, Problem};
-use crate::command::{INTERRUPTED, Keep, Ready, exit_code};
+use crate::command::{INTERRUPTED, Keep, Ready, exit_code, is_at_its_end};
 use crate::error::{Failure, USAGE};
 use crate::steps::{Step, Steps};
 use mailhaul_engine::error::{Error, Question};
 use mailhaul_engine::report::html::cards_beside_exceptions;
 use mailhaul_engine::report::{Verdict, words as report_words};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -144,7 +144,7 @@ impl App {
     /// # Errors
     /// What has to be done first.
     pub async fn begin(self: &Arc<Self>, more: &[&str]) -> Result<(), Problem> {
-        let desk = self.desk.lock().await;
+        let mut desk = self.desk.lock().await;
         // The program ends: nothing is begun any more. Or a server is waited for, and the page says so.
         if matches!(self.course(), Course::Under(_)) || self.at_work.is_closed() || desk.errand.is_some() {
             return Ok(());
@@ -159,18 +159,23 @@ impl App {
             cancel: ready.migration.cancel.clone(),
         });
         under.live.count().await;
+        desk.steps.run_begins()?;
         self.set_course(Course::Under(under.clone()));
         drop(desk);
         let app = self.clone();
         self.at_work.spawn(async move {
             let (ended, ()) = tokio::join!(run(ready), under.live.follow(events));
             under.live.count().await;
-            let Ended { how, code, report } = ended;
+            let Ended { how, code, is_at_its_end, report } = ended;
             match &how {
                 How::Failed(problem @ Problem { is_question: true, .. }) => app.ask_again(problem).await,
                 How::Failed(_) => {}
-                // Not written down, it is kept once more by the next run.
-                _ => drop(app.desk.lock().await.steps.consent_is_kept()),
+                // Not written down, it is kept once more by the next run, and the move is listed as one that was begun.
+                How::Done { .. } => {
+                    let folder = report.as_deref().unwrap_or(Path::new(""));
+                    drop(app.desk.lock().await.steps.run_ended(is_at_its_end, folder));
+                }
+                How::Paused => drop(app.desk.lock().await.steps.consent_is_kept()),
             }
             let over = Over { how, code, report, last: under.live.standing() };
             app.set_course(Course::Over(Arc::new(over)));
@@ -216,15 +221,19 @@ impl Under {
 struct Ended {
     how: How,
     code: u8,
+    is_at_its_end: bool,
     report: Option<PathBuf>,
 }
 
 /// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
 async fn run(ready: Ready) -> Ended {
-    let failed =
-        |failure: Failure| Ended { code: failure.code, how: How::Failed(failure.into()), report: None };
-    let asks = |problem| Ended { code: USAGE, how: How::Failed(problem), report: None };
-    let stopped = |report| Ended { code: INTERRUPTED, how: How::Paused, report };
+    let left = |how, code, report| Ended { how, code, is_at_its_end: false, report };
+    let failed = |failure: Failure| {
+        let code = failure.code;
+        left(How::Failed(failure.into()), code, None)
+    };
+    let asks = |problem| left(How::Failed(problem), USAGE, None);
+    let stopped = |report| left(How::Paused, INTERRUPTED, report);
     let folder = ready.report_folder();
     // The terminal may be in another folder than the person thinks.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -260,5 +269,6 @@ async fn run(ready: Ready) -> Ended {
             (How::Done { verdict: report.verdict(), headline, below, asks, cards }, exit_code(&report, &end))
         }
     };
-    Ended { how, code, report: Some(folder) }
+    let is_at_its_end = is_at_its_end(code, report.outcome.hides_mail);
+    Ended { how, code, is_at_its_end, report: Some(folder) }
 }

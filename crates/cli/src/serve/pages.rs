@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod choose;
+pub mod help;
 pub mod moving;
 pub mod waiting;
 
@@ -28,6 +29,8 @@ pub struct Frame<'a> {
     pub problem: Option<&'a Problem>,
     /// Seconds after which a browser without script goes on, and where to.
     pub again_after: Option<(u32, &'a str)>,
+    /// Whoever sees it was let in, so that there is help.
+    pub has_help: bool,
     /// Where the page leads by itself, at once.
     pub leads_to: Option<&'a str>,
 }
@@ -42,6 +45,7 @@ impl<'a> Frame<'a> {
             accounts: None,
             problem: None,
             again_after: None,
+            has_help: false,
             leads_to: None,
         }
     }
@@ -89,6 +93,8 @@ pub fn page(frame: &Frame<'_>, content: &Markup) -> Markup {
                         @if let Some((from, to)) = frame.accounts {
                             span { (name(from)) " → " (name(to)) }
                         }
+                        @if frame.has_help && frame.at.is_some() { (help::beside(help::HELP, texts::HELP)) }
+                        @else if frame.has_help { a href=(help::HELP) { (texts::HELP) } }
                     }
                     @if let Some(at) = frame.at { (steps(at, frame.may_go_back)) }
                     main #main tabindex="-1" {
@@ -134,6 +140,7 @@ fn summary(problem: &Problem) -> Markup {
             @if let Some(next) = &problem.next { p { b { (said(next)) } } }
             @if let Some(field) = problem.field { p { a href={ "#" (field) } { (texts::TO_THE_FIELD) } } }
             (details(&problem.details))
+            (help::more(problem.more))
         }
     }
 }

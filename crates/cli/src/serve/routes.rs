@@ -7,8 +7,9 @@ use super::events;
 use super::files;
 use super::guard::Session;
 use super::http::{ICON, Posted, WAY_IN, guarded};
-use super::pages::{self, moving, path, waiting};
-use super::texts::Problem;
+use super::pages::{self, Frame, help, moving, path, waiting};
+use super::texts::{self, Problem};
+use crate::docs;
 use crate::steps::{Step, words};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
@@ -42,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route(&at(waiting::EVENTS), get(events::waiting))
         .route(&at("anew"), post(anew))
         .route(&at("report/{*file}"), get(files::report))
+        .route(&at(help::HELP), get(help_page))
         .route("/assets/{name}", get(asset))
         .route(ICON, get(|| asset(Path("icon.svg".to_owned()))))
         .fallback(nothing)
@@ -94,6 +96,23 @@ async fn home(State(app): Shared) -> Redirect {
         Course::Before | Course::Over(_) => Redirect::to(path(app.desk.lock().await.steps.step())),
         Course::Under(_) => Redirect::to(path(Step::Move)),
     }
+}
+
+/// The page of the documents that is asked for.
+#[derive(Deserialize)]
+struct Asked {
+    page: Option<String>,
+}
+
+async fn help_page(Extension(session): Who, Query(asked): Query<Asked>) -> Response {
+    let (title, content) = match asked.page.as_deref() {
+        None => (texts::HELP.to_owned(), help::list()),
+        Some(name) => match docs::page(name) {
+            Some(page) => (page.title(), help::page(page)),
+            None => return (StatusCode::NOT_FOUND, html(pages::not_found(&session))).into_response(),
+        },
+    };
+    html(pages::page(&Frame { has_help: true, ..Frame::plain(&title) }, &content)).into_response()
 }
 
 // ---- step 5
@@ -153,6 +172,12 @@ async fn act(State(app): Shared, Extension(session): Who, Extension(posted): For
 }
 
 async fn anew(State(app): Shared, Extension(session): Who, Extension(posted): Form) -> Response {
+    if let Some(name) = posted.some("aside") {
+        let mut desk = app.desk.lock().await;
+        let done = desk.steps.set_aside(&name);
+        desk.problem = done.err().map(|failure| (Step::Requirements, failure.into()));
+        return Redirect::to(path(Step::Requirements)).into_response();
+    }
     let begun = posted.some("begun");
     match (app.turn_to(begun.as_deref()).await, begun) {
         (Ok(()), _) => Redirect::to("./").into_response(),

@@ -4,6 +4,7 @@
 use crate::error::Failure;
 use crate::serve::guard::Refused;
 use crate::steps::{Step, words};
+use mailhaul_engine::pages::Reference;
 use mailhaul_engine::plain::Plain;
 use mailhaul_engine::report::words as report_words;
 use std::time::Duration;
@@ -17,6 +18,8 @@ pub struct Problem {
     pub next: Option<String>,
     /// For engineers, a line each.
     pub details: Vec<String>,
+    /// Where more about it stands.
+    pub more: Option<Reference>,
     /// It only has to be decided.
     pub is_question: bool,
     /// The field of the page that is to be typed anew, by its id.
@@ -33,6 +36,7 @@ impl Problem {
             what: what.into(),
             next: Some(next.into()),
             details: Vec::new(),
+            more: None,
             is_question: false,
             field: None,
         }
@@ -63,8 +67,8 @@ impl Problem {
 }
 
 impl From<Plain> for Problem {
-    fn from(Plain { what, next, details }: Plain) -> Self {
-        Self { what, next, details, is_question: false, field: None }
+    fn from(Plain { what, next, details, more }: Plain) -> Self {
+        Self { what, next, details, more, is_question: false, field: None }
     }
 }
 
@@ -153,6 +157,15 @@ pub const LATER: &str = "later";
 pub const PROBLEM: &str = "There is a problem";
 pub const TO_THE_FIELD: &str = "Go to this field";
 pub const DETAILS: &str = "Details";
+pub const MORE: &str = "More about this";
+pub const HELP: &str = "Help";
+/// After the words of a link.
+pub const BESIDE: &str = " (opens beside)";
+pub const HELP_WHY: &str =
+    "All that is written about Mailhaul. It is part of the program, and needs no network.";
+pub const ON_THIS_PAGE: &str = "On this page";
+pub const ALL_PAGES: &str = "All pages";
+pub const BACK_TO_MOVE: &str = "Back to your move";
 pub const CONTINUE: &str = "Continue";
 pub const BACK: &str = "Back";
 pub const GIVE_UP: &str = "Give up";
@@ -192,6 +205,12 @@ pub const NEW_USER: &str = "User name there, if it is not the address (new mailb
 pub const BEGUN: &str = "You began";
 pub const BEGUN_WHY: &str =
     "Go on with one of these moves. What you answered about it is kept, but no password.";
+pub const BROUGHT: &str = "You moved";
+pub const BROUGHT_WHY: &str = "These moves came to their end. Go on with one to bring what arrived since, or to try again what could not be moved.";
+pub const REPORT_IN: &str = "Its report is in the folder";
+pub const UNREADABLE: &str = "Answers that cannot be read";
+pub const SET_ASIDE: &str = "Set this file aside";
+pub const SET_ASIDE_WHY: &str = "It gets another name and stays beside the others. Your mail, the reports, and what Mailhaul remembers of each move stay as they are.";
 pub const YOU_NEED: &str = "What you need";
 pub const NEEDS: [&str; 3] = [
     "both passwords, or what your providers take instead (Gmail, Yahoo and iCloud want an app password)",
@@ -229,9 +248,13 @@ pub const VOUCHED: &str = "You vouched for this server's certificate. Now log in
 pub const TRUST_OTHER: &str = "That is not the certificate that the server showed.";
 pub const TRUST_OTHER_NEXT: &str = "Log in again to see it.";
 pub const BY_BROWSER: &str = "Log in at the provider instead";
-pub const BY_BROWSER_WHY: &str = "For providers that take no password from programs. You need a client id; the documents say how to get one (docs/login.md).";
+pub const BY_BROWSER_WHY: &str =
+    "For providers that take no password from programs. You need a client id of your own.";
 pub const CLIENT: &str = "Client id";
+pub const HOW_CLIENT: &str = "How to get a client id";
 pub const CLIENT_MISSING: &str = "The client id is missing.";
+pub const CLIENT_MISSING_NEXT: &str =
+    "Type the client id that your provider gave you. How to get one stands at its field.";
 pub const SECRET_FILE: &str = "File with the client's secret, if it has one";
 pub const ISSUER: &str = "Provider";
 
@@ -252,7 +275,6 @@ pub const WILL_NOT_MOVE_MISSING: &str =
 pub const WILL_NOT_MOVE_MISSING_NEXT: &str =
     "Read the list below and tick the box under it, or choose otherwise.";
 pub const CANNOT_GO: &str = "What the new server refuses or destroys as it is";
-pub const CANNOT_GO_HINT: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay behind, as they are.";
 pub const CANNOT_GO_YES: &str = "Repair these as the list says, in this run and in later ones";
 pub const THERE_ALREADY: &str = "Mail that is in the new mailbox already";
 pub const RECOGNISE: &str = "Recognise it";
@@ -403,6 +425,7 @@ mod tests {
             include_str!("pages.rs"),
             include_str!("pages/account.rs"),
             include_str!("pages/choose.rs"),
+            include_str!("pages/help.rs"),
             include_str!("pages/moving.rs"),
             include_str!("pages/waiting.rs"),
         ] {

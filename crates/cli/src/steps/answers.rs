@@ -21,6 +21,8 @@ pub struct Answers {
     pub choice: Choice,
     /// What was typed of both accounts last, as long as nobody agreed to the servers of it.
     pub typed: Option<[Answer; 2]>,
+    /// The folder of the report, once a run came to its end; none from the next run's beginning on.
+    pub report: Option<String>,
 }
 
 /// One side.
@@ -118,6 +120,12 @@ pub fn held(plan: &Plan) -> Vec<(String, u64)> {
 }
 
 impl Choice {
+    /// True where the same mail moves to the same places.
+    pub fn moves_as(&self, other: &Self) -> bool {
+        let of = |choice: &Self| (choice.leave_out.clone(), choice.into.clone(), choice.already_there);
+        of(self) == of(other)
+    }
+
     /// Made, by somebody who was shown this plan.
     #[must_use]
     pub fn made_of(self, plan: &Plan) -> Self {

@@ -16,6 +16,9 @@ const SUFFIX: &str = ".answers.json";
 /// The answers that have no pair yet.
 const UNFINISHED: &str = "answers.json";
 
+/// What the name of one ends with that was set aside.
+const ASIDE: &str = ".damaged";
+
 /// A move that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Begun {
@@ -25,25 +28,71 @@ pub struct Begun {
     pub answers: Answers,
 }
 
+/// An answers file that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: Failure,
+}
+
+/// The answers of other moves.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Those that are not at their end, the latest first.
+    pub begun: Vec<Begun>,
+    /// Those that came to their end, the latest first.
+    pub done: Vec<Begun>,
+    /// What cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
+
+impl Others {
+    /// All that can be gone on with: what is not at its end comes first.
+    pub fn all(&self) -> impl Iterator<Item = &Begun> {
+        self.begun.iter().chain(&self.done)
+    }
+}
+
+/// Why answers are in memory alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unkept {
+    /// Another window has their file.
+    Elsewhere,
+    /// What is in their file cannot be read, and nobody said that it may be set aside.
+    Unreadable,
+}
+
 /// An answers file, and the lock of it.
 #[derive(Clone, Debug)]
 pub struct Kept {
     file: PathBuf,
     /// `None` where files cannot be locked.
     _lock: Option<Arc<File>>,
-    /// Another window has it: here, it is in memory alone.
-    is_elsewhere: bool,
+    /// Why nothing is written there; `None` where it is.
+    unkept: Option<Unkept>,
 }
 
 impl Kept {
-    /// The file of what has no pair yet. Where another window has it, these answers are in memory alone.
+    /// The file of what has no pair yet, and what is written there. Where another window has it, or it cannot be read, these answers
+    /// are in memory alone.
     ///
     /// # Errors
-    /// There is no folder for it.
-    pub fn unfinished() -> Result<Self, Failure> {
+    /// There is no folder for it, or that is closed.
+    pub fn unfinished() -> Result<(Self, Answers), Failure> {
         let file = folder()?.join(UNFINISHED);
-        let (lock, is_elsewhere) = lock(&file).map_or((None, true), |lock| (lock, false));
-        Ok(Self { file, _lock: lock, is_elsewhere })
+        let Ok(lock) = lock(&file) else {
+            let kept = Self { file, _lock: None, unkept: Some(Unkept::Elsewhere) };
+            return Ok((kept, Answers::default()));
+        };
+        let (answers, unkept) = match read(&file) {
+            Ok(answers) => (answers.unwrap_or_default(), None),
+            Err(_) if file.exists() => (Answers::default(), Some(Unkept::Unreadable)),
+            // Its folder is closed: nothing can be set aside there, nor be written.
+            Err(why) => return Err(why),
+        };
+        Ok((Self { file, _lock: lock, unkept }, answers.unfinished()))
     }
 
     /// The file of a pair, by the name of its journal, or by its own.
@@ -54,7 +103,7 @@ impl Kept {
         let name = name.strip_suffix(SUFFIX).or(name.strip_suffix(".sqlite")).unwrap_or(name);
         let file = folder()?.join(format!("{name}{SUFFIX}"));
         let lock = lock(&file)?;
-        Ok(Self { file, _lock: lock, is_elsewhere: false })
+        Ok(Self { file, _lock: lock, unkept: None })
     }
 
     /// True where this is the file of that name.
@@ -73,9 +122,6 @@ impl Kept {
     /// # Errors
     /// It cannot be read.
     pub fn read(&self) -> Result<Answers, Failure> {
-        if self.is_elsewhere {
-            return Ok(Answers::default());
-        }
         Ok(read(&self.file)?.unwrap_or_default())
     }
 
@@ -84,7 +130,7 @@ impl Kept {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, answers: &Answers) -> Result<(), Failure> {
-        if self.is_elsewhere {
+        if self.unkept().is_some() {
             return Ok(());
         }
         let text = serde_json::to_vec_pretty(answers).unwrap_or_default();
@@ -101,10 +147,26 @@ impl Kept {
 
     /// It has a pair now, and is kept there.
     pub fn remove_unfinished(&self) {
-        if self.is_unfinished() && !self.is_elsewhere {
+        if self.is_unfinished() && self.unkept().is_none() {
             // One that stays is offered once more, and does no harm.
             let _ = std::fs::remove_file(&self.file);
         }
+    }
+
+    /// Why what is answered is in memory alone; `None` where it is written down.
+    pub fn unkept(&self) -> Option<Unkept> {
+        // Its lock is here: what was set aside elsewhere meanwhile leaves room for these answers.
+        self.unkept.filter(|why| *why == Unkept::Elsewhere || read(&self.file).is_err())
+    }
+
+    /// The file of this name was set aside. True where it is this one: it can be written again.
+    pub fn is_free(&mut self, name: &str) -> bool {
+        let is_this =
+            self.unkept == Some(Unkept::Unreadable) && self.file.file_name().is_some_and(|own| own == name);
+        if is_this {
+            self.unkept = None;
+        }
+        is_this
     }
 
     /// True where it has no pair yet.
@@ -116,28 +178,56 @@ impl Kept {
 /// What to do where nothing can be written.
 const NO_ROOM: &str = "The disk may be full, or the folder may be of somebody else: make room there, or let this user write there.";
 
-/// All moves that were begun, the latest first; and why others, if any, cannot be read.
-pub fn begun() -> (Vec<Begun>, Vec<Failure>) {
-    let (mut found, mut unreadable): (Vec<(SystemTime, Begun)>, _) = (Vec::new(), Vec::new());
+/// All moves that were begun; and what cannot be read.
+pub fn all() -> Others {
+    let (mut found, mut others): (Vec<(SystemTime, Begun)>, _) = (Vec::new(), Others::default());
     let entries = folder().ok().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(SUFFIX) {
+        // What is no text is no name that was given here.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if !is_answers(&name) {
             continue;
         }
-        let answers = match read(&entry.path()) {
-            Ok(Some(answers)) => answers,
-            Ok(None) => continue,
-            Err(failure) => {
-                unreadable.push(failure);
-                continue;
+        match read(&entry.path()) {
+            Ok(Some(answers)) if name != UNFINISHED => {
+                let changed = entry.metadata().and_then(|metadata| metadata.modified());
+                found.push((changed.unwrap_or(SystemTime::UNIX_EPOCH), Begun { name, answers }));
             }
-        };
-        let changed = entry.metadata().and_then(|metadata| metadata.modified());
-        found.push((changed.unwrap_or(SystemTime::UNIX_EPOCH), Begun { name, answers }));
+            Ok(_) => {}
+            Err(why) => others.unreadable.push(Unreadable { name, why }),
+        }
     }
     found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
-    (found.into_iter().map(|(_, begun)| begun).collect(), unreadable)
+    others.unreadable.sort_by(|one, other| one.name.cmp(&other.name));
+    let found = found.into_iter().map(|(_, begun)| begun);
+    (others.done, others.begun) = found.partition(|begun| begun.answers.report.is_some());
+    others
+}
+
+fn is_answers(name: &str) -> bool {
+    (name.ends_with(SUFFIX) || name == UNFINISHED) && !name.contains(['/', '\\'])
+}
+
+/// Gives a file that cannot be read another name, beside it: where it is then.
+///
+/// # Errors
+/// It can be read; the folder cannot be written.
+pub fn set_aside(name: &str) -> Result<PathBuf, Failure> {
+    let file = folder()?.join(name);
+    if !is_answers(name) || read(&file).is_ok() {
+        return Err(Failure::usage("there is nothing to be set aside"));
+    }
+    let named = |n: u32| {
+        file.with_file_name(format!("{name}{ASIDE}{}", if n == 1 { String::new() } else { n.to_string() }))
+    };
+    let free = (1..).map(named).find(|path| !path.exists()).unwrap_or_else(|| named(1));
+    std::fs::rename(&file, &free).map_err(|error| {
+        let details = format!("{}: {error}", file.display());
+        let plain = Plain::new("The file could not be set aside.", format!("{NO_ROOM} Then come again."));
+        let failure = Failure::failed(format!("it cannot be set aside: {details}"));
+        Failure { plain: Some(Box::new(plain.details(details))), ..failure }
+    })?;
+    Ok(free)
 }
 
 fn folder() -> Result<PathBuf, Failure> {
@@ -152,7 +242,7 @@ fn read(file: &Path) -> Result<Option<Answers>, Failure> {
         let details = format!("{}: {error}", file.display());
         let plain = Plain::new(
             "Your answers cannot be read: those of an earlier time are damaged, or their folder is closed to you.",
-            "Remove that file to begin anew; it holds your answers alone, no mail.",
+            "That file holds your answers alone, no mail: it can be set aside.",
         );
         let failure = Failure::usage(format!("what was answered before cannot be read: {details}"))
             .hint("remove that file to begin anew; it holds your answers alone, no mail");

@@ -1,14 +1,14 @@
 //! Texts of the five steps that the terminal and the page share. Pure.
 
+use super::kept::Unkept;
 use super::{SIDES, Step, Steps};
 use crate::error::Failure;
-use crate::find::quoted;
 use mailhaul_engine::check::{DayForecast, Moving};
 use mailhaul_engine::message::Digest;
-use mailhaul_engine::names::printable;
 use mailhaul_engine::plain::{Plain, without_options};
 use mailhaul_engine::plan::Plan;
 use mailhaul_engine::report::words::{messages, size};
+use mailhaul_engine::shell::Shell;
 use std::time::Duration;
 
 impl Step {
@@ -20,6 +20,22 @@ impl Step {
             Self::New => "Connect your new mailbox",
             Self::Choose => "Choose what moves",
             Self::Move => "Move and verify",
+        }
+    }
+}
+
+/// What a repair is, where it is asked for.
+pub const REPAIR: &str = "No message is lost by a repair: it says the same, or its original is attached. Without it these go, or stay \
+                          behind, as they are.";
+
+/// Why what is typed in step 1 is not kept, and until when.
+pub fn unkept(why: Unkept) -> &'static str {
+    match why {
+        Unkept::Elsewhere => {
+            "Another window is in its first step, too. What you type here is kept only once both servers are known."
+        }
+        Unkept::Unreadable => {
+            "The file of your earlier answers stays as it is. What you type here is kept only once both servers are known."
         }
     }
 }
@@ -83,51 +99,23 @@ pub fn plainly(failure: &Failure) -> Plain {
             .replace(&format!("--{side}"), &format!("the address of your {which} mailbox"))
     });
     let next = failure.hint.as_deref().map(without_options).filter(|hint| !hint.is_empty());
-    Plain { what, next, details: lines.map(|line| line.trim().to_owned()).collect() }
+    let details = lines.map(|line| line.trim().to_owned()).collect();
+    Plain { what, next, details, more: None }
 }
 
 /// The command that does the same, for a script or for later, on one line of a shell. It agrees to nothing in advance.
 pub fn command_line(steps: &Steps) -> String {
     let options = steps.answers().options().into_iter().chain(steps.further().iter().cloned());
     let words = options.map(|option| match option.split_once('=') {
-        Some((name, value)) => format!("{name}={}", shell_word(value)),
+        Some((name, value)) => format!("{name}={}", Shell::HERE.word(value)),
         None => option,
     });
     format!("mailhaul migrate {}", words.collect::<Vec<_>>().join(" "))
 }
 
-/// One word of a shell. What a server calls its mailboxes moves no cursor: control characters are written as bash reads them.
-fn shell_word(value: &str) -> String {
-    if printable(value) == value {
-        return quoted(value);
-    }
-    let mut word = String::from("$'");
-    for c in value.chars() {
-        match c {
-            '\'' | '\\' => word.extend(['\\', c]),
-            c if printable(&c.to_string()).chars().eq([c]) => word.push(c),
-            c => word += &format!("\\U{:08X}", u32::from(c)),
-        }
-    }
-    word + "'"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_is_one_word_of_a_shell_whatever_is_in_it() {
-        for (value, word) in [
-            ("ann@old.example", "ann@old.example"),
-            ("-old", "-old"),
-            ("Old mail", "'Old mail'"),
-            ("o'neill", r"'o'\''neill'"),
-            ("a\u{1b}[2J'\\b", r"$'a\U0000001B[2J\'\\b'"),
-        ] {
-            assert_eq!(shell_word(value), word);
-        }
-    }
 
     #[test]
     fn what_was_typed_wrong_is_said_without_options() {
@@ -164,5 +152,12 @@ mod tests {
         assert!(how_long("3.0 GB", 1500, &[]).starts_with("3.0 GB: some 25 min, at a guess"));
         let said = how_long("3.0 GB", 1500, &[day(100), day(432_000)]);
         assert!(said.contains("at least 5 days 0 h, because a provider lets only 500 MB pass"), "{said}");
+    }
+
+    #[test]
+    fn a_run_that_left_nothing_to_be_moved_is_at_the_end_and_one_from_which_mail_is_hidden_is_not() {
+        use crate::command::is_at_its_end;
+        assert!(is_at_its_end(0, false) && is_at_its_end(3, false));
+        assert!(!is_at_its_end(3, true) && !is_at_its_end(4, false) && !is_at_its_end(130, false));
     }
 }

@@ -394,15 +394,3 @@ async fn where_something_is_in_the_way_a_part_can_still_be_chosen() {
     terminal.says("In the way: ").says("Enter, numbers, or b").types("2").says("Large: left out by you");
     terminal.says("Enter, numbers, or b").types("").says("Step 5 of 5").says("Enter begins");
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_that_cannot_be_read_are_said_and_left_alone() {
-    let (world, ..) = World::published().await;
-    let file = world.folder.path().join("state/mailhaul/answers.json");
-    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-    std::fs::write(&file, "{").unwrap();
-    let mut terminal = guide(&world);
-    terminal.says("Your answers cannot be read").says("Remove that file to begin anew");
-    assert_eq!(terminal.ends().0, 2);
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{");
-}

@@ -51,7 +51,11 @@ async fn what_was_chosen_of_one_move_is_kept_while_another_one_is_begun() {
     terminal.types("3").types("2").says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
     terminal.says("Step 5 of 5").says("Enter begins").types("").says("All 5 messages are on the new server");
     terminal.says("mailhaul migrate");
-    assert_eq!(terminal.ends().0, 0);
+    let (code, said) = terminal.ends();
+    assert_eq!(code, 0);
+    let report =
+        said.lines().find_map(|line| line.trim().strip_prefix("Report: ")).unwrap().trim().to_owned();
+    let report = report.strip_suffix("/report.html").unwrap().to_owned();
     assert_eq!(new.counters().appended, 5, "what was left out stays left out");
 
     // One that cannot be read is told, and hides no other.
@@ -61,10 +65,245 @@ async fn what_was_chosen_of_one_move_is_kept_while_another_one_is_begun() {
     // The same two addresses, typed again, are the same move.
     let mut terminal = guide(&world);
     terminal.says("Your answers cannot be read").says("broken.answers.json");
-    terminal.says("You began:").says("  1  ann@old.example").says("Enter goes on with 1").types("n");
+    terminal.says("Set that file aside, under another name? [y/N]").types("n");
+    // What came to its end stands apart, with where its report is.
+    terminal.says("You began:").says("  1  eve@old.example to bob@new.example");
+    terminal.says("You moved:").says("  2  ann@old.example to bob@new.example").says("its report is in");
+    terminal.says("Enter goes on with 1").types("n");
     terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
     terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD).says("Step 5 of 5");
+    let said: String = leaves(terminal).split_whitespace().collect();
+    assert!(said.contains(&report), "{report} in {said}");
+    assert!(state.join("broken.answers.json").exists(), "nobody said that it may be set aside");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_came_to_its_end_is_no_longer_one_that_was_begun_until_a_run_begins_again() {
+    let (world, old, new) = world().await;
+    let goes = |terminal: &mut Terminal| {
+        terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    };
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    goes(&mut terminal);
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("").says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+    let mut terminal = guide(&world);
+    terminal.says("You moved ann@old.example to bob@new.example; its report is in");
+    terminal.says("Enter goes on with it; n begins with other mailboxes: ").types("");
+    old.deliver(OLD, "INBOX", letter(77), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    goes(&mut terminal);
+    terminal.says("Step 5 of 5").says("Enter begins");
+    new.set(|p| p.commit_delay = std::time::Duration::from_secs(3600));
+    let appends = || new.counters().commands.get("APPEND").copied().unwrap_or_default();
+    let before = appends();
+    terminal.types("");
+    while appends() == before {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    terminal.press("\u{3}").says("Stopping at the next safe point").press("\u{3}");
+    assert_eq!(terminal.ends().0, 130);
+    let mut terminal = guide(&world);
+    terminal.says("You began to move ann@old.example to bob@new.example.");
     leaves(terminal);
+}
+
+/// Up to the beginning of the move.
+fn into_the_move(terminal: &mut Terminal) {
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
+    terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+    terminal.says("Enter, numbers, or b").types("").says("Enter begins");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
+    let (world, old, new) = world().await;
+    new.set(|p| p.refuse_nul = true);
+    let nul = b"From: a@b.example\r\nSubject: nul\r\n\r\na\0b\r\n".to_vec();
+    old.deliver(OLD, "INBOX", nul, "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    terminal.types("").says("Do that now? [y/N]");
+    new.set(|p| p.commit_delay = std::time::Duration::from_secs(3600));
+    let appends = || new.counters().commands.get("APPEND").copied().unwrap_or_default();
+    let before = appends();
+    terminal.types("y");
+    while appends() == before {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    terminal.press("\u{3}").says("Stopping at the next safe point").press("\u{3}");
+    assert_eq!(terminal.ends().0, 130);
+    let mut terminal = guide(&world);
+    terminal.says("You began to move ann@old.example to bob@new.example.");
+    leaves(terminal);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_something_else_is_to_move_a_move_at_its_end_is_one_that_was_begun() {
+    let (world, ..) = world().await;
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    terminal.types("").says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+    for (left_out, said) in [("", "You moved ann@old.example"), ("2", "You began to move ann@old.example")] {
+        let mut terminal = guide(&world);
+        terminal.says("You moved ann@old.example to bob@new.example").says("Enter goes on").types("");
+        terminal.says("Password").types(FROM_PASSWORD).says("Password").types(TO_PASSWORD);
+        terminal.says("Enter begins").types("b").says("Enter, numbers, or b").types(left_out);
+        if !left_out.is_empty() {
+            terminal.says("left out by you").says("Enter, numbers, or b").types("");
+        }
+        terminal.says("Enter begins");
+        leaves(terminal);
+        let mut terminal = guide(&world);
+        terminal.says(said);
+        leaves(terminal);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_at_its_end_is_no_failure_where_that_cannot_be_written_down() {
+    let (world, ..) = world().await;
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    // No file can take the place of a folder.
+    let state = world.folder.path().join("state/mailhaul");
+    let files = std::fs::read_dir(state).unwrap().map(|entry| entry.unwrap().path());
+    let is_of_the_pair = |name: &str| name.starts_with("ann@") && name.ends_with(".answers.json");
+    let answers = files.filter(|path| path.file_name().unwrap().to_str().is_some_and(is_of_the_pair));
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(answers.len(), 1);
+    for file in answers {
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+    }
+    terminal.types("").says("All 6 messages are on the new server");
+    terminal
+        .says("Your answers cannot be written down")
+        .says("Open the report in your browser")
+        .says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_another_window_set_unreadable_answers_aside_this_one_keeps_what_is_typed() {
+    let (world, ..) = world().await;
+    let state = world.folder.path().join("state/mailhaul");
+    std::fs::create_dir_all(&state).unwrap();
+    let file = state.join("answers.json");
+    std::fs::write(&file, "{").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("aside, under another name?").types("").says("Address of your old mailbox: ");
+    std::fs::rename(&file, state.join("answers.json.damaged")).unwrap();
+    terminal.types(EVE).says("new mailbox: ");
+    leaves(terminal);
+    assert!(std::fs::read_to_string(&file).unwrap().contains(EVE));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_no_text_is_none_of_an_answers_file() {
+    use std::os::unix::ffi::OsStringExt;
+    let (world, ..) = world().await;
+    let state = world.folder.path().join("state/mailhaul");
+    std::fs::create_dir_all(&state).unwrap();
+    let name = std::ffi::OsString::from_vec(b"\xff.answers.json".to_vec());
+    std::fs::write(state.join(name), "{").unwrap();
+    let mut terminal = guide(&world);
+    terminal.says("Address of your old mailbox: ");
+    let said = leaves(terminal);
+    assert!(!said.contains("cannot be read"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_without_a_pair_that_cannot_be_read_are_set_aside_by_asking_and_refuse_no_start() {
+    let (world, ..) = world().await;
+    let mut terminal = guide(&world);
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW).says("Password of your old");
+    leaves(terminal);
+    let state = world.folder.path().join("state/mailhaul");
+    let file = state.join("answers.json");
+    std::fs::write(&file, "{").unwrap();
+    // Left where it is, nothing is written there, and other moves go on.
+    let mut terminal = guide(&world);
+    terminal
+        .says("Your answers cannot be read")
+        .says("answers.json")
+        .says("aside, under another name?")
+        .types("");
+    terminal.says("You began to move ann@old.example").types("n");
+    terminal
+        .says("The file of your earlier answers stays as it is.")
+        .says("Address of your old mailbox: ")
+        .types(EVE)
+        .says("new mailbox: ");
+    leaves(terminal);
+    assert_eq!(std::fs::read(&file).unwrap(), b"{");
+    let mut terminal = guide(&world);
+    terminal.says("aside, under another name?").types("").says("You began to move ann@old.example").types("");
+    terminal.says("Password of your old mailbox");
+    leaves(terminal);
+    // Set aside, it is there under another name, and what is typed is kept.
+    let mut terminal = guide(&world);
+    terminal.says("aside, under another name?").types("y").says("It is now").says("answers.json.damaged");
+    terminal.says("You began to move").types("n").says("Address of your old mailbox: ").types(EVE);
+    terminal.says("new mailbox: ");
+    let said = leaves(terminal);
+    assert!(!said.contains("your earlier answers stays"), "{said}");
+    assert_eq!(std::fs::read(state.join("answers.json.damaged")).unwrap(), b"{");
+    assert!(std::fs::read_to_string(&file).unwrap().contains(EVE));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_window_in_its_first_step_says_there_that_it_keeps_nothing() {
+    let (world, ..) = world().await;
+    let mut first = guide(&world);
+    first.says("Address of your old mailbox: ");
+    let mut second = guide(&world);
+    second.says("Another window is in its first step, too.").says("Address of your old mailbox: ");
+    leaves(second);
+    let said = leaves(first);
+    assert!(!said.contains("Another window"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_sets_answers_aside_that_cannot_be_read_when_it_is_told_to() {
+    let (world, ..) = world().await;
+    let state = world.folder.path().join(".local/state/mailhaul");
+    std::fs::create_dir_all(&state).unwrap();
+    for name in ["answers.json", "broken.answers.json"] {
+        std::fs::write(state.join(name), "{").unwrap();
+    }
+    let serving = Serving::new(&world).await;
+    let browser = serving.browser().await;
+    let page = browser.get("/requirements").await;
+    page.is(200)
+        .says("Answers that cannot be read")
+        .says("value=\"broken.answers.json\"")
+        .says("is kept only once");
+    browser.post("/anew", &[("aside", "../other.answers.json")]).await.leads_to("/requirements");
+    browser.get("/requirements").await.is(422).says("nothing to be set aside");
+    browser.post("/anew", &[("aside", "broken.answers.json")]).await.leads_to("/requirements");
+    browser.post("/anew", &[("aside", "answers.json")]).await.leads_to("/requirements");
+    let page = browser.get("/requirements").await;
+    assert!(
+        !page.is(200).body.contains("cannot be read") && !page.body.contains("is kept only once"),
+        "{}",
+        page.body
+    );
+    assert!(
+        state.join("broken.answers.json.damaged").exists() && state.join("answers.json.damaged").exists()
+    );
+    // Another one in its first step keeps nothing, and says so there.
+    let other = Serving::new(&world).await;
+    other.browser().await.get("/requirements").await.says("Another window is in its first step, too.");
+    drop(other);
+    crate::page::prepared(&browser).await;
+    crate::page::choose(&browser, &["0"], &[]).await.leads_to("/move");
+    browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
+    crate::page::until_over(&browser).await;
+    browser.post("/anew", &[]).await.leads_to("/");
+    browser.get("/requirements").await.says("<h2>You moved</h2>").says("Its report is in the folder");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -134,3 +134,80 @@ fn without_sequences(text: &str) -> String {
         all + &part[end..]
     })
 }
+
+/// To the question for the first password.
+#[cfg(target_os = "linux")]
+fn until_password(terminal: &mut Terminal) {
+    terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW).says("Password of your old");
+    terminal.until("hidden", |terminal| !terminal.shows_typing());
+}
+
+/// As most shells do, this one shows what is typed to it once the program is stopped, and leaves it so for `fg`.
+#[cfg(target_os = "linux")]
+const SHELL: &str = "\"$0\" \"$@\"; code=$?; while [ $code -gt 128 ] && [ $code -ne 130 ]; do stty echo; \
+                     echo \"The shell has it.\"; read -r line; fg; code=$?; done; exit $code";
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_ctrl_z_and_fg_a_password_is_hidden_and_asked_for_again() {
+    let (world, ..) = World::published().await;
+    let mut terminal =
+        Terminal::below(&["sh", "-m", "-c", SHELL], &arguments(&world, &[]), world.folder.path());
+    until_password(&mut terminal);
+    for _ in 0..2 {
+        terminal.press("\u{1a}").says("The shell has it.");
+        assert!(terminal.shows_typing());
+        terminal.types("").says("(What you type is not shown.)").says("Password of your old mailbox");
+        assert!(!terminal.shows_typing());
+    }
+    terminal.types(FROM_PASSWORD).says("You are in.");
+    // Where nothing is hidden, nothing is.
+    terminal.says("Password of your new mailbox").types("").says("Step 2 of 5").says("You are in.");
+    terminal.until("shown", Terminal::shows_typing);
+    terminal.press("\u{1a}").says("The shell has it.").types("");
+    // The shell waits for it again.
+    terminal.until("it goes on", |terminal| terminal.is_in_front("mailhaul"));
+    let (code, said) = terminal.press("\u{3}").says("To go on: the same command again.").ends();
+    assert_eq!(code, 130);
+    assert_eq!(said.matches("(What you type is not shown.)").count(), 2, "{said}");
+}
+
+/// As in `xterm -e` and `ssh -t`.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_shell_could_go_on_with_it_ctrl_z_neither_stops_it_nor_shows_a_password() {
+    let (world, ..) = World::published().await;
+    let mut terminal = guide(&world);
+    until_password(&mut terminal);
+    terminal.press("\u{1a}").types(FROM_PASSWORD).says("You are in.").says("Password of your new mailbox");
+    assert!(!terminal.shows_typing());
+    terminal.press("\u{1a}").types(TO_PASSWORD).says("You are in.").says("Enter, numbers, or b");
+    terminal.until("shown", Terminal::shows_typing);
+    terminal.press("\u{1a}").types("q").says("To go on: the same command again.");
+    assert_eq!(terminal.ends().0, 130);
+}
+
+/// As in a container without an init.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_the_first_process_ctrl_z_neither_stops_it_nor_shows_a_password() {
+    let namespace = ["unshare", "--user", "--map-root-user", "--pid", "--fork"];
+    let possible = std::process::Command::new(namespace[0]).args(&namespace[1..]).arg("true").output();
+    if !possible.is_ok_and(|made| made.status.success()) {
+        println!("not run: no process namespace can be made here");
+        return;
+    }
+    let (world, ..) = World::published().await;
+    let mut terminal = Terminal::below(&namespace, &arguments(&world, &[]), world.folder.path());
+    until_password(&mut terminal);
+    terminal.press("\u{1a}");
+    // Watched for a while: nothing tells that it does nothing.
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(!terminal.shows_typing());
+    }
+    terminal.types(FROM_PASSWORD).says("You are in.").says("Password of your new mailbox");
+    assert!(!terminal.shows_typing());
+    let (code, _) = terminal.press("\u{3}").says("To go on: the same command again.").ends();
+    assert_eq!(code, 130);
+}

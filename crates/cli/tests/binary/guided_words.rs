@@ -115,7 +115,7 @@ async fn a_password_typed_ahead_is_neither_shown_nor_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_leaves_the_search_the_login_and_the_look() {
     let (world, old, _new) = World::published().await;
-    world.add("slow.example:443", crate::page_waits::silent().await);
+    world.add("slow.example:443", mailhaul_testkit::web::silent().await.unwrap());
     let left = |mut terminal: Terminal| {
         let (code, said) = terminal.press("\u{3}").says("To go on: the same command again.").ends();
         assert_eq!(code, 130, "{said}");

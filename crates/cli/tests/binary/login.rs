@@ -36,7 +36,7 @@ async fn a_token_comes_from_a_command_at_each_login_and_stays_nowhere() {
 
     pair.old.set_token(TOKEN, None);
     let refused = pair.run("migrate", &options).await.expect(12).says("status invalid_token");
-    let refused = refused.says("docs/login.md#a-refused-token");
+    let refused = refused.says("mailhaul docs login a-refused-token");
     assert_no_secret(&pair, &refused);
     assert_eq!(pair.old.counters().refused_logins, 1, "the command had no other token");
 }

@@ -72,7 +72,7 @@ impl Serving {
     }
 }
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "/",
     "/requirements",
     "/found",
@@ -81,6 +81,8 @@ const PAGES: [&str; 9] = [
     "/choose",
     "/move",
     "/move/events",
+    "/help",
+    "/help?page=login",
     "/report/report.html",
 ];
 

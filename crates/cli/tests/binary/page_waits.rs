@@ -6,23 +6,10 @@ use crate::finding::{NEW, OLD, WELL_KNOWN, World, autoconfig, tries};
 use crate::http::{Browser, WAIT};
 use crate::page::{Serving, prepared};
 use mailhaul_sandbox::{Fault, Sandbox};
-use std::net::SocketAddr;
+use mailhaul_testkit::web::silent;
 use std::time::Duration;
 
 const STEPS: [&str; 6] = ["/requirements", "/found", "/old", "/new", "/choose", "/move"];
-
-/// Takes connections, and says nothing.
-pub async fn silent() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            held.push(stream);
-        }
-    });
-    address
-}
 
 /// Until the server has stopped answering.
 async fn until_silent(server: &Sandbox) {
@@ -55,7 +42,7 @@ async fn waits_and_gives_up(browser: &Browser, says: &str, step: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_for_servers_can_be_given_up_and_what_was_typed_is_kept() {
     let (world, old, _new) = World::published().await;
-    world.add("slow.example:443", silent().await);
+    world.add("slow.example:443", silent().await.unwrap());
     let serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     browser.send("/requirements", &[("from", "ann@slow.example"), ("to", NEW)]).await.leads_to(WAIT);
@@ -72,7 +59,7 @@ async fn looking_for_servers_can_be_given_up_and_what_was_typed_is_kept() {
 async fn a_login_can_be_given_up_and_lets_nobody_in() {
     let (world, old, _new) = World::published().await;
     world.page("old.example", WELL_KNOWN, &autoconfig("silent.example"));
-    world.add("silent.example:993", silent().await);
+    world.add("silent.example:993", silent().await.unwrap());
     let serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     browser.post("/requirements", &[("from", OLD), ("to", NEW)]).await.leads_to("/found");
@@ -111,8 +98,8 @@ async fn the_look_at_both_mailboxes_can_be_given_up_and_asked_for_again() {
 async fn the_program_ends_while_a_server_is_waited_for() {
     for waits in ["find", "log in", "look"] {
         let (world, old, _new) = World::published().await;
-        world.add("slow.example:443", silent().await);
-        world.add("silent.example:993", silent().await);
+        world.add("slow.example:443", silent().await.unwrap());
+        world.add("silent.example:993", silent().await.unwrap());
         let mut serving = Serving::new(&world).await;
         let browser = serving.browser().await;
         match waits {
@@ -145,7 +132,7 @@ async fn the_program_ends_while_a_server_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_with_script_hears_when_it_is_over() {
     let (world, ..) = World::published().await;
-    world.add("slow.example:443", silent().await);
+    world.add("slow.example:443", silent().await.unwrap());
     let serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     browser.send("/requirements", &[("from", "ann@slow.example"), ("to", NEW)]).await.leads_to(WAIT);

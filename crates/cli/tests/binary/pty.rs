@@ -33,9 +33,21 @@ impl Terminal {
 
     /// The same, at a terminal of this kind.
     pub fn of_kind(kind: &str, arguments: &[std::ffi::OsString], folder: &Path) -> Self {
+        Self::run(kind, CommandBuilder::new(env!("CARGO_BIN_EXE_mailhaul")), arguments, folder)
+    }
+
+    /// The same, started by another program, which gets its path and its arguments after its own.
+    #[cfg(target_os = "linux")]
+    pub fn below(above: &[&str], arguments: &[std::ffi::OsString], folder: &Path) -> Self {
+        let mut command = CommandBuilder::new(above[0]);
+        command.args(&above[1..]);
+        command.arg(env!("CARGO_BIN_EXE_mailhaul"));
+        Self::run("dumb", command, arguments, folder)
+    }
+
+    fn run(kind: &str, mut command: CommandBuilder, arguments: &[std::ffi::OsString], folder: &Path) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = portable_pty::native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_mailhaul"));
         command.args(arguments);
         command.cwd(folder);
         command.env("XDG_STATE_HOME", folder.join("state"));
@@ -91,6 +103,32 @@ impl Terminal {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
         self
+    }
+
+    /// True while the terminal shows what is typed.
+    #[cfg(target_os = "linux")]
+    pub fn shows_typing(&self) -> bool {
+        let modes = format!("{:?}", self._ends.master.get_termios().unwrap().local_flags);
+        modes.split(|c: char| !c.is_ascii_alphanumeric()).any(|flag| flag == "ECHO")
+    }
+
+    /// True where the terminal is that of this program at the moment.
+    #[cfg(target_os = "linux")]
+    pub fn is_in_front(&self, program: &str) -> bool {
+        let group = self._ends.master.process_group_leader();
+        let name = group.and_then(|leader| std::fs::read_to_string(format!("/proc/{leader}/comm")).ok());
+        name.is_some_and(|name| name.trim_end() == program)
+    }
+
+    /// Waits until it is so.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let begun = std::time::Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < GIVEN_UP_AFTER, "{what}: {}", self.screen.0.lock().unwrap().text);
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The window is closed: the program is told so (SIGHUP), and gone when this returns.

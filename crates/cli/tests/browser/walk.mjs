@@ -114,6 +114,27 @@ must((await page.goto(origin + "/requirements")).status() === 403, "without it n
 await page.goBack();
 await heading("Check the requirements");
 
+// ---- help
+
+const helpLink = page.getByRole("link", { name: "Help (opens beside)", exact: true });
+must((await helpLink.getAttribute("target")) === "_blank", "what was typed stays where it is");
+await page.goto(home + (await helpLink.getAttribute("href")));
+await heading("Help");
+await seen("16-help");
+await page.getByRole("link", { name: "Logging in", exact: true }).click();
+await heading("Logging in");
+await page.getByText("On this page").click();
+await seen("17-help-page");
+await page.getByRole("link", { name: "App passwords" }).first().click();
+must(page.url().endsWith("help?page=login#app-passwords"), "a link leads to a heading");
+for (const [name, title] of [["commands", "Commands"], ["troubleshooting", "Troubleshooting"], ["errors", "What servers refuse"], ["start-here", "Start here"]]) {
+  await page.goto(`${home}help?page=${name}`);
+  await page.getByRole("heading", { level: 1, name: title }).waitFor();
+  await seen(`18-${name}`);
+}
+await page.getByRole("link", { name: "Back to your move" }).click();
+await heading("Check the requirements");
+
 // ---- step 1, by keyboard
 
 await page.keyboard.press("Tab");
@@ -161,6 +182,10 @@ await page.getByRole("alert").waitFor();
 must((await focused()) === "problem", "the focus is on why the login was refused");
 must((await page.getByLabel("Password").inputValue()) === "", "no password comes back");
 await seen("05-refused-login");
+const more = page.getByRole("link", { name: "More about this (opens beside)" });
+must((await more.getAttribute("href")) === "help?page=login#a-wrong-password", "the advice leads to what stands about it");
+must((await more.getAttribute("target")) === "_blank", "what was typed stays where it is");
+await heading("Connect your old mailbox");
 await page.getByLabel("Password").fill(PASSWORD);
 await page.getByRole("button", { name: "Log in" }).click();
 await heading("Connect your new mailbox");
@@ -265,7 +290,7 @@ must(certificate.verdict === "complete-with-exceptions", `the certificate says $
 must(wrong.length === 0, `nothing was asked for elsewhere, no script failed, no policy was broken ${wrong.join("; ")}`);
 await browser.close();
 const there = readdirSync(pictures).filter((file) => statSync(`${pictures}/${file}`).size > 1000);
-must(taken.length >= 3 * 16 && taken.every((file) => there.includes(file)), `${taken.length} pictures are there`);
+must(taken.length >= 3 * 22 && taken.every((file) => there.includes(file)), `${taken.length} pictures are there`);
 console.log("done");
 // Whoever started this could still answer.
 process.stdin.destroy();

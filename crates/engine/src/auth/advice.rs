@@ -1,10 +1,11 @@
 //! Pure: what to do after a refused login, told from the server's own words.
 //!
 //! A table, one row for each thing that goes wrong at a provider, with where it was seen. The first row that fits is
-//! taken; the last one fits every login. Each row points to a heading of `docs/login.md`.
+//! taken; the last one fits every login. Each row points to a heading of the page about logging in.
 
 use super::Mechanism;
 use crate::error::Refusal;
+use crate::pages::Reference;
 
 /// What happened, as far as it can be told, and what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ impl std::fmt::Display for Advice {
         let (semicolon, further) = if further.is_empty() { ("", "") } else { ("; ", *further) };
         write!(
             f,
-            "{meaning}; {next}{semicolon}{further} (docs/login.md#{page}). It is not tried again by itself, so that the account is not locked"
+            "{meaning}; {next}{semicolon}{further} (`{}`). It is not tried again by itself, so that the account is not locked",
+            Reference::login(page)
         )
     }
 }

@@ -63,10 +63,10 @@ impl NoMechanism {
             Self::NeedsTls => "use imaps:// or imap:// (STARTTLS)",
             Self::NotForAnother(_) => {
                 "leave --from-auth-user or --to-auth-user away, and write the administrator into the user name as this \
-                 server expects it (docs/login.md, for another user)"
+                 server expects it (`mailhaul docs login for-another-user`)"
             }
             Self::NotOffered("a token", _) => "use a password, or an app password of this provider",
-            Self::NotOffered(..) => "this provider may want OAuth: see docs/login.md",
+            Self::NotOffered(..) => "this provider may want OAuth; `mailhaul docs login oauth` says how",
             Self::NotThisOne(..) => "leave --from-mechanism or --to-mechanism away",
         }
     }

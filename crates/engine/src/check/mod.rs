@@ -219,7 +219,7 @@ impl Remark {
         let plain = Plain {
             what: full_sentence(&format!("{whose}{what}")),
             next: next.map(full_sentence),
-            details: Vec::new(),
+            ..Plain::default()
         };
         Self { plain: plain.details(details), ..self }
     }

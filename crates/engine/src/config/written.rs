@@ -56,8 +56,10 @@ const SCHEMES: [(&str, Security, u16); 3] = [
     ("imap+insecure", Security::Clear, 143),
 ];
 
-/// What stays as it is in the user part of a URL (RFC 3986, unreserved).
-const NOT_IN_USER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// All but what stays as it is in the user part of a URL: what RFC 3986 calls unreserved, and `@`, since the last one ends the user. A
+/// `%4` would be an argument to a command file of Windows.
+const NOT_IN_USER: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@');
 
 impl WrittenAccount {
     /// Reads what a person wrote.
@@ -177,7 +179,7 @@ mod tests {
                 1143,
                 Security::StartTls,
                 Some("ann@x.example"),
-                "imap://ann%40x.example@old.example:1143",
+                "imap://ann@x.example@old.example:1143",
             ),
             (
                 "imap+insecure://a%20b%3A@[::1]:9",

@@ -3,6 +3,7 @@
 use super::address::{Address, is_below, plain};
 use super::{Candidate, Source, Trust};
 use crate::config::{Endpoint, Security};
+use crate::pages::Reference;
 use std::sync::LazyLock;
 
 /// A row of the table.
@@ -20,7 +21,7 @@ pub struct Provider {
     pub local_part: bool,
     /// What it takes: `password`, `app-password`, `oauth`.
     pub login: Vec<&'static str>,
-    /// A heading of docs/login.md, where something has to be known.
+    /// A heading of the page about logging in, where something has to be known.
     pub docs: Option<&'static str>,
     /// Where it was looked up.
     pub source: &'static str,
@@ -47,6 +48,11 @@ impl Provider {
     /// Who takes mail at this host.
     pub fn of_mx(host: &str) -> Option<&'static Self> {
         providers().iter().find(|p| p.mx.iter().any(|mx| is_below(host, mx)))
+    }
+
+    /// Where more stands about a login there.
+    pub fn more(&self) -> Option<Reference> {
+        self.docs.map(Reference::login)
     }
 
     /// Whose IMAP server this is.

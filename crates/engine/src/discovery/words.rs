@@ -2,6 +2,7 @@
 
 use super::{Answer, Candidate, Discovery, Outcome, Source, Trust};
 use crate::names::printable;
+use crate::pages::Reference;
 use serde::Serialize;
 use serde::ser::Serializer;
 
@@ -60,8 +61,12 @@ impl Discovery {
             _ => "an app password",
         };
         let ways: Vec<&str> = provider.login.iter().map(word).collect();
-        let page = provider.docs.map_or(String::new(), |docs| format!(" (docs/login.md#{docs})"));
-        Some(format!("{} takes no account password here, but {}{page}", provider.name, ways.join(" or ")))
+        Some(format!("{} takes no account password here, but {}", provider.name, ways.join(" or ")))
+    }
+
+    /// Where more stands about a login at this provider.
+    pub fn more(&self) -> Option<Reference> {
+        self.proposal.as_ref()?.candidate.provider?.more()
     }
 
     /// What each source said, a line each, and what contradicts the proposal.
@@ -157,8 +162,9 @@ mod tests {
         let gmail = known("ann@gmail.com");
         assert_eq!(
             gmail.takes_instead().unwrap(),
-            "Gmail takes no account password here, but OAuth or an app password (docs/login.md#google)"
+            "Gmail takes no account password here, but OAuth or an app password"
         );
+        assert_eq!(gmail.more(), Some(Reference::login("google")));
         assert_eq!(
             gmail.headline().unwrap(),
             "ann@gmail.com: imaps://imap.gmail.com:993 (Gmail); known to this program, from its table of providers"

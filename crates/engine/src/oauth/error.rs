@@ -88,7 +88,10 @@ impl OAuthError {
             Self::BadAnswer(_) => "check the address of the issuer",
             Self::Refused { code, description } => {
                 let fits = |(word, _): &&(&str, &str)| code == word || description.contains(word);
-                HINTS.iter().find(fits).map_or("see docs/login.md", |(_, hint)| hint)
+                HINTS
+                    .iter()
+                    .find(fits)
+                    .map_or("`mailhaul docs login oauth` says what has to be set up", |(_, hint)| hint)
             }
             Self::TooLate => "run the same command again",
             Self::NobodyThere => "run `mailhaul check` with the same options in a terminal once, and log in",
@@ -128,7 +131,7 @@ mod tests {
                 "Client is unauthorized to retrieve access tokens",
                 "domain-wide delegation",
             ),
-            ("something_new", "", "docs/login.md"),
+            ("something_new", "", "mailhaul docs login oauth"),
         ] {
             let error = OAuthError::Refused { code: code.into(), description: description.into() };
             assert!(error.words().contains(step) && error.words().contains(code), "{}", error.words());

@@ -309,7 +309,7 @@ async fn a_login_that_opens_no_mailbox_is_a_refused_login() {
         assert!(matches!(&error, EndError::LoginRefused { mechanism: None, .. }), "{tells:?}: {error:?}");
         let next = error.next_step().unwrap();
         assert!(next.contains("Exchange knows who logged in"), "{next}");
-        assert!(next.contains("docs/login.md#authenticated-but-not-connected"), "{next}");
+        assert!(next.contains("`mailhaul docs login authenticated-but-not-connected`"), "{next}");
         assert_eq!(server.counters().logins, 1, "it is not tried again");
     }
 }

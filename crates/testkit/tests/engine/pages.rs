@@ -143,7 +143,7 @@ fn errors() -> String {
         let vague = if row.vague { "vague" } else { "" };
         vec![format!("`[{}]`", row.name), format!("`{}`", word(row.class)), vague.into(), row.source.into()]
     });
-    page += &table(&["code", "meaning", "", "from"], codes);
+    page += &table(&["code", "meaning", "note", "from"], codes);
     page += "## Words\n\nIn any case, anywhere in the text; the first row that fits is taken. A time that is named (\"Suggested \
              Backoff Time: N milliseconds\", \"try again in N minutes\", \"wait N seconds\", \"retry after N s\") is `throttled` \
              with that time, unless the words are of a login. Rows that are not measured only map words to an action: nobody \
@@ -159,7 +159,7 @@ fn errors() -> String {
             row.evidence.into(),
         ]
     });
-    page += &table(&["words", "meaning", "server", "", "evidence"], rows);
+    page += &table(&["words", "meaning", "server", "note", "evidence"], rows);
     page.trim_end().to_owned() + "\n"
 }
 
@@ -241,7 +241,7 @@ fn matrix() -> String {
         "## What real runs showed\n\nAn account of odd messages, flags, dates and names (`crates/testkit/src/odd`) moved between \
          Dovecot 2.3.19 and Cyrus 3.6.1 on Debian bookworm, in every direction, with every store and name style (`.`: below the \
          prefix `INBOX.`; `/`: beside INBOX), and was audited message for message by code that shares nothing with the engine; \
-         docs/testing.md has the command. Every count is of what lies there, and report and manifest said the same. What a server \
+         docs/testing.md in the sources has the command. Every count is of what lies there, and report and manifest said the same. What a server \
          does not take in the first place is not in its account: of 50 messages, 44 sets of flags, 35 dates and 95 names, Dovecot \
          refuses 1, 14, 3 and 27 to 34, Cyrus 15, 11, 8 and 26 to 28. *exact* to *left out* add up to *messages*; *flags* and \
          *dates* are messages that have others at the target, *renamed* are mailboxes under another path there.\n\n\

@@ -1,19 +1,25 @@
 //! Steps 1 to 3: both addresses, both servers, both logins.
 
-use super::{field, form, go, name, opening};
+use super::{details, field, form, go, help, name, opening, said};
 use crate::find::server_url;
 use crate::serve::desk::Desk;
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{Answer, SignIn};
-use crate::steps::kept::Begun;
+use crate::steps::kept::{Begun, Others, Unkept, Unreadable};
 use crate::steps::{Looked, SIDES, Step, words};
 use mailhaul_engine::config::Security;
 use mailhaul_engine::discovery::Provider;
 use maud::{Markup, html};
 
 /// Both addresses.
-pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool, begun: &[Begun]) -> Markup {
+pub fn addresses(
+    session: &Session,
+    typed: &[Answer; 2],
+    opens_servers: bool,
+    others: &Others,
+    unkept: Option<Unkept>,
+) -> Markup {
     let [from, to] = typed;
     let server = |answer: &Answer| answer.server.clone().unwrap_or_default();
     let user = |answer: &Answer| answer.user.clone().unwrap_or_default();
@@ -22,6 +28,7 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool, be
     let content = html! {
         section {
             h2 { (texts::BOTH_ADDRESSES) }
+            @if let Some(why) = unkept { p.note { (words::unkept(why)) } }
             (field("from", texts::OLD_ADDRESS, None, &from.written))
             (field("to", texts::NEW_ADDRESS, Some(texts::ADDRESS_HINT), &to.written))
             details.field open[is_open] {
@@ -38,11 +45,22 @@ pub fn addresses(session: &Session, typed: &[Answer; 2], opens_servers: bool, be
     html! {
         (opening(Step::Requirements.title(), texts::purpose(Step::Requirements)))
         (form(session, "requirements", &content))
-        @if !begun.is_empty() {
-            section {
-                h2 { (texts::BEGUN) }
-                p.hint { (texts::BEGUN_WHY) }
-                @for one in begun { (form(session, "anew", &go_on_with(one))) }
+        @for (title, why, list) in [
+            (texts::BEGUN, texts::BEGUN_WHY, &others.begun), (texts::BROUGHT, texts::BROUGHT_WHY, &others.done),
+        ] {
+            @if !list.is_empty() {
+                section {
+                    h2 { (title) }
+                    p.hint { (why) }
+                    @for one in list { (form(session, "anew", &go_on_with(one))) }
+                }
+            }
+        }
+        @if !others.unreadable.is_empty() {
+            section.alert {
+                h2 { (texts::UNREADABLE) }
+                @for one in &others.unreadable { (form(session, "anew", &set_aside(one))) }
+                p.hint { (texts::SET_ASIDE_WHY) }
             }
         }
         section {
@@ -56,6 +74,19 @@ fn go_on_with(begun: &Begun) -> Markup {
     html! {
         input type="hidden" name="begun" value=(begun.name);
         div.do { button.quiet { (name(&begun.answers.from.written)) " → " (name(&begun.answers.to.written)) } }
+        @if let Some(folder) = &begun.answers.report {
+            p.hint { (texts::REPORT_IN) " " (name(folder)) }
+        }
+    }
+}
+
+fn set_aside(broken: &Unreadable) -> Markup {
+    let plain = words::plainly(&broken.why);
+    html! {
+        p { (said(&plain.what)) }
+        (details(&plain.details))
+        input type="hidden" name="aside" value=(broken.name);
+        div.do { button.quiet { (texts::SET_ASIDE) } }
     }
 }
 
@@ -83,7 +114,9 @@ fn one_found(side: &str, looked: &Looked) -> Markup {
             p { (name(&account.user)) }
             p.server { (name(&server_url(&account.endpoint))) }
             @if account.endpoint.security == Security::Clear { p.note { b { (texts::NOT_ENCRYPTED) } " " (texts::NOT_ENCRYPTED_WHY) } }
-            @if let Some(instead) = found.and_then(|found| found.takes_instead()) { p.note { (instead) } }
+            @if let Some(instead) = found.and_then(|found| found.takes_instead()) {
+                div.note { p { (instead) "." } (help::more(found.and_then(|found| found.more()))) }
+            }
             @if let Some(asks) = looked.proposed.asks() {
                 div.note {
                     p { (texts::UNPROVEN) }
@@ -94,7 +127,7 @@ fn one_found(side: &str, looked: &Looked) -> Markup {
                     }
                 }
             }
-            (super::details(&lines))
+            (details(&lines))
         }
     }
 }
@@ -157,7 +190,7 @@ fn by_browser(session: &Session, action: &str, sign_in: &SignIn) -> Markup {
         section {
             details open[!client.is_empty()] {
                 summary { (texts::BY_BROWSER) }
-                p.hint { (texts::BY_BROWSER_WHY) }
+                p.hint { (texts::BY_BROWSER_WHY) " " (help::beside(&help::address("login", "oauth"), texts::HOW_CLIENT)) }
                 div.field {
                     label for="issuer" { (texts::ISSUER) }
                     select id="issuer" name="issuer" {

@@ -1,6 +1,6 @@
 //! Step 4: what moves, where it goes, and what does not.
 
-use super::{details, field, form, go, name, opening, said};
+use super::{details, field, form, go, help, name, opening, said};
 use crate::serve::guard::Session;
 use crate::serve::texts;
 use crate::steps::answers::{AlreadyThere, Choice, digest};
@@ -44,6 +44,7 @@ fn one_remark(remark: &Remark) -> Markup {
             p { (said(&remark.plain.what)) }
             @if let Some(next) = &remark.plain.next { p.hint { (said(next)) } }
             (details(&remark.plain.details))
+            (help::more(remark.plain.more))
         }
     }
 }
@@ -195,7 +196,7 @@ fn cannot_go(lines: &[String], choice: &Choice) -> Markup {
         @if !lines.is_empty() {
             section {
                 h2 { (texts::CANNOT_GO) }
-                p { (texts::CANNOT_GO_HINT) }
+                p { (words::REPAIR) }
                 ul.plain {
                     @for line in lines {
                         li { (name(line)) }

@@ -50,6 +50,7 @@ pub fn step_frame(
         accounts: Some(accounts).filter(|(from, _)| !from.is_empty()),
         problem,
         again_after,
+        has_help: true,
         leads_to: None,
     };
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -93,7 +94,8 @@ pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response 
 }
 
 fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &desk.steps.others());
+    let (others, unkept) = (desk.steps.others(), desk.steps.unkept());
+    let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &others, unkept);
     step_page(desk, Step::Requirements, problem, &content)
 }
 
@@ -251,7 +253,7 @@ fn prepare_login(desk: &mut Desk, posted: &Posted, side: &'static str) -> Result
     }
     if let Some(issuer) = posted.some("issuer") {
         let Some(client) = posted.some("client") else {
-            return Err(Problem::new(texts::CLIENT_MISSING, texts::BY_BROWSER_WHY).at("client"));
+            return Err(Problem::new(texts::CLIENT_MISSING, texts::CLIENT_MISSING_NEXT).at("client"));
         };
         let secret_file = posted.some("secret-file");
         desk.steps.sign_in_by(side, SignIn::Browser { issuer, client, secret_file })?;

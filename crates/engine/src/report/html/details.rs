@@ -4,6 +4,7 @@ use super::{Report, esc, href, name};
 use crate::certificate::{ALGORITHM, PUBLIC_KEY_SUFFIX, SIGNATURE_SUFFIX, Status, conditions};
 use crate::config::url_of;
 use crate::report::{CERTIFICATE, EndFacts, Excerpt, MANIFEST, NoteEntry, REPORT_JSON, words};
+use crate::shell::Shell;
 use std::fmt::Write as _;
 
 pub(super) fn details(page: &mut String, report: &Report) {
@@ -13,7 +14,7 @@ pub(super) fn details(page: &mut String, report: &Report) {
     facts(page, report);
     notes(page, "Doubts", &report.doubts);
     notes(page, "Remarks", &report.remarks);
-    check_yourself(page, report);
+    check_yourself(page, Shell::HERE, report);
     page.push_str("</details>\n</section>\n");
 }
 
@@ -131,20 +132,23 @@ fn notes(page: &mut String, title: &str, notes: &Excerpt<NoteEntry>) {
     page.push_str("</ul>\n");
 }
 
-fn check_yourself(page: &mut String, report: &Report) {
+fn check_yourself(page: &mut String, shell: Shell, report: &Report) {
     let _ = writeln!(
         page,
         "<h3>How to check this yourself</h3>\n\
          <p><a href=\"{}\">{MANIFEST}</a> has one line for each source message: where it was, where it is, and the \
          SHA-256 of its octets on both sides. <a href=\"{}\">{CERTIFICATE}</a> binds it, <a href=\"{}\">{REPORT_JSON}</a> \
          has everything on this page.</p>\n\
-         <pre>sha256sum {MANIFEST}\n# {}\nmailhaul verify --certificate {CERTIFICATE} --reread-source {} {}</pre>",
+         <p>The first command prints the SHA-256 of the manifest, <code>{}</code>; the second one compares everything again. {}</p>\n\
+         <pre>{}\nmailhaul verify --certificate {CERTIFICATE} --reread-source {} {}</pre>",
         href(MANIFEST),
         href(CERTIFICATE),
         href(REPORT_JSON),
         esc(&report.manifest.sha256),
-        esc(&reached("--from", &report.pair.source, &report.facts.source.options)),
-        esc(&reached("--to", &report.pair.target, &report.facts.target.options))
+        shell.on_copying(),
+        esc(&shell.sha256(MANIFEST)),
+        esc(&reached(shell, "--from", &report.pair.source, &report.facts.source.options)),
+        esc(&reached(shell, "--to", &report.pair.target, &report.facts.target.options))
     );
     match &report.facts.signer {
         Some(signer) => signed(page, &signer.public().fingerprint().to_string()),
@@ -153,13 +157,14 @@ fn check_yourself(page: &mut String, report: &Report) {
 }
 
 /// One side of a command line: the account, and what else it takes to reach it. Each is one word of a shell.
-fn reached(option: &str, account: &str, options: &[String]) -> String {
+fn reached(shell: Shell, option: &str, account: &str, options: &[String]) -> String {
     let account = format!("{option}={}", url_of(account));
     let words = std::iter::once(&account).chain(options);
-    words.map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ")
+    words.map(|word| shell.quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
-/// Who signed the certificate, and the commands that check it without this program.
+/// Who signed the certificate, and the commands that check it without this program: the same in each shell, of which some pass no octets
+/// from one to another.
 fn signed(page: &mut String, fingerprint: &str) {
     let key = format!("{CERTIFICATE}{PUBLIC_KEY_SUFFIX}");
     let signature = format!("{CERTIFICATE}{SIGNATURE_SUFFIX}");
@@ -167,8 +172,11 @@ fn signed(page: &mut String, fingerprint: &str) {
         page,
         "<p><a href=\"{}\">{signature}</a> is the signature of the certificate ({ALGORITHM}), <a href=\"{}\">{key}</a> \
          the public half of the key that made it. {}</p>\n\
+         <p>The first command says that the signature is good, the last one prints the SHA-256 of the key, \
+         <code>{fingerprint}</code>.</p>\n\
          <pre>openssl pkeyutl -verify -pubin -inkey {key} -rawin -in {CERTIFICATE} -sigfile {signature}\n\
-         openssl pkey -pubin -in {key} -outform DER | openssl dgst -sha256\n# {fingerprint}</pre>",
+         openssl pkey -pubin -in {key} -outform DER -out key.der\n\
+         openssl dgst -sha256 key.der</pre>",
         href(&signature),
         href(&key),
         esc(words::SIGNATURE_PROVES),
@@ -182,9 +190,14 @@ mod tests {
     #[test]
     fn whatever_is_in_a_user_name_the_command_means_that_account() {
         let options = ["--to-auth-user=o'neill".to_owned()];
+        let reached = |shell| reached(shell, "--to", "imap://a b:%@x.example@[::1]:143", &options);
         assert_eq!(
-            reached("--to", "imap://a b:%@x.example@[::1]:143", &options),
-            r"'--to=imap://a%20b%3A%25%40x.example@[::1]:143' '--to-auth-user=o'\''neill'"
+            reached(Shell::Posix),
+            r"'--to=imap://a%20b%3A%25@x.example@[::1]:143' '--to-auth-user=o'\''neill'"
+        );
+        assert_eq!(
+            reached(Shell::Windows),
+            "\"--to=imap://a%20b%3A%25@x.example@[::1]:143\" \"--to-auth-user=o'neill\""
         );
     }
 }
