@@ -231,7 +231,7 @@ fn matrix() -> String {
     };
     let (foretold, only_told) = (sum(head.len() - 2), sum(head.len() - 1));
     let when = match rows.len() - of_today {
-        0 => "All rows are of one run.".to_owned(),
+        0 => "Every row was counted with that.".to_owned(),
         older => format!(
             "{of_today} rows are of the last run; the {older} with `-` are of earlier ones, before anything was compared with the plan, \
              and most of them four messages short of the account of today (8-bit octets in Subject or From)."
