@@ -260,7 +260,7 @@ pub async fn find_item<J: Journal>(journal: &J, id: ItemId) -> Result<Option<Ite
     Ok(journal.items(query).await?.pop().filter(|item| item.id == id))
 }
 
-/// Items, as the journal has them. Neighbours are asked for together: where one in [`NEAR_KEYS`] is wanted, and no more than a page.
+/// Items, as the journal has them. Neighbours are asked for together: where one in `NEAR_KEYS` is wanted, and no more than a page.
 pub async fn find_items<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     wanted: BTreeSet<ItemId>,
