@@ -160,7 +160,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         let run = self.journal.begin_run(MIGRATE).await?;
         let repairs = consent::settle(&self.journal, &self.settings).await?;
         let ctx = self.context_of(self.settings.clone(), repairs, run, true);
-        let result = self.migrate_in(&ctx).await;
+        // In boxes: what a run holds on the stack is much.
+        let result = Box::pin(self.migrate_in(&ctx)).await;
         self.finish(&ctx, result).await
     }
 
@@ -269,7 +270,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         facts::keep(ctx, self.settings.level, &servers).await?;
         commit_time::remember(ctx).await?;
         days::remember(ctx).await?;
-        let (survey, plan, ahead) = self.prepare(ctx, &mut sessions).await?;
+        let (survey, plan, ahead) = Box::pin(self.prepare(ctx, &mut sessions)).await?;
         munges::remember(ctx, survey.target.profile.as_ref()).await?;
         // With what All Mail shows once more: only when it is listed nothing is left to do.
         let messages = plan.steps.iter().filter_map(|step| step.record.messages).fold(0, u64::saturating_add);
@@ -295,11 +296,12 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
                 // Who brings a message is decided as it is listed.
                 to_copy.iter_mut().for_each(|job| job.seen = None);
                 let labels = Arc::new(labels);
-                let end = labelled::transfer(ctx, &labels, &moving, to_copy, sessions, ahead).await?;
+                let moving = labelled::transfer(ctx, &labels, &moving, to_copy, sessions, ahead);
+                let end = Box::pin(moving).await?;
                 labelled::leave_to_others(ctx, &labels, &plan.vanished).await?;
                 end
             }
-            None => crew::transfer(ctx, &to_copy, sessions, ahead).await?,
+            None => Box::pin(crew::transfer(ctx, &to_copy, sessions, ahead)).await?,
         };
         // What was told before something was sent says nothing of the time after.
         let new = match copying {
@@ -310,7 +312,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
         ctx.bus.tell(Progress::StageStarted { stage: Stage::Verify });
         // Anew: a target mailbox may have got another epoch meanwhile.
         let jobs = jobs(ctx).await?;
-        let questions = crew::prove(ctx, &jobs, Scope::New, self.settings.level, &new, rest).await?;
+        let proving = crew::prove(ctx, &jobs, Scope::New, self.settings.level, &new, rest);
+        let questions = Box::pin(proving).await?;
         Ok(RunEnd { run: ctx.run, left, questions, servers, settle: ctx.settle() })
     }
 

@@ -67,7 +67,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         let bringers = Arc::new(bringers(ctx, labelled, false).await?);
         all.iter_mut().for_each(|job| job.share = Some(labelled.share(&job.record, &bringers)));
         let first = std::mem::take(&mut sessions);
-        let (more, beside) = crew::transfer(ctx, &all, first, connections()).await?;
+        let (more, beside) = Box::pin(crew::transfer(ctx, &all, first, connections())).await?;
         left.extend(more);
         sessions = beside;
     }
@@ -113,12 +113,12 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
 ) -> Result<(crew::Left, Sessions<S, T>), Error> {
     let copies = ctx.settings.labels == Labels::Copies && !others.is_empty();
     if !copies || !sessions.target(ctx).await?.abilities().labels_by_copy() {
-        return crew::transfer(ctx, &others, sessions, ahead).await;
+        return Box::pin(crew::transfer(ctx, &others, sessions, ahead)).await;
     }
     let uploads = Arc::new(uploads(ctx, labelled).await?);
     let shared = others.iter_mut().filter(|job| labelled.apart().shares(job));
     shared.for_each(|job| job.uploads = Some(uploads.clone()));
-    let (mut left, mut beside) = crew::transfer(ctx, &others, sessions, ahead).await?;
+    let (mut left, mut beside) = Box::pin(crew::transfer(ctx, &others, sessions, ahead)).await?;
     let waiting = listed_of(ctx, &others, &left).await?;
     if waiting.is_empty() {
         return Ok((left, beside));
@@ -136,7 +136,8 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
         job.share = share.map(|share| share.without_mark());
         note_unmarked(ctx, labelled, job).await?;
     }
-    let (more, beside) = crew::transfer(ctx, &waiting, Sessions::default(), Ahead::none(ctx)).await?;
+    let last = crew::transfer(ctx, &waiting, Sessions::default(), Ahead::none(ctx));
+    let (more, beside) = Box::pin(last).await?;
     left.extend(more);
     Ok((left, beside))
 }
