@@ -83,7 +83,7 @@ async fn tokens_that_are_good_log_in_and_those_of_the_past_or_of_others_do_not()
             assert!(refusal.text.contains(&status), "the server's reason is told: {refusal}");
             let next = error.next_step().unwrap();
             assert!(next.contains("did not accept this login") && next.contains("log in again"), "{next}");
-            assert!(next.contains("of this user") && next.contains("#a-refused-token"), "{next}");
+            assert!(next.contains("of this user") && next.contains("docs login a-refused-token"), "{next}");
         }
     }
 }
@@ -197,7 +197,7 @@ async fn an_administrator_of_cyrus_logs_in_for_a_user_and_nobody_else_does() {
         let error = for_another(&mut opener, "eve", mechanism).await.err().unwrap();
         let EndError::LoginRefused { refusal, .. } = &error else { panic!("{mechanism}: {error}") };
         let next = error.next_step().unwrap();
-        assert!(next.contains("#for-another-user"), "{mechanism}: {refusal}; {next}");
+        assert!(next.contains("docs login for-another-user"), "{mechanism}: {refusal}; {next}");
     }
 }
 
