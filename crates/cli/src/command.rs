@@ -363,7 +363,14 @@ impl Ready {
         written
     }
 
+    /// Writes the report, tells it, and waits for the goodbyes of the run; returns the exit code.
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
+        let code = self.report_in_words(end).await;
+        self.migration.left().await;
+        code
+    }
+
+    async fn report_in_words(&self, end: &RunEnd) -> Result<u8, Failure> {
         let written = self.written(Some(end)).await?;
         if self.place.report_is_temporary && !self.json {
             written.report.summary_lines(None).iter().for_each(|line| print(line));
@@ -448,9 +455,7 @@ async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
     signing_key::check()?;
     let ready = ready(args).await?;
     let end = ready.with_progress(ready.migration.migrate()).await?;
-    let code = ready.report(&end).await;
-    ready.migration.left().await;
-    code
+    ready.report(&end).await
 }
 
 async fn plan(args: &CommonArgs) -> Result<u8, Failure> {

@@ -47,9 +47,7 @@ async fn run(args: &VerifyArgs, ready: &Ready) -> Result<u8, Failure> {
     };
     let level = ready.migration.settings.level;
     let end = ready.with_progress(ready.migration.verify(level, look)).await?;
-    let code = ready.report(&end).await;
-    ready.migration.left().await;
-    code
+    ready.report(&end).await
 }
 
 /// Nothing is used but the certificate, its manifest and the two servers: the journal is a new one, made of them, and

@@ -94,18 +94,23 @@ async fn a_move_that_came_to_its_end_is_no_longer_one_that_was_begun_until_a_run
     old.deliver(OLD, "INBOX", letter(77), "", "03-Mar-2020 10:11:12 +0100").unwrap();
     goes(&mut terminal);
     terminal.says("Step 5 of 5").says("Enter begins");
+    is_interrupted_by(terminal, "", &new).await;
+    let mut terminal = guide(&world);
+    terminal.says("You began to move ann@old.example to bob@new.example.");
+    leaves(terminal);
+}
+
+/// What is typed begins a run, which is interrupted twice while the new server stores a message.
+async fn is_interrupted_by(mut terminal: Terminal, typed: &str, new: &Sandbox) {
     new.set(|p| p.commit_delay = std::time::Duration::from_secs(3600));
     let appends = || new.counters().commands.get("APPEND").copied().unwrap_or_default();
     let before = appends();
-    terminal.types("");
+    terminal.types(typed);
     while appends() == before {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     terminal.press("\u{3}").says("Stopping at the next safe point").press("\u{3}");
     assert_eq!(terminal.ends().0, 130);
-    let mut terminal = guide(&world);
-    terminal.says("You began to move ann@old.example to bob@new.example.");
-    leaves(terminal);
 }
 
 /// Up to the beginning of the move.
@@ -124,15 +129,7 @@ async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
     let mut terminal = guide(&world);
     into_the_move(&mut terminal);
     terminal.types("").says("Do that now? [y/N]");
-    new.set(|p| p.commit_delay = std::time::Duration::from_secs(3600));
-    let appends = || new.counters().commands.get("APPEND").copied().unwrap_or_default();
-    let before = appends();
-    terminal.types("y");
-    while appends() == before {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    terminal.press("\u{3}").says("Stopping at the next safe point").press("\u{3}");
-    assert_eq!(terminal.ends().0, 130);
+    is_interrupted_by(terminal, "y", &new).await;
     let mut terminal = guide(&world);
     terminal.says("You began to move ann@old.example to bob@new.example.");
     leaves(terminal);

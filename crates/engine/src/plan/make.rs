@@ -111,8 +111,9 @@ async fn known<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Kn
         }
     }
     known.consent = consent::standing(journal).await?;
-    known.damaged = damaged(journal, consent::repairs_by_habit(settings, known.consent)).await?;
-    for count in journal.counts().await? {
+    let counts = journal.counts().await?;
+    known.damaged = damaged(journal, &counts, consent::repairs_by_habit(settings, known.consent)).await?;
+    for count in counts {
         if count.state == State::Exception && count.kind.as_deref() == Some(REFUSED) {
             known.refused = known.refused.saturating_add(count.items);
         }
@@ -129,10 +130,10 @@ async fn known<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Kn
 
 /// Damaged messages that a repair may replace; `by_habit`, those whose repaired form was not refused yet. Only where there are any,
 /// exceptions are looked at.
-async fn damaged<J: Journal>(journal: &J, by_habit: bool) -> JournalResult<u64> {
+async fn damaged<J: Journal>(journal: &J, counts: &[Count], by_habit: bool) -> JournalResult<u64> {
     let is_damaged =
         |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
-    if !journal.counts().await?.iter().any(is_damaged) {
+    if !counts.iter().any(is_damaged) {
         return Ok(0);
     }
     let refused = if by_habit { replace::refused(journal, PAGE_ITEMS).await? } else { BTreeSet::new() };
