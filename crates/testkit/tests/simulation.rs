@@ -180,6 +180,7 @@ fn one_seed() {
         println!("what happened at the target");
         facts.target.ledger.iter().for_each(|entry| println!("{entry:.40?}"));
         println!("doubts {:#}", facts.report["doubts"]);
+        println!("remarks {:#}", facts.report["remarks"]);
         println!("totals {}", facts.report["totals"]);
     }
     assert!(outcome.wrong.is_empty(), "{}", told(seed, &outcome));

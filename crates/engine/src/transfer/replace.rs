@@ -424,7 +424,8 @@ async fn restore<S: Source, T: Target, J: Journal>(
     Ok(true)
 }
 
-/// Nothing more is done about it: a person is told where it is.
+/// Nothing more is done about it: a person is told where it is. Another client's message stands there where the server named a wrong
+/// UID for a copy that it damaged, so that nothing is said but that it is not what was sent.
 async fn leave<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
@@ -434,7 +435,7 @@ async fn leave<S: Source, T: Target, J: Journal>(
     let (uid, text) = (one.place.uid, &job.target.text);
     let anew = if one.place.epoch == job.target_epoch.id { "" } else { " (before that was numbered anew)" };
     let text =
-        format!("UID {uid} of {text}{anew} on the new server is a damaged copy and is left there: {why}");
+        format!("UID {uid} of {text}{anew} on the new server is not what was sent and is left there: {why}");
     let (kind, mailbox, key) = (TOLD.to_owned(), Some(one.item.mailbox), Some(one.item.key));
     ctx.note_once(Note { kind, mailbox, key, text }).await?;
     end(ctx, one).await

@@ -1,7 +1,7 @@
 //! What the simulation found, each reduced to the world that shows it. The seed is the one that found it; what it makes
 //! may change with the generator, this does not.
 
-use mailhaul_sandbox::{Deed, Fault, Gone, Planned, Trigger};
+use mailhaul_sandbox::{Alteration, Deed, Fault, Gone, Planned, Trigger, UidLie};
 use mailhaul_testkit::sim::{Cut, Death, End, Facts, Letter, Planted, World, simulate};
 use std::time::Duration;
 
@@ -232,4 +232,21 @@ fn a_uid_promised_for_nothing_and_given_to_an_equal_message_is_said_to_be_merged
         ];
         holds(&world);
     }
+}
+
+/// Seed 532745. The server damages a message and names for it the UID of another client's: the repair said of that one that it is
+/// a damaged copy.
+#[test]
+fn a_copy_damaged_and_named_by_a_wrong_uid_makes_no_damaged_copy_of_another_clients_message() {
+    let mut world = World::calm(&[&Letter::new("a")]);
+    world.tuning.repair = true;
+    let news = b"Subject: news\r\n\r\nof another client\r\n".as_slice().into();
+    world.target_plan = vec![
+        nth_append(1, Fault::Other(Deed::Deliver { mailbox: "INBOX".into(), octets: news })),
+        nth_append(1, Fault::AppendUid(UidLie::Oldest)),
+        nth_append(1, Fault::Alter(Alteration::SameSize)),
+    ];
+    let remarks = holds(&world).report["remarks"].to_string();
+    let told = "UID 1 of INBOX on the new server is not what was sent and is left there: the same mail is there a second time";
+    assert!(remarks.contains(told), "{remarks}");
 }

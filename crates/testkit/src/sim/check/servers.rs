@@ -1,7 +1,7 @@
 //! What happened at the servers.
 
 use bytes::Bytes;
-use mailhaul_sandbox::{Deed, Fault, Who};
+use mailhaul_sandbox::{Deed, Fault, UidLie, Who};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,16 +84,22 @@ pub(super) fn nothing_is_doubled(case: &Case<'_>) -> Vec<String> {
     wrong
 }
 
-/// A damaged copy of ours of which a repaired one came: the report names it by a UID that it has or had.
+/// A damaged copy of ours of which a repaired one came: the report names it by a UID that it has or had. Where the server named
+/// another UID for it, the report has that one, and the message.
 fn is_replaced(case: &Case<'_>, copy: &Instance) -> bool {
     if !case.world.tuning.repair || copy.is_whole() {
         return false;
     }
     let words: Vec<String> = case.target.uids_of(copy).map(|uid| format!("UID {uid} of ")).collect();
     let names_it = |text: &str| words.iter().any(|words| text.starts_with(words));
+    let lied = case.struck_target(|f| *f == Fault::AppendUid(UidLie::Oldest)) > 0;
+    let is_its_message = |uid: &Value| {
+        let mut sources = case.source.sent(&copy.mailbox, &copy.sent_class);
+        sources.any(|source| case.source.uids_of(source).any(|of| *uid == of))
+    };
     let is_told = |r: &Value| {
         let is_here = r["kind"] == "damaged_copy" && r["mailbox"] == copy.mailbox.as_str();
-        is_here && r["text"].as_str().is_some_and(names_it)
+        is_here && (r["text"].as_str().is_some_and(names_it) || lied && is_its_message(&r["uid"]))
     };
     case.facts.report["remarks"].as_array().is_some_and(|remarks| remarks.iter().any(is_told))
 }
