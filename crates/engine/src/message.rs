@@ -2,10 +2,33 @@
 
 use smallvec::SmallVec;
 use std::fmt;
+use std::ops::Deref;
 
 /// A date (RFC 9051, 9: 26 octets) and most sets of flags have room in themselves: each message has some of either, and they are
 /// copied all the way from the listing to the report.
-type Octets = SmallVec<[u8; 32]>;
+#[derive(Default, PartialEq, Eq, Hash)]
+struct Octets(SmallVec<[u8; 32]>);
+
+impl Octets {
+    fn new(octets: &[u8]) -> Self {
+        Self(SmallVec::from_slice(octets))
+    }
+}
+
+impl Deref for Octets {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// In one piece: what is derived copies octet by octet.
+impl Clone for Octets {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
 
 /// The number a server gives a message inside one epoch of a mailbox: the IMAP UID (RFC 9051, 2.3.1.1).
 ///
@@ -41,19 +64,19 @@ pub struct Flags(Octets);
 impl Flags {
     /// Joins atoms; an empty atom is left out.
     pub fn from_atoms<'a>(atoms: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut joined = Octets::new();
+        let mut joined = Octets::default();
         for atom in atoms.into_iter().filter(|a| !a.is_empty()) {
-            if !joined.is_empty() {
-                joined.push(b' ');
+            if !joined.0.is_empty() {
+                joined.0.push(b' ');
             }
-            joined.extend_from_slice(atom);
+            joined.0.extend_from_slice(atom);
         }
         Self(joined)
     }
 
     /// Takes octets in the form that [`Flags::as_octets`] gives.
     pub fn from_octets(joined: impl AsRef<[u8]>) -> Self {
-        Self(Octets::from_slice(joined.as_ref()))
+        Self(Octets::new(joined.as_ref()))
     }
 
     /// The atoms separated by single spaces.
@@ -63,7 +86,7 @@ impl Flags {
 
     /// The atoms, in the server's order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.split(|&b| b == b' ').filter(|a| !a.is_empty())
+        self.as_octets().split(|&b| b == b' ').filter(|a| !a.is_empty())
     }
 
     /// True when no flag is set.
@@ -136,7 +159,7 @@ impl Eq for Flags {}
 
 impl fmt::Display for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(self.as_octets()))
     }
 }
 
@@ -154,7 +177,7 @@ pub struct InternalDate(Octets);
 impl InternalDate {
     /// Takes the octets between the quotes.
     pub fn from_octets(raw: impl AsRef<[u8]>) -> Self {
-        Self(Octets::from_slice(raw.as_ref()))
+        Self(Octets::new(raw.as_ref()))
     }
 
     /// The octets between the quotes.
@@ -164,19 +187,19 @@ impl InternalDate {
 
     /// Seconds since 1970-01-01 00:00:00 UTC, if the octets name a possible date.
     pub fn instant(&self) -> Option<i64> {
-        mailhaul_imap::DateParts::read(&self.0).map(mailhaul_imap::DateParts::unix_seconds)
+        mailhaul_imap::DateParts::read(self.as_octets()).map(mailhaul_imap::DateParts::unix_seconds)
     }
 }
 
 impl fmt::Display for InternalDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(self.as_octets()))
     }
 }
 
 impl fmt::Debug for InternalDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_octets()))
     }
 }
 
@@ -187,12 +210,11 @@ pub struct Digest(pub [u8; 32]);
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(2 * self.0.len());
-        for octet in self.0 {
-            text.push(char::from(HEX[usize::from(octet >> 4)]));
-            text.push(char::from(HEX[usize::from(octet & 15)]));
+        let mut text = [0; 64];
+        for (two, octet) in text.chunks_exact_mut(2).zip(self.0) {
+            two.copy_from_slice(&[HEX[usize::from(octet >> 4)], HEX[usize::from(octet & 15)]]);
         }
-        f.write_str(&text)
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -14,8 +14,8 @@ use crate::config::Level;
 use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{
-    Decision, Item, ItemId, Journal, JournalError, MailboxId, MailboxRecord, NoteRecord, Query, RunId,
-    RunRecord, Side,
+    Decision, Item, ItemId, Journal, JournalError, JournalResult, MailboxId, MailboxRecord, NoteRecord,
+    Query, RunId, RunRecord, Side,
 };
 use crate::profile::kept;
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
@@ -29,6 +29,8 @@ use tempfile::NamedTempFile;
 
 /// Items or notes read from the journal at once.
 const PAGE_ROWS: usize = 1000;
+/// What a line of the manifest takes, in octets: room that is asked for at once.
+const LINE_OCTETS: usize = 640;
 /// Runs read from the journal: the latest ones.
 const RUNS_MAX: usize = 1000;
 /// Exceptions written out one by one; all of them are in the manifest.
@@ -99,40 +101,50 @@ impl<'a, J: Journal> Walker<'a, J> {
         let records = self.journal.mailboxes().await?;
         let (tallies, stray) = split(&records, &self.journal.counts().await?);
         let mut mailboxes = Vec::with_capacity(records.len());
-        for (record, counted) in records.into_iter().zip(tallies) {
+        let mut ahead = first_page(self.journal, records.first()).await?;
+        for (at, (record, counted)) in records.iter().zip(tallies).enumerate() {
             let context = Context {
                 counted,
                 baseline: self.journal.baseline(record.id).await?,
                 left: self.notes.left.get(&record.id).cloned(),
                 flags_announced: self.notes.flags_announced.covers(record.id),
                 dates_announced: self.notes.dates_announced.covers(record.id),
-                mailbox: record,
+                mailbox: record.clone(),
             };
-            mailboxes.push(self.mailbox(context).await?);
+            let entry;
+            (entry, ahead) = self.mailbox(context, ahead, records.get(at + 1)).await?;
+            mailboxes.push(entry);
         }
         Ok(self.finish(mailboxes, stray))
     }
 
-    async fn mailbox(&mut self, context: Context) -> Result<MailboxEntry, Error> {
-        let record = context.mailbox.clone();
-        let mut walk = sides(self.journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
-        let journal = self.journal;
-        let query = |after| Query { mailbox: Some(record.id), states: &[], after, limit: PAGE_ROWS };
-        let mut before: Option<ItemId> = None;
-        let mut page = journal.items(query(None)).await?;
-        while let Some(last) = page.last().map(|item| item.id) {
-            // The journal reads the next page while this one is written down.
+    /// Walks a mailbox from its first page on. What comes next, a page of it or the first one of `following`, is read by the journal
+    /// while the one before is written down.
+    async fn mailbox(
+        &mut self,
+        context: Context,
+        first: Vec<Item>,
+        following: Option<&MailboxRecord>,
+    ) -> Result<(MailboxEntry, Vec<Item>), Error> {
+        let (journal, record) = (self.journal, context.mailbox.clone());
+        let mut walk = sides(journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
+        let (mut before, mut page) = (None, first);
+        loop {
+            let last = page.last().map(|item| item.id);
+            let is_whole = page.len() < PAGE_ROWS;
             let next = async {
-                match page.len() < PAGE_ROWS {
-                    true => Ok(Vec::new()),
-                    false => journal.items(query(Some(last))).await,
+                match is_whole {
+                    true => first_page(journal, following).await,
+                    false => journal.items(of_mailbox(record.id, last)).await,
                 }
             };
             let (next, written) = tokio::join!(next, self.page(&record, &mut walk, before, &page));
             written?;
-            (before, page) = (Some(last), next?);
+            (before, page) = (last, next?);
+            if is_whole {
+                return Ok((walk.finish(context), page));
+            }
         }
-        Ok(walk.finish(context))
     }
 
     /// Counts a page of a mailbox, and writes it to the manifest.
@@ -143,7 +155,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         mut before: Option<ItemId>,
         page: &[Item],
     ) -> Result<(), Error> {
-        let mut lines = Vec::with_capacity(page.len());
+        let mut lines = Vec::with_capacity(page.len() * LINE_OCTETS);
         for item in page {
             if before.is_some_and(|last| item.id <= last) {
                 return Err(out_of_order(item));
@@ -152,11 +164,11 @@ impl<'a, J: Journal> Walker<'a, J> {
             let (bucket, differs) = walk.item(item);
             self.numbers.add(item, &bucket, walk.source.shows(item.id.epoch, item.id.key));
             let source = &walk.source.epochs;
-            lines.push(manifest::line(record, source, &self.places, item, &differs)?);
+            manifest::line(&mut lines, (record, item), source, &self.places, &differs)?;
             let uid_validity = source.get(&item.id.epoch).copied();
             self.show(record, uid_validity, item, &bucket, &differs).await;
         }
-        self.manifest.push(lines).await
+        self.manifest.push(lines, page.len() as u64).await
     }
 
     async fn show(
@@ -251,6 +263,17 @@ impl<'a, J: Journal> Walker<'a, J> {
             mailboxes,
         };
         (report, file)
+    }
+}
+
+fn of_mailbox(mailbox: MailboxId, after: Option<ItemId>) -> Query<'static> {
+    Query { mailbox: Some(mailbox), states: &[], after, limit: PAGE_ROWS }
+}
+
+async fn first_page<J: Journal>(journal: &J, mailbox: Option<&MailboxRecord>) -> JournalResult<Vec<Item>> {
+    match mailbox {
+        Some(record) => journal.items(of_mailbox(record.id, None)).await,
+        None => Ok(Vec::new()),
     }
 }
 

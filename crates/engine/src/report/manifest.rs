@@ -5,10 +5,11 @@ use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{EpochId, Item, Ladder, MailboxRecord};
 use crate::labels::message_number;
-use crate::message::{Digest, Fingerprint, Flags};
-use serde::Serialize;
+use crate::message::{Digest, Fingerprint, Flags, InternalDate};
+use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -27,15 +28,15 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     octets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<String>,
+    sha256: Option<Shown<Digest>>,
     /// Of the newline-normalised octets (level L1), so that a later reading can be graded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    normal_sha256: Option<String>,
+    normal_sha256: Option<Shown<Digest>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    sent_sha256: Option<String>,
+    sent_sha256: Option<Shown<Digest>>,
     target: Option<TargetPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    target_sha256: Option<String>,
+    target_sha256: Option<Shown<Digest>>,
     grade: Option<&'static str>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,9 +44,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ladder: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    flags: Option<FlagsPart>,
+    flags: Option<FlagsPart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    date: Option<DatePart>,
+    date: Option<DatePart<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReasonPart<'a>>,
 }
@@ -55,12 +56,12 @@ struct SourcePart<'a> {
     mailbox: &'a str,
     uidvalidity: Option<u32>,
     uid: i64,
-    internaldate: Option<String>,
+    internaldate: Option<Lossy<'a>>,
     size: u64,
-    flags: Vec<String>,
+    flags: Words<'a>,
     /// X-GM-MSGID: the same wherever the message is shown. Text, since it is more than a number of JSON holds in every reader.
     #[serde(skip_serializing_if = "Option::is_none")]
-    message_number: Option<String>,
+    message_number: Option<Shown<u64>>,
 }
 
 #[derive(Serialize)]
@@ -72,22 +73,55 @@ struct TargetPart<'a> {
 
 /// Present where flags differ in any way that is counted.
 #[derive(Serialize)]
-struct FlagsPart {
-    sent: Vec<String>,
-    read_back: Option<Vec<String>>,
+struct FlagsPart<'a> {
+    sent: Words<'a>,
+    read_back: Option<Words<'a>>,
 }
 
 /// Present where the date differs, or was not sent.
 #[derive(Serialize)]
-struct DatePart {
-    sent: Option<String>,
-    read_back: Option<String>,
+struct DatePart<'a> {
+    sent: Option<Lossy<'a>>,
+    read_back: Option<Lossy<'a>>,
 }
 
 #[derive(Serialize)]
 struct ReasonPart<'a> {
     kind: &'a str,
     text: &'a str,
+}
+
+/// A value by its words, written where they go: a line has four digests, and there is one for each message.
+struct Shown<T>(T);
+
+impl<T: Display> Serialize for Shown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Octets as text; those that are no UTF-8 are replaced.
+struct Lossy<'a>(&'a [u8]);
+
+impl<'a> Lossy<'a> {
+    fn date(date: &'a InternalDate) -> Self {
+        Self(date.as_octets())
+    }
+}
+
+impl Serialize for Lossy<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+/// Flags, one by one.
+struct Words<'a>(&'a Flags);
+
+impl Serialize for Words<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Lossy))
+    }
 }
 
 /// What is known of the target's octets: digests read back, or the one that the grade implies.
@@ -116,18 +150,14 @@ pub(super) fn ladder_names(ladder: Ladder) -> Vec<&'static str> {
     steps.into_iter().filter(|(step, _)| ladder.has(*step)).map(|(_, name)| name).collect()
 }
 
-fn words(flags: &Flags) -> Vec<String> {
-    flags.iter().map(|atom| String::from_utf8_lossy(atom).into_owned()).collect()
-}
-
-/// One line, with its newline.
+/// Adds one line, with its newline.
 pub(super) fn line(
-    record: &MailboxRecord,
+    to: &mut Vec<u8>,
+    (record, item): (&MailboxRecord, &Item),
     source: &Epochs,
     places: &Places,
-    item: &Item,
     differs: &Differs,
-) -> Result<Vec<u8>, Error> {
+) -> Result<(), Error> {
     let sent = item.sent.as_ref();
     let read = item.read_back.as_ref();
     let of_flags =
@@ -138,15 +168,15 @@ pub(super) fn line(
             mailbox: &record.source.text,
             uidvalidity: source.get(&item.id.epoch).copied(),
             uid: item.id.key.0,
-            internaldate: item.internal_date.as_ref().map(ToString::to_string),
+            internaldate: item.internal_date.as_ref().map(Lossy::date),
             size: item.octets,
-            flags: words(&item.flags),
-            message_number: message_number(item.lineage.as_deref()).map(|number| number.to_string()),
+            flags: Words(&item.flags),
+            message_number: message_number(item.lineage.as_deref()).map(Shown),
         },
         octets: sent.map(|s| s.fetched.octets).filter(|octets| *octets != item.octets),
-        sha256: sent.map(|s| s.fetched.exact.to_string()),
-        normal_sha256: sent.map(|s| s.fetched.normal.to_string()),
-        sent_sha256: sent.filter(|s| s.sent.exact != s.fetched.exact).map(|s| s.sent.exact.to_string()),
+        sha256: sent.map(|s| Shown(s.fetched.exact)),
+        normal_sha256: sent.map(|s| Shown(s.fetched.normal)),
+        sent_sha256: sent.filter(|s| s.sent.exact != s.fetched.exact).map(|s| Shown(s.sent.exact)),
         target: item.place.map(|place| {
             let known = places.get(&place.epoch);
             TargetPart {
@@ -155,24 +185,24 @@ pub(super) fn line(
                 uid: place.uid.0,
             }
         }),
-        target_sha256: target_digest(item).map(|d| d.to_string()),
+        target_sha256: target_digest(item).map(Shown),
         grade: item.grade.map(Grade::as_str),
         state: item.state.as_str(),
         origin: item.origin.map(crate::journal::Origin::as_str),
         ladder: sent.map(|s| ladder_names(s.ladder)).unwrap_or_default(),
         flags: sent
             .filter(|_| of_flags)
-            .map(|s| FlagsPart { sent: words(&s.flags), read_back: read.map(|r| words(&r.flags)) }),
+            .map(|s| FlagsPart { sent: Words(&s.flags), read_back: read.map(|r| Words(&r.flags)) }),
         date: sent.filter(|_| of_date).map(|s| DatePart {
-            sent: s.internal_date.as_ref().map(ToString::to_string),
-            read_back: read.and_then(|r| r.internal_date.as_ref()).map(ToString::to_string),
+            sent: s.internal_date.as_ref().map(Lossy::date),
+            read_back: read.and_then(|r| r.internal_date.as_ref()).map(Lossy::date),
         }),
         reason: item.reason.as_ref().map(|r| ReasonPart { kind: &r.kind, text: &r.text }),
     };
-    let mut octets = serde_json::to_vec(&line)
+    serde_json::to_writer(&mut *to, &line)
         .map_err(|e| Error::Report { path: MANIFEST.into(), what: e.to_string() })?;
-    octets.push(b'\n');
-    Ok(octets)
+    to.push(b'\n');
+    Ok(())
 }
 
 /// What was written.
@@ -206,10 +236,9 @@ impl ManifestWriter {
         Ok(Self { file, path, state: Sha256::new(), lines: 0, octets: 0 })
     }
 
-    /// Adds lines. The writing leaves the async threads alone.
-    pub(super) async fn push(&mut self, lines: Vec<Vec<u8>>) -> Result<(), Error> {
-        self.lines += lines.len() as u64;
-        let piece = lines.concat();
+    /// Adds a piece of so many lines. The writing leaves the async threads alone.
+    pub(super) async fn push(&mut self, piece: Vec<u8>, lines: u64) -> Result<(), Error> {
+        self.lines += lines;
         self.octets += piece.len() as u64;
         self.state.update(&piece);
         let Some(mut file) = self.file.take() else { return Ok(()) };
