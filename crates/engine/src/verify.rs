@@ -16,7 +16,7 @@ use crate::config::Level;
 use crate::context::Context;
 use crate::end::{Depth, Source, Target};
 use crate::error::Error;
-use crate::journal::{Item, ItemId, Journal, Ladder, Origin, Side, State};
+use crate::journal::{EpochId, Item, ItemId, Journal, Ladder, Origin, Side, State};
 use crate::message::Key;
 use crate::seats::Seat;
 use crate::transfer::job::{Job, Pages, Sessions};
@@ -131,7 +131,7 @@ async fn sweep_each<'a, S: Source, T: Target, J: Journal>(
         let mut pages = Pages::behind(ctx, job.record.id, states, *mark);
         while let Some(page) = pages.next().await? {
             *mark = page.last().map(|item| item.id);
-            for (depth, items) in by_depth(page, job, scope, level) {
+            for (depth, items) in by_depth(page, job.target_epoch.id, scope, level) {
                 if let Some(full) = together.add(Portion::new(job, depth, items)) {
                     read += read_back(ctx, sessions, full).await?;
                     ctx.check_cancel()?;
@@ -172,33 +172,61 @@ pub async fn is_unread<S: Source, T: Target, J: Journal>(
     while level != Level::Counts
         && let Some(page) = stored.next().await?
     {
-        if !by_depth(page, job, Scope::New, level).is_empty() {
+        if !by_depth(page, job.target_epoch.id, Scope::New, level).is_empty() {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Sorts a page by how deep its items are read; those that need not be, or cannot be, are left out.
-fn by_depth(page: Vec<Item>, job: &Job, scope: Scope, level: Level) -> Vec<(Depth, BTreeMap<Key, Item>)> {
-    let mut deep = BTreeMap::new();
-    let mut facts = BTreeMap::new();
+/// Sorts a page by how deep its items are read; those that need not be, or cannot be, are left out. Messages that the server keeps
+/// as one claim one UID: each is compared, in a part of its own.
+fn by_depth(
+    page: Vec<Item>,
+    epoch: EpochId,
+    scope: Scope,
+    level: Level,
+) -> Vec<(Depth, BTreeMap<Key, Item>)> {
+    let mut parts: Vec<(Depth, BTreeMap<Key, Item>)> = Vec::new();
     for item in page {
-        let Some(place) = item.place.filter(|p| p.epoch == job.target_epoch.id) else { continue };
-        if item.sent.is_none() {
+        let Some(place) = item.place.filter(|p| p.epoch == epoch) else { continue };
+        let Some(sent) = &item.sent else { continue };
+        // At level `facts`, what was found by content or changed on its way is still read in full.
+        let special = item.origin == Some(Origin::Found) || sent.ladder != Ladder::default();
+        let depth = if level == Level::Octets || special { Depth::Octets } else { Depth::Facts };
+        if depth == Depth::Facts && scope == Scope::New && item.read_back.is_some() {
             continue;
         }
-        // At level `facts`, what was found by content or changed on its way is still read in full.
-        let special = item.origin == Some(Origin::Found)
-            || item.sent.as_ref().is_some_and(|s| s.ladder != Ladder::default());
-        if level == Level::Octets || special {
-            deep.insert(place.uid, item);
-        } else if scope == Scope::All || item.read_back.is_none() {
-            facts.insert(place.uid, item);
+        let has_room =
+            |part: &&mut (Depth, BTreeMap<_, _>)| part.0 == depth && !part.1.contains_key(&place.uid);
+        match parts.iter_mut().find(has_room) {
+            Some((_, items)) => _ = items.insert(place.uid, item),
+            None => parts.push((depth, BTreeMap::from([(place.uid, item)]))),
         }
     }
-    [(Depth::Octets, deep), (Depth::Facts, facts)]
-        .into_iter()
-        .filter(|(_, items)| !items.is_empty())
-        .collect()
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{MailboxId, Place, Sent};
+    use crate::message::{Digest, Fingerprint, Flags};
+
+    #[test]
+    fn of_two_messages_that_the_server_keeps_as_one_each_is_compared() {
+        let print = Fingerprint { octets: 3, exact: Digest([1; 32]), normal: Digest([1; 32]) };
+        let (flags, ladder) = (Flags::default(), Ladder::default());
+        let sent = Sent { fetched: print, sent: print, flags, internal_date: None, ladder };
+        let stored = |key, state| Item {
+            state,
+            place: Some(Place { epoch: EpochId(2), uid: Key(5) }),
+            sent: Some(Box::new(sent.clone())),
+            ..Item::listed(ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) }, 3)
+        };
+        let page = vec![stored(1, State::Verified), stored(2, State::Merged)];
+        let parts = by_depth(page, EpochId(2), Scope::All, Level::Octets);
+        let read: Vec<i64> = parts.iter().flat_map(|(_, items)| items.values().map(|i| i.id.key.0)).collect();
+        assert_eq!(read, [1, 2]);
+    }
 }

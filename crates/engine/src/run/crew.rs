@@ -373,7 +373,7 @@ async fn prove_mailboxes<S: Source, T: Target, J: Journal>(
     crew.arrive();
     while !crew.should_leave(&mut seats, || None) {
         let Some(group) = crew.next() else { break };
-        for mailbox in &group {
+        for mailbox in group.iter().filter(|mailbox| !mailbox.is_read) {
             ctx.check_cancel()?;
             verify::sweep(ctx, &mut sessions, &mailbox.job, scope, level).await?;
         }

@@ -493,13 +493,15 @@ async fn passes<S: Source, T: Target, J: Journal>(
     following: &mut Following<'_>,
 ) -> Result<Option<CopyEnd>, Error> {
     let epoch = listed.id;
-    let mut wish = Wish::new(epoch);
+    let (mut wish, mut losses) = (Wish::new(epoch), Losses::new(ctx));
+    if let Some(error) = following.throttled() {
+        losses.at_source(ctx, sessions, error).await?;
+    }
     // Just listed, and open since: it need not be opened once more.
     let open = sessions.source.as_ref().and_then(|s| s.open_epoch(&job.record.source.wire));
     let mut is_open = open == Some(listed.facts.uid_validity);
     let estimates = sessions.source(ctx).await?.abilities().does.sizes_are_estimates;
     let (mut suspects, mut reading) = (Suspects::default(), Reading::of(estimates));
-    let mut losses = Losses::new(ctx);
     let mut fruitless = 0;
     loop {
         ctx.check_cancel()?;

@@ -2,12 +2,12 @@
 
 use super::job::Job;
 use crate::context::Context;
-use crate::end::{FetchRange, Source, Target, Wanted, Way};
+use crate::end::{FetchEvent, FetchRange, Fetched, Source, Target, Wanted, Way};
 use crate::error::Error;
 use crate::journal::{EpochId, Item, ItemId, Journal, Query, State};
 use crate::limits::Limits;
 use crate::message::Key;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -80,25 +80,58 @@ impl Wish {
     }
 }
 
-/// Walks the listed messages of a mailbox in order and asks for them, in ranges within `limits`. Ends when all are asked
-/// for, or when the other side of `ranges` is gone.
+/// Messages that came before this pass began, and where they go.
+#[derive(Debug)]
+pub struct FetchedAhead {
+    /// With memory reserved for them.
+    pub bodies: BTreeMap<Key, Fetched>,
+    /// The way of what the source gives.
+    pub events: mpsc::Sender<FetchEvent>,
+}
+
+impl FetchedAhead {
+    /// Hands over what of a page is here already, and returns the rest. Only what comes first is taken, since messages go in order;
+    /// `None` when the shell is gone.
+    async fn hand_over(self, mut page: Vec<Item>, wish: &Wish, fed: &mpsc::Sender<Fed>) -> Option<Vec<Item>> {
+        let Self { mut bodies, events } = self;
+        let is_plain = wish.only.is_empty() && wish.way == Way::Whole;
+        let here = page.iter().take_while(|item| is_plain && bodies.contains_key(&item.id.key)).count();
+        let rest = page.split_off(here);
+        let keys: Vec<Key> = page.iter().map(|item| item.id.key).collect();
+        if !page.is_empty() {
+            fed.send(Fed::Asked(page)).await.ok()?;
+        }
+        for fetched in keys.iter().filter_map(|key| bodies.remove(key)) {
+            events.send(FetchEvent::Fetched(fetched)).await.ok()?;
+        }
+        Some(rest)
+    }
+}
+
+/// Walks the listed messages of a mailbox in order, hands over what came `ahead` and asks for the others, in ranges within `limits`.
+/// Ends when all are asked for, or when the other side of `ranges` is gone.
 pub async fn feed<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     limits: &Limits,
-    (job, wish): (&Job, &Wish),
+    (job, wish, ahead): (&Job, &Wish, FetchedAhead),
     memory: &Arc<Semaphore>,
     ranges: mpsc::Sender<FetchRange>,
     fed: mpsc::Sender<Fed>,
 ) -> Result<(), Error> {
-    let mut after: Option<ItemId> = None;
-    let mut range_id = 0;
+    let (mut after, mut range_id): (Option<ItemId>, u64) = (None, 0);
+    // Gone after the first page: the shell waits for what holds the way of the source.
+    let mut ahead = Some(ahead);
     loop {
         let states = &[State::Listed];
         let limit = limits.journal_page_rows;
         let page = ctx.journal.items(Query { mailbox: Some(job.record.id), states, after, limit }).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
-        let page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id) && !job.leaves(i)).collect();
+        let mut page: Vec<Item> = page.into_iter().filter(|i| wish.holds(i.id) && !job.leaves(i)).collect();
+        if let Some(ahead) = ahead.take() {
+            let Some(rest) = ahead.hand_over(page, wish, &fed).await else { return Ok(()) };
+            page = rest;
+        }
         for items in split(&page, limits, !wish.only.is_empty()) {
             range_id += 1;
             let Some(range) = reserve(items, range_id, wish, limits, memory, &fed).await else {
@@ -116,6 +149,7 @@ pub async fn feed<S: Source, T: Target, J: Journal>(
             }
         }
     }
+    drop(ahead);
     // The shell may be gone; then nobody needs to know.
     let _ = fed.send(Fed::Done).await;
     Ok(())

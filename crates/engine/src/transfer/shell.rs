@@ -7,7 +7,7 @@ mod lost;
 use super::brain::{Action, BatchNo, Brain, Event, Ready};
 use super::commit_time;
 use super::commits::{Commits, end_batch, is_fresh, lease_lasts};
-use super::feed::{Blame, Fed, Outstanding, Wish, feed};
+use super::feed::{Blame, Fed, FetchedAhead, Outstanding, Wish, feed};
 use super::following::Following;
 use super::job::{Job, Losses, Sessions};
 use super::reading::Reading;
@@ -184,6 +184,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let (fed_tx, fed_rx) = mpsc::channel(EVENTS_QUEUED);
     let (event_tx, event_rx) = mpsc::channel(EVENTS_QUEUED);
     let (source_done, all_taken) = oneshot::channel();
+    let ahead = FetchedAhead { bodies: following.bodies_of(wish.epoch), events: event_tx.clone() };
     // The shell has the job to itself.
     let asked = job.clone();
     let messages_max = source.abilities().command_messages_max;
@@ -218,10 +219,10 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
         let fetched = source.fetch(range_rx, &ctx.intake, event_tx).await;
         // Single messages are asked for because of trouble: other passes may come. Who stops says nothing.
         let is_last = fetched.is_ok() && wish.only.is_empty() && all_taken.await == Ok(true);
-        (fetched, if is_last { following.list(ctx, &mut source).await } else { Ok(true) })
+        (fetched, if is_last { following.begin(ctx, &mut source, memory).await } else { Ok(true) })
     };
     let (fed, (fetched, usable), sent) = tokio::join!(
-        feed(ctx, &limits, (&asked, wish), memory, range_tx, fed_tx),
+        feed(ctx, &limits, (&asked, wish, ahead), memory, range_tx, fed_tx),
         fetch,
         shell.send_all(fed_rx, event_rx, source_done)
     );

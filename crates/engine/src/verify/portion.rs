@@ -19,7 +19,7 @@ const RESULTS_AT_ONCE: usize = 256;
 /// Answers on their way to be compared.
 const SEEN_QUEUED: usize = 64;
 /// Messages, octets and mailboxes that are read together, unless one portion has more.
-const TOGETHER_MESSAGES: usize = 1000;
+const TOGETHER_MESSAGES: usize = 4000;
 const TOGETHER_OCTETS: u64 = 16 * 1024 * 1024;
 const TOGETHER_MAILBOXES: usize = 64;
 
@@ -38,6 +38,12 @@ pub(super) struct Portion<'a> {
 impl<'a> Portion<'a> {
     pub(super) fn new(job: &'a Job, depth: Depth, items: BTreeMap<Key, Item>) -> Self {
         Self { job, depth, items, answered: BTreeSet::new(), disagree: Vec::new(), is_over: false }
+    }
+
+    /// True where both can be one: each UID stands for one message.
+    fn goes_with(&self, other: &Self) -> bool {
+        let alike = (self.job.record.id, self.depth) == (other.job.record.id, other.depth);
+        alike && !other.items.keys().any(|uid| self.items.contains_key(uid))
     }
 
     /// What was not answered, with its size.
@@ -66,7 +72,7 @@ impl<'a> Together<'a> {
         Self { portions: Vec::new(), messages: 0, octets: 0, is_paced }
     }
 
-    /// Adds one; what was there before goes alone, if both are too much.
+    /// Adds one, to what is there of its mailbox, so that it is opened once; what was there before goes alone, if both are too much.
     pub(super) fn add(&mut self, portion: Portion<'a>) -> Option<Vec<Portion<'a>>> {
         let messages = portion.items.len();
         let octets = match portion.depth {
@@ -80,7 +86,10 @@ impl<'a> Together<'a> {
         let full = (!fits && !self.portions.is_empty()).then(|| self.take());
         self.messages += messages;
         self.octets += octets;
-        self.portions.push(portion);
+        match self.portions.iter_mut().find(|before| before.goes_with(&portion)) {
+            Some(before) => before.items.extend(portion.items),
+            None => self.portions.push(portion),
+        }
         full
     }
 

@@ -49,7 +49,11 @@ async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin
 
 /// An account of so many mailboxes with so many messages each, far from a target that is as far.
 fn account(mailboxes: usize, messages: i64, connections: usize) -> World {
-    let mut world = World::new(Profile::default());
+    account_of(Profile::default(), mailboxes, messages, connections)
+}
+
+fn account_of(target: Profile, mailboxes: usize, messages: i64, connections: usize) -> World {
+    let mut world = World::new(target);
     (world.limits, world.connections) = (Limits::default(), connections);
     for mailbox in 0..mailboxes {
         let name = if mailbox == 0 { "INBOX".to_owned() } else { format!("Folder {mailbox}") };
@@ -89,6 +93,19 @@ async fn a_move_takes_two_round_trips_for_each_mailbox_of_a_writer_and_nine_more
         let most = 9 + 2 * mailboxes.div_ceil(writers) as u64;
         assert!(took <= most, "{mailboxes} mailboxes, {connections} connections: {took} of {most}");
     }
+}
+
+/// While a target that takes its time stores the last messages of a mailbox, the next one is listed, and its first messages come: it
+/// has the next batch as soon as it has stored the last one.
+#[tokio::test(start_paused = true)]
+async fn a_target_that_takes_two_round_trips_to_store_never_waits_for_the_next_mailbox() {
+    const STORES: u64 = 2;
+    let mailboxes = 10;
+    let slow = Profile { commit_delay: ROUND_TRIP * STORES as u32, ..Profile::default() };
+    let (end, took) = migrate(&account_of(slow, mailboxes, 20, 2)).await;
+    assert_eq!((end.left, end.questions), (Vec::new(), Vec::new()));
+    let most = 11 + (1 + STORES) * mailboxes as u64;
+    assert!(took <= most, "{took} of {most}");
 }
 
 /// With nothing new the number of mailboxes means nothing.
