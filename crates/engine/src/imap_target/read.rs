@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 /// UIDs read by one FETCH.
 const UIDS_AT_ONCE: usize = 200;
 /// UIDs asked for and not answered.
-const UIDS_IN_FLIGHT: usize = 4 * UIDS_AT_ONCE;
+const UIDS_IN_FLIGHT: usize = 10 * UIDS_AT_ONCE;
 /// Commands on their way at once.
 const COMMANDS_IN_FLIGHT: usize = 128;
 
