@@ -15,6 +15,7 @@ use crate::secrets::{self, Ask};
 use crate::serve;
 use crate::signals::stop_on_signal;
 use crate::signing_key;
+use crate::steps::beside::Beside;
 use crate::verify;
 use mailhaul_engine::config::{ImapAccount, Labels, Level, MappingRules, Selection, Settings, Trust};
 use mailhaul_engine::discovery::Discovery;
@@ -363,14 +364,14 @@ impl Ready {
         written
     }
 
-    /// Writes the report, tells it, and waits for the goodbyes of the run; returns the exit code.
-    pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
-        let code = self.report_in_words(end).await;
+    /// Writes the report, tells it, and waits for the goodbyes of the run.
+    pub(crate) async fn report(&self, end: &RunEnd) -> Result<Told, Failure> {
+        let told = self.report_in_words(end).await;
         self.migration.left().await;
-        code
+        told
     }
 
-    async fn report_in_words(&self, end: &RunEnd) -> Result<u8, Failure> {
+    async fn report_in_words(&self, end: &RunEnd) -> Result<Told, Failure> {
         let written = self.written(Some(end)).await?;
         if self.place.report_is_temporary && !self.json {
             written.report.summary_lines(None).iter().for_each(|line| print(line));
@@ -381,7 +382,7 @@ impl Ready {
         if let Some(question) = asked {
             say(&format!("{question}"));
         }
-        Ok(exit_code(&written.report, end))
+        Ok(Told::of(&written.report, end))
     }
 
     /// The same for somebody who types no options: the exit code, and how many messages could go over inside a cover message.
@@ -393,19 +394,32 @@ impl Ready {
         let lines = written.report.summary_lines(Some(&page));
         lines.iter().map(|line| line.strip_suffix(REPAIR_OPTION).unwrap_or(line)).for_each(print);
         end.questions.iter().for_each(|question| say(&question.plainly()));
-        let refused = written.report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
-        let code = exit_code(&written.report, end);
-        Ok(Told { code, refused, is_at_its_end: is_at_its_end(code, written.report.outcome.hides_mail) })
+        Ok(Told::of(&written.report, end))
+    }
+
+    /// What was moved is moved, also where the list of moves cannot say so.
+    fn noted(&self, noted: Option<Result<(), Failure>>) {
+        if let Some(Err(failure)) = noted {
+            warn(&self.output, &failure.what);
+        }
     }
 }
 
-/// What a run told to somebody who types no options.
+/// What a run told.
 pub(crate) struct Told {
     pub(crate) code: u8,
     /// Messages that the new server refused.
     pub(crate) refused: u64,
     /// Nothing is left to be moved.
     pub(crate) is_at_its_end: bool,
+}
+
+impl Told {
+    fn of(report: &Report, end: &RunEnd) -> Self {
+        let refused = report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
+        let code = exit_code(report, end);
+        Self { code, refused, is_at_its_end: is_at_its_end(code, report.outcome.hides_mail) }
+    }
 }
 
 /// True where nothing is left to be moved: all is there, or a person has to look at some of it. Mail that the old server hides is left.
@@ -454,8 +468,15 @@ fn tell(written: &Written, json: bool) -> Result<(), Failure> {
 async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
     signing_key::check()?;
     let ready = ready(args).await?;
+    // The five steps list this move, too, if it was begun in them.
+    let mut beside = Beside::of(ready.migration.journal.path());
+    ready.noted(beside.as_mut().map(Beside::run_begins));
     let end = ready.with_progress(ready.migration.migrate()).await?;
-    ready.report(&end).await
+    let mailboxes = ready.migration.journal.mailboxes().await?;
+    let told = ready.report(&end).await?;
+    let beside = beside.filter(|_| told.is_at_its_end);
+    ready.noted(beside.map(|beside| beside.run_ended(args, &mailboxes, ready.report_folder())));
+    Ok(told.code)
 }
 
 async fn plan(args: &CommonArgs) -> Result<u8, Failure> {
@@ -514,6 +535,7 @@ async fn undo(args: &CommonArgs) -> Result<u8, Failure> {
         ready.migration.journal.release().await?;
         return Ok(0);
     }
+    ready.noted(Beside::of(ready.migration.journal.path()).map(|mut beside| beside.run_begins()));
     let end = ready.with_progress(ready.migration.undo()).await?;
     ready.migration.journal.release().await?;
     let sum = |f: fn(&mailhaul_engine::undo::Undone) -> u64| end.iter().map(|(_, u)| f(u)).sum::<u64>();

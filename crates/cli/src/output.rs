@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often a plain log hears of the whole while nothing else is worth a line.
 const LINE_EVERY: Duration = Duration::from_secs(10);
+/// A bar that was drawn just now is not drawn at once again: what changed since is drawn after so long, if nothing else happens.
+const DRAWN_AFTER: Duration = Duration::from_millis(100);
 
 /// Shows progress on stderr until finished.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ impl Show {
             loop {
                 let event = tokio::select! {
                     event = events.recv() => event,
+                    () = tokio::time::sleep(DRAWN_AFTER), if screen.may_be_behind => {
+                        screen.draw_again();
+                        continue;
+                    }
                     () = stop.cancelled() => break,
                 };
                 match event {
@@ -99,6 +105,8 @@ struct Screen {
     form: ProgressForm,
     quiet: bool,
     bars: Option<Bars>,
+    /// The bars may show less than happened.
+    may_be_behind: bool,
     /// When a line about the whole was written last.
     last: Instant,
 }
@@ -106,7 +114,7 @@ struct Screen {
 impl Screen {
     fn new(form: ProgressForm, quiet: bool) -> Self {
         let bars = (form == ProgressForm::Auto && !quiet && std::io::stderr().is_terminal()).then(Bars::new);
-        Self { view: View::default(), form, quiet, bars, last: Instant::now() }
+        Self { view: View::default(), form, quiet, bars, may_be_behind: false, last: Instant::now() }
     }
 
     fn show(&mut self, event: &Progress) {
@@ -122,12 +130,18 @@ impl Screen {
         }
         if let Some(bars) = &self.bars {
             bars.draw(&self.view, line.as_deref());
+            self.may_be_behind = true;
         } else if let Some(line) = line {
             say(&line);
         } else if self.last.elapsed() > LINE_EVERY {
             self.last = Instant::now();
             say(&self.view.line(SystemTime::now()));
         }
+    }
+
+    fn draw_again(&mut self) {
+        self.may_be_behind = false;
+        self.bars.iter().for_each(|bars| bars.total.tick());
     }
 }
 

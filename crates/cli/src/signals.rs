@@ -61,10 +61,11 @@ pub fn stop_on_signal(cancel: CancellationToken) -> tokio::task::JoinHandle<()> 
         // Where they cannot be listened to, a signal ends the process; the journal makes that safe.
         let Ok(mut signals) = signals else { return };
         signals.next().await;
+        // What is said is true by then: no further batch begins.
+        cancel.cancel();
         say(
             "Stopping at the next safe point. Run the same command again to continue; press again to leave at once.",
         );
-        cancel.cancel();
         signals.next().await;
         #[expect(
             clippy::exit,

@@ -2,6 +2,7 @@
 //! remembered, looked at, logged in with and carried out. Every answer is written down, but no secret is: those are in memory.
 
 pub mod answers;
+pub mod beside;
 pub mod kept;
 pub mod look;
 pub mod words;
@@ -171,8 +172,10 @@ impl Steps {
 
     /// A run ended, with its report in this folder.
     pub fn run_ended(&mut self, is_at_its_end: bool, report: &Path) -> Result<(), Failure> {
-        let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
-        self.answers.report = is_at_its_end.then(|| report.to_string_lossy().into_owned());
+        self.answers.report = None;
+        if is_at_its_end {
+            self.answers.came_to_its_end(report);
+        }
         self.consent_is_kept()?;
         self.write_down()
     }

@@ -47,7 +47,7 @@ async fn run(args: &VerifyArgs, ready: &Ready) -> Result<u8, Failure> {
     };
     let level = ready.migration.settings.level;
     let end = ready.with_progress(ready.migration.verify(level, look)).await?;
-    ready.report(&end).await
+    Ok(ready.report(&end).await?.code)
 }
 
 /// Nothing is used but the certificate, its manifest and the two servers: the journal is a new one, made of them, and

@@ -2,7 +2,7 @@
 //! `browser/walk.mjs`. Pictures are left in `target/browser`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
-use mailhaul_sandbox::{Sandbox, demo};
+use mailhaul_sandbox::{Sandbox, Trigger, demo};
 use mailhaul_testkit::web::silent;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -40,6 +40,8 @@ fn make_it_so(new: &Sandbox, change: &str) {
             let letter = "From: eve@else.example\r\nSubject: before\r\n\r\nText\r\n";
             new.deliver(demo::USER, "INBOX", letter, "", "03-Mar-2020 10:11:12 +0100").unwrap();
         }
+        "hold" => new.hold(Trigger::Verb("APPEND", 1)),
+        "let go" => new.release(),
         "quick" => new.set(|p| p.commit_delay = Duration::ZERO),
         other => panic!("what is {other:?}?"),
     }
@@ -56,7 +58,7 @@ async fn a_browser_moves_the_sample_account_from_the_link_to_the_certificate() {
         }
     };
     let (old, new) = (demo::source(), demo::target());
-    // Until the walk has closed and opened the page in the middle.
+    // Until the walk has it held, closed and opened the page in the middle.
     new.set(|p| (p.commit_delay, p.multiappend) = (Duration::from_millis(500), false));
     let (from, to) = (old.listen_loopback().await.unwrap(), new.listen_loopback().await.unwrap());
     let home = tempfile::tempdir().unwrap();

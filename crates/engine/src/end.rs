@@ -77,6 +77,20 @@ impl Role {
         word[..1].to_ascii_uppercase() + &word[1..]
     }
 
+    /// What lies in such a mailbox, in everyday words.
+    pub fn plainly(self) -> &'static str {
+        match self {
+            Self::All => "all mail",
+            Self::Archive => "archived mail",
+            Self::Drafts => "drafts",
+            Self::Flagged => "starred mail",
+            Self::Junk => "junk",
+            Self::Sent => "sent mail",
+            Self::Trash => "deleted mail",
+            Self::Important => "important mail",
+        }
+    }
+
     /// Reads what [`Role::as_str`] writes.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|r| r.as_str() == word)

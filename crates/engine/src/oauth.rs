@@ -11,6 +11,7 @@ mod provider;
 mod seal;
 
 pub use error::OAuthError;
+pub(crate) use error::plainly;
 pub use flow::{Person, Talk};
 pub use issuer::{
     GOOGLE_SCOPE, GOOGLE_SERVICE_ACCOUNT_SCOPE, Issuer, MICROSOFT_APPLICATION_SCOPE, MICROSOFT_SCOPE,

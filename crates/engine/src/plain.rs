@@ -6,6 +6,7 @@ use crate::alerts;
 use crate::auth::advice;
 use crate::error::{EndError, Error, LISTING, Question, RefusalClass};
 use crate::journal::JournalError;
+use crate::oauth;
 use crate::pages::Reference;
 use crate::report::words::{full_sentence, messages};
 
@@ -108,6 +109,9 @@ impl EndError {
                     .more(Reference::login(advice.page))
             }
             Self::NoCredentials { server, what } => {
+                if let Some((said, next)) = oauth::plainly(what) {
+                    return Plain::new(said, next).details(format!("{server}: {what}"));
+                }
                 let (why, next) = what.rsplit_once("; ").unwrap_or((what, ""));
                 let said = format!("There is no password or login for {server}.");
                 Plain::new(said, sentence_or(next, "Log in again.")).details(why)

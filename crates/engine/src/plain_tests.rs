@@ -3,6 +3,7 @@ use crate::auth::Mechanism;
 use crate::error::Refusal;
 use crate::journal::{EpochId, ItemId, MailboxId, State};
 use crate::message::Key;
+use crate::oauth::OAuthError;
 use std::time::Duration;
 
 /// What no person is told outside of the details (CONTRIBUTING.md, *Texts for people*).
@@ -196,6 +197,54 @@ fn advice_for_people_names_no_option() {
         ("a dash -- like this -- is none, nor is a--b", "a dash -- like this -- is none, nor is a--b"),
     ] {
         assert_eq!(without_options(advice), said);
+    }
+}
+
+#[test]
+fn a_login_that_an_issuer_refuses_is_told_in_everyday_words_and_the_issuers_own_behind_details() {
+    let refused = |code: &str, description: &str| OAuthError::Refused {
+        code: code.into(),
+        description: description.into(),
+    };
+    let mut all: Vec<OAuthError> =
+        ["expired", "AADSTS50076: x", "AADSTS65001: x", "AADSTS7000218: x", "AADSTS700016: x"]
+            .map(|description| refused("invalid_grant", description))
+            .to_vec();
+    let codes = [
+        "admin_policy_enforced",
+        "org_internal",
+        "redirect_uri_mismatch",
+        "invalid_client",
+        "unauthorized_client",
+        "invalid_scope",
+        "unsupported_grant_type",
+        "access_denied",
+        "expired_token",
+        "server_error",
+        "something_new",
+    ];
+    all.extend(codes.map(|code| refused(code, "its own words")));
+    all.extend([
+        OAuthError::Unreachable("no route".into()),
+        OAuthError::BadAnswer("no JSON".into()),
+        OAuthError::TooLate,
+        OAuthError::NobodyThere,
+        OAuthError::NoSuchWay("https://issuer.example".into(), "by a code"),
+        OAuthError::Key("it is not PEM"),
+        OAuthError::Machine("no port is free".into()),
+    ]);
+    for error in all {
+        let end = EndError::NoCredentials { server: "imap.old.example:993".into(), what: error.words() };
+        let Plain { what, next, details, .. } = end.plainly();
+        let next = next.unwrap();
+        for word in
+            NOT_FOR_PEOPLE.iter().chain(&["issuer", "grant", "tenant", "scope", "flow_", "consent", "`"])
+        {
+            assert!(!what.contains(word) && !next.contains(word), "{word}: {what} {next}");
+        }
+        assert!(!what.starts_with("There is no password"), "{error:?}: {what}");
+        assert!(what.ends_with('.') && next.ends_with('.'), "{what} {next}");
+        assert!(details.iter().any(|line| line.contains(&error.to_string())), "{error}: {details:?}");
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Fault {
     Silence,
     /// It takes so many times this long, with an `* OK [INPROGRESS]` (RFC 9585) after each; then it is done as usual.
     Working(Duration, u32),
+    /// It is done only when the server is released ([`Sandbox::release`](crate::Sandbox::release)): for a test that needs a moment to
+    /// last as long as it likes. Also where the client is gone by then.
+    Held,
     /// Another client does something.
     Other(Deed),
 
@@ -191,6 +194,7 @@ impl Fault {
             | Self::Untagged(_)
             | Self::Silence
             | Self::Working(..)
+            | Self::Held
             | Self::Other(_) => Occasion::Command,
             Self::NoContinuation | Self::RefuseLiteral(_) => Occasion::Continuation,
             Self::DropAfterCopy | Self::LateCopy(_) | Self::CopyUidMissing => Occasion::Copy,

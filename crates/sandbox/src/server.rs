@@ -125,7 +125,30 @@ impl Sandbox {
 
     /// Adds a fault to the plan.
     pub fn plan(&self, planned: Planned) {
-        self.world().plan.push(planned);
+        let mut world = self.world();
+        if planned.fault == Fault::Held {
+            world.holds.send_replace(true);
+        }
+        world.plan.push(planned);
+    }
+
+    /// Holds every command that fits, until the server is released.
+    pub fn hold(&self, at: Trigger) {
+        self.plan(Planned { at, fault: Fault::Held, times: u32::MAX });
+    }
+
+    /// Lets go of what [`Fault::Held`] holds; what is planned of it holds nothing any more.
+    pub fn release(&self) {
+        let mut world = self.world();
+        world.plan.retain(|planned| planned.fault != Fault::Held);
+        world.holds.send_replace(false);
+    }
+
+    /// At once where nothing is held.
+    pub(crate) async fn until_released(&self) {
+        let mut holds = self.world().holds.subscribe();
+        // The server is here, so that the sender is.
+        let _ = holds.wait_for(|holds| !holds).await;
     }
 
     /// Forgets the faults that did not strike yet.

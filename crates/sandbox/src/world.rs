@@ -6,6 +6,7 @@ use crate::ledger::{Entry, What, Who};
 use crate::profile::Profile;
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use tokio::sync::watch;
 
 /// What happened so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub(crate) struct World {
     /// Access tokens that are good, and whose they are.
     pub(crate) tokens: BTreeMap<String, String>,
     pub(crate) plan: Vec<Planned>,
+    /// True from when a [`Fault::Held`] is planned until the server is released.
+    pub(crate) holds: watch::Sender<bool>,
     pub(crate) struck: Vec<Struck>,
     pub(crate) ledger: Vec<Entry>,
     pub(crate) counters: Counters,
@@ -91,6 +94,7 @@ impl World {
             admins: BTreeMap::new(),
             tokens: BTreeMap::new(),
             plan: Vec::new(),
+            holds: watch::Sender::new(false),
             struck: Vec::new(),
             ledger: Vec::new(),
             counters: Counters::default(),

@@ -262,7 +262,8 @@ pub const LOOK_AGAIN: &str = "Look again";
 pub const IN_THE_WAY: &str = "Something is in the way";
 pub const TO_KNOW: &str = "Good to know";
 pub const FOLDERS: &str = "Folders that move";
-pub const FOLDERS_HINT: &str = "Clear the box of a folder that is to stay behind.";
+pub const FOLDERS_HINT: &str =
+    "Clear the box of a folder that is to stay behind. The number beside it is how many messages it holds.";
 pub const LEFT_BY_RULE: &str = "Left out";
 pub const NEW_FOLDER: &str = "new";
 pub const HOLDS: &str = "holds mail already";

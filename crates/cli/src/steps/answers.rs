@@ -5,9 +5,12 @@ use crate::args::{Cli, Command, CommonArgs};
 use crate::error::Failure;
 use crate::steps::words;
 use clap::Parser;
+use mailhaul_engine::journal::{Decision, MailboxRecord};
 use mailhaul_engine::plan::Plan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::path::Path;
 
 /// All answers. They are written down after each one, so that going on costs nothing but the passwords.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +135,16 @@ impl Choice {
         Self { made: true, shown: Shown::of(plan), ..self }
     }
 
+    /// True where each mailbox that was shown moves by these records of a journal, and to the same place.
+    pub fn is_among(&self, mailboxes: &[MailboxRecord]) -> bool {
+        let moves = mailboxes.iter().filter_map(|record| match &record.decision {
+            Decision::Move(target) => Some((record.source.text.as_str(), target.text.as_str())),
+            _ => None,
+        });
+        let moves: HashSet<_> = moves.collect();
+        self.shown.moves.iter().all(|(from, to)| moves.contains(&(from.as_str(), to.as_str())))
+    }
+
     /// True as long as nothing but what was shown would happen. Mail that was there and was dealt with may be gone from the list.
     pub fn fits(&self, plan: &Plan) -> bool {
         let now = Shown::of(plan);
@@ -214,6 +227,12 @@ impl Answers {
         let typed = |answer: Answer| Answer { accounts: Vec::new(), ..answer };
         let agreed = || Some([self.from, self.to]).filter(|[from, _]| !from.written.is_empty());
         Self { typed: self.typed.or_else(agreed).map(|sides| sides.map(typed)), ..Self::default() }
+    }
+
+    /// A run left nothing to be moved; its report is in this folder.
+    pub fn came_to_its_end(&mut self, report: &Path) {
+        let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
+        self.report = Some(report.to_string_lossy().into_owned());
     }
 
     /// One side: `from` or `to`.

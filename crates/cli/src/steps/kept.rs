@@ -106,6 +106,14 @@ impl Kept {
         Ok(Self { file, _lock: lock, unkept: None })
     }
 
+    /// The file of a move that was begun, by where its journal is. `None` where there is none, and where another window has it.
+    pub fn of_journal(journal: &Path) -> Option<Self> {
+        let (folder, journal) = (folder().ok()?, std::path::absolute(journal).ok()?);
+        let name = journal.file_name()?.to_str()?.strip_suffix(".sqlite")?;
+        let is_begun = journal.parent()? == folder && folder.join(format!("{name}{SUFFIX}")).exists();
+        if is_begun { Self::of(name).ok() } else { None }
+    }
+
     /// True where this is the file of that name.
     pub fn is_of(&self, name: &str) -> bool {
         let own = self.file.file_name().and_then(|own| own.to_str()).and_then(|own| own.strip_suffix(SUFFIX));

@@ -1,6 +1,6 @@
 //! Several moves that were begun: each keeps its own answers, and two windows do not write over one another's.
 
-use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter};
+use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter, program, ran};
 use crate::finding::{NEW, OLD, World};
 use crate::guided::guide;
 use crate::page::Serving;
@@ -133,6 +133,56 @@ async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
     let mut terminal = guide(&world);
     terminal.says("You began to move ann@old.example to bob@new.example.");
     leaves(terminal);
+}
+
+/// One command between the two accounts, with the journal of this world's five steps, to its end with code 0.
+async fn by_command(world: &World, verb: &str, options: &[&str]) {
+    let folder = world.folder.path();
+    let mut command = program(&[verb, OLD, NEW]);
+    command.args(world.options()).args(options).current_dir(folder);
+    command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state"));
+    command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
+    ran(&mut command).await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_one_command_brings_to_its_end_is_listed_as_such_and_one_of_a_part_is_not() {
+    let (world, old, _new) = world().await;
+    let mut terminal = guide(&world);
+    into_the_move(&mut terminal);
+    leaves(terminal);
+    let since: &[&str] = &["--settle", "1", "--since", "2020-02-01"];
+    let begun = "You began to move ann@old.example to bob@new.example.";
+    let moved = "You moved ann@old.example to bob@new.example; its report is in";
+    for (verb, options, says) in [
+        ("migrate", &["--settle", "1", "--exclude", "Spam"][..], begun),
+        ("migrate", since, begun),
+        ("migrate", &["--settle", "1"], moved),
+        ("undo", &["--yes"], begun),
+        ("migrate", &["--settle", "1"], moved),
+    ] {
+        by_command(&world, verb, options).await;
+        let mut terminal = guide(&world);
+        terminal.says(says);
+        leaves(terminal);
+    }
+    // A window that has the answers keeps what it knows, and is not in the way.
+    let mut terminal = guide(&world);
+    terminal.says(moved).says("Enter goes on").types("").says("Password of your old mailbox");
+    old.deliver(OLD, "INBOX", letter(77), "", "03-Mar-2020 10:11:12 +0100").unwrap();
+    by_command(&world, "migrate", &["--settle", "1"]).await;
+    leaves(terminal);
+}
+
+/// Nobody who never came to the five steps finds anything of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_alone_writes_no_answers() {
+    let (world, ..) = world().await;
+    by_command(&world, "migrate", &["--settle", "1"]).await;
+    let state = std::fs::read_dir(world.folder.path().join("state/mailhaul")).unwrap();
+    let names: Vec<String> = state.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name.ends_with(".sqlite")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("answers")), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,9 @@ use crate::finding::{NEW, OLD, World};
 use crate::guided::{arguments, guide, into_step_4};
 #[cfg(unix)]
 use crate::guided::{into_step_4_of, opened};
-use crate::page::{slow, until_appending};
+use crate::page::{held_in_the_middle, until_held};
 use crate::pty::Terminal;
+use mailhaul_sandbox::{Sandbox, Trigger};
 use std::time::Duration;
 
 /// From nothing to the beginning of the move.
@@ -16,18 +17,25 @@ fn begins(terminal: &mut Terminal) {
     terminal.says("Enter, numbers, or b").types("").says("Enter begins").types("");
 }
 
+/// Ctrl-C, while the new server holds what it was sent.
+fn is_stopped(terminal: &mut Terminal, new: &Sandbox) {
+    terminal.press("\u{3}").says("Stopping at the next safe point");
+    new.release();
+    terminal.says("It was stopped.");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_in_the_middle_stops_at_a_safe_point_and_the_next_time_the_rest_moves() {
-    let (world, _old, new) = slow().await;
+    let (world, _old, new) = held_in_the_middle().await;
     let mut terminal = guide(&world);
     begins(&mut terminal);
-    until_appending(&new).await;
-    terminal.press("\u{3}").says("It was stopped. What was moved stays moved.");
+    until_held(&new).await;
+    is_stopped(&mut terminal, &new);
+    terminal.says("What was moved stays moved.");
     let (code, said) = terminal.ends();
     assert_eq!(code, 130, "{said}");
     let so_far = new.counters().appended;
     assert!(so_far < 65, "{so_far}");
-    new.set(|p| p.commit_delay = Duration::ZERO);
     let mut terminal = into_step_4(&world);
     terminal.says("Enter begins").types("").says("All 65 messages are on the new server");
     assert_eq!(terminal.ends().0, 0);
@@ -37,13 +45,16 @@ async fn ctrl_c_in_the_middle_stops_at_a_safe_point_and_the_next_time_the_rest_m
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_that_is_closed_in_the_middle_costs_nothing() {
-    let (world, _old, new) = slow().await;
+    let (world, _old, new) = held_in_the_middle().await;
     let mut terminal = guide(&world);
     begins(&mut terminal);
-    until_appending(&new).await;
+    until_held(&new).await;
     terminal.hang_up();
-    new.set(|p| p.commit_delay = Duration::ZERO);
-    // What was on its way is waited for; for a second alone, since the server is not slow any more.
+    new.release();
+    // What it held is stored now, although nobody waits for it; after that nothing is on its way.
+    while new.connected(NEW) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let mut terminal = into_step_4_of(opened(&world, &["--settle", "1"]));
     terminal.says("Enter begins").types("").says("All 65 messages are on the new server");
     assert_eq!(terminal.ends().0, 0);
@@ -106,16 +117,19 @@ async fn no_frame_of_a_drawing_terminal_is_wider_than_it() {
 /// As in a move that is gone on with, where there is more to say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_words_beside_the_bar_are_whole_in_a_move_that_goes_on() {
-    let (world, _old, new) = slow().await;
+    let (world, _old, new) = held_in_the_middle().await;
     let mut terminal = guide(&world);
     begins(&mut terminal);
-    until_appending(&new).await;
-    terminal.press("\u{3}").says("It was stopped.");
+    until_held(&new).await;
+    is_stopped(&mut terminal, &new);
     assert_eq!(terminal.ends().0, 130);
+    new.hold(Trigger::Verb("APPEND", new.counters().commands["APPEND"] + 1));
     let mut terminal = Terminal::of_kind("xterm", &arguments(&world, &[]), world.folder.path());
     terminal.says("Enter goes on").types("").says("Password").types(FROM_PASSWORD);
     terminal.says("Password").types(TO_PASSWORD).says("Enter begins").types("");
-    terminal.says(" by earlier runs").says("All 65 messages are on the new server");
+    terminal.says(" by earlier runs");
+    new.release();
+    terminal.says("All 65 messages are on the new server");
     let (_, said) = terminal.ends();
     let frames = without_sequences(&said);
     let frames = frames.split(['\r', '\n']).filter(|frame| frame.contains(" % ") && frame.contains("by e"));

@@ -4,7 +4,7 @@ use crate::accounts::{FROM_PASSWORD, TO_PASSWORD, letter, program, ran};
 use crate::finding::{NEW, OLD, World};
 use crate::guided::{guide, opened};
 use crate::pty::Terminal;
-use mailhaul_sandbox::{Fault, Sandbox};
+use mailhaul_sandbox::{Fault, Sandbox, Trigger};
 use std::time::Duration;
 
 /// What needs no server is said at once, where it was typed; nothing else is asked before.
@@ -98,10 +98,11 @@ async fn a_password_typed_ahead_is_neither_shown_nor_used() {
     let (world, old, new) = World::published().await;
     let mut terminal = guide(&world);
     terminal.says("old mailbox: ").types(OLD).says("new mailbox: ").types(NEW);
-    old.inject(Fault::Working(Duration::from_millis(400), 2));
+    old.hold(Trigger::Next);
     terminal.says("Password of your old mailbox").types("wrong").says("Logging in");
     // Two lines at once: the password of the other side, and a yes.
     terminal.types(TO_PASSWORD).types("typed-ahead-y");
+    old.release();
     terminal.says("did not let ann@old.example in").says("Password of your old mailbox").types(FROM_PASSWORD);
     terminal.says("You are in.").says("Password of your new mailbox").types(TO_PASSWORD).says("You are in.");
     terminal.says("Enter, numbers, or b");

@@ -1,9 +1,8 @@
 //! What the page shows of a run that waits for a server, and of one that a person stops.
 
 use crate::finding::World;
-use crate::page::{Serving, choose, prepared, slow, until_appending, until_over};
+use crate::page::{Serving, choose, held_in_the_middle, prepared, until_held, until_over};
 use mailhaul_sandbox::{Fault, Planned, Trigger};
-use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_waited_for_is_shown_as_long_as_it_lasts_and_a_stop_ends_the_wait() {
@@ -31,21 +30,21 @@ async fn who_is_waited_for_is_shown_as_long_as_it_lasts_and_a_stop_ends_the_wait
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_was_stopped_goes_on_and_doubles_nothing() {
-    let (world, _old, new) = slow().await;
+    let (world, _old, new) = held_in_the_middle().await;
     let serving = Serving::new(&world).await;
     let browser = serving.browser().await;
     prepared(&browser).await;
     choose(&browser, &["0"], &[]).await.leads_to("/move");
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
-    until_appending(&new).await;
+    until_held(&new).await;
     browser.post("/move", &[("do", "pause")]).await.leads_to("/move");
+    new.release();
     until_over(&browser)
         .await
         .says("Paused")
         .says("Nothing is lost or doubled by that.")
         .says("press Ctrl-C");
     assert!(new.counters().appended < 65, "{}", new.counters().appended);
-    new.set(|p| p.commit_delay = Duration::ZERO);
     browser.post("/move", &[("do", "begin")]).await.leads_to("/move");
     until_over(&browser).await.says("All 65 messages are on the new server");
     assert_eq!(new.counters().appended, 65);

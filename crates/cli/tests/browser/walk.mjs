@@ -228,6 +228,8 @@ const grows = async (than) => {
 await page.evaluate(() => { globalThis.wasNotLoadedAgain = true; });
 await grows(7);
 must(await page.evaluate(() => globalThis.wasNotLoadedAgain), "the numbers grow without a reload");
+// It stays in the middle, however long it is looked at.
+await ask("hold");
 const before = await percent();
 await seen("08-moving");
 await page.close();
@@ -235,7 +237,10 @@ page = await open();
 await page.goto(home);
 await heading("Your mail is moving");
 must((await percent()) >= before, "closed and opened, it shows where it stands");
-await grows(await percent());
+const opened = await percent();
+await ask("let go");
+await grows(opened);
+await ask("hold");
 // ---- what changes keeps what a person does with the rest
 
 const watched = await open();
@@ -267,6 +272,7 @@ await watched.close();
 const bar = page.getByRole("progressbar", { name: "All folders" });
 must(/^[0-9]+ percent: /.test(await bar.getAttribute("aria-valuetext")), "the bar has a name, and says its value");
 await page.getByRole("button", { name: "Pause" }).click();
+await ask("let go");
 await heading("Paused");
 await seen("09-paused");
 await ask("quick");

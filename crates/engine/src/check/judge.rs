@@ -2,8 +2,12 @@
 
 use super::{Checks, Moving, Remark, RightsIn, Weight};
 use crate::limits::CERTIFICATE_ENDS_SOON;
-use crate::plain::Plain;
-use crate::plan::{NO_SIZES, NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room, size};
+use crate::plain::{Plain, without_options};
+use crate::plan::{
+    IN_IMAP, NO_SIZES, NOT_COMPRESSED, NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room,
+    size,
+};
+use crate::profile::{CHANGES_MESSAGES, LIKE_THESE};
 use crate::progress::SideName;
 use crate::quirks::family::FAMILIES;
 use crate::run::Probed;
@@ -57,20 +61,24 @@ pub fn judge(
     remarks
 }
 
-/// What the plan says; the words of a server stand at its end.
-pub(super) fn of_plan(remark: &str) -> Remark {
+/// What the plan says. The words of IMAP and those of a server stand at its end, and behind the details for people.
+pub(crate) fn of_plan(remark: &str) -> Remark {
     let said = Remark::new(Weight::Worth, None, remark.to_owned(), "");
-    match remark.split_once(TRIED_AGAIN) {
-        Some((name, words)) => {
-            said.for_people(&format!("{name}{TRIED_AGAIN}"), "", words.trim_start_matches(": "))
-        }
-        None => match remark
-            .split_once(NOT_TOLD)
-            .and_then(|(what, rest)| Some((what, rest.split_once(": ")?)))
-        {
-            Some((what, (server, words))) => said.for_people(&format!("{what}{NOT_TOLD}{server}"), "", words),
-            None => said,
-        },
+    if let Some((words, in_imap)) = remark.rsplit_once(IN_IMAP) {
+        return said.for_people(&without_options(words), "", in_imap);
+    }
+    let before = |mark: &str| {
+        let (words, details) = remark.split_once(mark)?;
+        Some((format!("{words}{mark}"), details.trim_start_matches(": ")))
+    };
+    let marks = [TRIED_AGAIN, NOT_COMPRESSED, CHANGES_MESSAGES, LIKE_THESE];
+    if let Some((words, details)) = marks.into_iter().find_map(before) {
+        return said.for_people(&words, "", details);
+    }
+    let not_told = remark.split_once(NOT_TOLD).and_then(|(what, rest)| Some((what, rest.split_once(": ")?)));
+    match not_told {
+        Some((what, (server, words))) => said.for_people(&format!("{what}{NOT_TOLD}{server}"), "", words),
+        None => said,
     }
 }
 

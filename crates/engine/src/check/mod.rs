@@ -7,6 +7,8 @@ mod tests;
 mod words;
 
 pub use judge::judge;
+#[cfg(test)]
+pub(crate) use judge::of_plan;
 
 use crate::end::{Abilities, Rights, Space};
 use crate::error::Error;

@@ -60,10 +60,10 @@ fn a_remark_has_words_for_whoever_types_no_options() {
     assert_eq!(room.lines(), ["Remark: new account: it is small", "  ask for more; or move a part: --since"]);
     assert_eq!(room.plain.what, "Your new mailbox: it is small.");
     assert_eq!(room.plain.next.as_deref(), Some("Ask for more; or move a part."));
-    let view = "“old --mail” may be a view of mail that lies in other mailboxes; it is copied like any other; --exclude leaves it out";
+    let view = "“old --mail” may show mail that lies in other folders, too; it is copied like any other; --exclude leaves it out";
     let view = Remark::new(Weight::Worth, None, view.into(), "");
     assert!(view.what.contains("--exclude") && !view.plain.what.contains("--exclude"), "{view:?}");
-    assert!(view.plain.what.starts_with("“old --mail” may be"), "{view:?}");
+    assert!(view.plain.what.starts_with("“old --mail” may show"), "{view:?}");
     let locked = judge::of_plan("“Work” could not be opened and is tried again: NO [INUSE] locked");
     assert_eq!(locked.plain.what, "“Work” could not be opened and is tried again.");
     assert_eq!(locked.plain.details, ["NO [INUSE] locked"]);

@@ -10,6 +10,7 @@ use crate::journal::{Decision, MailboxRecord, Name};
 use crate::labels::views::counterpart;
 use crate::name_rules::folded;
 use crate::names;
+use crate::plan::IN_IMAP;
 use crate::survey::{Survey, SurveyedMailbox};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
@@ -273,10 +274,11 @@ impl<'a> Mapper<'a> {
             };
             if let (Some(first), Some(second)) = (target(player), target(*rival)) {
                 self.remarks.push(format!(
-                    "“{}” and “{}” both look like the mailbox for \\{}: the first goes to “{first}”, the second to \
-                     “{second}”",
+                    "“{}” and “{}” both look like the folder for {}: the first goes to “{first}”, the second to “{second}”\
+                     {IN_IMAP}\\{}",
                     names::printable(&self.info(player).text),
                     names::printable(&self.info(*rival).text),
+                    role.plainly(),
                     role.capitalised(),
                 ));
             }

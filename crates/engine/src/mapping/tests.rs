@@ -134,7 +134,7 @@ fn the_attributed_mailbox_takes_the_role_and_its_namesake_is_kept_apart_not_merg
     let mapping = plain(&source, &target);
     assert_eq!(fate(&mapping, "Sent Items"), "Sent");
     assert_eq!(fate(&mapping, "Sent"), "Sent~c16b");
-    told(&mapping, "“Sent Items” and “Sent” both look like the mailbox for \\Sent");
+    told(&mapping, "“Sent Items” and “Sent” both look like the folder for sent mail");
     let fixed = ruled(&source, &target, &rules(&[("Sent", "Sent (alt)")]));
     assert_eq!((fate(&fixed, "Sent Items"), fate(&fixed, "Sent")), ("Sent".into(), "Sent (alt)".into()));
 }

@@ -433,6 +433,12 @@ pub(crate) const TRIED_AGAIN: &str = "could not be opened and is tried again";
 /// What is said of what a server was asked for and refused, before its words.
 pub(crate) const NOT_TOLD: &str = "is not told by the";
 
+/// What is said of connections that should be compressed, before the reason.
+pub(crate) const NOT_COMPRESSED: &str = "are not compressed";
+
+/// What stands between a remark in everyday words and the words of IMAP for it.
+pub(crate) const IN_IMAP: &str = "; in the words of IMAP: ";
+
 fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(dangling(&plan.excluded));
@@ -462,7 +468,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             ));
         } else if step.is_rest && step.counts {
             remarks.push(format!(
-                "of “{}” what no mailbox has brought yet is copied, to “{}” ({} at most). A later run of a mailbox that is not among \
+                "of “{}” what no folder has brought yet is copied, to “{}” ({} at most). A later run of a folder that is not among \
                  those named copies its messages once more",
                 names::printable(&step.record.source.text),
                 names::printable(&step.target.text),
@@ -470,7 +476,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             ));
         } else if step.is_rest {
             remarks.push(format!(
-                "of “{}” only what lies in no other mailbox is copied, to “{}”: how much that is shows when all are listed, and \
+                "of “{}” only what lies in no other folder is copied, to “{}”: how much that is shows when all are listed, and \
                  the sums are without it ({} at most)",
                 names::printable(&step.record.source.text),
                 names::printable(&step.target.text),
@@ -478,8 +484,8 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
             ));
         } else if let Some(role @ (Role::All | Role::Flagged | Role::Important)) = role {
             remarks.push(format!(
-                "“{}” ({}) may be a view of mail that lies in other mailboxes; it is copied like any other; \
-                 --exclude leaves it out",
+                "“{}” may show mail that lies in other folders, too; it is copied like any other; --exclude leaves it out\
+                 {IN_IMAP}{}",
                 names::printable(&step.record.source.text),
                 display::attribute(role),
             ));
@@ -495,7 +501,7 @@ fn remarks(plan: &Plan, survey: &Survey) -> Vec<String> {
     }
     for (server, side) in [("old", &survey.source), ("new", &survey.target)] {
         if let Some(why) = side.abilities.compression.missing() {
-            remarks.push(format!("connections to the {server} server are not compressed: {why}"));
+            remarks.push(format!("connections to the {server} server {NOT_COMPRESSED}: {why}"));
         }
     }
     remarks.extend(limit_remark(survey));

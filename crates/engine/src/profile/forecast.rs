@@ -66,6 +66,11 @@ impl Profile {
     }
 }
 
+/// What is said before a list of changes.
+pub(crate) const CHANGES_MESSAGES: &str = "the new server changes messages";
+/// What is said before a list of what was tried.
+pub(crate) const LIKE_THESE: &str = "like those that were tried";
+
 impl Kept {
     /// What will change, in sentences; what is refused is a part of the plan by itself. One sentence where the profile is of another server.
     pub fn forecast(&self) -> Vec<String> {
@@ -86,20 +91,20 @@ impl Kept {
         let changes: Vec<String> = self.profile.treatments().into_iter().filter_map(changes).collect();
         if !changes.is_empty() {
             forecast.push(format!(
-                "as probed on {day}, the new server changes messages: {}. How many shows when they are read back; each is graded",
+                "as probed on {day}, {CHANGES_MESSAGES}: {}. How many shows when they are read back; each is graded",
                 changes.join("; ")
             ));
         }
         if self.profile.dedupes == Some(true) {
             forecast
-                .push(format!("as probed on {day}, of equal messages in a mailbox the new server keeps one"));
+                .push(format!("as probed on {day}, of equal messages in a folder the new server keeps one"));
         }
         for (what, values) in [("dates", &self.profile.dates), ("flags", &self.profile.flags)] {
             let lost: Vec<String> =
                 values.iter().filter(|v| is_lost(&v.got)).map(|v| printable(&v.sent)).collect();
             if !lost.is_empty() {
                 forecast.push(format!(
-                    "as probed on {day}, the new server does not keep these {what}, nor others like them: {}",
+                    "as probed on {day}, the new server does not keep {what} {LIKE_THESE}: {}",
                     lost.join(", ")
                 ));
             }

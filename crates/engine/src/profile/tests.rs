@@ -4,6 +4,7 @@ use super::kept::Kept;
 use super::letters::{Letter, Token, Trial, batch, letters};
 use super::*;
 use crate::message::InternalDate;
+use crate::report::tests::people::NOT_FOR_PEOPLE;
 use std::time::SystemTime;
 
 fn token() -> Token {
@@ -179,6 +180,13 @@ fn cyrus_is_derived_as_it_was_measured() {
     assert!(forecast.contains("8-bit octets in a header: 8-bit octets replaced by X"), "{forecast}");
     assert!(kept.profile.refuses().contains(&("NUL", "NO Message contains NUL characters")), "{kept:?}");
     assert!(forecast.contains("as probed on 1970-01-01"), "{forecast}");
+    for remark in kept.forecast() {
+        let plain = crate::check::of_plan(&remark).plain;
+        for word in NOT_FOR_PEOPLE.iter().chain(&["8-bit", "header", "\\"]) {
+            assert!(!plain.what.contains(word), "{word}: {plain:?}");
+        }
+        assert!(!plain.details.is_empty(), "{plain:?}");
+    }
 }
 
 #[test]

@@ -207,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                         self.write(b"* OK [INPROGRESS] still at it\r\n").await?;
                     }
                 }
+                Fault::Held => self.sandbox.until_released().await,
                 Fault::Other(deed) => self.sandbox.other(self.user.as_deref(), &deed),
                 _ => {}
             }

@@ -1,11 +1,13 @@
+use crate::check::of_plan;
 use crate::config::{MappingRules, Selection, Settings};
-use crate::end::{Asked, Role, Room, Space, Untold};
+use crate::end::{Asked, Compression, Role, Room, Space, Untold};
 use crate::error::{EndError, Question, Refusal, RefusalClass};
 use crate::journal::{Baseline, Decision, EpochId, Existing, MailboxId};
 use crate::mapping::map;
 use crate::message::Key;
 use crate::plan::{Known, LintFinding, Plan, lint, plan};
 use crate::quirks::family::{Behaviour, FAMILIES};
+use crate::report::tests::people::NOT_FOR_PEOPLE;
 use crate::survey::Trouble;
 use crate::survey_testing::{Side, survey};
 use bytes::Bytes;
@@ -196,7 +198,7 @@ fn of_all_mail_at_gmail_only_the_rest_moves_and_what_imap_hides_is_asked_about()
     let text = made.to_string();
     assert!(text.contains("the rest") && text.contains("at least 1,007 messages"), "{text}");
     assert!(
-        made.remarks.iter().any(|r| r.contains("only what lies in no other mailbox is copied, to “Archive”"))
+        made.remarks.iter().any(|r| r.contains("only what lies in no other folder is copied, to “Archive”"))
     );
     let cut: Vec<&String> = made.remarks.iter().filter(|r| r.contains("shows exactly")).collect();
     assert!(cut.len() == 2 && cut[0].contains("1,000 messages"), "{cut:?}");
@@ -318,7 +320,7 @@ fn where_all_mail_is_named_all_of_it_counts_since_no_other_mailbox_brings_it() {
     let made = planned(&source, &target, &Known::default(), &only);
     assert_eq!(made.totals.to_string(), "1 mailbox, 5,000 messages, 50 B");
     assert_eq!((made.room.needed_messages, made.room.needed_octets), (5000, 50));
-    let said = "what no mailbox has brought yet is copied, to “Archive” (5,000 messages at most)";
+    let said = "what no folder has brought yet is copied, to “Archive” (5,000 messages at most)";
     assert!(made.remarks.iter().any(|r| r.contains(said)), "{:?}", made.remarks);
     // What others have brought by then is no longer in the way.
     let (inbox, all) = (MailboxId(1), MailboxId(2));
@@ -411,6 +413,46 @@ fn a_mailbox_that_will_never_open_is_on_the_list_and_one_that_may_is_a_remark() 
         "{:?}",
         plan.remarks
     );
+}
+
+/// What no remark of a plan says to people, beside what nothing says to them (CONTRIBUTING.md, *Texts for people*).
+const NOT_IN_REMARKS: [&str; 7] = ["\\", "IMAP", "COMPRESS", "NAMESPACE", "LSUB", "`", "attribute"];
+
+#[test]
+fn what_a_plan_remarks_is_said_to_people_in_everyday_words_and_the_words_of_imap_behind_details() {
+    let one = |name: &str, role| Side::new("", Some('/')).mailbox(name).role(role).holds(5, 50);
+    let views = one("Wichtig", Role::Important).mailbox("Alle").role(Role::All).holds(9, 90);
+    let rivals = one("Sent Items", Role::Sent).mailbox("Sent").holds(1, 10);
+    let mut gmail = one("[Gmail]/All Mail", Role::All).mailbox("[Gmail]/Important").role(Role::Important);
+    gmail.abilities.gmail = true;
+    gmail.abilities.does = family("gmail");
+    let mut packed = Side::new("", Some('/')).mailbox("A").holds(1000, 10);
+    packed.abilities.compression = Compression::Missing("it does not offer COMPRESS=DEFLATE".into());
+    let mut trash = one("Papierkorb", Role::Trash);
+    (trash.abilities.gmail, trash.abilities.append_limit_octets) = (true, Some(1000));
+    let mut in_imap = Vec::new();
+    for source in [&views, &rivals, &gmail, &packed] {
+        for target in [&Side::new("", Some('/')), &trash, &gmail] {
+            let remarks = planned(source, target, &Known::default(), &settings()).remarks;
+            // What a look at both accounts measures is said by remarks of its own.
+            for remark in remarks.into_iter().filter(|remark| !remark.contains("`check` measures")) {
+                let plain = of_plan(&remark).plain;
+                assert!(plain.what.ends_with('.') && !plain.what.ends_with(".."), "{plain:?}");
+                for word in NOT_FOR_PEOPLE.iter().chain(&NOT_IN_REMARKS) {
+                    assert!(!plain.what.contains(word), "{word}: {plain:?}");
+                }
+                in_imap.extend(plain.details);
+            }
+        }
+    }
+    in_imap.sort();
+    in_imap.dedup();
+    assert_eq!(in_imap, ["\\All", "\\Important", "\\Sent", "it does not offer COMPRESS=DEFLATE"]);
+    let view = planned(&views, &Side::new("", Some('/')), &Known::default(), &settings());
+    let view = view.remarks.iter().find(|remark| remark.contains("Wichtig")).unwrap();
+    assert!(view.contains("--exclude leaves it out") && view.ends_with("\\Important"), "{view}");
+    let said = "“Wichtig” may show mail that lies in other folders, too; it is copied like any other.";
+    assert_eq!(of_plan(view).plain.what, said);
 }
 
 #[test]
