@@ -366,7 +366,7 @@ impl Ready {
     /// Writes the report, tells it, and waits for the goodbyes of the run; returns the exit code.
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<u8, Failure> {
         let code = self.report_in_words(end).await;
-        self.migration.left().await;
+        self.migration.goodbyes.answered().await;
         code
     }
 

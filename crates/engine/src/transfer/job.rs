@@ -147,10 +147,10 @@ impl<S: Source, T: Target> Sessions<S, T> {
         }
     }
 
-    /// Says goodbye on both; who needs the answers waits for [`Context::all_left`]. The seats are free when they have come: a
+    /// Says goodbye on both; who needs the answers waits for [`Context::goodbyes`]. The seats are free when they have come: a
     /// server that counts connections counts these until then.
     pub fn leave<J: Journal>(mut self, ctx: &Context<S, T, J>, seats: Vec<Seat>) {
-        ctx.leaving.spawn(async move {
+        ctx.goodbyes.say(async move {
             self.close().await;
             drop(seats);
         });
