@@ -367,7 +367,7 @@ impl Ready {
     /// Writes the report, tells it, and waits for the goodbyes of the run.
     pub(crate) async fn report(&self, end: &RunEnd) -> Result<Told, Failure> {
         let told = self.report_in_words(end).await;
-        self.migration.left().await;
+        self.migration.goodbyes.answered().await;
         told
     }
 

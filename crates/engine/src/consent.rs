@@ -2,7 +2,7 @@
 //! consent that a person gave for all runs, which the journal of the pair keeps until it is taken back.
 
 use crate::config::Settings;
-use crate::journal::{Journal, JournalResult, Note};
+use crate::journal::{Journal, JournalResult, Note, each_note};
 use crate::report::{DAMAGED, REFUSED};
 
 /// [`Note::kind`] of a consent that was given or taken back; the last one counts.
@@ -39,12 +39,9 @@ pub fn retries(settings: &Settings, kind: Option<&str>) -> bool {
 /// # Errors
 /// Those of the journal.
 pub async fn standing<J: Journal>(journal: &J) -> JournalResult<bool> {
-    let (mut stands, mut after) = (false, i64::MIN);
-    loop {
-        let page = journal.notes(CONSENT, after, PAGE_ROWS).await?;
-        let Some(last) = page.last() else { return Ok(stands) };
-        (stands, after) = (last.note.text == GIVEN, last.id);
-    }
+    let mut stands = false;
+    each_note(journal, CONSENT, PAGE_ROWS, |record| stands = record.note.text == GIVEN).await?;
+    Ok(stands)
 }
 
 /// What holds for one run.

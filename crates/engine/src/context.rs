@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Persistence};
-use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side};
+use crate::journal::{ItemId, Journal, MailboxRecord, Note, RunId, Side, each_note};
 use crate::pace::BackOff;
 use crate::pacer::Pace;
 use crate::probe::Probe;
@@ -17,6 +17,7 @@ use crate::transfer::replace;
 use crate::transfer::spool::{Body, Intake};
 use crate::waits::Waits;
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -73,17 +74,28 @@ pub struct Context<S, T, J> {
     pub longest_commit_ms: AtomicU64,
     /// The least settle time that the target is known to need, in milliseconds.
     pub settle_known_ms: AtomicU64,
-    /// Connections that say goodbye, which nobody waits for.
-    pub leaving: TaskTracker,
+    /// Of connections that are not used any more.
+    pub goodbyes: Goodbyes,
     /// What the servers wanted people to see.
     pub alerts: Arc<Mutex<BTreeSet<(Side, String)>>>,
 }
 
-/// Waits until the servers have answered these goodbyes, each within the time limit of a greeting; others may follow.
-pub(crate) async fn all_left(leaving: &TaskTracker) {
-    leaving.close();
-    leaving.wait().await;
-    leaving.reopen();
+/// Connections that say goodbye, which nobody waits for but who asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct Goodbyes(TaskTracker);
+
+impl Goodbyes {
+    /// One more, at work beside.
+    pub(crate) fn say(&self, goodbye: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(goodbye);
+    }
+
+    /// Waits until the servers have answered all that were said, each within the time limit of a greeting; others may follow.
+    pub async fn answered(&self) {
+        self.0.close();
+        self.0.wait().await;
+        self.0.reopen();
+    }
 }
 
 impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
@@ -95,11 +107,6 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
         };
         let known = Duration::from_millis(self.settle_known_ms.load(Ordering::Relaxed));
         self.settings.limits.settle(longest).max(known)
-    }
-
-    /// Waits until the servers have answered the goodbyes of all who left.
-    pub async fn all_left(&self) {
-        all_left(&self.leaving).await;
     }
 
     /// Fails with [`Error::Interrupted`] once the caller asked to stop.
@@ -125,13 +132,11 @@ impl<S: Source, T: Target, J: Journal> Context<S, T, J> {
 
     /// Writes those remarks of one kind that the journal does not hold yet. It is read once, however many they are.
     pub async fn note_new(&self, kind: &str, mut notes: Vec<Note>) -> Result<(), Error> {
-        let mut after = i64::MIN;
-        while !notes.is_empty() {
-            let page = self.journal.notes(kind, after, self.settings.limits.journal_page_rows).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            notes.retain(|note| page.iter().all(|known| known.note != *note));
+        if notes.is_empty() {
+            return Ok(());
         }
+        let page_rows = self.settings.limits.journal_page_rows;
+        each_note(&self.journal, kind, page_rows, |known| notes.retain(|note| known.note != *note)).await?;
         for note in notes {
             self.journal.note(note).await?;
         }

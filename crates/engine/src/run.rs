@@ -12,7 +12,7 @@ mod probe;
 use crate::clock::Clock;
 use crate::config::{Level, Settings};
 use crate::consent::{self, Repairs};
-use crate::context::{Context, all_left};
+use crate::context::{Context, Goodbyes};
 use crate::end::{Abilities, Source, SourceSession, Target, TargetSession};
 use crate::error::{EndError, Error, Question};
 use crate::journal::{Journal, MailboxId, MailboxRecord, Name, Note, RunId};
@@ -44,7 +44,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use facts::{RunFacts, kept};
 pub use probe::Probed;
@@ -73,8 +72,8 @@ pub struct Migration<S, T, J> {
     pub clock: Clock,
     /// For tests.
     pub probe: Probe,
-    /// Connections that say goodbye.
-    leaving: TaskTracker,
+    /// Of connections of the last run, which itself does not wait for them: [`Goodbyes::answered`] does.
+    pub goodbyes: Goodbyes,
 }
 
 /// What [`Migration::verify`] looks at in the old account.
@@ -133,13 +132,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             cancel: CancellationToken::new(),
             clock: Clock::default(),
             probe: Probe::default(),
-            leaving: TaskTracker::new(),
+            goodbyes: Goodbyes::default(),
         }
-    }
-
-    /// Waits until the servers have answered the goodbyes of the last run, which itself does not wait for them.
-    pub async fn left(&self) {
-        all_left(&self.leaving).await;
     }
 
     /// Looks at both accounts and says what would be done. Nothing is changed, on the servers or in the journal.
@@ -156,7 +150,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Moves what is new and proves it. Goes on where an earlier run stopped.
     pub async fn migrate(&self) -> Result<RunEnd, Error> {
-        self.left().await;
+        self.goodbyes.answered().await;
         let run = self.journal.begin_run(MIGRATE).await?;
         let repairs = consent::settle(&self.journal, &self.settings).await?;
         let ctx = self.context_of(self.settings.clone(), repairs, run, true);
@@ -168,7 +162,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
     /// Reads back what is at the target and compares it with the recorded digests; of the source it looks at what
     /// `look` says. Nothing is changed on the servers.
     pub async fn verify(&self, level: Level, look: SourceLook) -> Result<RunEnd, Error> {
-        self.left().await;
+        self.goodbyes.answered().await;
         let run = self.journal.begin_run("verify").await?;
         let ctx = self.context(run, look != SourceLook::Nothing);
         let result = self.verify_in(&ctx, level, look).await;
@@ -190,7 +184,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
 
     /// Removes from the target what this migration put there and nobody changed since.
     pub async fn undo(&self) -> Result<UndoEnd, Error> {
-        self.left().await;
+        self.goodbyes.answered().await;
         let run = self.journal.begin_run("undo").await?;
         let ctx = self.context(run, false);
         let result = self.undo_in(&ctx).await;
@@ -236,7 +230,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             longest_commit_ms: AtomicU64::new(0),
             settle_known_ms: AtomicU64::new(0),
             alerts: Arc::default(),
-            leaving: self.leaving.clone(),
+            goodbyes: self.goodbyes.clone(),
             settings,
         })
     }

@@ -70,6 +70,8 @@ pub enum Fault {
     LateCopy(Duration),
     /// It is done, and answered by an OK without COPYUID.
     CopyUidMissing,
+    /// It is done, and the copies have other octets.
+    SpoilCopy,
 
     // FETCH of bodies.
     /// The connection ends after so many octets of the answer.
@@ -197,7 +199,9 @@ impl Fault {
             | Self::Held
             | Self::Other(_) => Occasion::Command,
             Self::NoContinuation | Self::RefuseLiteral(_) => Occasion::Continuation,
-            Self::DropAfterCopy | Self::LateCopy(_) | Self::CopyUidMissing => Occasion::Copy,
+            Self::DropAfterCopy | Self::LateCopy(_) | Self::CopyUidMissing | Self::SpoilCopy => {
+                Occasion::Copy
+            }
             Self::CutFetch(_)
             | Self::NilBody
             | Self::LeaveOut

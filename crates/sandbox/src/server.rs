@@ -348,6 +348,10 @@ impl Sandbox {
         self.world().copy(user, from, to, uids)
     }
 
+    pub(crate) fn spoil(&self, user: &str, mailbox: &str, uids: impl Iterator<Item = u32>) {
+        self.world().spoil(user, mailbox, uids);
+    }
+
     pub(crate) fn remove(&self, user: &str, mailbox: &str, uids: &[u32]) {
         self.world().remove(user, mailbox, uids, Who::Client);
     }

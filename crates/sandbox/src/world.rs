@@ -232,6 +232,16 @@ impl World {
         Some((uid_validity, pairs))
     }
 
+    /// Messages of one mailbox get other octets there, and nowhere else.
+    pub(crate) fn spoil(&mut self, user: &str, name: &str, uids: impl Iterator<Item = u32>) {
+        let Some(mailbox) = self.mailbox(user, name) else { return };
+        for uid in uids {
+            if let Some(message) = mailbox.messages.iter_mut().find(|m| m.uid == uid) {
+                message.octets = changed(message.octets.clone(), &Fault::Alter(Alteration::SameSize));
+            }
+        }
+    }
+
     /// Another client does something.
     pub(crate) fn other(&mut self, user: Option<&str>, deed: &Deed) {
         let first = self.accounts.keys().next().cloned();

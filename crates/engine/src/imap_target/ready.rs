@@ -20,18 +20,41 @@ pub(super) async fn create_each(
     let mut replies = link.ask_all(commands, "CREATE").await?.into_iter();
     let mut made = Vec::with_capacity(wanted.len());
     for (mailbox, _) in wanted {
-        let (Some(created), Some(listed)) = (replies.next(), replies.next()) else { break };
-        made.push(created_as(mailbox, created.map(|_| ()), listed.map(|r| r.data)));
+        let Some(creation) = Creation::next(&mut replies, true) else { break };
+        made.push(creation.name(mailbox));
     }
     Ok(made)
 }
 
 /// What was said of one mailbox.
 struct Said {
-    created: Option<Result<(), EndError>>,
+    /// Where it was to be created.
+    creation: Option<Creation>,
+    opened: Result<Reply, EndError>,
+}
+
+/// What was said of a CREATE.
+struct Creation {
+    created: Result<(), EndError>,
     /// What LIST of its name showed, where that was asked.
     listed: Option<Result<Vec<Untagged>, EndError>>,
-    opened: Result<Reply, EndError>,
+}
+
+impl Creation {
+    /// The next replies, with one to LIST where that was asked; `None` where they are not there.
+    fn next(replies: &mut impl Iterator<Item = Result<Reply, EndError>>, is_listed: bool) -> Option<Self> {
+        let created = replies.next()?.map(|_| ());
+        let listed = if is_listed { Some(replies.next()?.map(|reply| reply.data)) } else { None };
+        Some(Self { created, listed })
+    }
+
+    /// The name under which it is listed: its own where it need not be looked for.
+    fn name(self, mailbox: &Bytes) -> Result<Bytes, EndError> {
+        match self.listed {
+            Some(listed) => created_as(mailbox, self.created, listed),
+            None => Ok(mailbox.clone()),
+        }
+    }
 }
 
 /// Of a mailbox that is refused, or gets another name, nothing more is said.
@@ -49,10 +72,7 @@ pub(super) async fn make_ready(
     }
     let mut made = Vec::with_capacity(wanted.len());
     for (one, said) in wanted.iter().zip(said) {
-        let name = match (said.created, said.listed) {
-            (Some(created), Some(listed)) => created_as(&one.mailbox, created, listed),
-            _ => Ok(one.mailbox.clone()),
-        };
+        let name = said.creation.map_or(Ok(one.mailbox.clone()), |creation| creation.name(&one.mailbox));
         let opened = link.examined(&one.mailbox, said.opened);
         made.push(name.and_then(|name| match opened {
             Err(error) if !one.create || error.is_to_be_asked_later() => Err(error),
@@ -82,10 +102,8 @@ fn said_of(
     at_once: bool,
     replies: &mut impl Iterator<Item = Result<Reply, EndError>>,
 ) -> Option<Said> {
-    let created = if one.create { Some(replies.next()?.map(|_| ())) } else { None };
-    let listed = if one.create && !at_once { Some(replies.next()?.map(|reply| reply.data)) } else { None };
-    let opened = replies.next()?;
-    Some(Said { created, listed, opened })
+    let creation = if one.create { Some(Creation::next(replies, !at_once)?) } else { None };
+    Some(Said { creation, opened: replies.next()? })
 }
 
 fn names_in(listing: Option<Reply>) -> HashSet<Bytes> {
@@ -99,13 +117,12 @@ async fn list_others(
     said: &mut [Said],
     there: &HashSet<Bytes>,
 ) -> Result<(), EndError> {
-    let missing =
-        |(one, said): &(&ToMakeReady, &mut Said)| said.created.is_some() && !there.contains(&one.mailbox);
-    let missing: Vec<_> = wanted.iter().zip(said).filter(missing).collect();
+    let created = wanted.iter().zip(said).filter_map(|(one, said)| Some((one, said.creation.as_mut()?)));
+    let missing: Vec<_> = created.filter(|(one, _)| !there.contains(&one.mailbox)).collect();
     let commands = missing.iter().map(|(one, _)| listing(&one.mailbox)).collect();
     let replies = link.ask_all(commands, "LIST").await?;
-    for ((_, said), reply) in missing.into_iter().zip(replies) {
-        said.listed = Some(reply.map(|reply| reply.data));
+    for ((_, creation), reply) in missing.into_iter().zip(replies) {
+        creation.listed = Some(reply.map(|reply| reply.data));
     }
     Ok(())
 }

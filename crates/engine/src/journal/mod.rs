@@ -11,6 +11,7 @@
 
 mod error;
 pub mod memory;
+mod notes;
 pub mod sqlite;
 pub mod state;
 
@@ -21,6 +22,7 @@ use std::future::Future;
 use std::time::SystemTime;
 
 pub use error::{JournalError, JournalResult};
+pub(crate) use notes::each_note;
 pub use state::State;
 
 /// A source mailbox and the target mailbox it goes to.

@@ -7,7 +7,7 @@ use crate::consent;
 use crate::end::{SourceSession, TargetSession};
 use crate::error::Error;
 use crate::journal::{
-    Change, Count, Decision, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
+    Change, Count, Decision, Item, Journal, JournalError, JournalResult, MailboxRecord, Query, Reason, State,
 };
 use crate::mapping::{Conflict, Mapping, dropped_rules, key, map};
 use crate::profile::kept::kept;
@@ -112,7 +112,8 @@ async fn known<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Kn
     }
     known.consent = consent::standing(journal).await?;
     let counts = journal.counts().await?;
-    known.damaged = damaged(journal, &counts, consent::repairs_by_habit(settings, known.consent)).await?;
+    let by_habit = consent::repairs_by_habit(settings, known.consent);
+    known.damaged = damaged(journal, &known.mailboxes, &counts, by_habit).await?;
     for count in counts {
         if count.state == State::Exception && count.kind.as_deref() == Some(REFUSED) {
             known.refused = known.refused.saturating_add(count.items);
@@ -130,22 +131,29 @@ async fn known<J: Journal>(journal: &J, settings: &Settings) -> JournalResult<Kn
 
 /// Damaged messages that a repair may replace; `by_habit`, those whose repaired form was not refused yet. Only where there are any,
 /// exceptions are looked at.
-async fn damaged<J: Journal>(journal: &J, counts: &[Count], by_habit: bool) -> JournalResult<u64> {
+async fn damaged<J: Journal>(
+    journal: &J,
+    mailboxes: &[MailboxRecord],
+    counts: &[Count],
+    by_habit: bool,
+) -> JournalResult<u64> {
     let is_damaged =
         |c: &Count| c.state == State::Exception && c.kind.as_deref() == Some(DAMAGED) && c.items > 0;
     if !counts.iter().any(is_damaged) {
         return Ok(0);
     }
     let refused = if by_habit { replace::refused(journal, PAGE_ITEMS).await? } else { BTreeSet::new() };
+    let may_go = |item: &&Item| {
+        let mailbox = mailboxes.iter().find(|record| record.id == item.id.mailbox);
+        mailbox.is_some_and(|mailbox| replace::is_replaceable(mailbox, item)) && !refused.contains(&item.id)
+    };
     let (mut damaged, mut after) = (0, None);
     loop {
         let query = Query { mailbox: None, states: &[State::Exception], after, limit: PAGE_ITEMS };
         let page = journal.items(query).await?;
         let Some(last) = page.last() else { return Ok(damaged) };
         after = Some(last.id);
-        let replaceable =
-            page.iter().filter(|item| replace::is_replaceable(item) && !refused.contains(&item.id));
-        damaged += replaceable.count() as u64;
+        damaged += page.iter().filter(may_go).count() as u64;
     }
 }
 

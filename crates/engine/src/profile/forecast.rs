@@ -2,9 +2,11 @@
 //! all, in sentences. It announces and decides nothing: each message is sent, read back and graded as without a profile.
 
 use super::kept::Kept;
+use super::letters;
 use super::{Got, Profile, Treatment, Value};
 use crate::message::{Flags, InternalDate};
 use crate::names::printable;
+use std::time::SystemTime;
 
 /// What a message loses for all that its flags and date tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,11 +34,14 @@ const LONG_OCTETS: usize = 50;
 impl Profile {
     /// True where flags or dates of some messages are not kept: then they are worth being listed before.
     pub fn predicts_by_message(&self) -> bool {
-        self.flags.iter().chain(&self.dates).any(|value| is_lost(&value.got))
+        let values = self.flags.iter().chain(&self.dates).map(|value| &value.got);
+        values.chain(&self.ahead).any(is_lost) || self.keywords_max.is_some()
     }
 
-    /// What a message with these flags and this date loses. What was not tried is not predicted.
-    pub fn predict(&self, flags: &Flags, date: Option<&InternalDate>) -> Lost {
+    /// What a message with these flags and this date loses that is sent now. What was not tried is not predicted; that several
+    /// messages of a mailbox have more keywords between them than it keeps is not told either, since it is not known which of
+    /// them come too late.
+    pub fn predict(&self, flags: &Flags, date: Option<&InternalDate>, now: SystemTime) -> Lost {
         let lost = |flag: &[u8]| {
             let same = |value: &&Value| value.sent.split(' ').any(|sent| kind(sent.as_bytes()) == kind(flag));
             let exactly =
@@ -48,21 +53,31 @@ impl Profile {
             };
             value.is_some_and(|value| is_missing(flag, value))
         };
-        let date = date.and_then(InternalDate::instant).is_some_and(|at| self.loses_date(at));
-        Lost { flags: flags.sendable().iter().any(lost), date }
+        let date = date.and_then(InternalDate::instant).is_some_and(|at| self.loses_date(at, now));
+        let flags = flags.sendable();
+        let keywords = flags.iter().filter(|flag| kind(flag) != Kind::System).count();
+        let too_many = self.keywords_max.is_some_and(|most| keywords > most);
+        Lost { flags: too_many || flags.iter().any(lost), date }
     }
 
     /// A date before one that is lost before all that are kept, or after one that is lost after all that are kept.
-    fn loses_date(&self, at: i64) -> bool {
-        let tried = |value: &Value| {
-            InternalDate::from_octets(value.sent.clone()).instant().map(|at| (at, is_lost(&value.got)))
-        };
-        let tried: Vec<(i64, bool)> = self.dates.iter().filter_map(tried).collect();
+    fn loses_date(&self, at: i64, now: SystemTime) -> bool {
+        let tried = self.dates_tried(now);
         let kept = || tried.iter().filter(|(_, lost)| !lost).map(|(at, _)| *at);
         let (Some(first), Some(last)) = (kept().min(), kept().max()) else { return false };
         let lost = || tried.iter().filter(|(_, lost)| *lost).map(|(at, _)| *at);
         lost().filter(|t| *t < first).max().is_some_and(|t| at <= t)
             || lost().filter(|t| *t > last).min().is_some_and(|t| at >= t)
+    }
+
+    /// The dates that were tried, as instants, and whether they were lost. The one that lay ahead of the probe stands for what
+    /// lies as far ahead of now.
+    fn dates_tried(&self, now: SystemTime) -> Vec<(i64, bool)> {
+        let tried = |value: &Value| {
+            InternalDate::from_octets(value.sent.clone()).instant().map(|at| (at, is_lost(&value.got)))
+        };
+        let ahead = |got: &Got| Some((letters::ahead(now).instant()?, is_lost(got)));
+        self.dates.iter().filter_map(tried).chain(self.ahead.as_ref().and_then(ahead)).collect()
     }
 }
 
@@ -100,14 +115,22 @@ impl Kept {
                 .push(format!("as probed on {day}, of equal messages in a folder the new server keeps one"));
         }
         for (what, values) in [("dates", &self.profile.dates), ("flags", &self.profile.flags)] {
-            let lost: Vec<String> =
+            let mut lost: Vec<String> =
                 values.iter().filter(|v| is_lost(&v.got)).map(|v| printable(&v.sent)).collect();
+            if what == "dates" && self.profile.ahead.as_ref().is_some_and(is_lost) {
+                lost.push("any that lies two days ahead".into());
+            }
             if !lost.is_empty() {
                 forecast.push(format!(
                     "as probed on {day}, the new server does not keep {what} {LIKE_THESE}: {}",
                     lost.join(", ")
                 ));
             }
+        }
+        if let Some(most) = self.profile.keywords_max {
+            forecast.push(format!(
+                "as probed on {day}, the new server keeps {most} different keywords in a mailbox: a message that brings more goes without its own"
+            ));
         }
         forecast
     }

@@ -3,7 +3,7 @@
 use super::letters::Token;
 use super::{Identity, Profile};
 use crate::end::Abilities;
-use crate::journal::{Journal, JournalResult, Note};
+use crate::journal::{Journal, JournalResult, Note, NoteRecord, each_note};
 use std::time::SystemTime;
 
 /// What all kinds begin with.
@@ -48,25 +48,23 @@ pub(crate) struct Probes {
 impl Probes {
     /// Reads it.
     pub(crate) async fn read<J: Journal>(journal: &J) -> JournalResult<Self> {
-        let (mut probes, mut after) = (Self::default(), i64::MIN);
-        loop {
-            let page = journal.notes(KIND, after, PAGE_ROWS).await?;
-            let Some(last) = page.last() else { return Ok(probes) };
-            after = last.id;
-            for record in page {
-                let Note { kind, text, .. } = record.note;
-                match kind.as_str() {
-                    // One that a later Mailhaul wrote otherwise is none; what came before it is out of date.
-                    KEPT => {
-                        let read = serde_json::from_str(&text).ok();
-                        probes.last = read.map(|profile| (record.at, profile));
-                    }
-                    // A text of another form names nothing that a probe made.
-                    BEGUN => probes.open.extend(Token::parse(&text)),
-                    ENDED => probes.open.retain(|token| token.as_str() != text),
-                    _ => {}
-                }
+        let mut probes = Self::default();
+        each_note(journal, KIND, PAGE_ROWS, |record| probes.take_in(record)).await?;
+        Ok(probes)
+    }
+
+    fn take_in(&mut self, record: &NoteRecord) {
+        let Note { kind, text, .. } = &record.note;
+        match kind.as_str() {
+            // One that a later Mailhaul wrote otherwise is none; what came before it is out of date.
+            KEPT => {
+                let read = serde_json::from_str(text).ok();
+                self.last = read.map(|profile| (record.at, profile));
             }
+            // A text of another form names nothing that a probe made.
+            BEGUN => self.open.extend(Token::parse(text)),
+            ENDED => self.open.retain(|token| token.as_str() != text),
+            _ => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::message::{Flags, InternalDate};
 use bytes::Bytes;
+use std::time::{Duration, SystemTime};
 
 /// Random octets of a token.
 const TOKEN_OCTETS: usize = 10;
@@ -145,6 +146,10 @@ pub const DATES: [&str; 11] = [
     "01-Jan-2110 00:00:00 +0000",
 ];
 
+/// So far after the probe's own time lies one more date: beyond what clocks and time zones differ by, and before all of [`DATES`]
+/// that lie in the future. Servers that know the time of day (Dovecot) judge a date by it.
+pub const AHEAD: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
 /// The flags that are tried, one message each: the system flags together, then keywords.
 pub const FLAGS: [&str; 8] = [
     "\\Seen \\Answered \\Flagged \\Draft",
@@ -167,10 +172,14 @@ pub enum Trial {
     Octets(Odd),
     /// Its date.
     Date(&'static str),
+    /// A date that lies [`AHEAD`].
+    Ahead,
     /// Its flags.
     Flags(&'static str),
     /// [`MANY_KEYWORDS`] keywords.
     ManyKeywords,
+    /// So many of these keywords, from the first on: those of one lie within those of any larger one.
+    Keywords(usize),
     /// It is one of two equal ones.
     Twin,
     /// It goes in one MULTIAPPEND with two others.
@@ -194,10 +203,10 @@ pub struct Letter {
     pub date: Option<InternalDate>,
 }
 
-/// The messages that go one by one: odd ones, dates, flags, twins.
-pub fn letters(token: &Token) -> Vec<Letter> {
+/// The messages that go one by one, from a probe at this time: odd ones, dates, flags, twins.
+pub fn letters(token: &Token, now: SystemTime) -> Vec<Letter> {
     let odd = Odd::ALL.into_iter().map(Trial::Octets);
-    let dates = DATES.into_iter().map(Trial::Date);
+    let dates = DATES.into_iter().map(Trial::Date).chain([Trial::Ahead]);
     let flags = FLAGS.into_iter().map(Trial::Flags);
     let twins = [Trial::Twin, Trial::Twin];
     let last = [Trial::ManyKeywords];
@@ -205,22 +214,34 @@ pub fn letters(token: &Token) -> Vec<Letter> {
     for trial in odd.chain(dates).chain(flags).chain(twins).chain(last) {
         let equal = letters.last().filter(|l| l.trial == Trial::Twin && trial == Trial::Twin);
         let number = equal.map_or(letters.len(), |twin| twin.number);
-        letters.push(letter(token, number, trial));
+        letters.push(letter(token, number, trial, now));
     }
     letters
+}
+
+/// The message with this number that bears so many keywords.
+pub fn with_keywords(token: &Token, number: usize, keywords: usize) -> Letter {
+    letter(token, number, Trial::Keywords(keywords), SystemTime::UNIX_EPOCH)
+}
+
+/// The date that lies [`AHEAD`] of this time, as APPEND carries it.
+pub fn ahead(now: SystemTime) -> InternalDate {
+    let at = now.checked_add(AHEAD).and_then(|at| jiff::Timestamp::try_from(at).ok()).unwrap_or_default();
+    InternalDate::from_octets(at.strftime("%d-%b-%Y %H:%M:%S +0000").to_string())
 }
 
 /// The messages of one MULTIAPPEND, numbered from `first` on; the one in the middle has the octets of `bad`, if there is one.
 pub fn batch(token: &Token, first: usize, bad: Option<&Letter>) -> Vec<Letter> {
     let trial = if bad.is_some() { Trial::WithBad } else { Trial::Together };
-    let mut batch: Vec<Letter> = (0..3).map(|i| letter(token, first + i, trial.clone())).collect();
+    let one = |i| letter(token, first + i, trial.clone(), SystemTime::UNIX_EPOCH);
+    let mut batch: Vec<Letter> = (0..3).map(one).collect();
     if let Some(bad) = bad {
         batch[1].octets = bad.octets.clone();
     }
     batch
 }
 
-fn letter(token: &Token, number: usize, trial: Trial) -> Letter {
+fn letter(token: &Token, number: usize, trial: Trial, now: SystemTime) -> Letter {
     let mark = format!("{}.{number:0width$}.", token.as_str(), width = NUMBER_DIGITS);
     let octets = match &trial {
         Trial::Octets(odd) => octets(*odd, &mark),
@@ -228,18 +249,21 @@ fn letter(token: &Token, number: usize, trial: Trial) -> Letter {
     };
     let flags = match &trial {
         Trial::Flags(flags) => Flags::from_octets(*flags),
-        Trial::ManyKeywords => {
-            let keywords: Vec<String> = (0..MANY_KEYWORDS).map(|n| format!("Keyword{n}")).collect();
-            Flags::from_octets(keywords.join(" "))
-        }
+        Trial::ManyKeywords => keywords(MANY_KEYWORDS),
+        Trial::Keywords(count) => keywords(*count),
         _ => Flags::from_octets("\\Seen"),
     };
     let date = match &trial {
-        Trial::Date(date) => date,
-        _ => "05-May-2015 05:05:05 +0000",
+        Trial::Date(date) => InternalDate::from_octets(date),
+        Trial::Ahead => ahead(now),
+        _ => InternalDate::from_octets("05-May-2015 05:05:05 +0000"),
     };
-    let date = Some(InternalDate::from_octets(date));
-    Letter { number, trial, octets: octets.into(), flags, date }
+    Letter { number, trial, octets: octets.into(), flags, date: Some(date) }
+}
+
+fn keywords(count: usize) -> Flags {
+    let keywords: Vec<String> = (0..count).map(|n| format!("Keyword{n}")).collect();
+    Flags::from_octets(keywords.join(" "))
 }
 
 /// The number of the message whose octets these are; `None` without a whole marker.
@@ -328,7 +352,7 @@ mod tests {
 
     #[test]
     fn every_message_but_the_empty_one_is_known_by_its_octets() {
-        let letters = letters(&token());
+        let letters = letters(&token(), SystemTime::UNIX_EPOCH);
         for letter in &letters {
             let known = number(&token(), &letter.octets);
             let expected = (letter.trial != Trial::Octets(Odd::Empty)).then_some(letter.number);
@@ -339,7 +363,7 @@ mod tests {
         assert!(twins.len() == 2 && twins[0] == twins[1]);
         let numbers: std::collections::BTreeSet<_> = letters.iter().map(|l| l.number).collect();
         assert_eq!(numbers.len(), letters.len() - 1, "only twins share a number");
-        assert!(letters.len() + 6 < 1000, "three digits");
+        assert!(letters.len() + MANY_KEYWORDS + 6 < 1000, "three digits");
     }
 
     #[test]
@@ -359,6 +383,16 @@ mod tests {
         assert!(!is_ours(&token(), b"", 7), "it may not have been given");
         let quoted = b"0123456789abcdef0123: 0123456789abcdef0123.042.@";
         assert_eq!(number(&token(), quoted), Some(42));
+    }
+
+    #[test]
+    fn one_date_lies_two_days_ahead_of_the_probe() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_815_182);
+        let letters = letters(&token(), now);
+        let letter = letters.iter().find(|letter| letter.trial == Trial::Ahead).unwrap();
+        let date = letter.date.as_ref().unwrap();
+        assert_eq!(date.to_string(), "29-Nov-2026 21:33:02 +0000");
+        assert_eq!(date.instant(), Some(1_795_815_182 + 2 * 86_400));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub struct Sent {
 pub struct Observations {
     /// Messages that went by themselves.
     pub singles: Vec<Sent>,
+    /// After many keywords were refused, messages with fewer.
+    pub fewer_keywords: Vec<Sent>,
     /// Messages of one MULTIAPPEND; empty where it is not offered.
     pub together: Vec<Sent>,
     /// The same with one that was refused by itself; empty where none was.
@@ -221,10 +223,14 @@ pub struct Profile {
     pub header_agrees: Option<bool>,
     /// Dates.
     pub dates: Vec<Value>,
+    /// A date that lay [`letters::AHEAD`] of the probe.
+    pub ahead: Option<Got>,
     /// Flags and keywords.
     pub flags: Vec<Value>,
     /// [`letters::MANY_KEYWORDS`] keywords in a mailbox.
     pub many_keywords: Option<Got>,
+    /// So many different keywords a mailbox keeps, and not one more; `None` where no limit was found.
+    pub keywords_max: Option<usize>,
     /// Of two equal messages one is there.
     pub dedupes: Option<bool>,
     /// MULTIAPPEND.
@@ -282,10 +288,10 @@ impl Profile {
             storage_fields: of(&[Odd::StorageFields]),
             other_fields: of(&[Odd::DeliveryFields, Odd::OddSpaces]),
             dates: values(seen, |trial| matches!(trial, Trial::Date(_)), same_date),
+            ahead: one(seen, &Trial::Ahead, same_date),
             flags: values(seen, |trial| matches!(trial, Trial::Flags(_)), same_flags),
-            many_keywords: values(seen, |trial| *trial == Trial::ManyKeywords, same_flags)
-                .pop()
-                .map(|v| v.got),
+            many_keywords: one(seen, &Trial::ManyKeywords, same_flags),
+            keywords_max: keywords_max(seen),
             dedupes: dedupes(seen),
             multiappend: multi(seen),
             uids_told_right: uids_told_right(seen),
@@ -391,7 +397,15 @@ fn worst(all: impl Iterator<Item = Treatment>) -> Treatment {
     })
 }
 
-fn values(seen: &Observations, wanted: fn(&Trial) -> bool, got: fn(&Letter, &Found) -> Got) -> Vec<Value> {
+fn one(seen: &Observations, trial: &Trial, got: fn(&Letter, &Found) -> Got) -> Option<Got> {
+    values(seen, |tried| tried == trial, got).pop().map(|value| value.got)
+}
+
+fn values(
+    seen: &Observations,
+    wanted: impl Fn(&Trial) -> bool,
+    got: fn(&Letter, &Found) -> Got,
+) -> Vec<Value> {
     let of = |sent: &Sent| {
         let value = match &sent.letter.trial {
             Trial::Date(date) => (*date).to_owned(),
@@ -428,6 +442,35 @@ fn same_date(sent: &Letter, found: &Found) -> Got {
 fn same_flags(sent: &Letter, found: &Found) -> Got {
     let lost = sent.flags.iter().any(|flag| !found.flags.contains(flag));
     if lost { Got::Other { read: found.flags.to_string() } } else { Got::Same }
+}
+
+/// How many different keywords the mailbox of the probe kept, where it did not keep one more: those that came with the last
+/// message whose keywords were all taken, and those of other messages.
+fn keywords_max(seen: &Observations) -> Option<usize> {
+    let many = seen.singles.iter().find(|sent| sent.letter.trial == Trial::ManyKeywords)?;
+    let count = |flags: &Flags| flags.iter().filter(|flag| !flag.starts_with(b"\\")).count();
+    let together = match (&many.told, many.found.first()) {
+        // Some of them were left away, without a word.
+        (_, Some(found)) if same_flags(&many.letter, found) != Got::Same => {
+            many.letter.flags.iter().filter(|flag| found.flags.contains(flag)).count()
+        }
+        (Told::Refused(_), None) => {
+            let tried = |wanted: fn(&Sent) -> bool| {
+                let of = |sent: &Sent| count(&sent.letter.flags);
+                seen.fewer_keywords.iter().filter(move |sent| wanted(sent)).map(of)
+            };
+            let is_taken = |sent: &Sent| {
+                sent.found.first().is_some_and(|found| same_flags(&sent.letter, found) == Got::Same)
+            };
+            let taken = tried(is_taken).max()?;
+            tried(|sent| matches!(sent.told, Told::Refused(_))).any(|n| n == taken + 1).then_some(taken)?
+        }
+        _ => return None,
+    };
+    let others = seen.singles.iter().filter(|sent| matches!(sent.letter.trial, Trial::Flags(_)));
+    let others: usize = others.filter_map(|sent| sent.found.first()).map(|found| count(&found.flags)).sum();
+    // Not one of them: that is not about their number.
+    (together > 0).then_some(together + others)
 }
 
 fn dedupes(seen: &Observations) -> Option<bool> {

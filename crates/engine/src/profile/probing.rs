@@ -13,6 +13,7 @@ use crate::probe::Probe;
 use crate::transfer::spool::Intake;
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::time::SystemTime;
 use tokio::sync::mpsc;
 
 /// Facts on their way from the connection.
@@ -33,6 +34,8 @@ pub(crate) struct Probing<'a, T: Target> {
     pub(crate) intake: &'a Intake,
     /// For tests.
     pub(crate) stop: &'a Probe,
+    /// The time of the probe.
+    pub(crate) now: SystemTime,
     /// Connections lost.
     pub(crate) losses: u32,
     /// What was seen so far.
@@ -98,7 +101,7 @@ impl<T: Target> Probing<'_, T> {
     }
 
     async fn messages(&mut self, multi: bool) -> Result<(), EndError> {
-        let letters = letters::letters(&self.scratch.token);
+        let letters = letters::letters(&self.scratch.token, self.now);
         // The empty one bears no marker: it goes only where a message is surely kept as it is, so that it is known again.
         let last = letters.iter().position(is_empty).unwrap_or(letters.len());
         let mut answers = self.send(&letters[..last], PROBE_GROUP_MESSAGES).await?;
@@ -120,23 +123,49 @@ impl<T: Target> Probing<'_, T> {
             }
         }
         let singles: Vec<(Letter, Told)> = letters.into_iter().zip(answers).collect();
+        let fewer = match singles.last() {
+            Some((Letter { trial: Trial::ManyKeywords, .. }, Told::Refused(_))) => {
+                self.fewer_keywords(singles.len()).await?
+            }
+            _ => Vec::new(),
+        };
         let (mut together, mut with_bad) = (Vec::new(), Vec::new());
         if multi {
-            let first = singles.len();
+            let first = singles.len() + fewer.len();
             together = self.send_together(letters::batch(&self.scratch.token, first, None)).await?;
             if let Some((bad, _)) = singles.iter().find(|(letter, told)| is_bad(letter, told)) {
                 with_bad =
                     self.send_together(letters::batch(&self.scratch.token, first + 3, Some(bad))).await?;
             }
         }
-        let all = singles.iter().chain(&together).chain(&with_bad);
+        let all = singles.iter().chain(&fewer).chain(&together).chain(&with_bad);
         found = self.read_back(all.filter(|(_, told)| is_stored(told)).count()).await?;
         let sent =
             |(letter, told): (Letter, Told)| Sent { found: find(&found, &letter, &told), letter, told };
         self.seen.singles = singles.into_iter().map(sent).collect();
+        self.seen.fewer_keywords = fewer.into_iter().map(sent).collect();
         self.seen.together = together.into_iter().map(sent).collect();
         self.seen.with_bad = with_bad.into_iter().map(sent).collect();
         Ok(())
+    }
+
+    /// After [`letters::MANY_KEYWORDS`] were refused: how many are taken, by halves. Messages are numbered from `first` on.
+    async fn fewer_keywords(&mut self, first: usize) -> Result<Vec<(Letter, Told)>, EndError> {
+        let (mut taken, mut refused) = (0, letters::MANY_KEYWORDS);
+        let mut tried = Vec::new();
+        while refused - taken > 1 {
+            let keywords = taken.midpoint(refused);
+            let letter = letters::with_keywords(&self.scratch.token, first + tried.len(), keywords);
+            let told = self.send_twice(&letter).await?;
+            match told {
+                Told::Stored(_) => taken = keywords,
+                Told::Refused(_) => refused = keywords,
+                // It says nothing of keywords, and the next would not either.
+                Told::Lost(_) | Told::Untried => return Ok(tried),
+            }
+            tried.push((letter, told));
+        }
+        Ok(tried)
     }
 
     /// Sends messages, each for itself, so many at a time.

@@ -1,14 +1,19 @@
 //! Profiles derived from what servers were measured to do (integrity.md 1.1 and 1.2), and what follows from them.
 
 use super::kept::Kept;
-use super::letters::{Letter, Token, Trial, batch, letters};
+use super::letters::{Letter, MANY_KEYWORDS, Token, Trial, batch, letters, with_keywords};
 use super::*;
 use crate::message::InternalDate;
 use crate::report::tests::people::NOT_FOR_PEOPLE;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 fn token() -> Token {
     Token::parse("0123456789abcdef0123").unwrap()
+}
+
+/// When the probe is at work: 27 November 2026, 21:33:02 UTC.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_815_182)
 }
 
 /// What a server does with one message: refuses it, or keeps these octets, flags and this date.
@@ -42,7 +47,8 @@ fn dovecot(letter: &Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'
         return Err("NO [CANNOT] Keyword length too long");
     }
     let at = date.as_ref().and_then(InternalDate::instant).unwrap_or(0);
-    if !(0..=2_147_483_647).contains(&at) {
+    // From two hours ahead on a date is none.
+    if !(0..=1_795_815_182 + 7200).contains(&at) {
         date = Some(InternalDate::from_octets("27-Nov-2026 02:00:00 +0000"));
     }
     let octets = crlf(&octets).into_iter().map(|b| if b == 0 { 0x80 } else { b }).collect();
@@ -64,7 +70,8 @@ fn cyrus(letter: &Letter) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'st
     if bad_header(&octets) {
         return Err("NO Message contains invalid header");
     }
-    if letter.trial == Trial::ManyKeywords {
+    // 101 in a mailbox, where those of other messages are.
+    if letter.flags.iter().count() > 95 {
         return Err("NO Too many user flags in mailbox");
     }
     if date.as_ref().and_then(InternalDate::instant).is_some_and(|at| at < 0) {
@@ -95,8 +102,16 @@ fn observe(server: Server, multi: bool) -> Observations {
         };
         Sent { letter, told, found }
     };
-    let mut singles: Vec<Sent> = letters(&token()).into_iter().map(&mut send).collect();
-    let first = singles.len();
+    let mut singles: Vec<Sent> = letters(&token(), now()).into_iter().map(&mut send).collect();
+    let (mut first, mut fewer_keywords) = (singles.len(), Vec::new());
+    let (mut taken, mut refused) = (0, MANY_KEYWORDS);
+    while matches!(singles[first - 1].told, Told::Refused(_)) && refused - taken > 1 {
+        let keywords = taken.midpoint(refused);
+        let sent = send(with_keywords(&token(), first + fewer_keywords.len(), keywords));
+        *(if sent.found.is_empty() { &mut refused } else { &mut taken }) = keywords;
+        fewer_keywords.push(sent);
+    }
+    first += fewer_keywords.len();
     let together =
         if multi { batch(&token(), first, None).into_iter().map(&mut send).collect() } else { vec![] };
     // Twins find each other.
@@ -105,7 +120,7 @@ fn observe(server: Server, multi: bool) -> Observations {
     for sent in singles.iter_mut().filter(|s| s.letter.trial == Trial::Twin) {
         sent.found.clone_from(&twins);
     }
-    Observations { singles, together, tells_places: true, ..Observations::default() }
+    Observations { singles, fewer_keywords, together, tells_places: true, ..Observations::default() }
 }
 
 fn profile(seen: &Observations) -> Profile {
@@ -149,22 +164,109 @@ fn dovecot_is_derived_as_it_was_measured() {
     let lost: Vec<&str> =
         profile.dates.iter().filter(|v| v.got != Got::Same).map(|v| &v.sent[7..11]).collect();
     assert_eq!(lost, ["1900", "1969", "2038", "2040", "2100", "2110"]);
-    let predict = |flags: &str, date: &str| {
-        let lost = profile.predict(&Flags::from_octets(flags), Some(&InternalDate::from_octets(date)));
-        (lost.flags, lost.date)
-    };
+    assert!(matches!(profile.ahead, Some(Got::Other { .. })), "{:?}", profile.ahead);
+    let predict = |flags: &str, date: &str| predicted(&profile, flags, date, now());
     let good = "03-Mar-2020 10:00:00 +0000";
     assert_eq!(predict("\\Seen Work $Forwarded", good), (false, false));
     assert_eq!(predict("x]y", good), (true, false), "of the kind that was refused");
     assert_eq!(predict(&"k".repeat(51), good), (true, false));
     assert_eq!(predict("", "01-Jan-1950 00:00:00 +0000"), (false, true));
     assert_eq!(predict("", "01-Jan-2050 00:00:00 +0000"), (false, true));
+    assert_eq!(predict("", "01-Jan-2030 00:00:00 +0000"), (false, true), "as the one two days ahead");
     assert_eq!(
-        predict("", "01-Jan-2030 00:00:00 +0000"),
+        predict("", "28-Nov-2026 00:00:00 +0000"),
         (false, false),
         "between two that were tried: not known"
     );
     assert!(profile.predicts_by_message());
+    let kept = Kept { at: now(), profile, fits: true };
+    let forecast = kept.forecast().join("\n");
+    assert!(forecast.contains("01-Jan-2110 00:00:00 +0000, any that lies two days ahead"), "{forecast}");
+    let lines = kept.profile.lines().join("\n");
+    assert!(lines.contains("dates: two days ahead becomes 27-Nov-2026 02:00:00 +0000"), "{lines}");
+}
+
+/// Whether flags and date are predicted to be lost.
+fn predicted(profile: &Profile, flags: &str, date: &str, now: SystemTime) -> (bool, bool) {
+    let lost = profile.predict(&Flags::from_octets(flags), Some(&InternalDate::from_octets(date)), now);
+    (lost.flags, lost.date)
+}
+
+#[test]
+fn a_date_that_has_come_since_the_probe_is_no_longer_in_the_future() {
+    let profile = of(dovecot);
+    let date = "01-Mar-2027 00:00:00 +0000";
+    let day = Duration::from_secs(86_400);
+    assert_eq!(predicted(&profile, "", date, now()), (false, true));
+    assert_eq!(predicted(&profile, "", date, now() + 91 * day), (false, true), "the last days of February");
+    assert_eq!(predicted(&profile, "", date, now() + 93 * day), (false, false));
+    assert_eq!(predicted(&profile, "", "01-Jan-2040 00:00:00 +0000", now() + 93 * day), (false, true));
+}
+
+#[test]
+fn where_a_later_date_is_kept_one_that_lies_ahead_says_nothing_of_the_future() {
+    let profile = of(|letter| {
+        let (octets, flags, date) = keeps(letter)?;
+        let date = if letter.trial == Trial::Ahead { None } else { date };
+        Ok((octets, flags, date))
+    });
+    assert_eq!(predicted(&profile, "", "01-Jan-2050 00:00:00 +0000", now()), (false, false));
+}
+
+#[test]
+fn a_profile_that_was_kept_before_a_date_ahead_was_tried_is_read_and_says_nothing_of_it() {
+    let mut document = serde_json::to_value(of(dovecot)).unwrap();
+    for field in ["ahead", "keywords_max"] {
+        assert!(document.as_object_mut().unwrap().remove(field).is_some());
+    }
+    let profile: Profile = serde_json::from_value(document).unwrap();
+    assert_eq!(predicted(&profile, "", "01-Jan-2030 00:00:00 +0000", now()), (false, false));
+    assert_eq!(predicted(&profile, "", "01-Jan-2040 00:00:00 +0000", now()), (false, true));
+}
+
+/// So many keywords, as flags.
+fn keywords(count: usize) -> String {
+    (0..count).map(|n| format!("Of{n}")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_message_with_more_keywords_than_the_probe_found_a_mailbox_to_keep_is_foretold() {
+    let profile = of(cyrus);
+    // 95 together, and the six of other messages.
+    assert_eq!(profile.keywords_max, Some(101));
+    let good = "03-Mar-2020 10:00:00 +0000";
+    assert_eq!(predicted(&profile, &keywords(101), good, now()), (false, false));
+    assert_eq!(predicted(&profile, &format!("\\Seen {}", keywords(101)), good, now()), (false, false));
+    assert_eq!(predicted(&profile, &keywords(102), good, now()), (true, false));
+    let kept = Kept { at: now(), profile, fits: true };
+    let forecast = kept.forecast().join("\n");
+    assert!(forecast.contains("keeps 101 different keywords in a mailbox"), "{forecast}");
+}
+
+#[test]
+fn where_keywords_beyond_a_number_are_dropped_without_a_word_the_number_is_known() {
+    fn few_of(letter: &Letter, most: usize) -> Result<(Vec<u8>, Flags, Option<InternalDate>), &'static str> {
+        let (octets, flags, date) = keeps(letter)?;
+        let some: Vec<&[u8]> = flags.iter().take(most).collect();
+        Ok((octets, Flags::from_atoms(some), date))
+    }
+    // 50 together, and the six of other messages.
+    assert_eq!(profile(&observe(|letter| few_of(letter, 50), false)).keywords_max, Some(56));
+    assert_eq!(profile(&observe(|letter| few_of(letter, 0), false)).keywords_max, None, "it keeps none");
+    let own = |letter: &Letter| {
+        let (octets, _, date) = keeps(letter)?;
+        Ok((octets, Flags::from_octets("$ItsOwn"), date))
+    };
+    assert_eq!(profile(&observe(own, false)).keywords_max, None, "none of those that were sent");
+}
+
+#[test]
+fn a_search_for_the_number_of_keywords_that_was_cut_short_finds_none() {
+    let mut seen = observe(cyrus, false);
+    assert!(profile(&seen).keywords_max.is_some() && seen.fewer_keywords.len() > 4);
+    seen.fewer_keywords.truncate(3);
+    assert_eq!(profile(&seen).keywords_max, None);
+    assert_eq!(of(keeps).keywords_max, None, "120 are kept");
 }
 
 #[test]

@@ -37,9 +37,10 @@ impl Profile {
         );
         lines.retain(|line| !line.is_empty());
         lines.extend(self.multiappend.words());
-        lines.extend(values("dates", &self.dates));
+        let ahead = self.ahead.iter().map(|got| Value { sent: "two days ahead".into(), got: got.clone() });
+        lines.extend(values("dates", &self.dates.iter().cloned().chain(ahead).collect::<Vec<_>>()));
         lines.extend(values("flags and keywords", &self.flags));
-        lines.extend(self.many_keywords.as_ref().and_then(many_keywords));
+        lines.extend(self.many_keywords.as_ref().and_then(|got| many_keywords(got, self.keywords_max)));
         lines.extend(self.names.lines());
         lines
     }
@@ -151,12 +152,15 @@ fn values(what: &str, values: &[Value]) -> Vec<String> {
     if told.is_empty() { vec![format!("{what}: all that were tried are kept")] } else { told }
 }
 
-fn many_keywords(got: &Got) -> Option<String> {
+fn many_keywords(got: &Got, most: Option<usize>) -> Option<String> {
+    let most = most.map(|most| format!(", {most} are kept")).unwrap_or_default();
     match got {
         Got::Same | Got::Unknown => None,
-        Got::Other { .. } => Some(format!("of {MANY_KEYWORDS} keywords in a mailbox some are not kept")),
+        Got::Other { .. } => {
+            Some(format!("of {MANY_KEYWORDS} keywords in a mailbox some are not kept{most}"))
+        }
         Got::Refused { words } => {
-            Some(format!("{MANY_KEYWORDS} keywords in a mailbox are refused ({})", printable(words)))
+            Some(format!("{MANY_KEYWORDS} keywords in a mailbox are refused ({}){most}", printable(words)))
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::identity::Grade;
 use crate::journal::{
     Decision, Item, ItemId, Journal, JournalError, JournalResult, MailboxId, MailboxRecord, NoteRecord,
-    Query, RunId, RunRecord, Side,
+    Query, RunId, RunRecord, Side, each_note,
 };
 use crate::profile::kept;
 use crate::recount::{NEW_MAILBOX, SOURCE_NOT_REACHED};
@@ -376,17 +376,9 @@ impl Notes {
     ) -> Result<Self, Error> {
         let names: BTreeMap<MailboxId, &str> =
             mailboxes.iter().map(|m| (m.id, m.source.text.as_str())).collect();
-        let (mut notes, mut after) = (Self::default(), i64::MIN);
-        loop {
-            let page = journal.notes("", after, PAGE_ROWS).await?;
-            for record in &page {
-                notes.add(record, run, &names);
-            }
-            match page.last() {
-                Some(last) if page.len() == PAGE_ROWS && last.id > after => after = last.id,
-                _ => return Ok(notes),
-            }
-        }
+        let mut notes = Self::default();
+        each_note(journal, "", PAGE_ROWS, |record| notes.add(record, run, &names)).await?;
+        Ok(notes)
     }
 
     fn add(&mut self, record: &NoteRecord, run: Option<&RunRecord>, names: &BTreeMap<MailboxId, &str>) {

@@ -95,7 +95,8 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             return Err(Error::Interrupted);
         };
         let since = ctx.settings.selection.since;
-        let mut sizes = sizes(source, &survey, &plan, since).await.map_err(Error::Source)?;
+        let mut sizes =
+            sizes(source, &survey, &plan, since, ctx.clock.wall()).await.map_err(Error::Source)?;
         sizes.remaining = sizes.octets.saturating_sub(settled(ctx).await?);
         // The plan knows what is told of whole mailboxes; where only a part of each moves, that was listed.
         if since.is_none() {
@@ -212,6 +213,7 @@ async fn sizes<S: SourceSession>(
     survey: &Survey,
     plan: &Plan,
     since: Option<i64>,
+    now: SystemTime,
 ) -> Result<Sizes, EndError> {
     let limit = survey.target.abilities.append_limit_octets;
     let profile = survey.target.profile.as_ref().filter(|kept| kept.fits).map(|kept| &kept.profile);
@@ -237,7 +239,8 @@ async fn sizes<S: SourceSession>(
                     sizes.octets = sizes.octets.saturating_add(message.octets);
                     sizes.largest = sizes.largest.max(Some(message.octets));
                     sizes.too_large += u64::from(limit.is_some_and(|limit| message.octets > limit));
-                    let lost = profile.map(|p| p.predict(&message.flags, message.internal_date.as_ref()));
+                    let lost =
+                        profile.map(|p| p.predict(&message.flags, message.internal_date.as_ref(), now));
                     sizes.flags_lost += u64::from(lost.is_some_and(|lost| lost.flags));
                     sizes.dates_lost += u64::from(lost.is_some_and(|lost| lost.date));
                 }

@@ -58,7 +58,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
         return Ok((Vec::new(), first));
     }
     if first.source.is_none() || first.target.is_none() {
-        ctx.all_left().await;
+        ctx.goodbyes.answered().await;
     }
     let writers = writers(ctx, jobs.len());
     let crew = Arc::new(Crew::new(largest_first(jobs)));
@@ -85,7 +85,7 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     worse(copied, read)?;
     if reader.is_none() {
         // Who reads back connects anew, and is not one too many.
-        ctx.all_left().await;
+        ctx.goodbyes.answered().await;
     }
     let left = std::mem::take(&mut *locked(&left));
     note_left(ctx, &left).await?;

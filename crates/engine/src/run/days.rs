@@ -3,7 +3,7 @@
 use super::Ctx;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Journal, Note, Side};
+use crate::journal::{Journal, Note, Side, each_note};
 use crate::plan::RoomCheck;
 use crate::progress::Progress;
 use crate::report::{SPENT, WAITED};
@@ -15,18 +15,14 @@ pub(super) async fn remember<S: Source, T: Target, J: Journal>(ctx: &Ctx<S, T, J
         if pacer.piece_octets().is_none() {
             continue;
         }
-        let (kind, mut after) = (format!("{SPENT}{direction}"), i64::MIN);
-        loop {
-            let page = ctx.journal.notes(&kind, after, ctx.settings.limits.journal_page_rows).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            for record in &page {
-                // A remark of another hand counts for nothing.
-                if let Some((at, octets)) = read(&record.note.text) {
-                    pacer.passed_before(at, octets);
-                }
+        let kind = format!("{SPENT}{direction}");
+        each_note(&ctx.journal, &kind, ctx.settings.limits.journal_page_rows, |record| {
+            // A remark of another hand counts for nothing.
+            if let Some((at, octets)) = read(&record.note.text) {
+                pacer.passed_before(at, octets);
             }
-        }
+        })
+        .await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::{Ctx, Server};
 use crate::config::Level;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Journal, Note, NoteRecord, RunId, RunRecord};
+use crate::journal::{Journal, Note, NoteRecord, RunId, RunRecord, each_note};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,15 +53,9 @@ pub(crate) fn is_reported(run: &RunRecord) -> bool {
 pub async fn kept<J: Journal>(journal: &J) -> Result<Option<RunFacts>, Error> {
     let runs = journal.runs(PAGE_ROWS).await?;
     let Some(run) = runs.iter().rev().find(|run| is_reported(run)) else { return Ok(None) };
-    let (mut known, mut after) = (BTreeMap::new(), i64::MIN);
-    loop {
-        let page = journal.notes(RUN_FACTS, after, PAGE_ROWS).await?;
-        known.extend(page.iter().filter_map(RunFacts::of));
-        match page.last() {
-            Some(last) if page.len() == PAGE_ROWS => after = last.id,
-            _ => return Ok(known.remove(&run.id)),
-        }
-    }
+    let mut known = BTreeMap::new();
+    each_note(journal, RUN_FACTS, PAGE_ROWS, |record| known.extend(RunFacts::of(record))).await?;
+    Ok(known.remove(&run.id))
 }
 
 /// Keeps the facts of the run that is at work. It does so before anybody is connected to, and again with the servers:

@@ -124,7 +124,7 @@ async fn transfer_others<S: Source, T: Target, J: Journal>(
         return Ok((left, beside));
     }
     beside.close().await;
-    ctx.all_left().await;
+    ctx.goodbyes.answered().await;
     // In a box: what a run holds on the stack is much already.
     Box::pin(put_labels_on(ctx, labelled, waiting)).await?;
     // Anew: a target mailbox may have got another epoch meanwhile.

@@ -69,6 +69,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             scratch: &scratch,
             intake: &ctx.intake,
             stop: &ctx.probe,
+            now: ctx.clock.wall(),
             losses: 0,
             seen: Observations::default(),
         };

@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Journal, Note};
+use crate::journal::{Journal, Note, each_note};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,15 +14,12 @@ pub const LONGEST_COMMIT: &str = "longest_commit";
 
 /// What earlier runs saw.
 pub async fn remember<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Result<(), Error> {
-    let mut after = i64::MIN;
-    loop {
-        let page = ctx.journal.notes(LONGEST_COMMIT, after, ctx.settings.limits.journal_page_rows).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.id;
+    let page_rows = ctx.settings.limits.journal_page_rows;
+    let remembered = each_note(&ctx.journal, LONGEST_COMMIT, page_rows, |record| {
         // A remark of another hand counts for nothing.
-        let seen = page.iter().filter_map(|record| record.note.text.parse().ok()).max();
-        ctx.longest_commit_ms.fetch_max(seen.unwrap_or(0), Ordering::Relaxed);
-    }
+        ctx.longest_commit_ms.fetch_max(record.note.text.parse().unwrap_or(0), Ordering::Relaxed);
+    });
+    Ok(remembered.await?)
 }
 
 /// A commit took so long.

@@ -35,7 +35,12 @@ pub struct Job {
     pub share: Option<Arc<Share>>,
     /// Who uploads a message, where the target puts further labels on by COPY: what others upload is left to that.
     pub uploads: Option<Arc<Bringers>>,
-    /// Its target was opened in this run for its baseline, and was empty.
+    /// Its target was opened in this run for its baseline, and was empty: made by this run, or there before, as an INBOX is. The
+    /// search for what is in doubt begins at UID 1 then. Below the UIDNEXT of that moment there is nothing, nor will there be: no UID
+    /// is given twice (RFC 9051, 2.3.1.1). What others put there from then on is claimed by its content alone: the mail is there, the
+    /// report says so (`doubt:claimed_by_content`), and as `found` it is none of undo's. To tell by number what came before the first
+    /// batch would cost a listing of each such mailbox, and leave what comes beside the batch. A mailbox that holds mail when it is
+    /// opened is not new: its baseline lies above all of it.
     pub is_new: bool,
     /// The complete listing of the source by an earlier run, where STATUS says that it still stands and nothing but copying is left:
     /// it is not listed again.
@@ -142,10 +147,10 @@ impl<S: Source, T: Target> Sessions<S, T> {
         }
     }
 
-    /// Says goodbye on both; who needs the answers waits for [`Context::all_left`]. The seats are free when they have come: a
+    /// Says goodbye on both; who needs the answers waits for [`Context::goodbyes`]. The seats are free when they have come: a
     /// server that counts connections counts these until then.
     pub fn leave<J: Journal>(mut self, ctx: &Context<S, T, J>, seats: Vec<Seat>) {
-        ctx.leaving.spawn(async move {
+        ctx.goodbyes.say(async move {
             self.close().await;
             drop(seats);
         });

@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Journal, JournalResult, Note};
+use crate::journal::{Journal, JournalResult, Note, each_note};
 use crate::profile::kept::{Kept, Probes};
 use crate::semantic::Comparison;
 use std::sync::atomic::Ordering;
@@ -44,12 +44,9 @@ pub async fn is_known<J: Journal>(
 
 /// When a run saw it last, or first after a probe that had not seen it.
 async fn last_seen<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<Option<SystemTime>> {
-    let (mut seen, mut after) = (None, i64::MIN);
-    loop {
-        let page = journal.notes(MUNGES, after, page_rows).await?;
-        let Some(last) = page.last() else { return Ok(seen) };
-        (seen, after) = (Some(last.at), last.id);
-    }
+    let mut seen = None;
+    each_note(journal, MUNGES, page_rows, |record| seen = Some(record.at)).await?;
+    Ok(seen)
 }
 
 /// Looks for that in what was read back of a message that went as it was.

@@ -12,7 +12,9 @@ use crate::adopt::read_source;
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};
-use crate::journal::{Change, Epoch, EpochId, Item, ItemId, Journal, Note, Reason, Side, State};
+use crate::journal::{
+    Change, Epoch, EpochId, Item, ItemId, Journal, Note, NoteRecord, Reason, Side, State, each_note,
+};
 use crate::labels::message_number;
 use crate::message::{Digest, Fingerprint};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -131,14 +133,19 @@ async fn last_recognised<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<Option<String>, Error> {
-    let (mut last, mut after) = (None, i64::MIN);
-    loop {
-        let page = ctx.journal.notes(RECOGNISED, after, ctx.settings.limits.journal_page_rows).await?;
-        let Some(end) = page.last() else { return Ok(last) };
-        after = end.id;
-        let ours = page.iter().rfind(|n| n.note.mailbox == Some(job.record.id));
-        last = ours.map(|n| n.note.kind.clone()).or(last);
-    }
+    let mut last = None;
+    each_note(
+        &ctx.journal,
+        RECOGNISED,
+        ctx.settings.limits.journal_page_rows,
+        |NoteRecord { note, .. }| {
+            if note.mailbox == Some(job.record.id) {
+                last = Some(note.kind.clone());
+            }
+        },
+    )
+    .await?;
+    Ok(last)
 }
 
 /// What of a former epoch is still to be copied.

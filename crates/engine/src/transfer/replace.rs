@@ -14,10 +14,11 @@ use super::job::{Job, Losses, Pages, Sessions, find_item};
 use super::resolve::read_all;
 use crate::config::Level;
 use crate::context::Context;
-use crate::end::{Depth, Source, Target, TargetSession};
+use crate::end::{Depth, Role, Source, Target, TargetSession};
 use crate::error::{EndError, Error};
 use crate::journal::{
-    Change, Epoch, EpochId, Item, ItemId, Journal, JournalError, JournalResult, MailboxId, Note, Side, State,
+    Change, Epoch, EpochId, Item, ItemId, Journal, JournalError, JournalResult, MailboxId, MailboxRecord,
+    Note, Origin, Side, State,
 };
 use crate::message::{Digest, Fingerprint, Key};
 use crate::quirks;
@@ -92,10 +93,22 @@ async fn of<S: Source, T: Target, J: Journal>(
         .await
 }
 
-/// Pure: whether a repair may send this message once more: its copy came back damaged when it was first read, so that no other
-/// client changed it, and not every form was tried.
-pub fn is_replaceable(item: &Item) -> bool {
-    replaced(item).is_some()
+/// Pure: whether a repair may send this message of a mailbox once more: its copy came back damaged when it was first read, so that
+/// no other client changed it, and not every form was tried.
+pub fn is_replaceable(mailbox: &MailboxRecord, item: &Item) -> bool {
+    replaceable(mailbox, item).is_some()
+}
+
+fn replaceable(mailbox: &MailboxRecord, item: &Item) -> Option<Begun> {
+    replaced(item).filter(|one| !is_mark(mailbox, one.origin))
+}
+
+/// Pure: what a view of marks (Important, Starred) got by COPY is a mark on a message that lies under another label, too. No octet is
+/// sent for it, repaired or not: there is nothing to begin. So it is told of a view that a person names, where one could be sent:
+/// the message is whole under the label that it was copied from.
+fn is_mark(mailbox: &MailboxRecord, origin: Origin) -> bool {
+    let role = mailbox.role.as_deref().and_then(Role::parse);
+    matches!(role, Some(Role::Flagged | Role::Important)) && origin == Origin::Copied
 }
 
 /// A mailbox has damaged copies of which a repair may send a whole one.
@@ -105,7 +118,8 @@ pub async fn is_wanted<S: Source, T: Target, J: Journal>(
 ) -> Result<bool, Error> {
     let mut pages = Pages::new(ctx, job.record.id, &[State::Exception]);
     while let Some(page) = pages.next().await? {
-        for one in page.iter().filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id) {
+        let all = page.iter().filter_map(|item| replaceable(&job.record, item));
+        for one in all.filter(|one| one.place.epoch == job.target_epoch.id) {
             if !is_refused(ctx, one.item).await? {
                 return Ok(true);
             }
@@ -140,7 +154,7 @@ pub(super) async fn begin<S: Source, T: Target, J: Journal>(
             continue;
         }
         let item = find_item(&ctx.journal, id).await?;
-        if let Some(one) = item.as_ref().and_then(replaced) {
+        if let Some(one) = item.as_ref().and_then(|item| replaceable(&job.record, item)) {
             begin_one(ctx, job, one).await?;
         }
     }
@@ -158,7 +172,8 @@ async fn damaged<S: Source, T: Target, J: Journal>(
     let (mut damaged, mut pages) = (Vec::new(), Pages::new(ctx, job.record.id, &[State::Exception]));
     while let Some(page) = pages.next().await? {
         let all = page.iter().filter(|i| i.id.epoch == epoch.id && listed.contains(i.id.key));
-        for one in all.filter_map(replaced).filter(|one| one.place.epoch == job.target_epoch.id) {
+        let all = all.filter_map(|item| replaceable(&job.record, item));
+        for one in all.filter(|one| one.place.epoch == job.target_epoch.id) {
             if !is_refused(ctx, one.item).await? {
                 damaged.push((one.item, one.place.uid, one.sent.sent.normal));
             }
@@ -445,7 +460,8 @@ async fn leave<S: Source, T: Target, J: Journal>(
 mod tests {
     use super::*;
     use crate::identity::Grade;
-    use crate::journal::{Ladder, Origin, Place, ReadBack, Reason, Sent};
+    use crate::journal::{Ladder, Place, ReadBack, Reason, Sent};
+    use crate::labels::original::testing::job;
     use crate::message::{Flags, InternalDate};
 
     fn damaged(ladder: Ladder) -> Item {
@@ -511,11 +527,21 @@ mod tests {
 
     #[test]
     fn what_was_tried_in_every_form_or_is_not_ours_is_not_sent_once_more() {
-        assert!(!is_replaceable(&damaged(Ladder::WRAPPED)));
+        let work = job(1, "Work", None).record;
+        assert!(!is_replaceable(&work, &damaged(Ladder::WRAPPED)));
         for (origin, is_ours) in Origin::ALL.map(|o| (o, !matches!(o, Origin::Adopted | Origin::Shared))) {
             let item = Item { origin: Some(origin), ..damaged(Ladder::default()) };
-            assert_eq!(is_replaceable(&item), is_ours, "{origin:?}");
+            assert_eq!(is_replaceable(&work, &item), is_ours, "{origin:?}");
         }
+    }
+
+    #[test]
+    fn a_mark_that_was_put_on_by_copy_is_not_sent_once_more() {
+        let (copied, mark) = (damaged(Ladder::default()), job(1, "Important", Some(Role::Important)).record);
+        assert!(!is_replaceable(&mark, &copied));
+        assert!(is_replaceable(&job(1, "Work", None).record, &copied), "a label may be");
+        let sent = Item { origin: Some(Origin::Appended), ..copied };
+        assert!(is_replaceable(&mark, &sent), "what only the view showed was sent from there");
     }
 
     #[test]

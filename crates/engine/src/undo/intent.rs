@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Change, Journal, Note, State};
+use crate::journal::{Change, Journal, Note, NoteRecord, State, each_note};
 use crate::message::Key;
 use crate::report::uids::Ranges;
 use crate::transfer::copy::ranges;
@@ -33,19 +33,22 @@ impl Intents {
         ctx: &Context<S, T, J>,
         job: &Job,
     ) -> Result<Self, Error> {
-        let (mut intents, mut after) = (Self::default(), i64::MIN);
-        let begun = kind(job);
-        loop {
-            let page = ctx.journal.notes(UNDO, after, ctx.settings.limits.journal_page_rows).await?;
-            let Some(last) = page.last() else { return Ok(intents) };
-            after = last.id;
-            for note in page.iter().map(|n| &n.note).filter(|n| n.mailbox == Some(job.record.id)) {
-                intents.open = note.kind == begun;
-                if intents.open {
-                    intents.named.extend(note.text.split(' ').next().and_then(Ranges::parse));
+        let (mut intents, begun) = (Self::default(), kind(job));
+        each_note(
+            &ctx.journal,
+            UNDO,
+            ctx.settings.limits.journal_page_rows,
+            |NoteRecord { note, .. }| {
+                if note.mailbox == Some(job.record.id) {
+                    intents.open = note.kind == begun;
+                    if intents.open {
+                        intents.named.extend(note.text.split(' ').next().and_then(Ranges::parse));
+                    }
                 }
-            }
-        }
+            },
+        )
+        .await?;
+        Ok(intents)
     }
 
     /// Whether an undo was about to remove it.

@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::{Error, Question};
-use crate::journal::{Journal, Note};
+use crate::journal::{Journal, Note, NoteRecord, each_note};
 use crate::transfer::copy::guard;
 use crate::transfer::job::Job;
 
@@ -44,14 +44,14 @@ pub(super) async fn is_held<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<bool, Error> {
-    let (mut held, mut after) = (false, i64::MIN);
-    loop {
-        let page = ctx.journal.notes(HOLDS, after, ctx.settings.limits.journal_page_rows).await?;
-        let Some(last) = page.last() else { return Ok(held) };
-        after = last.id;
-        let ours = page.iter().rfind(|n| n.note.mailbox == Some(job.record.id));
-        held = ours.map_or(held, |n| n.note.kind == HELD);
-    }
+    let mut held = false;
+    each_note(&ctx.journal, HOLDS, ctx.settings.limits.journal_page_rows, |NoteRecord { note, .. }| {
+        if note.mailbox == Some(job.record.id) {
+            held = note.kind == HELD;
+        }
+    })
+    .await?;
+    Ok(held)
 }
 
 async fn note<S: Source, T: Target, J: Journal>(

@@ -34,6 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if fault == Some(Fault::DropAfterCopy) {
             return None;
         }
+        if let (Some(Fault::SpoilCopy), Some((_, pairs))) = (&fault, &copied) {
+            self.sandbox.spoil(user, to, pairs.iter().map(|(_, new)| *new));
+        }
         let Some((uid_validity, pairs)) = copied else { return Some(no("[TRYCREATE] no such mailbox")) };
         if pairs.is_empty() || fault == Some(Fault::CopyUidMissing) || !self.profile().uidplus {
             return Some(ok("done"));

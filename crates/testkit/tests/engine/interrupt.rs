@@ -73,7 +73,7 @@ impl World {
             unexplained: Default::default(),
             settle_known_ms: AtomicU64::new(0),
             alerts: Default::default(),
-            leaving: Default::default(),
+            goodbyes: Default::default(),
             munges_headers: AtomicBool::new(false),
             replacing: Default::default(),
             source: MemorySource(self.source.clone()),

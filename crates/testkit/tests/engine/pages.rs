@@ -231,7 +231,7 @@ fn matrix() -> String {
     };
     let (foretold, only_told) = (sum(head.len() - 2), sum(head.len() - 1));
     let when = match rows.len() - of_today {
-        0 => "Every row was counted with that.".to_owned(),
+        0 => "Every row was compared so.".to_owned(),
         older => format!(
             "{of_today} rows are of the last run; the {older} with `-` are of earlier ones, before anything was compared with the plan, \
              and most of them four messages short of the account of today (8-bit octets in Subject or From)."
@@ -247,8 +247,10 @@ fn matrix() -> String {
          *dates* are messages that have others at the target, *renamed* are mailboxes under another path there.\n\n\
          *foretold* are the losses (other line ends, other octets, refused, other flags, other dates) that the plan named before \
          anything was sent, after a probe of the new account; *only told* those that the report named afterwards: together \
-         {foretold} and {only_told}. The latter are dates between one that the probe found kept and one that it found lost, and \
-         a message with 110 keywords; no other was left to the report. {when}\n\n\
+         {foretold} and {only_told}. {when} The latter are dates in the future at Dovecot (such as 2036), and a message with 110 keywords at \
+         Cyrus: a probe tried no date between 2024 and 2038 then, and no number of keywords but 120. It tries both since, and \
+         nothing was left to the report in the directions that were run with that (from `maildir.` to `cyrus/ munge`, from \
+         `cyrus.` to `mbox/`, from `mdbox/` to `maildir.`).\n\n\
          With a probe before it and `--repair` nothing is damaged and nothing is refused: from `maildir/` to `cyrus/ munge`, of \
          173 messages 160 exact and 13 semantic \
          (`with_a_repair_what_cyrus_would_destroy_in_headers_of_the_odd_account_arrives_encoded`).\n\n"

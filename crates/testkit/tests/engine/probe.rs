@@ -1,6 +1,9 @@
 //! The probe of a target, over IMAP: what it learns of servers that behave in one way or another, that it touches nothing but
 //! its own, and that nothing of it is left, whatever is cut, refused or stopped.
 
+#[path = "probe/forecast.rs"]
+mod forecast;
+
 use crate::wire::{USER, World};
 use bytes::Bytes;
 use mailhaul_engine::check::{Checked, Remark, Weight};
@@ -287,34 +290,6 @@ async fn a_profile_is_kept_with_its_day_and_not_used_for_another_version() {
         world.report().await
     };
     assert!(report.remarks.shown.iter().all(|note| !note.kind.starts_with("probe:")), "{:?}", report.remarks);
-}
-
-#[tokio::test(start_paused = true)]
-async fn flags_and_dates_that_will_be_lost_are_counted_before_and_every_message_is_still_verified() {
-    let world = world(Profile {
-        keeps_flag: Some(|flag| !flag.starts_with('$')),
-        keeps_date: Some(|date| if date.contains("-19") { DATE.to_owned() } else { date.to_owned() }),
-        ..Profile::default()
-    });
-    for (flags, date) in
-        [("$Forwarded \\Seen", DATE), ("$Other", DATE), ("Work", "01-Jan-1950 00:00:00 +0000")]
-    {
-        let mail = format!("Subject: {flags}\r\n\r\nx\r\n");
-        world.source.deliver(USER, "INBOX", Bytes::from(mail), flags, date).unwrap();
-    }
-    let checked = check(&world, true).await;
-    let sizes = checked.moving.as_ref().unwrap().sizes;
-    assert_eq!((sizes.flags_lost, sizes.dates_lost, sizes.listed), (2, 1, 4));
-    let remarks: Vec<&String> = checked.remarks.iter().map(|r| &r.what).collect();
-    assert!(remarks.iter().any(|r| r.starts_with("2 messages have flags or keywords")), "{remarks:?}");
-    assert!(remarks.iter().any(|r| r.starts_with("1 message has a date")), "{remarks:?}");
-    assert_eq!(checked.exit_code(), 0);
-    // As many bodies are read back as without a profile: it proves nothing.
-    let before = world.target.counters().octets_given;
-    assert_eq!(world.migrate().await.left, []);
-    let given = world.target.counters().octets_given - before;
-    let moved: u64 = world.octets("INBOX").iter().map(|o| o.len() as u64).sum();
-    assert!(given >= moved, "{given} of {moved}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -63,11 +63,13 @@ fn is_dovecot(profile: &Profile) {
     for lost in ["1969", "1900", "2040"] {
         assert!(matches!(of(profile, lost), Got::Other { .. }), "{lost}");
     }
+    let ahead = &profile.ahead;
+    assert!(matches!(ahead, Some(Got::Other { .. })), "a date in the future is none: {ahead:?}");
     for refused in ["a]b", "LongKeyword"] {
         let got = of(profile, refused);
         assert!(matches!(got, Got::Refused { .. }), "{refused}: {got:?}");
     }
-    assert_eq!(profile.many_keywords, Some(Got::Same));
+    assert_eq!((&profile.many_keywords, profile.keywords_max), (&Some(Got::Same), None));
     assert!(profile.names.refuses_first.contains('~'), "{:?}", profile.names);
     assert_eq!(profile.names.component_octets_max, None, "240 octets at the top are taken");
 }
@@ -138,12 +140,14 @@ async fn the_profile_of_cyrus_is_the_one_that_was_measured_with_munge8bit_and_wi
             assert_eq!(*kept, Treatment::Kept, "{profile:#?}");
         }
         common(&profile);
+        assert_eq!(profile.ahead, Some(Got::Same));
         assert_eq!((of(&profile, "2040"), of(&profile, "a]b")), (&Got::Same, &Got::Same));
         assert!(matches!(of(&profile, "1970 00"), Got::Other { .. }));
         assert!(matches!(of(&profile, "1969"), Got::Refused { .. }));
         let too_many =
             |got: &Got| matches!(got, Got::Refused { words } if words.contains("Too many user flags"));
         assert!(profile.many_keywords.as_ref().is_some_and(too_many), "{:?}", profile.many_keywords);
+        assert_eq!(profile.keywords_max, Some(100));
         assert!(profile.names.refuses.contains('%'), "{:?}", profile.names);
     }
 }

@@ -142,7 +142,7 @@ impl World {
         let migration = self.migration();
         let end = migration.migrate().await;
         migration.journal.release().await.unwrap();
-        migration.left().await;
+        migration.goodbyes.answered().await;
         end
     }
 
@@ -157,7 +157,7 @@ impl World {
         let mut told = migration.bus.listen();
         migration.migrate().await.unwrap();
         migration.journal.release().await.unwrap();
-        migration.left().await;
+        migration.goodbyes.answered().await;
         std::iter::from_fn(|| told.try_recv().ok()).collect()
     }
 
@@ -166,7 +166,7 @@ impl World {
         let migration = self.migration();
         let end = migration.verify(Level::Octets, SourceLook::Listing).await.unwrap();
         migration.journal.release().await.unwrap();
-        migration.left().await;
+        migration.goodbyes.answered().await;
         end
     }
 

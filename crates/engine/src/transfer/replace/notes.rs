@@ -4,7 +4,7 @@ use super::AGAIN;
 use crate::identity::Grade;
 use crate::journal::{
     Change, EpochId, Item, ItemId, Journal, JournalResult, Ladder, Note, Origin, Place, ReadBack, Reason,
-    Sent, State,
+    Sent, State, each_note,
 };
 use crate::message::{Digest, Fingerprint, Flags, InternalDate, Key};
 use crate::report::DAMAGED;
@@ -29,13 +29,9 @@ pub(super) struct Kept {
 
 /// All of them, in order.
 pub(super) async fn read_all<J: Journal>(journal: &J, page_rows: usize) -> JournalResult<Kept> {
-    let (mut kept, mut after) = (Kept::default(), i64::MIN);
-    loop {
-        let page = journal.notes(KIND, after, page_rows).await?;
-        let Some(last) = page.last() else { return Ok(kept) };
-        after = last.id;
-        page.iter().for_each(|record| kept.take_in(&record.note));
-    }
+    let mut kept = Kept::default();
+    each_note(journal, KIND, page_rows, |record| kept.take_in(&record.note)).await?;
+    Ok(kept)
 }
 
 impl Kept {

@@ -157,6 +157,31 @@ async fn for_a_mark_that_is_refused_no_octet_is_sent_and_it_is_tried_again_in_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mark_whose_copy_came_back_damaged_is_told_and_no_repair_begins_anything_for_it() {
+    let mut world = with_marks(Profile::gmail());
+    world.connections = 1;
+    // Two labels come before the marks.
+    world.target.plan(Planned::once(Trigger::Verb("COPY", 3), Fault::SpoilCopy));
+    world.migrate().await;
+    let damaged = async |world: &World| {
+        let found = in_state(world, State::Exception).await;
+        found.iter().map(|item| item.reason.as_ref().unwrap().kind.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(damaged(&world).await, ["damaged"]);
+    let sent = (world.target.counters().appended, copies(&world.target.counters()));
+    world.repair = true;
+    assert_eq!(world.plan().await.cannot_go, [], "nothing is promised that no repair can do");
+    for _ in 0..3 {
+        world.migrate().await;
+        let begun = world.notes().await.into_iter().filter(|note| note.kind.starts_with("repair:"));
+        assert_eq!(begun.map(|note| note.kind).collect::<Vec<_>>(), [""; 0]);
+        assert_eq!(damaged(&world).await, ["damaged"]);
+        assert_eq!((world.target.counters().appended, copies(&world.target.counters())), sent);
+        assert_eq!(world.report().await.exit_code(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_every_copy_ends_the_connection_no_octet_is_sent_for_a_mark() {
     let world = with_marks(Profile::gmail());
     let bye = || Fault::Bye("see you".into());

@@ -2,11 +2,10 @@
 
 use crate::peers::Move;
 use mailhaul_engine::message::{Flags, InternalDate};
+use mailhaul_engine::profile::letters::ahead;
 use mailhaul_engine::profile::{Got, Profile};
 use mailhaul_testkit::audit::{Comparison, Fate, Foretold, Holding, Loss};
-
-/// As many keywords on one message are more than Cyrus takes in a mailbox (100).
-const MANY_KEYWORDS: usize = 100;
+use std::time::SystemTime;
 
 /// What a probe of the target says.
 pub struct Said {
@@ -20,6 +19,8 @@ pub async fn foretell(journey: &mut Move<'_>, source: &Holding) -> (Said, Vec<St
     journey.settings.probe = true;
     let checked = journey.with(async |migration| migration.check([None, None]).await.unwrap()).await;
     journey.settings.probe = false;
+    // Seconds after the counting: no date of the account lies that near to what was tried.
+    let now = SystemTime::now();
     let mut findings = Vec::new();
     if checked.probed.as_ref().is_none_or(|probed| probed.unknown.is_some() || !probed.left.is_empty()) {
         findings.push(format!("the probe: {:?}", checked.probed));
@@ -40,7 +41,7 @@ pub async fn foretell(journey: &mut Move<'_>, source: &Holding) -> (Said, Vec<St
         for (uid, letter) in &held.messages {
             let flags: Vec<&str> = letter.image.flags.iter().collect();
             let date = InternalDate::from_octets(letter.image.internal_date.to_string());
-            let lost = profile.predict(&Flags::from_octets(flags.join(" ")), Some(&date));
+            let lost = profile.predict(&Flags::from_octets(flags.join(" ")), Some(&date), now);
             let place = (mailbox.clone(), *uid);
             told.flags.extend(lost.flags.then(|| place.clone()));
             told.dates.extend(lost.date.then_some(place));
@@ -50,13 +51,15 @@ pub async fn foretell(journey: &mut Move<'_>, source: &Holding) -> (Said, Vec<St
     if profile.predicts_by_message() && counted != (moving.sizes.flags_lost, moving.sizes.dates_lost) {
         findings.push(format!("check counts {:?}, of the messages are {counted:?}", moving.sizes));
     }
-    (Said { told, tried: tried(&profile) }, findings)
+    (Said { told, tried: tried(&profile, now) }, findings)
 }
 
-fn tried(profile: &Profile) -> Vec<(i64, bool)> {
+fn tried(profile: &Profile, now: SystemTime) -> Vec<(i64, bool)> {
     let of = |date: &str| InternalDate::from_octets(date).instant();
     let known = profile.dates.iter().filter(|value| value.got != Got::Unknown);
     let mut tried: Vec<_> = known.filter_map(|v| Some((of(&v.sent)?, v.got == Got::Same))).collect();
+    let known = profile.ahead.as_ref().filter(|got| **got != Got::Unknown);
+    tried.extend(known.and_then(|got| Some((ahead(now).instant()?, *got == Got::Same))));
     tried.sort_unstable();
     tried
 }
@@ -72,11 +75,7 @@ impl Said {
     /// Why a probe cannot know this; `None` where it can.
     fn beyond(&self, loss: Loss, fate: &Fate) -> Option<&'static str> {
         match loss {
-            Loss::Octets(_) => None,
-            Loss::Flags => {
-                let many = fate.flags.iter().count() > MANY_KEYWORDS;
-                many.then_some("how many keywords a mailbox takes is tried with more than these")
-            }
+            Loss::Octets(_) | Loss::Flags => None,
             Loss::Date => {
                 let date = fate.date.unix_seconds;
                 let at = self.tried.partition_point(|(tried, _)| *tried < date);
