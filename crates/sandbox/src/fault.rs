@@ -76,6 +76,8 @@ pub enum Fault {
     // FETCH of bodies.
     /// The connection ends after so many octets of the answer.
     CutFetch(usize),
+    /// The connection ends in the middle of the message with this UID; those asked for before it have come.
+    CutMessage(u32),
     /// `BODY[] NIL`.
     NilBody,
     /// OK without the first message that was asked for.
@@ -203,6 +205,7 @@ impl Fault {
                 Occasion::Copy
             }
             Self::CutFetch(_)
+            | Self::CutMessage(_)
             | Self::NilBody
             | Self::LeaveOut
             | Self::Backwards

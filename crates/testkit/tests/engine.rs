@@ -2,6 +2,8 @@
 //! each program would compile the engine for its ends again. What has a real server in it is for Unix alone, as they are.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
+#[path = "engine/ahead.rs"]
+mod ahead;
 #[path = "engine/alerts.rs"]
 mod alerts;
 #[path = "engine/asked.rs"]

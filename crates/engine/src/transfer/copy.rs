@@ -73,6 +73,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
         let listed = match listed.take() {
             Some(listed) => listed,
             None => {
+                following.drop_bodies();
                 list_source(ctx, sessions, &job.record, Leaves::ByShare(job.share.as_deref()), None).await?
             }
         };
@@ -494,9 +495,7 @@ async fn passes<S: Source, T: Target, J: Journal>(
 ) -> Result<Option<CopyEnd>, Error> {
     let epoch = listed.id;
     let (mut wish, mut losses) = (Wish::new(epoch), Losses::new(ctx));
-    if let Some(error) = following.throttled() {
-        losses.at_source(ctx, sessions, error).await?;
-    }
+    heed(ctx, sessions, following, &mut losses).await?;
     // Just listed, and open since: it need not be opened once more.
     let open = sessions.source.as_ref().and_then(|s| s.open_epoch(&job.record.source.wire));
     let mut is_open = open == Some(listed.facts.uid_validity);
@@ -567,6 +566,20 @@ async fn passes<S: Source, T: Target, J: Journal>(
             return Ok(Some(CopyEnd::Left(format!("{} makes no progress", job.record.source.text))));
         }
         wish = suspects.next_wish(ctx, job, epoch).await?;
+        heed(ctx, sessions, following, &mut losses).await?;
+    }
+}
+
+/// Gives the source the time that it asked for while messages came ahead.
+async fn heed<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    following: &mut Following<'_>,
+    losses: &mut Losses,
+) -> Result<(), Error> {
+    match following.throttled() {
+        Some(error) => losses.at_source(ctx, sessions, error).await,
+        None => Ok(()),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::{EndError, Error};
 use crate::journal::{EpochId, Existing, Item, Journal, MailboxId, Query, Side, State};
 use crate::limits::Limits;
 use crate::message::Key;
+use crate::quirks::Doing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -28,8 +29,8 @@ pub struct Following<'a> {
     taken: Option<Job>,
     /// Its listing, or why there is none.
     listing: Option<(MailboxId, Result<Listing, EndError>)>,
-    /// Its first messages, by the epoch that their numbers mean something in.
-    bodies: Option<(EpochId, Bodies)>,
+    /// Its first messages, and the epoch that their numbers mean something in.
+    bodies: Option<(MailboxId, EpochId, Bodies)>,
     /// The source asked for patience instead of giving some of them.
     throttled: Option<EndError>,
 }
@@ -51,14 +52,20 @@ impl<'a> Following<'a> {
     }
 
     /// The listing of this mailbox, if it was made ahead, or why it failed: what the server asked for is heeded when it is
-    /// its turn.
+    /// its turn. Messages of another one are dropped.
     pub(super) fn listing_of(&mut self, job: &Job) -> Option<Result<Listing, EndError>> {
+        self.bodies = self.bodies.take().filter(|(of, ..)| *of == job.record.id);
         self.listing.take().filter(|(of, _)| *of == job.record.id).map(|(_, listing)| listing)
     }
 
     /// The messages of this epoch that came ahead. Others are dropped: the memory reserved for them is needed now.
     pub(super) fn bodies_of(&mut self, epoch: EpochId) -> Bodies {
-        self.bodies.take().filter(|(of, _)| *of == epoch).map(|(_, bodies)| bodies).unwrap_or_default()
+        self.bodies.take().filter(|(_, of, _)| *of == epoch).map(|(.., bodies)| bodies).unwrap_or_default()
+    }
+
+    /// Drops what came ahead: memory is needed for other messages first.
+    pub(super) fn drop_bodies(&mut self) {
+        self.bodies = None;
     }
 
     /// The patience that the source asked for while messages came ahead, once: it is heeded before it is asked for more.
@@ -96,7 +103,7 @@ impl<'a> Following<'a> {
                 let epoch = listing.epoch.id;
                 self.listing = Some((mailbox, Ok(listing)));
                 let ahead = fetch(ctx, session, job, epoch, memory).await?;
-                (self.bodies, self.throttled) = (Some((epoch, ahead.bodies)), ahead.throttled);
+                (self.bodies, self.throttled) = (Some((mailbox, epoch, ahead.bodies)), ahead.throttled);
                 ahead.usable
             }
             Ok(None) => false,
@@ -147,10 +154,11 @@ async fn fetch<S: Source, T: Target, J: Journal>(
         while let Some(event) = events.recv().await {
             match event {
                 FetchEvent::Fetched(fetched) => _ = bodies.insert(fetched.key, fetched),
-                FetchEvent::RangeDone { refused: Some(refusal), .. } => {
+                FetchEvent::RangeDone { refused: Some(refusal), .. }
+                    if refusal.asks_for_patience(Doing::Fetch) =>
+                {
                     let (server, doing) = ("the old server".to_owned(), "UID FETCH");
-                    let error = EndError::Refused { server, doing, refusal };
-                    throttled = throttled.take().or(asks_for_patience(error));
+                    throttled.get_or_insert(EndError::Refused { server, doing, refusal });
                 }
                 FetchEvent::RangeDone { .. } | FetchEvent::NoBody { .. } => {}
             }
@@ -162,12 +170,14 @@ async fn fetch<S: Source, T: Target, J: Journal>(
         () = ctx.cancel.cancelled() => return Ok(Came { usable: false, bodies: Bodies::new(), throttled: None }),
         (fetched, ()) = async { tokio::join!(session.fetch(range_rx, &ctx.intake, event_tx), come) } => fetched,
     };
-    let usable = fetched.is_ok();
-    Ok(Came { usable, bodies, throttled: throttled.or(fetched.err().and_then(asks_for_patience)) })
-}
-
-fn asks_for_patience(error: EndError) -> Option<EndError> {
-    Some(error).filter(|error| error.asks_for_patience().is_some())
+    if let Err(error) = fetched {
+        // It is asked for once more, before the one at which the connection broke: one that is answered in the same command says
+        // of the next that it is to blame.
+        bodies.pop_last();
+        throttled = throttled.or(Some(error).filter(|error| error.asks_for_patience().is_some()));
+        return Ok(Came { usable: false, bodies, throttled });
+    }
+    Ok(Came { usable: true, bodies, throttled })
 }
 
 /// Whether messages of this mailbox may wait in memory for their turn: not where a rate decides about each octet, and not where

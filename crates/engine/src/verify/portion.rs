@@ -105,11 +105,15 @@ pub(super) async fn read_back<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     mut portions: Vec<Portion<'_>>,
 ) -> Result<u64, Error> {
-    let mut losses = Losses::new(ctx);
+    let (mut losses, mut before) = (Losses::new(ctx), 0);
     while portions.iter().any(|portion| !portion.is_over) {
         ctx.probe.pass("read back").await;
         let session = sessions.target(ctx).await?;
         let Err(error) = read_once(ctx, session, &mut portions).await? else { continue };
+        let answered = answered(&portions);
+        if answered > std::mem::replace(&mut before, answered) {
+            losses.reset();
+        }
         let refused = matches!(error, EndError::Refused { .. }) && error.asks_for_patience().is_none();
         match losses.at_target(ctx, sessions, error).await {
             Ok(()) => {}
@@ -122,12 +126,14 @@ pub(super) async fn read_back<S: Source, T: Target, J: Journal>(
             Err(error) => return Err(error),
         }
     }
-    let mut answered = 0;
     for portion in &portions {
         confirm_damage(ctx, sessions, portion).await?;
-        answered += portion.answered.len() as u64;
     }
-    Ok(answered)
+    Ok(answered(&portions))
+}
+
+fn answered(portions: &[Portion<'_>]) -> u64 {
+    portions.iter().map(|portion| portion.answered.len() as u64).sum()
 }
 
 /// Asks once for all that is not answered. `Err` inside: why the first portion that is not over stays so.

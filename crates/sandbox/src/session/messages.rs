@@ -65,6 +65,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
                 self.write(&response[..octets.min(response.len())]).await?;
                 return None;
             }
+            if fault == Some(Fault::CutMessage(m.messages[position].uid)) {
+                self.write(&response[..response.len() / 2]).await?;
+                return None;
+            }
             self.write(&response).await?;
             if bodies {
                 self.sandbox.gave(m.messages[position].octets.len() as u64);
