@@ -27,6 +27,9 @@ const READ_OCTETS: usize = 256 * 1024;
 /// With less room than this new room is made.
 const READ_OCTETS_MIN: usize = 32 * 1024;
 
+/// How long a connection that cannot be written to any more is read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Short pieces to write are put together up to this.
 const GATHERED_OCTETS: usize = 32 * 1024;
 
@@ -238,7 +241,7 @@ impl Driver {
                     let (server, what) = (self.server.clone(), error.to_string());
                     return EndError::Protocol { server, doing: self.doing(), what };
                 }
-                Wake::Io(Err(error)) => return self.lost(self.doing(), &error.to_string()),
+                Wake::Io(Err(error)) => return self.broken(&error).await,
                 Wake::Late => {
                     if let Some(error) = self.late() {
                         return error;
@@ -246,6 +249,21 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Nothing can be written any more, or read: what the server said before that is handed on first. It is what tells why it left,
+    /// and which messages it had answered for when commands after them were still going out.
+    async fn broken(&mut self, why: &std::io::Error) -> EndError {
+        let until = Instant::now() + LAST_WORDS;
+        loop {
+            let Self { stream, client, .. } = self;
+            let read = std::future::poll_fn(|cx| poll_read(stream, client, cx));
+            let Ok(Ok(1..)) = tokio::time::timeout_at(until, read).await else { break };
+            if let Err(error) = self.events().await {
+                return error;
+            }
+        }
+        self.lost(self.doing(), &why.to_string())
     }
 
     fn doing(&self) -> &'static str {
@@ -492,12 +510,16 @@ fn poll_io(
     } else if unflushed && let Poll::Ready(flushed) = Pin::new(&mut *stream).poll_flush(cx) {
         return Poll::Ready(flushed.map(|()| Io::Flushed));
     }
+    poll_read(stream, client, cx).map_ok(Io::Read)
+}
+
+fn poll_read(stream: &mut Stream, client: &mut Client, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
     let buffer = client.input();
     // What was handed on still lies in the same memory: new room each time would be allocated anew.
     if buffer.capacity() - buffer.len() < READ_OCTETS_MIN {
         buffer.reserve(READ_OCTETS);
     }
-    poll_read_buf(Pin::new(stream), cx, buffer).map_ok(Io::Read)
+    poll_read_buf(Pin::new(stream), cx, buffer)
 }
 
 fn with_doing(error: &EndError, doing: &'static str) -> EndError {

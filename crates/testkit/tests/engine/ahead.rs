@@ -27,11 +27,11 @@ fn two_mailboxes(first: i64, second: i64) -> World {
 #[tokio::test(start_paused = true)]
 async fn what_came_ahead_of_the_next_mailbox_is_never_sent_for_a_message_of_this_one() {
     for lost in 1..=4 {
-        let world = two_mailboxes(250, 200);
+        let world = two_mailboxes(400, 200);
         world.target.plan(Planned::once(Trigger::Verb("APPEND", lost), Fault::DropBeforeStore));
         world.migrate().await;
         assert_eq!(world.target.struck().len(), 1, "{lost}");
-        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 450)]), "{lost}");
+        assert_eq!(world.states().await, BTreeMap::from([(State::Verified, 600)]), "{lost}");
         for mailbox in ["INBOX", "Folder"] {
             let [mut came, mut went] = [world.octets(mailbox), octets(&world.source, mailbox)];
             // What was lost comes last.
@@ -39,5 +39,21 @@ async fn what_came_ahead_of_the_next_mailbox_is_never_sent_for_a_message_of_this
             went.sort_unstable();
             assert!(came == went, "{mailbox}, {lost}: {} of {}", came.len(), went.len());
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_breaks_the_connection_ahead_of_its_turn_is_the_only_one_suspected() {
+    for uid in [2, 50, 100, 101, 199] {
+        let world = two_mailboxes(400, 230);
+        let at = Trigger::Body("Folder".into(), uid);
+        world.source.plan(Planned { at, fault: Fault::CutMessage(uid), times: u32::MAX });
+        world.migrate().await;
+        let moved = BTreeMap::from([(State::Verified, 629), (State::Exception, 1)]);
+        assert_eq!(world.states().await, moved, "{uid}");
+        let counters = world.source.counters();
+        let (logins, fetches) = (counters.logins, counters.commands["FETCH"]);
+        assert!(logins <= 9, "{uid}: {logins} logins");
+        assert!(fetches <= 25, "{uid}: {fetches} commands");
     }
 }
