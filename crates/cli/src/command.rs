@@ -24,7 +24,7 @@ use mailhaul_engine::imap_session::Opener;
 use mailhaul_engine::imap_source::ImapSource;
 use mailhaul_engine::imap_target::ImapTarget;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{Existing, Journal};
+use mailhaul_engine::journal::{Existing, Journal, RunId};
 use mailhaul_engine::net::Dialer;
 use mailhaul_engine::report::{self, Bucket, EndFacts, Facts, REFUSED, REPAIR_OPTION, Report, Written};
 use mailhaul_engine::run::{Migration, RunEnd, Server, kept};
@@ -410,15 +410,16 @@ pub(crate) struct Told {
     pub(crate) code: u8,
     /// Messages that the new server refused.
     pub(crate) refused: u64,
-    /// Nothing is left to be moved.
-    pub(crate) is_at_its_end: bool,
+    /// The run, if nothing is left to be moved.
+    pub(crate) at_its_end: Option<RunId>,
 }
 
 impl Told {
     fn of(report: &Report, end: &RunEnd) -> Self {
         let refused = report.totals.walked.of(&Bucket::Exception(REFUSED.to_owned()));
         let code = exit_code(report, end);
-        Self { code, refused, is_at_its_end: is_at_its_end(code, report.outcome.hides_mail) }
+        let at_its_end = is_at_its_end(code, report.outcome.hides_mail).then_some(end.run);
+        Self { code, refused, at_its_end }
     }
 }
 
@@ -472,10 +473,17 @@ async fn migrate(args: &CommonArgs) -> Result<u8, Failure> {
     let mut beside = Beside::of(ready.migration.journal.path());
     ready.noted(beside.as_mut().map(Beside::run_begins));
     let end = ready.with_progress(ready.migration.migrate()).await?;
-    let mailboxes = ready.migration.journal.mailboxes().await?;
+    // Before the report, which gives the journal back.
+    let mailboxes = match beside {
+        Some(_) => Some(ready.migration.journal.mailboxes().await),
+        None => None,
+    };
     let told = ready.report(&end).await?;
-    let beside = beside.filter(|_| told.is_at_its_end);
-    ready.noted(beside.map(|beside| beside.run_ended(args, &mailboxes, ready.report_folder())));
+    if let (Some(beside), Some(mailboxes), Some(run)) = (beside, mailboxes, told.at_its_end) {
+        let folder = ready.report_folder();
+        let noted = mailboxes.map_err(Failure::from).and_then(|m| beside.run_ended(run, args, &m, folder));
+        ready.noted(Some(noted));
+    }
     Ok(told.code)
 }
 

@@ -58,7 +58,7 @@ async fn five_steps(args: &StepsArgs) -> Result<u8, Failure> {
     tell(
         "Mailhaul moves all mail of a mailbox to another server and reads every message back there. Your old mailbox is only read; nothing in it is changed. At every question: b goes back a step, q leaves. What you answered is kept, but no password: come again with the same command.\n\n",
     );
-    let others = steps.others();
+    let others = steps.others().await;
     // Whatever is said to that, others can be gone on with.
     if !sets_aside(&mut talk, &mut steps, &others).await? || !goes_on(&mut talk, &mut steps, &others).await? {
         return Ok(left());
@@ -228,7 +228,7 @@ async fn moving(talk: &mut Talk, steps: &mut Steps) -> Result<Moved, Failure> {
 
 /// A run ended. What was moved is moved, also where that cannot be written down: the move is listed as one that was begun.
 fn ended(steps: &mut Steps, told: &Told, ready: &Ready) {
-    if let Err(failure) = steps.run_ended(told.is_at_its_end, ready.report_folder()) {
+    if let Err(failure) = steps.run_ended(told.at_its_end, ready.report_folder()) {
         account::show(&words::plainly(&failure));
     }
 }

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub async fn run(args: &ServeArgs) -> Result<u8, Failure> {
     let mut steps = Steps::open(&args.steps)?;
     // With the latest that no other window is at work on.
-    steps.others().all().any(|begun| steps.go_on(&begun.name).is_ok());
+    steps.others().await.all().any(|begun| steps.go_on(&begun.name).is_ok());
     let port = args.port.unwrap_or(0);
     let taken = |e| {
         Failure::usage(format!("no page can be served at 127.0.0.1:{port}: {e}"))

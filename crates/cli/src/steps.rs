@@ -19,7 +19,7 @@ use kept::{Kept, Others, Unkept};
 use mailhaul_engine::config::{Agreed, Credentials, FixedPassword};
 use mailhaul_engine::error::EndError;
 use mailhaul_engine::journal::sqlite::SqliteJournal;
-use mailhaul_engine::journal::{Journal, State};
+use mailhaul_engine::journal::{Journal, RunId, State};
 use mailhaul_engine::oauth::Person;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,8 +140,8 @@ impl Steps {
     }
 
     /// Moves beside this one.
-    pub fn others(&self) -> Others {
-        let mut others = kept::all();
+    pub async fn others(&self) -> Others {
+        let mut others = kept::all().await;
         others.begun.retain(|begun| !self.kept.is_of(&begun.name));
         others.done.retain(|begun| !self.kept.is_of(&begun.name));
         others
@@ -170,11 +170,11 @@ impl Steps {
         if self.answers.report.take().is_some() { self.write_down() } else { Ok(()) }
     }
 
-    /// A run ended, with its report in this folder.
-    pub fn run_ended(&mut self, is_at_its_end: bool, report: &Path) -> Result<(), Failure> {
+    /// A run ended, with its report in this folder. `at_its_end`: the run, if it left nothing to be moved.
+    pub fn run_ended(&mut self, at_its_end: Option<RunId>, report: &Path) -> Result<(), Failure> {
         self.answers.report = None;
-        if is_at_its_end {
-            self.answers.came_to_its_end(report);
+        if let Some(run) = at_its_end {
+            self.answers.came_to_its_end(run, report);
         }
         self.consent_is_kept()?;
         self.write_down()

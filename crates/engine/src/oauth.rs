@@ -11,6 +11,8 @@ mod provider;
 mod seal;
 
 pub use error::OAuthError;
+#[cfg(test)]
+pub(crate) use error::known_refusals;
 pub(crate) use error::plainly;
 pub use flow::{Person, Talk};
 pub use issuer::{

@@ -109,8 +109,8 @@ impl EndError {
                     .more(Reference::login(advice.page))
             }
             Self::NoCredentials { server, what } => {
-                if let Some((said, next)) = oauth::plainly(what) {
-                    return Plain::new(said, next).details(format!("{server}: {what}"));
+                if let Some((said, next, error)) = oauth::plainly(what) {
+                    return Plain::new(said, next).details(format!("{server}: {error}"));
                 }
                 let (why, next) = what.rsplit_once("; ").unwrap_or((what, ""));
                 let said = format!("There is no password or login for {server}.");

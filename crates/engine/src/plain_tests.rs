@@ -206,25 +206,10 @@ fn a_login_that_an_issuer_refuses_is_told_in_everyday_words_and_the_issuers_own_
         code: code.into(),
         description: description.into(),
     };
-    let mut all: Vec<OAuthError> =
-        ["expired", "AADSTS50076: x", "AADSTS65001: x", "AADSTS7000218: x", "AADSTS700016: x"]
-            .map(|description| refused("invalid_grant", description))
-            .to_vec();
-    let codes = [
-        "admin_policy_enforced",
-        "org_internal",
-        "redirect_uri_mismatch",
-        "invalid_client",
-        "unauthorized_client",
-        "invalid_scope",
-        "unsupported_grant_type",
-        "access_denied",
-        "expired_token",
-        "server_error",
-        "something_new",
-    ];
-    all.extend(codes.map(|code| refused(code, "its own words")));
+    let mut all: Vec<OAuthError> = crate::oauth::known_refusals().collect();
     all.extend([
+        refused("invalid_grant", "AADSTS700016: x"),
+        refused("something_new", "its own words"),
         OAuthError::Unreachable("no route".into()),
         OAuthError::BadAnswer("no JSON".into()),
         OAuthError::TooLate,
@@ -245,6 +230,7 @@ fn a_login_that_an_issuer_refuses_is_told_in_everyday_words_and_the_issuers_own_
         assert!(!what.starts_with("There is no password"), "{error:?}: {what}");
         assert!(what.ends_with('.') && next.ends_with('.'), "{what} {next}");
         assert!(details.iter().any(|line| line.contains(&error.to_string())), "{error}: {details:?}");
+        assert!(!details.iter().any(|line| has_option(line) || line.contains('`')), "{details:?}");
     }
 }
 

@@ -151,8 +151,9 @@ impl Sandbox {
         let _ = holds.wait_for(|holds| !holds).await;
     }
 
-    /// Forgets the faults that did not strike yet.
+    /// Forgets the faults that did not strike yet, and lets go of what one of them holds.
     pub fn calm(&self) {
+        self.release();
         self.world().plan.clear();
     }
 

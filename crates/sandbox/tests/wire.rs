@@ -2,7 +2,8 @@
 //! engine or its client takes part.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use mailhaul_sandbox::{LoneLf, Profile, Sandbox};
+use mailhaul_sandbox::{LoneLf, Profile, Sandbox, Trigger};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const USER: &str = "ann";
@@ -354,4 +355,27 @@ async fn gmail_hides_what_is_not_shown_and_keeps_its_own_names_to_itself() {
     let mut talk = Talk::logged_in(&plain).await;
     talk.ask("EXAMINE INBOX").await;
     assert!(talk.ask("FETCH 1 (X-GM-MSGID)").await.contains("BAD"), "no other server has numbers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_let_go_of_also_where_the_faults_are_forgotten() {
+    for let_go in [Sandbox::release as fn(&Sandbox), Sandbox::calm] {
+        let server = server(Profile::default());
+        let mut talk = Talk::logged_in(&server).await;
+        server.hold(Trigger::Verb("NOOP", 1));
+        let held = async {
+            let mut said = std::pin::pin!(talk.ask("NOOP"));
+            while server.struck().is_empty() {
+                tokio::select! {
+                    biased;
+                    said = &mut said => return said,
+                    () = tokio::task::yield_now() => {}
+                }
+            }
+            let_go(&server);
+            said.await
+        };
+        let said = tokio::time::timeout(Duration::from_secs(1), held).await.expect("it is answered");
+        assert!(said.ends_with("OK done\r\n"), "{said}");
+    }
 }

@@ -9,6 +9,7 @@ use crate::command::{INTERRUPTED, Keep, Ready, exit_code, is_at_its_end};
 use crate::error::{Failure, USAGE};
 use crate::steps::{Step, Steps};
 use mailhaul_engine::error::{Error, Question};
+use mailhaul_engine::journal::RunId;
 use mailhaul_engine::report::html::cards_beside_exceptions;
 use mailhaul_engine::report::{Verdict, words as report_words};
 use std::path::{Path, PathBuf};
@@ -166,14 +167,14 @@ impl App {
         self.at_work.spawn(async move {
             let (ended, ()) = tokio::join!(run(ready), under.live.follow(events));
             under.live.count().await;
-            let Ended { how, code, is_at_its_end, report } = ended;
+            let Ended { how, code, at_its_end, report } = ended;
             match &how {
                 How::Failed(problem @ Problem { is_question: true, .. }) => app.ask_again(problem).await,
                 How::Failed(_) => {}
                 // Not written down, it is kept once more by the next run, and the move is listed as one that was begun.
                 How::Done { .. } => {
                     let folder = report.as_deref().unwrap_or(Path::new(""));
-                    drop(app.desk.lock().await.steps.run_ended(is_at_its_end, folder));
+                    drop(app.desk.lock().await.steps.run_ended(at_its_end, folder));
                 }
                 How::Paused => drop(app.desk.lock().await.steps.consent_is_kept()),
             }
@@ -221,13 +222,14 @@ impl Under {
 struct Ended {
     how: How,
     code: u8,
-    is_at_its_end: bool,
+    /// The run, if nothing is left to be moved.
+    at_its_end: Option<RunId>,
     report: Option<PathBuf>,
 }
 
 /// Moves what was chosen, if that is still what would move, and writes the report; also of what an interrupted run leaves.
 async fn run(ready: Ready) -> Ended {
-    let left = |how, code, report| Ended { how, code, is_at_its_end: false, report };
+    let left = |how, code, report| Ended { how, code, at_its_end: None, report };
     let failed = |failure: Failure| {
         let code = failure.code;
         left(How::Failed(failure.into()), code, None)
@@ -260,15 +262,16 @@ async fn run(ready: Ready) -> Ended {
         Ok(written) => written.report,
         Err(failure) => return failed(failure),
     };
-    let (how, code) = match end {
+    let (run, how, code) = match end {
         None => return stopped(Some(folder)),
         Some(end) => {
             let (headline, below) = (report_words::headline(&report), report_words::subline(&report));
             let asks = end.questions.iter().map(Question::plainly).collect();
             let cards = cards_beside_exceptions(&report);
-            (How::Done { verdict: report.verdict(), headline, below, asks, cards }, exit_code(&report, &end))
+            let how = How::Done { verdict: report.verdict(), headline, below, asks, cards };
+            (end.run, how, exit_code(&report, &end))
         }
     };
-    let is_at_its_end = is_at_its_end(code, report.outcome.hides_mail);
-    Ended { how, code, is_at_its_end, report: Some(folder) }
+    let at_its_end = is_at_its_end(code, report.outcome.hides_mail).then_some(run);
+    Ended { how, code, at_its_end, report: Some(folder) }
 }

@@ -5,7 +5,7 @@ use crate::args::{Cli, Command, CommonArgs};
 use crate::error::Failure;
 use crate::steps::words;
 use clap::Parser;
-use mailhaul_engine::journal::{Decision, MailboxRecord};
+use mailhaul_engine::journal::{Decision, MailboxRecord, RunId};
 use mailhaul_engine::plan::Plan;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -26,6 +26,8 @@ pub struct Answers {
     pub typed: Option<[Answer; 2]>,
     /// The folder of the report, once a run came to its end; none from the next run's beginning on.
     pub report: Option<String>,
+    /// The number of that run in the journal; none where an earlier Mailhaul wrote this.
+    pub run: Option<i64>,
 }
 
 /// One side.
@@ -135,14 +137,16 @@ impl Choice {
         Self { made: true, shown: Shown::of(plan), ..self }
     }
 
-    /// True where each mailbox that was shown moves by these records of a journal, and to the same place.
+    /// True where each mailbox that was shown moves by these records of a journal, and to the same place; false where none was shown.
+    /// Records are of all runs: a mailbox that the last one left out may be among them.
     pub fn is_among(&self, mailboxes: &[MailboxRecord]) -> bool {
         let moves = mailboxes.iter().filter_map(|record| match &record.decision {
             Decision::Move(target) => Some((record.source.text.as_str(), target.text.as_str())),
             _ => None,
         });
         let moves: HashSet<_> = moves.collect();
-        self.shown.moves.iter().all(|(from, to)| moves.contains(&(from.as_str(), to.as_str())))
+        !self.shown.moves.is_empty()
+            && self.shown.moves.iter().all(|(from, to)| moves.contains(&(from.as_str(), to.as_str())))
     }
 
     /// True as long as nothing but what was shown would happen. Mail that was there and was dealt with may be gone from the list.
@@ -229,10 +233,10 @@ impl Answers {
         Self { typed: self.typed.or_else(agreed).map(|sides| sides.map(typed)), ..Self::default() }
     }
 
-    /// A run left nothing to be moved; its report is in this folder.
-    pub fn came_to_its_end(&mut self, report: &Path) {
+    /// This run left nothing to be moved; its report is in this folder.
+    pub fn came_to_its_end(&mut self, run: RunId, report: &Path) {
         let report = std::path::absolute(report).unwrap_or_else(|_| report.to_owned());
-        self.report = Some(report.to_string_lossy().into_owned());
+        (self.report, self.run) = (Some(report.to_string_lossy().into_owned()), Some(run.0));
     }
 
     /// One side: `from` or `to`.

@@ -5,6 +5,8 @@ use super::answers::Answers;
 use crate::env;
 use crate::error::Failure;
 use mailhaul_engine::files::{private_file, private_folder, replace_private};
+use mailhaul_engine::journal::Journal;
+use mailhaul_engine::journal::sqlite::SqliteJournal;
 use mailhaul_engine::plain::Plain;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,6 +17,9 @@ use std::time::SystemTime;
 const SUFFIX: &str = ".answers.json";
 /// The answers that have no pair yet.
 const UNFINISHED: &str = "answers.json";
+
+/// Runs of a journal that are looked at, the latest first.
+const RUNS_MAX: usize = 1000;
 
 /// What the name of one ends with that was set aside.
 const ASIDE: &str = ".damaged";
@@ -187,7 +192,7 @@ impl Kept {
 const NO_ROOM: &str = "The disk may be full, or the folder may be of somebody else: make room there, or let this user write there.";
 
 /// All moves that were begun; and what cannot be read.
-pub fn all() -> Others {
+pub async fn all() -> Others {
     let (mut found, mut others): (Vec<(SystemTime, Begun)>, _) = (Vec::new(), Others::default());
     let entries = folder().ok().and_then(|folder| std::fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
@@ -207,9 +212,28 @@ pub fn all() -> Others {
     }
     found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.name.cmp(&other.name)));
     others.unreadable.sort_by(|one, other| one.name.cmp(&other.name));
+    for (_, begun) in &mut found {
+        if begun.answers.report.is_some() && is_overtaken(begun).await {
+            begun.answers.report = None;
+        }
+    }
     let found = found.into_iter().map(|(_, begun)| begun);
     (others.done, others.begun) = found.partition(|begun| begun.answers.report.is_some());
     others
+}
+
+/// True where a run after the one that came to the end may have changed what is there. It may not have been noted: a window had the
+/// answers. Nothing is done by a run that looks, and by one that asks first.
+async fn is_overtaken(begun: &Begun) -> bool {
+    let name = begun.name.strip_suffix(SUFFIX).unwrap_or(&begun.name);
+    let (Some(noted), Ok(folder)) = (begun.answers.run, folder()) else { return false };
+    // What no journal says is taken as it was noted.
+    let Ok(journal) = SqliteJournal::open_read_only(folder.join(format!("{name}.sqlite"))) else {
+        return false;
+    };
+    let runs = journal.runs(RUNS_MAX).await.unwrap_or_default();
+    let changes = |verb: &str, outcome: Option<&str>| verb != "verify" && outcome != Some("question");
+    runs.iter().any(|run| run.id.0 > noted && changes(&run.verb, run.outcome.as_deref()))
 }
 
 fn is_answers(name: &str) -> bool {
@@ -272,9 +296,9 @@ fn lock(file: &Path) -> Result<Option<Arc<File>>, Failure> {
     match opened.try_lock() {
         Ok(()) => Ok(Some(Arc::new(opened))),
         Err(TryLockError::WouldBlock) => {
-            let what = "Another window is at work on it.";
+            let what = "Another window or a command is at work on it.";
             let plain =
-                Plain::new(what, "Go on there, or close it first. Other mailboxes can be moved from here.");
+                Plain::new(what, "Go on there, or end it first. Other mailboxes can be moved from here.");
             let failure = Failure::usage("another process prepares this move");
             Err(Failure { code: HELD, plain: Some(Box::new(plain)), ..failure })
         }

@@ -137,41 +137,82 @@ async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
 
 /// One command between the two accounts, with the journal of this world's five steps, to its end with code 0.
 async fn by_command(world: &World, verb: &str, options: &[&str]) {
+    ends_with(world, verb, options, 0).await;
+}
+
+async fn ends_with(world: &World, verb: &str, options: &[&str], code: i32) {
     let folder = world.folder.path();
     let mut command = program(&[verb, OLD, NEW]);
     command.args(world.options()).args(options).current_dir(folder);
     command.env("HOME", folder).env("XDG_STATE_HOME", folder.join("state"));
     command.env("MAILHAUL_FROM_PASSWORD", FROM_PASSWORD).env("MAILHAUL_TO_PASSWORD", TO_PASSWORD);
-    ran(&mut command).await.expect(0);
+    ran(&mut command).await.expect(code);
+}
+
+const BEGUN: &str = "You began to move ann@old.example to bob@new.example.";
+const MOVED: &str = "You moved ann@old.example to bob@new.example; its report is in";
+
+/// What the list of moves says at the start.
+fn is_listed(world: &World, says: &str) {
+    let mut terminal = guide(world);
+    terminal.says(says);
+    leaves(terminal);
+}
+
+/// A window that goes on with the one move, as far as the first password.
+fn goes_on(world: &World) -> Terminal {
+    let mut terminal = guide(world);
+    terminal.says("Enter goes on").types("").says("Password of your old mailbox");
+    terminal
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_that_one_command_brings_to_its_end_is_listed_as_such_and_one_of_a_part_is_not() {
-    let (world, old, _new) = world().await;
+    let (world, ..) = world().await;
     let mut terminal = guide(&world);
     into_the_move(&mut terminal);
     leaves(terminal);
     let since: &[&str] = &["--settle", "1", "--since", "2020-02-01"];
-    let begun = "You began to move ann@old.example to bob@new.example.";
-    let moved = "You moved ann@old.example to bob@new.example; its report is in";
-    for (verb, options, says) in [
-        ("migrate", &["--settle", "1", "--exclude", "Spam"][..], begun),
-        ("migrate", since, begun),
-        ("migrate", &["--settle", "1"], moved),
-        ("undo", &["--yes"], begun),
-        ("migrate", &["--settle", "1"], moved),
+    for (verb, options, code, says) in [
+        ("migrate", &["--settle", "1", "--exclude", "Spam"][..], 0, BEGUN),
+        ("migrate", since, 0, BEGUN),
+        ("migrate", &["--settle", "1"], 0, MOVED),
+        ("verify", &[], 0, MOVED),
+        ("migrate", &["--settle", "1", "--mailbox", "INBOX"], 0, BEGUN),
+        ("migrate", &["--settle", "1"], 0, MOVED),
+        ("migrate", &["--settle", "1", "--exclude", "Spam"], 5, BEGUN),
+        ("migrate", &["--settle", "1"], 0, MOVED),
+        ("undo", &["--yes"], 0, BEGUN),
+        ("migrate", &["--settle", "1"], 0, MOVED),
     ] {
-        by_command(&world, verb, options).await;
-        let mut terminal = guide(&world);
-        terminal.says(says);
-        leaves(terminal);
+        ends_with(&world, verb, options, code).await;
+        is_listed(&world, says);
     }
-    // A window that has the answers keeps what it knows, and is not in the way.
+}
+
+/// What it knows is written over nothing, and what it does not know is seen by the journal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_window_has_the_answers_a_command_after_the_end_still_makes_it_a_move_that_was_begun() {
+    let (world, old, _new) = world().await;
     let mut terminal = guide(&world);
-    terminal.says(moved).says("Enter goes on").types("").says("Password of your old mailbox");
+    into_the_move(&mut terminal);
+    terminal.types("").says("mailhaul migrate");
+    assert_eq!(terminal.ends().0, 0);
+    is_listed(&world, MOVED);
+    let window = goes_on(&world);
+    by_command(&world, "verify", &[]).await;
+    is_listed(&world, MOVED);
+    by_command(&world, "undo", &["--yes"]).await;
+    leaves(window);
+    is_listed(&world, BEGUN);
+    by_command(&world, "migrate", &["--settle", "1"]).await;
+    is_listed(&world, MOVED);
+    // Nobody could note that this one came to its end, too: whoever goes on sees that nothing is left.
+    let window = goes_on(&world);
     old.deliver(OLD, "INBOX", letter(77), "", "03-Mar-2020 10:11:12 +0100").unwrap();
     by_command(&world, "migrate", &["--settle", "1"]).await;
-    leaves(terminal);
+    leaves(window);
+    is_listed(&world, BEGUN);
 }
 
 /// Nobody who never came to the five steps finds anything of them.
@@ -362,9 +403,9 @@ async fn a_second_window_is_told_of_the_first_and_takes_nothing_from_it() {
 
     let mut second = guide(&world);
     second.says("You began to move ann@old.example to bob@new.example.").says("Enter goes on").types("");
-    second.says("Another window is at work on it").says("Enter goes on").types("n");
+    second.says("Another window or a command is at work on it").says("Enter goes on").types("n");
     second.says("Address of your old mailbox: ").types(OLD).says("Address of your new mailbox: ").types(NEW);
-    second.says("Another window is at work on it").says("(Enter: ann@old.example): ").types(EVE);
+    second.says("Another window or a command is at work on it").says("(Enter: ann@old.example): ").types(EVE);
     second.says("(Enter: bob@new.example): ").types("").says("Password of your old mailbox");
 
     first.types(TO_PASSWORD).says("You are in.").says("Step 4 of 5").says("Enter, numbers, or b");
@@ -402,5 +443,9 @@ async fn the_page_keeps_each_move_and_leads_back_to_it() {
     browser.get("/").await.leads_to("/old");
     browser.get("/old").await.says(EVE);
     browser.post("/anew", &[("begun", &ann)]).await.leads_to("/requirements");
-    browser.get("/requirements").await.says("Another window is at work on it.").says("You began");
+    browser
+        .get("/requirements")
+        .await
+        .says("Another window or a command is at work on it.")
+        .says("You began");
 }

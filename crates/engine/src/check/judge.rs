@@ -7,7 +7,7 @@ use crate::plan::{
     IN_IMAP, NO_SIZES, NOT_COMPRESSED, NOT_TOLD, TOO_LARGE, TRIED_AGAIN, amount, limit_remark, short_of_room,
     size,
 };
-use crate::profile::{CHANGES_MESSAGES, LIKE_THESE};
+use crate::profile::{CHANGES_MESSAGES, OF_THOSE_TRIED};
 use crate::progress::SideName;
 use crate::quirks::family::FAMILIES;
 use crate::run::Probed;
@@ -71,7 +71,7 @@ pub(crate) fn of_plan(remark: &str) -> Remark {
         let (words, details) = remark.split_once(mark)?;
         Some((format!("{words}{mark}"), details.trim_start_matches(": ")))
     };
-    let marks = [TRIED_AGAIN, NOT_COMPRESSED, CHANGES_MESSAGES, LIKE_THESE];
+    let marks = [TRIED_AGAIN, NOT_COMPRESSED, CHANGES_MESSAGES, OF_THOSE_TRIED];
     if let Some((words, details)) = marks.into_iter().find_map(before) {
         return said.for_people(&words, "", details);
     }

@@ -42,8 +42,11 @@ const CONSENT: Meaning = (
     "Your organisation has not allowed this program to read mail yet.",
     "Ask its administrator to allow it once; then log in again.",
 );
-const LATER: Meaning =
-    ("run the same command again later", "The provider can let nobody in at the moment.", "Try again later.");
+const LATER: Meaning = (
+    "run the same command again later",
+    "The provider could not answer just now.",
+    "Try again in a few minutes.",
+);
 
 /// What a refusal means, by what the code or the description holds. Codes: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5; AADSTS: Microsoft's page of Entra error codes; Google's: its page on errors of OAuth for installed applications.
 const MEANINGS: &[(&str, Meaning)] = &[
@@ -181,8 +184,8 @@ const MEANINGS: &[(&str, Meaning)] = &[
         "invalid_grant",
         (
             "log in again: the grant was used, withdrawn or has expired; check this machine's clock, too",
-            "The login that was given before is no longer good: it was used, withdrawn, or has expired.",
-            "Log in again; and see that this computer’s clock is right.",
+            "The provider did not accept the login.",
+            "Log in again; see that this computer’s clock is right.",
         ),
     ),
     (
@@ -282,14 +285,23 @@ impl OAuthError {
     }
 }
 
-/// For somebody who types no commands: what happened and what to do, of an error that became [`OAuthError::words`]. `None` where
-/// these are the words of something else.
-pub(crate) fn plainly(words: &str) -> Option<(&'static str, &'static str)> {
+/// For somebody who types no commands: what happened, what to do, and the error itself without the hint, which may name options; of
+/// an error that became [`OAuthError::words`]. `None` where these are the words of something else.
+pub(crate) fn plainly(words: &str) -> Option<(&'static str, &'static str, &str)> {
     let all = MEANINGS.iter().map(|(_, meaning)| meaning).chain(&OTHERS);
-    let meant = all
-        .into_iter()
-        .find(|(hint, ..)| words.strip_suffix(hint).is_some_and(|before| before.ends_with("; ")));
-    meant.map(|(_, what, next)| (*what, *next))
+    all.into_iter().find_map(|(hint, what, next)| {
+        let error = words.strip_suffix(hint)?.strip_suffix("; ")?;
+        Some((*what, *next, error))
+    })
+}
+
+/// A refusal for each that something is known of.
+#[cfg(test)]
+pub(crate) fn known_refusals() -> impl Iterator<Item = OAuthError> {
+    MEANINGS.iter().map(|(word, _)| OAuthError::Refused {
+        code: (*word).to_owned(),
+        description: "its own words".to_owned(),
+    })
 }
 
 #[cfg(test)]

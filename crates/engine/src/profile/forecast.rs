@@ -82,9 +82,10 @@ impl Profile {
 }
 
 /// What is said before a list of changes.
-pub(crate) const CHANGES_MESSAGES: &str = "the new server changes messages";
-/// What is said before a list of what was tried.
-pub(crate) const LIKE_THESE: &str = "like those that were tried";
+pub(crate) const CHANGES_MESSAGES: &str =
+    "the new server changes some kinds of messages; how many shows when they are read back";
+/// What is said before a list of what was lost of what was tried.
+pub(crate) const OF_THOSE_TRIED: &str = "that were tried";
 
 impl Kept {
     /// What will change, in sentences; what is refused is a part of the plan by itself. One sentence where the profile is of another server.
@@ -106,7 +107,7 @@ impl Kept {
         let changes: Vec<String> = self.profile.treatments().into_iter().filter_map(changes).collect();
         if !changes.is_empty() {
             forecast.push(format!(
-                "as probed on {day}, {CHANGES_MESSAGES}: {}. How many shows when they are read back; each is graded",
+                "as probed on {day}, {CHANGES_MESSAGES}: {}. Each is graded",
                 changes.join("; ")
             ));
         }
@@ -114,15 +115,17 @@ impl Kept {
             forecast
                 .push(format!("as probed on {day}, of equal messages in a folder the new server keeps one"));
         }
-        for (what, values) in [("dates", &self.profile.dates), ("flags", &self.profile.flags)] {
-            let mut lost: Vec<String> =
-                values.iter().filter(|v| is_lost(&v.got)).map(|v| printable(&v.sent)).collect();
-            if what == "dates" && self.profile.ahead.as_ref().is_some_and(is_lost) {
-                lost.push("any that lies two days ahead".into());
-            }
+        let lost = |values: &[Value], of: fn(&Value) -> String| -> Vec<String> {
+            values.iter().filter(|v| is_lost(&v.got)).map(|v| printable(&of(v))).collect()
+        };
+        let mut dates = lost(&self.profile.dates, |date| date.sent.clone());
+        if self.profile.ahead.as_ref().is_some_and(is_lost) {
+            dates.push("any that lies two days ahead".into());
+        }
+        for (what, lost) in [("dates", dates), ("flags", lost(&self.profile.flags, lost_flags))] {
             if !lost.is_empty() {
                 forecast.push(format!(
-                    "as probed on {day}, the new server does not keep {what} {LIKE_THESE}: {}",
+                    "as probed on {day}, the new server does not keep some of the {what} {OF_THOSE_TRIED}: {}",
                     lost.join(", ")
                 ));
             }
@@ -138,6 +141,14 @@ impl Kept {
 
 fn is_lost(got: &Got) -> bool {
     matches!(got, Got::Other { .. } | Got::Refused { .. })
+}
+
+/// Those of flags that were sent together that did not come back.
+fn lost_flags(value: &Value) -> String {
+    let Got::Other { read } = &value.got else { return value.sent.clone() };
+    let read = Flags::from_octets(read.clone());
+    let lost = value.sent.split(' ').filter(|flag| !read.contains(flag.as_bytes()));
+    lost.collect::<Vec<_>>().join(" ")
 }
 
 /// The flag is not among what came back.

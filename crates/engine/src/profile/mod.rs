@@ -15,7 +15,7 @@ mod tests;
 mod words;
 
 pub use forecast::Lost;
-pub(crate) use forecast::{CHANGES_MESSAGES, LIKE_THESE};
+pub(crate) use forecast::{CHANGES_MESSAGES, OF_THOSE_TRIED};
 
 use crate::end::Abilities;
 use crate::message::{Flags, InternalDate, Key};

@@ -287,8 +287,41 @@ fn cyrus_is_derived_as_it_was_measured() {
         for word in NOT_FOR_PEOPLE.iter().chain(&["8-bit", "header", "\\"]) {
             assert!(!plain.what.contains(word), "{word}: {plain:?}");
         }
-        assert!(!plain.details.is_empty(), "{plain:?}");
+        // The number of keywords is said whole.
+        assert_eq!(plain.details.is_empty(), remark.contains("different keywords"), "{plain:?}");
     }
+    let said = |mark: &str| {
+        let remark = kept.forecast().into_iter().find(|remark| remark.contains(mark)).unwrap();
+        let plain = crate::check::of_plan(&remark).plain;
+        (plain.what, plain.details.join("\n"))
+    };
+    let (what, details) = said("changes");
+    assert_eq!(
+        what,
+        "As probed on 1970-01-01, the new server changes some kinds of messages; how many shows when they are read back."
+    );
+    assert!(details.starts_with("8-bit octets in a header: "), "{details}");
+}
+
+#[test]
+fn of_flags_that_were_tried_together_those_are_named_that_are_lost() {
+    let profile = of(|letter| {
+        let (octets, flags, date) = keeps(letter)?;
+        let some: Vec<&[u8]> = flags.iter().filter(|flag| *flag != b"\\Draft").collect();
+        Ok((octets, Flags::from_atoms(some), date))
+    });
+    let kept = Kept { at: SystemTime::UNIX_EPOCH, profile, fits: true };
+    let said =
+        "as probed on 1970-01-01, the new server does not keep some of the flags that were tried: \\Draft";
+    assert_eq!(kept.forecast(), [said]);
+    let plain = crate::check::of_plan(said).plain;
+    assert_eq!(
+        (plain.what.as_str(), &plain.details[..]),
+        (
+            "As probed on 1970-01-01, the new server does not keep some of the flags that were tried.",
+            &["\\Draft".to_owned()][..]
+        )
+    );
 }
 
 #[test]

@@ -90,11 +90,14 @@ pub async fn act_on_wait(State(app): Shared, Extension(posted): Form) -> Respons
 pub async fn addresses(State(app): Shared, Extension(session): Who) -> Response {
     let desk = app.desk.lock().await;
     let elsewhere = elsewhere(&app, &desk, &session, Step::Requirements);
-    elsewhere.unwrap_or_else(|| addresses_page(&desk, &session, desk.problem_at(Step::Requirements)))
+    match elsewhere {
+        Some(response) => response,
+        None => addresses_page(&desk, &session, desk.problem_at(Step::Requirements)).await,
+    }
 }
 
-fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
-    let (others, unkept) = (desk.steps.others(), desk.steps.unkept());
+async fn addresses_page(desk: &Desk, session: &Session, problem: Option<&Problem>) -> Response {
+    let (others, unkept) = (desk.steps.others().await, desk.steps.unkept());
     let content = account_pages::addresses(session, &desk.typed, problem.is_some(), &others, unkept);
     step_page(desk, Step::Requirements, problem, &content)
 }
@@ -119,10 +122,10 @@ pub async fn look_for(State(app): Shared, Extension(session): Who, Extension(pos
     if desk.typed.iter().any(|answer| answer.written.is_empty()) {
         let field = if desk.typed[0].written.is_empty() { "from" } else { "to" };
         let problem = Problem::new(texts::ADDRESS_MISSING, texts::ADDRESS_MISSING_NEXT).at(field);
-        return addresses_page(&desk, &session, Some(&problem));
+        return addresses_page(&desk, &session, Some(&problem)).await;
     }
     if let Err(problem) = keep_typed(&mut desk) {
-        return addresses_page(&desk, &session, Some(&problem));
+        return addresses_page(&desk, &session, Some(&problem)).await;
     }
     errand::find(&app, &mut desk);
     to_wait()
@@ -187,7 +190,7 @@ pub async fn agree(State(app): Shared, Extension(session): Who, Extension(posted
             }
             Redirect::to(path(next)).into_response()
         }
-        Err(failure) => addresses_page(&desk, &session, Some(&failure.into())),
+        Err(failure) => addresses_page(&desk, &session, Some(&failure.into())).await,
     }
 }
 

@@ -30,8 +30,11 @@ pub async fn foretell(journey: &mut Move<'_>, source: &Holding) -> (Said, Vec<St
     let mut told = Foretold::default();
     // What a person is shown: the list of what cannot go, and the sentence about what is changed.
     told.kinds.extend(moving.plan.cannot_go.iter().map(|one| one.what.clone()));
-    let sentence =
-        moving.plan.remarks.iter().find(|remark| remark.contains("the new server changes messages: "));
+    let sentence = moving
+        .plan
+        .remarks
+        .iter()
+        .find(|remark| remark.contains("the new server changes some kinds of messages"));
     for (kind, _) in profile.treatments() {
         if sentence.is_some_and(|sentence| sentence.contains(&format!(" {kind}: "))) {
             told.kinds.insert(kind.to_owned());
