@@ -178,7 +178,7 @@ async fn a_move_that_one_command_brings_to_its_end_is_listed_as_such_and_one_of_
         ("migrate", since, 0, BEGUN),
         ("migrate", &["--settle", "1"], 0, MOVED),
         ("verify", &[], 0, MOVED),
-        ("migrate", &["--settle", "1", "--mailbox", "INBOX"], 0, BEGUN),
+        ("migrate", &["--settle", "1", "--mailbox", "INBOX"], 5, BEGUN),
         ("migrate", &["--settle", "1"], 0, MOVED),
         ("migrate", &["--settle", "1", "--exclude", "Spam"], 5, BEGUN),
         ("migrate", &["--settle", "1"], 0, MOVED),
