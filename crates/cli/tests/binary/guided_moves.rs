@@ -95,9 +95,7 @@ async fn a_move_that_came_to_its_end_is_no_longer_one_that_was_begun_until_a_run
     goes(&mut terminal);
     terminal.says("Step 5 of 5").says("Enter begins");
     is_interrupted_by(terminal, "", &new).await;
-    let mut terminal = guide(&world);
-    terminal.says("You began to move ann@old.example to bob@new.example.");
-    leaves(terminal);
+    is_listed(&world, BEGUN);
 }
 
 /// What is typed begins a run, which is interrupted twice while the new server stores a message.
@@ -130,9 +128,7 @@ async fn a_repair_that_was_interrupted_leaves_a_move_that_was_begun() {
     into_the_move(&mut terminal);
     terminal.types("").says("Do that now? [y/N]");
     is_interrupted_by(terminal, "y", &new).await;
-    let mut terminal = guide(&world);
-    terminal.says("You began to move ann@old.example to bob@new.example.");
-    leaves(terminal);
+    is_listed(&world, BEGUN);
 }
 
 /// One command between the two accounts, with the journal of this world's five steps, to its end with code 0.

@@ -22,7 +22,7 @@ use std::future::Future;
 use std::time::SystemTime;
 
 pub use error::{JournalError, JournalResult};
-pub(crate) use notes::each_note;
+pub(crate) use notes::{each_note, last_kind};
 pub use state::State;
 
 /// A source mailbox and the target mailbox it goes to.

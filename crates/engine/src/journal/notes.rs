@@ -1,6 +1,6 @@
 //! The remarks of one kind, from the first to the last.
 
-use super::{Journal, JournalResult, NoteRecord};
+use super::{Journal, JournalResult, MailboxId, NoteRecord};
 
 /// Hands over each remark whose kind begins with `prefix`, in their order; so many are read at once.
 pub(crate) async fn each_note<J: Journal>(
@@ -18,4 +18,21 @@ pub(crate) async fn each_note<J: Journal>(
             _ => return Ok(()),
         }
     }
+}
+
+/// The kind of the last remark about a mailbox whose kind begins with `prefix`.
+pub(crate) async fn last_kind<J: Journal>(
+    journal: &J,
+    prefix: &str,
+    page_rows: usize,
+    mailbox: MailboxId,
+) -> JournalResult<Option<String>> {
+    let mut last = None;
+    each_note(journal, prefix, page_rows, |NoteRecord { note, .. }| {
+        if note.mailbox == Some(mailbox) {
+            last = Some(note.kind.clone());
+        }
+    })
+    .await?;
+    Ok(last)
 }

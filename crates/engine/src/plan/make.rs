@@ -143,8 +143,9 @@ async fn damaged<J: Journal>(
         return Ok(0);
     }
     let refused = if by_habit { replace::refused(journal, PAGE_ITEMS).await? } else { BTreeSet::new() };
+    let mailboxes: HashMap<_, &MailboxRecord> = mailboxes.iter().map(|record| (record.id, record)).collect();
     let may_go = |item: &&Item| {
-        let mailbox = mailboxes.iter().find(|record| record.id == item.id.mailbox);
+        let mailbox = mailboxes.get(&item.id.mailbox);
         mailbox.is_some_and(|mailbox| replace::is_replaceable(mailbox, item)) && !refused.contains(&item.id)
     };
     let (mut damaged, mut after) = (0, None);

@@ -76,8 +76,8 @@ impl Profile {
         let tried = |value: &Value| {
             InternalDate::from_octets(value.sent.clone()).instant().map(|at| (at, is_lost(&value.got)))
         };
-        let ahead = |got: &Got| Some((letters::ahead(now).instant()?, is_lost(got)));
-        self.dates.iter().filter_map(tried).chain(self.ahead.as_ref().and_then(ahead)).collect()
+        let ahead = |got: &Got| (letters::ahead_at(now).as_second(), is_lost(got));
+        self.dates.iter().filter_map(tried).chain(self.ahead.as_ref().map(ahead)).collect()
     }
 }
 

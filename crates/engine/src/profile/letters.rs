@@ -224,9 +224,14 @@ pub fn with_keywords(token: &Token, number: usize, keywords: usize) -> Letter {
     letter(token, number, Trial::Keywords(keywords), SystemTime::UNIX_EPOCH)
 }
 
-/// The date that lies [`AHEAD`] of this time, as APPEND carries it.
+/// The instant that lies [`AHEAD`] of this time.
+pub fn ahead_at(now: SystemTime) -> jiff::Timestamp {
+    now.checked_add(AHEAD).and_then(|at| jiff::Timestamp::try_from(at).ok()).unwrap_or_default()
+}
+
+/// The date of [`ahead_at`], as APPEND carries it.
 pub fn ahead(now: SystemTime) -> InternalDate {
-    let at = now.checked_add(AHEAD).and_then(|at| jiff::Timestamp::try_from(at).ok()).unwrap_or_default();
+    let at = ahead_at(now);
     InternalDate::from_octets(at.strftime("%d-%b-%Y %H:%M:%S +0000").to_string())
 }
 

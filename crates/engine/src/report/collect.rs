@@ -126,7 +126,7 @@ impl<'a, J: Journal> Walker<'a, J> {
         first: Vec<Item>,
         following: Option<&MailboxRecord>,
     ) -> Result<(MailboxEntry, Vec<Item>), Error> {
-        let (journal, record) = (self.journal, context.mailbox.clone());
+        let (journal, record) = (self.journal, &context.mailbox);
         let mut walk = sides(journal, record.id, self.run.as_ref().map(|r| r.id)).await?;
         let (mut before, mut page) = (None, first);
         loop {
@@ -138,7 +138,7 @@ impl<'a, J: Journal> Walker<'a, J> {
                     false => journal.items(of_mailbox(record.id, last)).await,
                 }
             };
-            let (next, written) = tokio::join!(next, self.page(&record, &mut walk, before, &page));
+            let (next, written) = tokio::join!(next, self.page(record, &mut walk, before, &page));
             written?;
             (before, page) = (last, next?);
             if is_whole {

@@ -4,6 +4,7 @@
 use super::copy::{Listing, list_ahead};
 use super::feed::{memory_units, split};
 use super::job::Job;
+use super::shell::EVENTS_QUEUED;
 use crate::context::Context;
 use crate::end::{FetchEvent, FetchRange, Fetched, Source, SourceSession, Target, Wanted, Way};
 use crate::error::{EndError, Error};
@@ -17,8 +18,6 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// Ranges that are fetched ahead: what the target has to do until the next ones come.
 const RANGES_AHEAD: usize = 2;
-/// Events of the source on their way.
-const EVENTS_QUEUED: usize = 64;
 
 /// Messages whose octets are here before it is their turn.
 pub(super) type Bodies = BTreeMap<Key, Fetched>;

@@ -12,9 +12,7 @@ use crate::adopt::read_source;
 use crate::context::Context;
 use crate::end::{Source, SourceSession, Target};
 use crate::error::{EndError, Error};
-use crate::journal::{
-    Change, Epoch, EpochId, Item, ItemId, Journal, Note, NoteRecord, Reason, Side, State, each_note,
-};
+use crate::journal::{Change, Epoch, EpochId, Item, ItemId, Journal, Note, Reason, Side, State, last_kind};
 use crate::labels::message_number;
 use crate::message::{Digest, Fingerprint};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -133,19 +131,8 @@ async fn last_recognised<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<Option<String>, Error> {
-    let mut last = None;
-    each_note(
-        &ctx.journal,
-        RECOGNISED,
-        ctx.settings.limits.journal_page_rows,
-        |NoteRecord { note, .. }| {
-            if note.mailbox == Some(job.record.id) {
-                last = Some(note.kind.clone());
-            }
-        },
-    )
-    .await?;
-    Ok(last)
+    let page_rows = ctx.settings.limits.journal_page_rows;
+    Ok(last_kind(&ctx.journal, RECOGNISED, page_rows, job.record.id).await?)
 }
 
 /// What of a former epoch is still to be copied.

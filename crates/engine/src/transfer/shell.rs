@@ -39,7 +39,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Events of the source on their way to the shell.
-const EVENTS_QUEUED: usize = 64;
+pub(super) const EVENTS_QUEUED: usize = 64;
 
 /// The longest commit is so many times as long as the wait for the rest of a burst.
 const COMMITS_PER_BURST_WAIT: u32 = 8;

@@ -4,7 +4,7 @@
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::{Error, Question};
-use crate::journal::{Journal, Note, NoteRecord, each_note};
+use crate::journal::{Journal, Note, last_kind};
 use crate::transfer::copy::guard;
 use crate::transfer::job::Job;
 
@@ -44,14 +44,9 @@ pub(super) async fn is_held<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<bool, Error> {
-    let mut held = false;
-    each_note(&ctx.journal, HOLDS, ctx.settings.limits.journal_page_rows, |NoteRecord { note, .. }| {
-        if note.mailbox == Some(job.record.id) {
-            held = note.kind == HELD;
-        }
-    })
-    .await?;
-    Ok(held)
+    let page_rows = ctx.settings.limits.journal_page_rows;
+    let last = last_kind(&ctx.journal, HOLDS, page_rows, job.record.id).await?;
+    Ok(last.is_some_and(|kind| kind == HELD))
 }
 
 async fn note<S: Source, T: Target, J: Journal>(
