@@ -12,6 +12,7 @@ use crate::status::{Condition, ResponseCode, Status, StatusText};
 use base64::Engine as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::{HashSet, VecDeque};
+use std::fmt::Write as _;
 
 /// A command of this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -356,8 +357,7 @@ impl Client {
                 front.started = true;
                 self.told_in_login &= front.class != Class::Barrier(Barrier::Login);
                 self.pending.push_back(Pending { tag: front.tag, class: front.class, begun: false });
-                self.out.put_slice(front.tag.to_string().as_bytes());
-                self.out.put_u8(b' ');
+                let _ = write!(self.out, "{} ", front.tag);
             }
             let tag = front.tag;
             let Some(part) = front.parts.pop_front() else {
@@ -399,8 +399,9 @@ impl Client {
             LiteralMode::Minus => len <= LITERAL_MINUS_MAX_OCTETS,
             LiteralMode::Plus => len <= self.limits.literal_plus_max_octets,
         };
-        let announcement = if plus { format!("{{{len}+}}\r\n") } else { format!("{{{len}}}\r\n") };
-        self.out.put_slice(announcement.as_bytes());
+        let mark = if plus { "+" } else { "" };
+        // It grows as it must: writing to it cannot fail.
+        let _ = write!(self.out, "{{{len}{mark}}}\r\n");
         self.awaiting_continuation = !plus;
         plus
     }

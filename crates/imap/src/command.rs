@@ -326,7 +326,11 @@ impl Command {
     }
 
     fn appending(mailbox: &[u8], messages: &[AppendMessage], gated: bool) -> Self {
-        let mut writer = Writer::new("APPEND").raw(b" ").astring(mailbox);
+        let mut writer = Writer::new("APPEND");
+        // Room for all of them at once: else each message would cost two allocations.
+        writer.text.reserve(mailbox.len() + messages.len() * APPENDED_TEXT_OCTETS);
+        writer.parts.reserve(2 * messages.len() + 2);
+        writer = writer.raw(b" ").astring(mailbox);
         for (i, message) in messages.iter().enumerate() {
             let last = i + 1 == messages.len();
             writer = writer.raw(b" ");
@@ -345,6 +349,9 @@ impl Command {
         writer.end(Class::Plain)
     }
 }
+
+/// What stands before a message in an APPEND, mostly: a few flags and a date.
+const APPENDED_TEXT_OCTETS: usize = 96;
 
 /// The octets of a quoted string that carries wildcards.
 fn escape(octets: &[u8]) -> Vec<u8> {

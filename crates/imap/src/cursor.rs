@@ -102,6 +102,28 @@ impl<'a> Cursor<'a> {
         Some(taken)
     }
 
+    /// The name of a FETCH attribute, with its section and origin as written: `BODY[HEADER.FIELDS (A B)]<0>`.
+    pub(crate) fn attribute_name(&mut self) -> Option<&'a [u8]> {
+        self.settle();
+        let text = self.text()?;
+        let after = |from: usize, stop: &dyn Fn(u8) -> bool| {
+            let rest = text.get(from..).unwrap_or_default();
+            from + rest.iter().position(|b| stop(*b)).unwrap_or(rest.len())
+        };
+        let mut end = after(0, &|b| matches!(b, b' ' | b'(' | b')' | b'['));
+        if end == 0 {
+            return None;
+        }
+        if text.get(end) == Some(&b'[') {
+            end = text.len().min(after(end, &|b| b == b']') + 1);
+            if text.get(end) == Some(&b'<') {
+                end = after(end, &|b| b == b' ');
+            }
+        }
+        self.advance(end);
+        text.get(..end)
+    }
+
     /// A run without spaces, parentheses or quotes.
     pub(crate) fn word(&mut self) -> Option<&'a [u8]> {
         self.take_until(|b| matches!(b, b' ' | b'(' | b')' | b'"'))
@@ -133,7 +155,14 @@ impl<'a> Cursor<'a> {
     }
 
     fn quoted(&mut self) -> Option<Bytes> {
-        let text = self.text()?;
+        let (whole, text) = (self.whole_text()?, self.text()?);
+        let inner = text.get(1..)?;
+        if let Some(end) = memchr::memchr2(b'"', b'\\', inner)
+            && let Some((plain, [b'"', ..])) = inner.split_at_checked(end)
+        {
+            self.advance(end + 2);
+            return Some(whole.slice_ref(plain));
+        }
         let mut out = Vec::new();
         let mut octets = text.iter().enumerate().skip(1);
         while let Some((i, octet)) = octets.next() {

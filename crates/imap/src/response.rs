@@ -8,7 +8,6 @@ use crate::mailbox::{ListEntry, Namespaces};
 use crate::message::{Uid, UidValidity};
 use crate::status::{Condition, Status, StatusText};
 use bytes::Bytes;
-use std::borrow::Cow;
 
 /// A response of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +173,7 @@ fn untagged(c: &mut Cursor<'_>) -> Option<Untagged> {
         c.skip_spaces();
         return numbered(c, u32::try_from(number).ok()?);
     }
-    let word = c.take_until(|b| matches!(b, b' ' | b'['))?.to_ascii_uppercase();
+    let word = Capitals::of(c.take_until(|b| matches!(b, b' ' | b'['))?);
     let condition = match &word[..] {
         b"OK" => Some(Condition::Ok),
         b"NO" => Some(Condition::No),
@@ -208,7 +207,7 @@ fn untagged(c: &mut Cursor<'_>) -> Option<Untagged> {
 }
 
 fn numbered(c: &mut Cursor<'_>, number: u32) -> Option<Untagged> {
-    let word = c.word()?.to_ascii_uppercase();
+    let word = Capitals::of(c.word()?);
     Some(match &word[..] {
         b"EXISTS" => Untagged::Exists(number),
         b"RECENT" => Untagged::Recent(number),
@@ -232,7 +231,7 @@ fn status_data(c: &mut Cursor<'_>) -> Option<StatusData> {
         if c.eat(b')') {
             return Some(data);
         }
-        let name = c.atom()?.to_ascii_uppercase();
+        let name = Capitals::of(c.word()?);
         c.skip_spaces();
         let value = c.raw_value()?;
         let number = crate::cursor::parse_number(&value);
@@ -318,31 +317,15 @@ fn fetch(c: &mut Cursor<'_>, sequence: u32) -> Option<Fetch> {
         if c.at_end() {
             return None;
         }
-        let name = attribute_name(c)?;
+        let name = c.attribute_name()?;
         c.skip_spaces();
-        attribute(c, &mut fetch, &name)?;
+        attribute(c, &mut fetch, name)?;
     }
-}
-
-/// An attribute's name, with its section and origin: `BODY[HEADER.FIELDS (A B)]<0>`.
-fn attribute_name<'a>(c: &mut Cursor<'a>) -> Option<Cow<'a, [u8]>> {
-    let head = c.take_until(|b| matches!(b, b' ' | b'(' | b')' | b'['))?;
-    if c.peek() != Some(b'[') {
-        return Some(head.into());
-    }
-    let section = c.take_until(|b| b == b']')?;
-    c.eat(b']');
-    let origin = if c.peek() == Some(b'<') { c.take_until(|b| b == b' ') } else { None };
-    let mut name = head.to_vec();
-    name.extend_from_slice(section);
-    name.push(b']');
-    name.extend_from_slice(origin.unwrap_or_default());
-    Some(name.into())
 }
 
 fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: &[u8]) -> Option<()> {
-    let upper = name.to_ascii_uppercase();
-    match &upper[..] {
+    let known = Capitals::of(name);
+    match &known[..] {
         b"UID" => fetch.uid = u32::try_from(c.number()?).ok().and_then(Uid::new),
         b"FLAGS" => fetch.flags = Some(c.list()?),
         b"INTERNALDATE" => fetch.internal_date = Some(c.nstring()?.and_then(InternalDate::from_raw)),
@@ -352,7 +335,7 @@ fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: &[u8]) -> Option<()> {
         b"X-GM-MSGID" => fetch.gm_msgid = Some(c.number()?),
         b"X-GM-LABELS" if c.peek() == Some(b'(') => fetch.gm_labels = Some(c.list()?),
         b"X-GUID" => fetch.x_guid = c.nstring()?,
-        _ if is_body(&upper) => fetch.body = body(c)?,
+        _ if is_body(name) => fetch.body = body(c)?,
         _ => {
             let value = c.raw_value()?;
             fetch.unknown.push((Bytes::copy_from_slice(name), value));
@@ -362,7 +345,37 @@ fn attribute(c: &mut Cursor<'_>, fetch: &mut Fetch, name: &[u8]) -> Option<()> {
 }
 
 fn is_body(name: &[u8]) -> bool {
-    name == b"RFC822" || name.starts_with(b"BODY[") || name.starts_with(b"BINARY[")
+    let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    name.eq_ignore_ascii_case(b"RFC822") || begins(b"BODY[") || begins(b"BINARY[")
+}
+
+/// A word in capitals, to be compared with words that are known; empty where it is longer than any of them.
+struct Capitals {
+    octets: [u8; Self::LENGTH_MAX],
+    length: usize,
+}
+
+impl Capitals {
+    /// `UIDVALIDITY` has 11, `HIGHESTMODSEQ` 13.
+    const LENGTH_MAX: usize = 16;
+
+    fn of(word: &[u8]) -> Self {
+        let mut capitals = Self { octets: [0; Self::LENGTH_MAX], length: 0 };
+        if let Some(room) = capitals.octets.get_mut(..word.len()) {
+            room.copy_from_slice(word);
+            room.make_ascii_uppercase();
+            capitals.length = word.len();
+        }
+        capitals
+    }
+}
+
+impl std::ops::Deref for Capitals {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.octets.get(..self.length).unwrap_or_default()
+    }
 }
 
 fn body(c: &mut Cursor<'_>) -> Option<Body> {
