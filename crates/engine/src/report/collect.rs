@@ -42,8 +42,8 @@ const NOTES_SHOWN_MAX: usize = 500;
 /// How often a journal that changes while it is read is read again.
 const WALKS_MAX: usize = 3;
 
-/// Walks the journal, writes the manifest beside `folder/manifest.ndjson` (nowhere without a folder), and puts the
-/// report together. The file in the result still waits for its name.
+/// Walks the journal, writes the manifest beside `folder/manifest.ndjson` (nowhere without a folder, or where it is as it stands
+/// there), and puts the report together. The file in the result still waits for its name.
 pub(super) async fn walk<J: Journal>(
     journal: &J,
     facts: &Facts,
@@ -115,7 +115,7 @@ impl<'a, J: Journal> Walker<'a, J> {
             (entry, ahead) = self.mailbox(context, ahead, records.get(at + 1)).await?;
             mailboxes.push(entry);
         }
-        Ok(self.finish(mailboxes, stray))
+        self.finish(mailboxes, stray).await
     }
 
     /// Walks a mailbox from its first page on. What comes next, a page of it or the first one of `following`, is read by the journal
@@ -220,7 +220,11 @@ impl<'a, J: Journal> Walker<'a, J> {
         (all.into_iter().cloned().collect(), unknown)
     }
 
-    fn finish(self, mailboxes: Vec<MailboxEntry>, stray: u64) -> (Report, Option<NamedTempFile>) {
+    async fn finish(
+        self,
+        mailboxes: Vec<MailboxEntry>,
+        stray: u64,
+    ) -> Result<(Report, Option<NamedTempFile>), Error> {
         let (danger, danger_unknown_runs) = self.danger();
         let mut totals = Totals::of(mailboxes.iter().map(|m| &m.totals));
         totals.add_stray(stray);
@@ -234,7 +238,7 @@ impl<'a, J: Journal> Walker<'a, J> {
             ladder.wrapped += mailbox.ladder.wrapped;
         }
         let copies = self.run.as_ref().is_some_and(|r| r.verb == "migrate");
-        let (manifest, file) = self.manifest.finish();
+        let (manifest, file) = self.manifest.finish().await?;
         let mut outcome = outcome(self.facts, &totals, &mailboxes, copies);
         outcome.unlisted_mailboxes += self.notes.new_mailboxes;
         let labelled = self.numbers.finish();
@@ -262,7 +266,7 @@ impl<'a, J: Journal> Walker<'a, J> {
             manifest,
             mailboxes,
         };
-        (report, file)
+        Ok((report, file))
     }
 }
 

@@ -10,8 +10,11 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
+use tokio::task::JoinHandle;
 
 /// The file's name in the folder of the report.
 pub const MANIFEST: &str = "manifest.ndjson";
@@ -216,44 +219,131 @@ pub struct ManifestFacts {
     pub octets: u64,
 }
 
-/// Writes lines to a temporary file beside the final one and hashes them on the way.
+/// Compares lines with the file that is there and hashes them on the way, on a thread of its own: the next ones are put together
+/// meanwhile. From the first octet that differs they go to a new file beside it, behind those that are the same.
 #[derive(Debug)]
 pub(super) struct ManifestWriter {
-    /// `None` when only the digest is wanted, and while a piece is being written.
-    file: Option<NamedTempFile>,
     path: PathBuf,
-    state: Sha256,
     lines: u64,
     octets: u64,
+    work: Work,
+}
+
+/// The lines written so far, or the thread that adds a piece to them.
+#[derive(Debug)]
+enum Work {
+    At(Box<Lines>),
+    Adding(JoinHandle<std::io::Result<Box<Lines>>>),
+}
+
+#[derive(Debug)]
+struct Lines {
+    state: Sha256,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    /// Only the digest is wanted.
+    Nowhere,
+    /// All so far is as it stands in this file, in so many octets.
+    Same(File, u64),
+    /// The file that still waits for its name.
+    New(NamedTempFile),
 }
 
 impl ManifestWriter {
     /// Writes beside `folder/manifest.ndjson`; without a folder the lines are only counted and hashed.
     pub(super) fn new(folder: Option<&Path>) -> Result<Self, Error> {
         let path = folder.map_or_else(|| PathBuf::from(MANIFEST), |f| f.join(MANIFEST));
-        let failed = |e: std::io::Error| super::files::failed(&path, &e);
-        let file = folder.map(crate::files::temporary).transpose().map_err(failed)?;
-        Ok(Self { file, path, state: Sha256::new(), lines: 0, octets: 0 })
+        let to = match folder {
+            None => To::Nowhere,
+            Some(folder) => match File::open(&path) {
+                Ok(there) => To::Same(there, 0),
+                // One that cannot be read is replaced.
+                Err(_) => {
+                    To::New(crate::files::temporary(folder).map_err(|e| super::files::failed(&path, &e))?)
+                }
+            },
+        };
+        let work = Work::At(Box::new(Lines { state: Sha256::new(), to }));
+        Ok(Self { path, lines: 0, octets: 0, work })
     }
 
-    /// Adds a piece of so many lines. The writing leaves the async threads alone.
+    /// Adds a piece of so many lines, once the one before is added.
     pub(super) async fn push(&mut self, piece: Vec<u8>, lines: u64) -> Result<(), Error> {
         self.lines += lines;
         self.octets += piece.len() as u64;
-        self.state.update(&piece);
-        let Some(mut file) = self.file.take() else { return Ok(()) };
-        let written = tokio::task::spawn_blocking(move || {
-            std::io::Write::write_all(&mut file, &piece)?;
-            Ok(file)
-        });
-        let written = written.await.map_err(std::io::Error::other).and_then(|w| w);
-        self.file = Some(written.map_err(|e| super::files::failed(&self.path, &e))?);
+        let (mut so_far, path) = (self.settled().await?, self.path.clone());
+        self.work = Work::Adding(tokio::task::spawn_blocking(move || {
+            so_far.add(&piece, &path)?;
+            Ok(so_far)
+        }));
         Ok(())
     }
 
-    /// What was written, and the file that still waits for its name.
-    pub(super) fn finish(self) -> (ManifestFacts, Option<NamedTempFile>) {
-        let sha256 = Digest(self.state.finalize().into()).to_string();
-        (ManifestFacts { sha256, lines: self.lines, octets: self.octets }, self.file)
+    /// What was written, and the file that still waits for its name; `None` where the one that is there holds the same octets, and
+    /// where none is wanted.
+    pub(super) async fn finish(mut self) -> Result<(ManifestFacts, Option<NamedTempFile>), Error> {
+        let mut all = self.settled().await?;
+        all.end(&self.path).map_err(|e| super::files::failed(&self.path, &e))?;
+        let sha256 = Digest(all.state.finalize().into()).to_string();
+        let file = if let To::New(file) = all.to { Some(file) } else { None };
+        Ok((ManifestFacts { sha256, lines: self.lines, octets: self.octets }, file))
     }
+
+    /// Takes what was written out, when all of it is.
+    async fn settled(&mut self) -> Result<Box<Lines>, Error> {
+        let none = Work::At(Box::new(Lines { state: Sha256::new(), to: To::Nowhere }));
+        match std::mem::replace(&mut self.work, none) {
+            Work::At(lines) => Ok(lines),
+            Work::Adding(adding) => {
+                let added = adding.await.map_err(std::io::Error::other).and_then(|added| added);
+                added.map_err(|e| super::files::failed(&self.path, &e))
+            }
+        }
+    }
+}
+
+impl Lines {
+    fn add(&mut self, piece: &[u8], path: &Path) -> std::io::Result<()> {
+        self.state.update(piece);
+        if let To::Same(there, octets) = &mut self.to {
+            if continues(there, piece) {
+                *octets += piece.len() as u64;
+                return Ok(());
+            }
+            self.differs(path)?;
+        }
+        match &mut self.to {
+            To::New(file) => file.write_all(piece),
+            To::Nowhere | To::Same(..) => Ok(()),
+        }
+    }
+
+    /// No more lines come: a file that has more is another one.
+    fn end(&mut self, path: &Path) -> std::io::Result<()> {
+        let To::Same(there, _) = &mut self.to else { return Ok(()) };
+        if there.read(&mut [0])? == 0 { Ok(()) } else { self.differs(path) }
+    }
+
+    /// A new file begins with what was the same.
+    fn differs(&mut self, path: &Path) -> std::io::Result<()> {
+        let To::Same(there, same) = &mut self.to else { return Ok(()) };
+        let mut file = crate::files::temporary(path.parent().unwrap_or(Path::new(".")))?;
+        there.seek(SeekFrom::Start(0))?;
+        if std::io::copy(&mut there.take(*same), &mut file)? != *same {
+            return Err(std::io::Error::other(
+                "it changed while it was compared with what is new: try again",
+            ));
+        }
+        self.to = To::New(file);
+        Ok(())
+    }
+}
+
+/// True when the next octets of a file are these.
+fn continues(file: &mut File, piece: &[u8]) -> bool {
+    let mut held = vec![0; piece.len()];
+    file.read_exact(&mut held).is_ok() && held == piece
 }

@@ -578,6 +578,46 @@ async fn a_mailbox_of_many_pages_is_walked_whole() {
 }
 
 #[tokio::test]
+async fn a_manifest_of_which_only_a_part_is_new_becomes_what_one_that_is_all_new_would_be() {
+    let mut plain = Plain::new();
+    plain.mailbox("INBOX", "INBOX", 2500);
+    let (folder, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(&plain.clone().journal(), &run_facts(), folder.path()).await.unwrap();
+    let whole = read(folder.path(), MANIFEST);
+    for key in [1, 1200, 2500] {
+        plain.item(MailboxId(1), key).flags = Flags::from_octets("$new");
+        write(&plain.clone().journal(), &run_facts(), folder.path()).await.unwrap();
+        let written = write(&plain.clone().journal(), &run_facts(), fresh.path()).await.unwrap();
+        assert!(written.changed, "{key}");
+        let manifest = read(folder.path(), MANIFEST);
+        assert_ne!(manifest, whole, "{key}");
+        assert_eq!(manifest, read(fresh.path(), MANIFEST), "{key}");
+    }
+    let right = read(folder.path(), MANIFEST);
+    for wrong in ["", &right[..right.len() / 2], &right[..right.len() - 1], &format!("{right}x")] {
+        std::fs::write(folder.path().join(MANIFEST), wrong).unwrap();
+        assert!(write(&plain.clone().journal(), &run_facts(), folder.path()).await.unwrap().changed);
+        assert_eq!(read(folder.path(), MANIFEST), right);
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        std::fs::read_dir(fresh.path()).unwrap().count()
+    );
+}
+
+#[tokio::test]
+async fn a_manifest_that_says_the_same_is_not_written_again_where_the_report_says_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = example::complete();
+    write(&plain.clone().journal(), &run_facts(), folder.path()).await.unwrap();
+    let written = || folder.path().join(MANIFEST).metadata().unwrap().modified().unwrap();
+    let before = written();
+    let facts = Facts { danger: vec!["--tls-accept-invalid".into()], ..run_facts() };
+    assert!(write(&plain.journal(), &facts, folder.path()).await.unwrap().changed);
+    assert_eq!(written(), before);
+}
+
+#[tokio::test]
 async fn a_place_of_another_epoch_is_not_in_the_listing() {
     let mut plain = example::complete();
     let item = plain.item(MailboxId(4), 1);
