@@ -430,7 +430,10 @@ impl Client {
                     self.in_body = false;
                     return Ok(Some(Event::BodyEnd));
                 }
-                Frame::Response(segments) => self.response(&segments)?,
+                Frame::Response(segments) => {
+                    self.response(&segments)?;
+                    self.framer.reuse(segments);
+                }
             }
         }
     }

@@ -221,16 +221,28 @@ impl<'a> Cursor<'a> {
 
     /// The flags between parentheses, 8-bit and odd ones included.
     pub(crate) fn list(&mut self) -> Option<Vec<Bytes>> {
+        let mut items = Vec::new();
+        self.each_of_list(|item| items.push(item))?;
+        Some(items)
+    }
+
+    /// The first item between parentheses; `None` inside where there is none.
+    pub(crate) fn first_of_list(&mut self) -> Option<Option<Bytes>> {
+        let mut first = None;
+        self.each_of_list(|item| _ = first.get_or_insert(item))?;
+        Some(first)
+    }
+
+    fn each_of_list(&mut self, mut each: impl FnMut(Bytes)) -> Option<()> {
         if !self.eat(b'(') {
             return None;
         }
-        let mut items = Vec::new();
         loop {
             self.skip_spaces();
             if self.eat(b')') {
-                return Some(items);
+                return Some(());
             }
-            items.push(self.astring()?);
+            each(self.astring()?);
         }
     }
 

@@ -83,6 +83,14 @@ impl Framer {
         self.segments.is_empty() && self.buffer.is_empty() && matches!(self.state, State::Line)
     }
 
+    /// Takes back the room of a response that was read, for the next one.
+    pub fn reuse(&mut self, mut segments: Vec<Segment>) {
+        if self.segments.capacity() == 0 {
+            segments.clear();
+            self.segments = segments;
+        }
+    }
+
     /// The next frame; `None` when more octets are needed.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ProtocolError> {
         loop {
