@@ -6,8 +6,10 @@
 //! **A [`SourceSession`] has no method that can change anything** (law 1): the IMAP one opens mailboxes with
 //! EXAMINE and reads with BODY.PEEK.
 
+mod fetching;
 mod told;
 
+pub use fetching::{FetchEvent, FetchRange, Fetched, Unlisted, Wanted, Way};
 pub use told::{Asked, Compression, Rights, Room, Untold};
 
 use crate::alerts::Alerts;
@@ -21,7 +23,7 @@ use crate::transfer::spool::{Body, Intake};
 use bytes::Bytes;
 use std::future::Future;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// A special-use role (RFC 6154, RFC 8457).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,73 +273,6 @@ pub struct Large {
     pub internal_date: Option<InternalDate>,
 }
 
-/// A message wanted from the source.
-#[derive(Debug)]
-pub struct Wanted {
-    /// Its UID.
-    pub key: Key,
-    /// Octets to expect; a hint.
-    pub octets: u64,
-    /// Memory reserved for it, taken over by its [`Body`].
-    pub memory: Option<OwnedSemaphorePermit>,
-}
-
-/// How the octets of a message are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Way {
-    /// In one piece.
-    #[default]
-    Whole,
-    /// Its header, then its text (RFC 9051, 6.4.5): what some servers give of a message whose whole they do not.
-    Parts,
-}
-
-/// One request for bodies; becomes one command, or one for each part.
-#[derive(Debug)]
-pub struct FetchRange {
-    /// Given back in [`FetchEvent::RangeDone`].
-    pub id: u64,
-    /// How to ask.
-    pub way: Way,
-    /// Nothing else is asked for until it is answered, so that a connection that breaks says of which message.
-    pub alone: bool,
-    /// Ascending by key.
-    pub wanted: Vec<Wanted>,
-}
-
-/// A message fetched whole.
-#[derive(Debug)]
-pub struct Fetched {
-    /// Its UID.
-    pub key: Key,
-    /// Flags seen in the same answer, without `\Recent`; `None` if the server left them out.
-    pub flags: Option<Flags>,
-    /// The octets, complete, counted and hashed.
-    pub body: Body,
-}
-
-/// What comes back from [`SourceSession::fetch`].
-#[derive(Debug)]
-pub enum FetchEvent {
-    /// A message.
-    Fetched(Fetched),
-    /// The server answered for this UID without octets (`BODY[] NIL`, an empty literal for a message with a
-    /// size): neither gone nor empty until proven (law 7).
-    NoBody {
-        /// Its UID.
-        key: Key,
-    },
-    /// The command of a range is over.
-    RangeDone {
-        /// Which range.
-        id: u64,
-        /// UIDs asked for and not answered.
-        missing: Vec<Key>,
-        /// The server's words, if it said NO or BAD.
-        refused: Option<Refusal>,
-    },
-}
-
 /// What was read of a message at the target, without keeping it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -477,6 +412,18 @@ pub trait SourceSession: Send + 'static {
         opened: oneshot::Sender<Opened>,
         out: mpsc::Sender<Vec<Listed>>,
     ) -> impl Future<Output = Result<u64, EndError>> + Send;
+    /// As [`SourceSession::list`]; where the end can, messages come in the same round trip. Which of them count is the caller's to
+    /// judge by the listing. How that ended is apart: what ends the connection after the listing takes nothing from it.
+    fn list_with_bodies(
+        &mut self,
+        mailbox: &Bytes,
+        opened: oneshot::Sender<Opened>,
+        out: mpsc::Sender<Vec<Listed>>,
+        bodies: Unlisted,
+    ) -> impl Future<Output = Result<(u64, Result<(), EndError>), EndError>> + Send {
+        drop(bodies);
+        async move { self.list(mailbox, opened, out).await.map(|count| (count, Ok(()))) }
+    }
     /// The epoch of a mailbox that is open since it was last opened or listed, if the session knows it: it stays the
     /// same as long as the mailbox is open (RFC 9051, 2.3.1.1).
     fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity>;

@@ -1,12 +1,14 @@
 //! An IMAP account as a source. Mailboxes are opened with EXAMINE and read with BODY.PEEK; no command that changes
 //! anything is written in this file (law 1).
 
+mod listing;
+
 use crate::end::{
     Abilities, FetchEvent, FetchRange, Fetched, Large, Listed, MailboxInfo, Opened, Rights, Room, Source,
-    SourceSession, UidListing, Untold, Wanted, Way,
+    SourceSession, UidListing, Unlisted, Untold, Wanted, Way,
 };
 use crate::error::EndError;
-use crate::imap_session::{Cut, Item, Link, Opener, flags, open};
+use crate::imap_session::{Item, Link, Opener, flags, open};
 use crate::labels;
 use crate::limits::LISTED_OCTETS_MAX;
 use crate::message::{InternalDate, Key, UidValidity};
@@ -57,12 +59,6 @@ fn lineage(fetch: &Fetch) -> Option<String> {
         .map(|id| format!("{}{id}", labels::LINEAGE))
         .or_else(|| fetch.email_id.as_ref().map(|id| text("emailid", id)))
         .or_else(|| fetch.x_guid.as_ref().map(|id| text("x-guid", id)))
-}
-
-/// A server may answer in any order.
-fn ascending(mut piece: Vec<Listed>) -> Vec<Listed> {
-    piece.sort_unstable_by_key(|l| l.key);
-    piece
 }
 
 fn listed(fetch: &Fetch) -> Option<Listed> {
@@ -192,56 +188,19 @@ impl SourceSession for ImapSourceSession {
         opened: oneshot::Sender<Opened>,
         out: mpsc::Sender<Vec<Listed>>,
     ) -> Result<u64, EndError> {
-        let (sink, mut items) = mpsc::channel(ITEMS_QUEUED);
-        let limits = self.0.limits().clone();
-        let silence = limits.command.max(limits.silence);
-        let examine = self.0.examining(mailbox);
-        self.0.send(examine, "EXAMINE", silence, sink.clone());
-        let all = Command::uid_fetch("1:*", &self.listing_items());
-        let mut fetch = self.0.send(all, "UID FETCH", silence, sink.clone());
-        let (mut opened, mut piece, mut count, mut cut) = (Some(opened), Vec::new(), 0, Cut::new(Key(1)));
-        while let Some(item) = items.recv().await {
-            match item {
-                Item::Opened(facts) => {
-                    let said = self.0.opened(mailbox, &facts)?;
-                    if let Some(asker) = opened.take() {
-                        // Who asked may want nothing more.
-                        let _ = asker.send(said);
-                    }
-                }
-                Item::Data(Untagged::Fetch(fetch)) => {
-                    if let Some(listed) = listed(&fetch) {
-                        count += 1;
-                        piece.push(listed);
-                    }
-                }
-                Item::Data(data) => {
-                    cut.note(&data);
-                    self.0.count(&data);
-                }
-                Item::Done { id, status: Status::Ok, .. } if id != fetch => {}
-                Item::Done { status: Status::Ok, text, .. } => {
-                    let Some(last) = cut.rest(&text) else {
-                        let _ = out.send(ascending(piece)).await;
-                        return Ok(count);
-                    };
-                    let rest = Command::uid_fetch(&format!("1:{last}"), &self.listing_items());
-                    fetch = self.0.send(rest, "UID FETCH", silence, sink.clone());
-                }
-                Item::Done { id, status, text } => {
-                    let doing = if id == fetch { "UID FETCH" } else { "EXAMINE" };
-                    return Err(self.refused(doing, status, &text));
-                }
-                Item::Lost(error) | Item::Unsent { why: error, .. } => return Err(error),
-                _ => {}
-            }
-            if piece.len() >= limits.listing_piece_messages
-                && out.send(ascending(std::mem::take(&mut piece))).await.is_err()
-            {
-                break;
-            }
-        }
-        Err(self.0.lost("UID FETCH"))
+        self.list_and_fetch(mailbox, (opened, out), None).await.map(|(count, _)| count)
+    }
+
+    /// The FETCH of bodies goes out with the other two. None of them names a message by its number, so that each means the same
+    /// whatever is answered first (RFC 9051, 5.5).
+    async fn list_with_bodies(
+        &mut self,
+        mailbox: &Bytes,
+        opened: oneshot::Sender<Opened>,
+        out: mpsc::Sender<Vec<Listed>>,
+        bodies: Unlisted,
+    ) -> Result<(u64, Result<(), EndError>), EndError> {
+        self.list_and_fetch(mailbox, (opened, out), Some(bodies)).await
     }
 
     fn open_epoch(&self, mailbox: &Bytes) -> Option<UidValidity> {
@@ -278,7 +237,7 @@ impl SourceSession for ImapSourceSession {
                     }
                     Some(range) => {
                         let uids = uid_set(range.wanted.iter().map(|w| w.key));
-                        let command = Command::uid_fetch(&uids.to_string(), "(UID FLAGS BODY.PEEK[])");
+                        let command = Command::uid_fetch(&uids.to_string(), WHOLE);
                         let id = self.0.send(command, "UID FETCH", silence, sink.clone());
                         fetching.ranges.insert(id, InFlight::new(range));
                     }
@@ -324,6 +283,9 @@ impl SourceSession for ImapSourceSession {
         self.0.close().await;
     }
 }
+
+/// What is asked for of a message that is wanted whole.
+const WHOLE: &str = "(UID FLAGS BODY.PEEK[])";
 
 /// The commands that read a message as header and text (RFC 9051, 6.4.5).
 const PARTS: [&str; 2] = ["(UID BODY.PEEK[HEADER])", "(UID FLAGS BODY.PEEK[TEXT])"];

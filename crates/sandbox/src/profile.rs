@@ -193,6 +193,8 @@ pub struct Profile {
     pub hides_uid_next: bool,
     /// RFC822.SIZE says so many octets more than there are, as Exchange does.
     pub size_adds: u64,
+    /// SIZE in STATUS is this, whatever there is.
+    pub status_size_is: Option<u64>,
     /// Every login is refused with these words.
     pub refuse_logins: Option<String>,
     /// Logins are taken, and everything after them is answered with this, as Exchange does with mailboxes that may not be opened.
@@ -271,6 +273,7 @@ impl Default for Profile {
             unopened_says: "[NONEXISTENT] no such mailbox",
             hides_uid_next: false,
             size_adds: 0,
+            status_size_is: None,
             refuse_logins: None,
             disconnected: None,
             connections_max: None,

@@ -109,6 +109,8 @@ mod semantic;
 #[cfg(unix)]
 #[path = "engine/stores.rs"]
 mod stores;
+#[path = "engine/together.rs"]
+mod together;
 #[path = "engine/will_not_move.rs"]
 mod will_not_move;
 #[path = "engine/wire.rs"]

@@ -9,7 +9,8 @@ use super::reading::Reading;
 use super::rekey::{Recognised, recognise};
 use super::replace;
 use super::resolve::{open_and_read, resolve};
-use super::shell::{PassEnd, run_pass};
+use super::shell::{EVENTS_QUEUED, PassEnd, run_pass};
+use super::together::{Came, Together, gather};
 use super::unreadable::Suspects;
 use crate::adopt::adopt;
 use crate::consent;
@@ -61,7 +62,7 @@ pub async fn copy<S: Source, T: Target, J: Journal>(
     let ahead = following.listing_of(job);
     let opened = match job.seen.take().filter(|_| ahead.is_none()) {
         Some(seen) => as_seen(ctx, sessions, job, &seen).await?,
-        None => open_both(ctx, sessions, job, ahead).await?,
+        None => open_both(ctx, sessions, job, ahead, (memory, following)).await?,
     };
     let mut listed = match opened {
         Ok(listed) => Some(listed),
@@ -176,6 +177,7 @@ async fn open_both<S: Source, T: Target, J: Journal>(
     sessions: &mut Sessions<S, T>,
     job: &mut Job,
     ahead: Option<Result<Listing, EndError>>,
+    (memory, following): (&Arc<Semaphore>, &mut Following<'_>),
 ) -> Result<Result<Result<Listing, String>, Refusal>, Error> {
     let failed = match ahead {
         Some(Ok(listing)) => {
@@ -185,18 +187,38 @@ async fn open_both<S: Source, T: Target, J: Journal>(
         Some(Err(error)) => Some(error),
         None => None,
     };
-    let (record, share) = (job.record.clone(), job.share.clone());
+    // Who opens the target has the job to itself.
+    let asked = job.clone();
     let mut old = Sessions { source: sessions.source.take(), target: None };
     let mut new = Sessions { source: None, target: sessions.target.take() };
     let (refreshed, listed) = tokio::join!(
         refresh_unless_new(ctx, &mut new, job),
-        list_source(ctx, &mut old, &record, Leaves::ByShare(share.as_deref()), failed)
+        list_first(ctx, &mut old, &asked, failed, (memory, following))
     );
     *sessions = Sessions { source: old.source, target: new.target };
     if let Err(refusal) = refreshed? {
         return Ok(Err(refusal));
     }
     Ok(Ok(listed?))
+}
+
+/// Lists the source, and takes messages that come with the listing. `failed`: how that ended ahead of its turn.
+async fn list_first<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    job: &Job,
+    failed: Option<EndError>,
+    (memory, following): (&Arc<Semaphore>, &mut Following<'_>),
+) -> Result<Result<Listing, String>, Error> {
+    let failed = match failed {
+        Some(error) => Some(error),
+        None => match following.list_together(ctx, sessions, job, memory).await? {
+            Some(Ok(listing)) => return Ok(Ok(listing)),
+            Some(Err(error)) => Some(error),
+            None => None,
+        },
+    };
+    list_source(ctx, sessions, &job.record, Leaves::ByShare(job.share.as_deref()), failed).await
 }
 
 /// The source as an earlier run listed it, which still stands; the target is opened.
@@ -276,15 +298,15 @@ async fn list_source<S: Source, T: Target, J: Journal>(
             None => {
                 ctx.probe.pass("list the source").await;
                 let session = sessions.source(ctx).await?;
-                list_once(ctx, session, record, leaves).await?
+                list_once(ctx, session, record, leaves, None).await?
             }
         };
         match listed {
-            Ok((listing, exists)) if listing.messages == exists => {
+            Ok((listing, exists, _)) if listing.messages == exists => {
                 note_hidden(ctx, record, leaves.share()).await?;
                 return Ok(Ok(listing));
             }
-            Ok((listing, exists)) => {
+            Ok((listing, exists, _)) => {
                 // A short listing is not evidence (law 7): asked again on a new connection.
                 short += 1;
                 sessions.source = None;
@@ -309,23 +331,25 @@ async fn list_source<S: Source, T: Target, J: Journal>(
     }
 }
 
-/// Opens and lists once, where nothing is left to others: a complete listing, or what came of it.
+/// Opens and lists once, where nothing is left to others: a complete listing with what came `together` with it, or what came of it.
 pub(super) async fn list_ahead<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
     record: &MailboxRecord,
-) -> Result<Result<Option<Listing>, EndError>, Error> {
-    let listed = list_once(ctx, session, record, Leaves::ByShare(None)).await?;
-    Ok(listed.map(|(listing, exists)| (listing.messages == exists).then_some(listing)))
+    together: Option<Together>,
+) -> Result<Result<Option<(Listing, Came)>, EndError>, Error> {
+    let listed = list_once(ctx, session, record, Leaves::ByShare(None), together).await?;
+    Ok(listed.map(|(listing, exists, came)| (listing.messages == exists).then_some((listing, came))))
 }
 
-/// Opens and lists once: the listing and the EXISTS it must agree with.
+/// Opens and lists once: the listing, the EXISTS it must agree with, and what came `together` with it.
 async fn list_once<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     session: &mut S::Session,
     record: &MailboxRecord,
     leaves: Leaves<'_>,
-) -> Result<Result<(Listing, u64), EndError>, Error> {
+    together: Option<Together>,
+) -> Result<Result<(Listing, u64, Came), EndError>, Error> {
     let share = leaves.share();
     let (opened_tx, opened) = oneshot::channel();
     let (tx, mut rx) = mpsc::channel::<Vec<Listed>>(4);
@@ -359,10 +383,18 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         left_out.sort_unstable();
         Ok::<_, Error>(Some((facts, uids, Listing { epoch, messages: 0, octets, others, left_out })))
     };
-    let (listed, taken_in) = tokio::join!(session.list(&record.source.wire, opened_tx, tx), take_in);
+    let (event_tx, events) = mpsc::channel(EVENTS_QUEUED);
+    let (expected, unlisted) = together.map(|together| together.ask(ctx, event_tx)).unzip();
+    let listing = async {
+        match unlisted {
+            Some(unlisted) => session.list_with_bodies(&record.source.wire, opened_tx, tx, unlisted).await,
+            None => session.list(&record.source.wire, opened_tx, tx).await.map(|messages| (messages, Ok(()))),
+        }
+    };
+    let (listed, taken_in, mut came) = tokio::join!(listing, take_in, gather(events));
     let taken_in = taken_in?;
-    let messages = match listed {
-        Ok(messages) => messages,
+    let (messages, ended) = match listed {
+        Ok(listed) => listed,
         Err(error) => return Ok(Err(error)),
     };
     let Some((mut facts, mut uids, listing)) = taken_in else {
@@ -374,6 +406,10 @@ async fn list_once<S: Source, T: Target, J: Journal>(
         }));
     };
     uids.sort_unstable();
+    if let Some(expected) = expected {
+        came.judge(&expected, facts.uid_validity, &uids);
+    }
+    came.ended(ended);
     let exists = facts.exists;
     // What came later is not of this listing: the next run finds the mailbox changed.
     if let Some(before) = share.and_then(|share| share.before(facts.uid_validity)) {
@@ -383,7 +419,7 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     if messages == exists && listing.others == 0 {
         save_sighting(ctx, record.id, Side::Source, listing.epoch.id, &facts, &uids).await?;
     }
-    Ok(Ok((Listing { messages, ..listing }, exists)))
+    Ok(Ok((Listing { messages, ..listing }, exists, came)))
 }
 
 /// The messages of an epoch that are left to another mailbox, by the journal.

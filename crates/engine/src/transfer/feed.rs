@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::message::Key;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Unit of the memory reservation, in octets.
 const UNIT_OCTETS: u64 = 1024;
@@ -33,8 +33,47 @@ pub fn memory_share(limits: &Limits, mailboxes_in_work: usize) -> Arc<Semaphore>
 
 /// Units of [`memory_share`] to reserve for a message of `octets`.
 pub fn memory_units(limits: &Limits, octets: u64) -> u32 {
-    let octets = if octets > limits.body_in_memory_octets_max { SPOOLED_OCTETS } else { octets };
+    units(limits.body_in_memory_octets_max, octets)
+}
+
+fn units(in_memory_octets_max: u64, octets: u64) -> u32 {
+    let octets = if octets > in_memory_octets_max { SPOOLED_OCTETS } else { octets };
     u32::try_from((octets + FACTS_OCTETS) / UNIT_OCTETS + 1).unwrap_or(u32::MAX)
+}
+
+/// Memory reserved in one piece for messages of which no more is known than how many they are and how many octets they have
+/// together.
+#[derive(Debug)]
+pub struct Lot {
+    memory: OwnedSemaphorePermit,
+    in_memory_octets_max: u64,
+}
+
+impl Lot {
+    /// `None` where they are no lot that one range may ask for, and where memory for all of them is not free now.
+    pub fn reserve_now(limits: &Limits, messages: u64, octets: u64, memory: &Arc<Semaphore>) -> Option<Self> {
+        let units = lot_units(limits, messages, octets)?;
+        let memory = memory.clone().try_acquire_many_owned(units).ok()?;
+        Some(Self { memory, in_memory_octets_max: limits.body_in_memory_octets_max })
+    }
+
+    /// What is reserved of it for one message of `octets`; `None` where so much is not left.
+    pub fn part(&mut self, octets: u64) -> Option<OwnedSemaphorePermit> {
+        self.memory.split(units(self.in_memory_octets_max, octets) as usize)
+    }
+}
+
+/// Pure: units to reserve for a lot. `None` where there is nothing in it, where it is more than one range may ask for, and where
+/// one of it may have to go to the spool.
+fn lot_units(limits: &Limits, messages: u64, octets: u64) -> Option<u32> {
+    let is_few = (1..=limits.fetch_range_messages_max as u64).contains(&messages);
+    // No message is empty: a size of nothing is one that the server does not know.
+    if !is_few || octets == 0 || octets > limits.body_in_memory_octets_max {
+        return None;
+    }
+    // The units of each are rounded by themselves.
+    let units = octets.checked_add(messages * FACTS_OCTETS)? / UNIT_OCTETS + messages;
+    u32::try_from(units).ok().filter(|_| units * UNIT_OCTETS <= limits.fetch_range_octets_max)
 }
 
 /// What the feeder tells the shell.
@@ -299,6 +338,41 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// However the octets are shared out.
+    #[test]
+    fn a_lot_holds_every_message_that_was_counted_for_it_and_no_more() {
+        let limits = Limits::default();
+        for (messages, octets) in [(1, 1), (7, 7), (7, 10_239), (100, 460_000), (99, 3_000_001)] {
+            let memory = memory_share(&limits, 1);
+            let before = memory.available_permits();
+            let mut lot = Lot::reserve_now(&limits, messages, octets, &memory).unwrap();
+            let first = octets - (messages - 1);
+            let parts: Vec<_> =
+                (0..messages).map(|n| lot.part(if n == 0 { first } else { 1 }).unwrap()).collect();
+            assert!(lot.part(1 << 20).is_none(), "{messages} of {octets}");
+            let reserved = lot_units(&limits, messages, octets).unwrap();
+            assert_eq!(memory.available_permits(), before - reserved as usize);
+            drop((lot, parts));
+            assert_eq!(memory.available_permits(), before);
+        }
+    }
+
+    #[test]
+    fn a_lot_is_what_one_range_may_ask_for() {
+        let limits = Limits::default();
+        let (messages, octets) = (limits.fetch_range_messages_max as u64, limits.fetch_range_octets_max);
+        assert!(lot_units(&limits, messages, octets / 2).is_some());
+        let others = [(0, 0), (0, 5), (5, 0), (messages + 1, 1), (1, octets), (1, octets + 1), (1, u64::MAX)];
+        for (messages, octets) in others {
+            assert_eq!(lot_units(&limits, messages, octets), None, "{messages} of {octets}");
+        }
+        let spools = Limits { body_in_memory_octets_max: 999, ..limits };
+        assert_eq!(lot_units(&spools, 2, 1000), None, "one of them may be long");
+        let memory = Arc::new(Semaphore::new(3));
+        assert!(Lot::reserve_now(&spools, 2, 998, &memory).is_none(), "not free");
+        assert_eq!(memory.available_permits(), 3);
     }
 
     #[test]

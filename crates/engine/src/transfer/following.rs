@@ -1,17 +1,18 @@
 //! The mailbox that a worker takes next: while the target stores the last of the one before, it is listed, and its first messages
-//! are fetched, so that the source does not wait for the target, nor the target for the source.
+//! are fetched, so that the source does not wait for the target, nor the target for the source. The messages of a small mailbox
+//! that is new to this migration come in the round trip of its listing, also where it is the first one.
 
 use super::copy::{Listing, list_ahead};
 use super::feed::{memory_units, split};
-use super::job::Job;
+use super::job::{Job, Sessions};
 use super::shell::EVENTS_QUEUED;
+use super::together::{Came, Together, gather};
 use crate::context::Context;
-use crate::end::{FetchEvent, FetchRange, Fetched, Source, SourceSession, Target, Wanted, Way};
+use crate::end::{Abilities, FetchRange, Fetched, Source, SourceSession, Target, Wanted, Way};
 use crate::error::{EndError, Error};
 use crate::journal::{EpochId, Existing, Item, Journal, MailboxId, Query, Side, State};
 use crate::limits::Limits;
 use crate::message::Key;
-use crate::quirks::Doing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -32,12 +33,14 @@ pub struct Following<'a> {
     bodies: Option<(MailboxId, EpochId, Bodies)>,
     /// The source asked for patience instead of giving some of them.
     throttled: Option<EndError>,
+    /// Not all messages that were asked for with a listing came: none are any more.
+    apart: bool,
 }
 
 impl<'a> Following<'a> {
     /// `next` gives the mailbox after the present one, once.
     pub fn new(next: &'a (dyn Fn() -> Option<Job> + Sync)) -> Self {
-        Self { next, taken: None, listing: None, bodies: None, throttled: None }
+        Self { next, taken: None, listing: None, bodies: None, throttled: None, apart: false }
     }
 
     /// No mailbox follows.
@@ -88,40 +91,96 @@ impl<'a> Following<'a> {
         }
         self.taken = (self.next)();
         // Who brings a message is decided only when those before are listed.
-        let Some(job) = self.taken.as_ref().filter(|job| job.share.is_none()) else { return Ok(true) };
+        let Some(job) = self.taken.clone().filter(|job| job.share.is_none()) else { return Ok(true) };
+        let together = self.together(ctx, session.abilities(), &job, memory).await?;
+        let usable = self.list(ctx, session, &job, together).await?;
+        match self.bodies {
+            Some((_, epoch, ref bodies)) if usable && bodies.is_empty() && self.throttled.is_none() => {
+                let came = fetch(ctx, session, &job, epoch, memory).await?;
+                Ok(self.keep(&job, epoch, came))
+            }
+            _ => Ok(usable),
+        }
+    }
+
+    /// Lists a mailbox whose messages may come with its listing. `None` where they may not, and where no complete listing came.
+    ///
+    /// # Errors
+    /// The journal's; no connection; an interruption.
+    pub(super) async fn list_together<S: Source, T: Target, J: Journal>(
+        &mut self,
+        ctx: &Context<S, T, J>,
+        sessions: &mut Sessions<S, T>,
+        job: &Job,
+        memory: &Arc<Semaphore>,
+    ) -> Result<Option<Result<Listing, EndError>>, Error> {
+        let session = sessions.source(ctx).await?;
+        let together = self.together(ctx, session.abilities(), job, memory).await?;
+        if together.is_none() {
+            return Ok(None);
+        }
+        if !self.list(ctx, session, job, together).await? {
+            sessions.source = None;
+        }
+        ctx.check_cancel()?;
+        Ok(self.listing.take().map(|(_, listing)| listing))
+    }
+
+    /// What is asked for with the listing of a mailbox.
+    async fn together<S: Source, T: Target, J: Journal>(
+        &self,
+        ctx: &Context<S, T, J>,
+        source: &Abilities,
+        job: &Job,
+        memory: &Arc<Semaphore>,
+    ) -> Result<Option<Together>, Error> {
+        if self.apart || !may_wait(ctx, job) {
+            return Ok(None);
+        }
+        Together::of(ctx, job, source, memory).await
+    }
+
+    /// Opens and lists a mailbox; keeps what came of it. True when the session can be used further.
+    async fn list<S: Source, T: Target, J: Journal>(
+        &mut self,
+        ctx: &Context<S, T, J>,
+        session: &mut S::Session,
+        job: &Job,
+        together: Option<Together>,
+    ) -> Result<bool, Error> {
+        let asked = together.is_some();
         ctx.probe.pass("list the source").await;
         let listed = tokio::select! {
             biased;
             // In the middle of an answer.
             () = ctx.cancel.cancelled() => return Ok(false),
-            listed = list_ahead(ctx, session, &job.record) => listed?,
+            listed = list_ahead(ctx, session, &job.record, together) => listed?,
         };
         let mailbox = job.record.id;
-        let usable = match listed {
-            Ok(Some(listing)) => {
+        match listed {
+            Ok(Some((listing, came))) => {
+                self.apart |= asked && !came.all;
                 let epoch = listing.epoch.id;
                 self.listing = Some((mailbox, Ok(listing)));
-                let ahead = fetch(ctx, session, job, epoch, memory).await?;
-                (self.bodies, self.throttled) = (Some((mailbox, epoch, ahead.bodies)), ahead.throttled);
-                ahead.usable
+                Ok(self.keep(job, epoch, came))
             }
-            Ok(None) => false,
+            Ok(None) => {
+                self.apart |= asked;
+                Ok(false)
+            }
             Err(error) => {
+                self.apart |= asked;
                 let usable = !error.is_connection();
                 self.listing = Some((mailbox, Err(error)));
-                usable
+                Ok(usable)
             }
-        };
-        Ok(usable)
+        }
     }
-}
 
-/// What came of fetching ahead.
-struct Came {
-    /// The session can be used further.
-    usable: bool,
-    bodies: Bodies,
-    throttled: Option<EndError>,
+    fn keep(&mut self, job: &Job, epoch: EpochId, came: Came) -> bool {
+        (self.bodies, self.throttled) = (Some((job.record.id, epoch, came.bodies)), came.throttled);
+        came.usable
+    }
 }
 
 /// Fetches the first messages of a mailbox just listed. What came until something is wrong is used; what is wrong with a message
@@ -137,9 +196,8 @@ async fn fetch<S: Source, T: Target, J: Journal>(
         true => first_ranges(ctx, session.abilities().command_messages_max, job, epoch, memory).await?,
         false => Vec::new(),
     };
-    let (mut bodies, mut throttled) = (Bodies::new(), None);
     if ranges.is_empty() {
-        return Ok(Came { usable: true, bodies, throttled });
+        return Ok(Came::nothing());
     }
     let (range_tx, range_rx) = mpsc::channel(RANGES_AHEAD);
     for range in ranges {
@@ -147,36 +205,16 @@ async fn fetch<S: Source, T: Target, J: Journal>(
         let _ = range_tx.try_send(range);
     }
     drop(range_tx);
-    let (event_tx, mut events) = mpsc::channel(EVENTS_QUEUED);
+    let (event_tx, events) = mpsc::channel(EVENTS_QUEUED);
     ctx.probe.pass("fetch ahead").await;
-    let come = async {
-        while let Some(event) = events.recv().await {
-            match event {
-                FetchEvent::Fetched(fetched) => _ = bodies.insert(fetched.key, fetched),
-                FetchEvent::RangeDone { refused: Some(refusal), .. }
-                    if refusal.asks_for_patience(Doing::Fetch) =>
-                {
-                    let (server, doing) = ("the old server".to_owned(), "UID FETCH");
-                    throttled.get_or_insert(EndError::Refused { server, doing, refusal });
-                }
-                FetchEvent::RangeDone { .. } | FetchEvent::NoBody { .. } => {}
-            }
-        }
-    };
-    let fetched = tokio::select! {
+    let (fetched, mut came) = tokio::select! {
         biased;
         // In the middle of an answer.
-        () = ctx.cancel.cancelled() => return Ok(Came { usable: false, bodies: Bodies::new(), throttled: None }),
-        (fetched, ()) = async { tokio::join!(session.fetch(range_rx, &ctx.intake, event_tx), come) } => fetched,
+        () = ctx.cancel.cancelled() => return Ok(Came { usable: false, ..Came::nothing() }),
+        came = async { tokio::join!(session.fetch(range_rx, &ctx.intake, event_tx), gather(events)) } => came,
     };
-    if let Err(error) = fetched {
-        // It is asked for once more, before the one at which the connection broke: one that is answered in the same command says
-        // of the next that it is to blame.
-        bodies.pop_last();
-        throttled = throttled.or(Some(error).filter(|error| error.asks_for_patience().is_some()));
-        return Ok(Came { usable: false, bodies, throttled });
-    }
-    Ok(Came { usable: true, bodies, throttled })
+    came.ended(fetched);
+    Ok(came)
 }
 
 /// Whether messages of this mailbox may wait in memory for their turn: not where a rate decides about each octet, and not where
@@ -185,9 +223,12 @@ async fn is_fetched_ahead<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     job: &Job,
 ) -> Result<bool, Error> {
+    Ok(may_wait(ctx, job) && ctx.journal.epochs(job.record.id, Side::Source).await?.len() < 2)
+}
+
+fn may_wait<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>, job: &Job) -> bool {
     let is_matched = job.baseline.existing != Existing::Adopt || job.baseline.matched;
-    let may_wait = job.uploads.is_none() && is_matched && ctx.pace.source.piece_octets().is_none();
-    Ok(may_wait && ctx.journal.epochs(job.record.id, Side::Source).await?.len() < 2)
+    job.uploads.is_none() && is_matched && ctx.pace.source.piece_octets().is_none()
 }
 
 /// The first ranges of what is listed, as far as memory is free now.

@@ -1,7 +1,7 @@
 //! One mailbox pair in work: what is known of it, and the sessions that serve it.
 
 use crate::context::{Context, at, reason_of};
-use crate::end::{Opened, Source, SourceSession, Target, TargetSession, UidListing};
+use crate::end::{MailboxCounts, Opened, Source, SourceSession, Target, TargetSession, UidListing};
 use crate::error::{EndError, Error};
 use crate::journal::{
     Baseline, Decision, Epoch, Item, ItemId, Journal, MailboxId, MailboxRecord, Name, Place, Query, Side,
@@ -45,14 +45,17 @@ pub struct Job {
     /// The complete listing of the source by an earlier run, where STATUS says that it still stands and nothing but copying is left:
     /// it is not listed again.
     pub seen: Option<Sighting>,
+    /// What STATUS told of the source in this run.
+    pub told: Option<MailboxCounts>,
 }
 
 impl Job {
     /// A mailbox of which nothing more is known than what the journal has. Where the next batch begins is known once its target
     /// is opened.
     pub fn new(record: MailboxRecord, target: Name, baseline: Baseline, target_epoch: Epoch) -> Self {
-        let (share, uploads, seen) = (None, None, None);
-        Self { record, target, baseline, target_epoch, uid_next: Key(1), share, uploads, is_new: false, seen }
+        let (uid_next, is_new) = (Key(1), false);
+        let (share, uploads, seen, told) = (None, None, None, None);
+        Self { record, target, baseline, target_epoch, uid_next, share, uploads, is_new, seen, told }
     }
 
     /// A place of this job's target epoch.

@@ -22,9 +22,10 @@ pub(crate) mod replace;
 pub mod resolve;
 mod shell;
 pub mod spool;
+mod together;
 pub mod uids;
 pub mod unchanged;
 pub mod unreadable;
 pub mod wrap;
 
-pub use feed::{memory_share, memory_units, split};
+pub use feed::{Lot, memory_share, memory_units, split};

@@ -114,7 +114,8 @@ pub async fn to_copy<S: Source, T: Target, J: Journal>(
             || (damaged.contains(&job.record.id)
                 && ctx.settings.repair
                 && replace::is_wanted(ctx, &job).await?);
-        let seen = match source.of(&job.record.source) {
+        job.told = source.of(&job.record.source).copied();
+        let seen = match &job.told {
             Some(now) if same_target && adopted && !is_other => {
                 let epoch = epochs.last().map(|e| e.id);
                 last_seen(ctx, &job, Side::Source, epoch, now, |run| took_in.contains(&run)).await?

@@ -117,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             "UIDNEXT" => Some(m.uid_next.into()),
             "UIDVALIDITY" => Some(m.uid_validity.into()),
             "HIGHESTMODSEQ" if self.profile().condstore => Some(m.highest_mod_seq),
+            "SIZE" if self.profile().status_size_is.is_some() => self.profile().status_size_is,
             "SIZE" => Some(m.messages.iter().map(|x| x.octets.len() as u64).sum()),
             "UNSEEN" => {
                 Some(m.messages.iter().filter(|x| !x.flags.iter().any(|f| f == "\\Seen")).count() as u64)

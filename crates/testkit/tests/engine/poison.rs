@@ -156,13 +156,13 @@ async fn a_notice_in_the_place_of_a_message_is_kept_for_a_person_and_not_sent() 
     assert_eq!(std::fs::read_to_string(saved[0].as_ref().unwrap().path()).unwrap(), stub);
 }
 
-/// Over the wire: `BODY[] NIL` for a whole message three times, then `BODY[HEADER]` and `BODY[TEXT]`.
+/// Over the wire: `BODY[] NIL` for a whole message with its listing and three times after it, then `BODY[HEADER]` and `BODY[TEXT]`.
 #[tokio::test(start_paused = true)]
 async fn header_and_text_are_put_together_over_the_wire() {
     let source = Sandbox::new(Profile::default());
     source.add_user(USER, PASSWORD);
     source.deliver(USER, "INBOX", message(1), "\\Seen $Work", DATE);
-    (0..3).for_each(|_| source.inject(Fault::NilBody));
+    (0..4).for_each(|_| source.inject(Fault::NilBody));
     let folder = tempfile::tempdir().unwrap();
     let (store, target) = (MemoryStore::new(), MemoryMail::new());
     let journal = store.open(&AccountPair { source: "a".into(), target: "b".into() }).unwrap();
