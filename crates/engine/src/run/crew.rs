@@ -16,7 +16,7 @@ use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
 use crate::transfer::replace;
 use crate::transfer::unchanged::Told;
-use crate::verify::{self, Scope};
+use crate::verify::{self, Scope, Unread};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -66,8 +66,8 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     let done = CancellationToken::new();
     let mut reading = JoinSet::new();
     if readers(ctx) > 0 {
-        let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
-        reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
+        let (ctx, unread, done) = (ctx.clone(), Unread::new(jobs), done.clone());
+        reading.spawn(async move { verify::follow(&ctx, &unread, &done).await });
     }
     let worker = |start| {
         let (ctx, crew, left) = (ctx.clone(), crew.clone(), left.clone());
