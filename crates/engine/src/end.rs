@@ -7,14 +7,15 @@
 //! EXAMINE and reads with BODY.PEEK.
 
 mod fetching;
+mod read;
 mod told;
 
 pub use fetching::{FetchEvent, FetchRange, Fetched, Unlisted, Wanted, Way};
+pub use read::{Depth, ReadEvent, Seen, ToRead};
 pub use told::{Asked, Compression, Rights, Room, Untold};
 
 use crate::alerts::Alerts;
 use crate::error::{EndError, Refusal, RefusalClass};
-use crate::identity::Measured;
 use crate::journal::EpochFacts;
 use crate::message::{Flags, InternalDate, Key, UidValidity};
 use crate::net::Certificate;
@@ -273,32 +274,6 @@ pub struct Large {
     pub internal_date: Option<InternalDate>,
 }
 
-/// What was read of a message at the target, without keeping it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Its UID.
-    pub uid: Key,
-    /// Flags without `\Recent`.
-    pub flags: Flags,
-    /// INTERNALDATE.
-    pub internal_date: Option<InternalDate>,
-    /// RFC822.SIZE.
-    pub octets: u64,
-    /// MODSEQ.
-    pub mod_seq: Option<u64>,
-    /// The octets, hashed as they came; `None` when only facts were asked for, or when the server gave no body.
-    pub measured: Option<Measured>,
-}
-
-/// How deep to read at the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Flags, date, size.
-    Facts,
-    /// And every octet.
-    Octets,
-}
-
 /// What of a message is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
@@ -317,19 +292,6 @@ pub struct Outgoing {
     pub internal_date: Option<InternalDate>,
     /// The octets.
     pub body: Body,
-}
-
-/// Messages to read of one mailbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToRead {
-    /// The mailbox, as on the wire.
-    pub mailbox: Bytes,
-    /// The epoch that the UIDs are of.
-    pub epoch: UidValidity,
-    /// Ascending.
-    pub uids: Vec<Key>,
-    /// How much of each.
-    pub depth: Depth,
 }
 
 /// A target mailbox that is to be made ready for mail ([`TargetSession::make_ready`]).
@@ -626,32 +588,35 @@ pub trait TargetSession: Send + 'static {
         depth: Depth,
         out: mpsc::Sender<Seen>,
     ) -> impl Future<Output = Result<(), EndError>> + Send;
-    /// Opens mailboxes one after the other and reads messages of each, as [`TargetSession::open`] and [`TargetSession::read`]
-    /// would; together where the end can. In `out` an answer has the place of its mailbox in `wanted`. The result says of each
-    /// whether it was read, or what refused it: false when it shows another epoch, of which nothing is given.
+    /// Opens mailboxes as they come, one after the other, and reads messages of each, as [`TargetSession::open`] and
+    /// [`TargetSession::read`] would, until none can come any more; together where the end can: what comes while others are
+    /// answered is asked for at once. Nothing is given of a mailbox that shows another epoch.
     fn read_each(
         &mut self,
-        wanted: &[ToRead],
-        out: mpsc::Sender<(usize, Seen)>,
-    ) -> impl Future<Output = Result<Vec<Result<bool, EndError>>, EndError>> + Send {
+        mut wanted: mpsc::UnboundedReceiver<ToRead>,
+        out: mpsc::Sender<ReadEvent>,
+    ) -> impl Future<Output = Result<(), EndError>> + Send {
         async move {
-            let mut read = Vec::with_capacity(wanted.len());
-            for (at, ToRead { mailbox, epoch, uids, depth }) in wanted.iter().enumerate() {
-                let opened = apart(self.open(mailbox).await)?;
-                if !matches!(&opened, Ok(opened) if opened.facts.uid_validity == *epoch) {
-                    read.push(opened.map(|_| false));
-                    continue;
-                }
-                let (tx, mut rx) = mpsc::channel(SEEN_QUEUED);
-                let (answered, ()) = tokio::join!(self.read(uids, *depth, tx), async {
-                    while let Some(seen) = rx.recv().await {
-                        // A caller that is gone wants nothing more.
-                        let _ = out.send((at, seen)).await;
+            let mut at = 0;
+            while let Some(ToRead { mailbox, epoch, uids, depth }) = wanted.recv().await {
+                let opened = apart(self.open(&mailbox).await)?;
+                let read = match opened.map(|opened| opened.facts.uid_validity == epoch) {
+                    Ok(true) => {
+                        let (tx, mut rx) = mpsc::channel(SEEN_QUEUED);
+                        let (answered, ()) = tokio::join!(self.read(&uids, depth, tx), async {
+                            while let Some(seen) = rx.recv().await {
+                                // A caller that is gone wants nothing more.
+                                let _ = out.send(ReadEvent::Seen(at, seen)).await;
+                            }
+                        });
+                        apart(answered)?.map(|()| true)
                     }
-                });
-                read.push(apart(answered)?.map(|()| true));
+                    not_opened => not_opened,
+                };
+                let _ = out.send(ReadEvent::Done(at, read)).await;
+                at += 1;
             }
-            Ok(read)
+            Ok(())
         }
     }
     /// The octets of one message of the open mailbox; `None` where it is not there or longer than `octets_max`.

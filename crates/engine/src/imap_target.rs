@@ -5,9 +5,9 @@ mod read;
 mod ready;
 
 use crate::end::{
-    Abilities, Answer, Depth, MadeReady, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, Rights, Role,
-    Room, Section, Seen, Target, TargetSession, ToMakeReady, ToRead, UidListing, Untold, Upload, Uploaded,
-    Verdict,
+    Abilities, Answer, Depth, MadeReady, MailboxCounts, MailboxInfo, NewUids, Opened, Outgoing, ReadEvent,
+    Rights, Role, Room, Section, Seen, Target, TargetSession, ToMakeReady, ToRead, UidListing, Untold,
+    Upload, Uploaded, Verdict,
 };
 use crate::error::EndError;
 use crate::imap_session::{Bodies, Item, Link, Opener, open};
@@ -171,9 +171,9 @@ impl TargetSession for ImapTargetSession {
 
     async fn read_each(
         &mut self,
-        wanted: &[ToRead],
-        out: mpsc::Sender<(usize, Seen)>,
-    ) -> Result<Vec<Result<bool, EndError>>, EndError> {
+        wanted: mpsc::UnboundedReceiver<ToRead>,
+        out: mpsc::Sender<ReadEvent>,
+    ) -> Result<(), EndError> {
         read::read_each(&mut self.0, wanted, out).await
     }
 

@@ -2,30 +2,34 @@
 //! (law 9). Runs beside the transfer and once more at its end; at last one complete UID listing of each mailbox
 //! says what is there (law 7).
 
+mod flight;
 mod ghosts;
 mod hold;
 mod moved;
 mod portion;
 mod presence;
 mod replaced;
+mod unread;
 mod weigh;
 
 pub use presence::{Looked, look_at_each, presence};
+pub use unread::{Unread, Writer};
 
 use crate::config::Level;
 use crate::context::Context;
 use crate::end::{Depth, Source, Target};
 use crate::error::Error;
-use crate::journal::{EpochId, Item, ItemId, Journal, Ladder, Origin, Side, State};
+use crate::journal::{EpochId, Item, Journal, Ladder, Origin, Side, State};
 use crate::message::Key;
 use crate::seats::Seat;
 use crate::transfer::job::{Job, Pages, Sessions};
 use crate::transfer::replace;
 use crate::transfer::unchanged::{self, Told};
-use portion::{Portion, Together, read_back};
+use flight::{AtLoss, read_back};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use unread::Round;
 
 /// How often the verifier looks for work when nobody rings.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
@@ -39,23 +43,27 @@ pub enum Scope {
     All,
 }
 
+impl Scope {
+    fn states(self) -> &'static [State] {
+        match self {
+            Self::New => &[State::Stored],
+            Self::All => &[State::Stored, State::Verified, State::AlreadyThere, State::Merged],
+        }
+    }
+}
+
 /// Reads back beside the transfer, mailbox after mailbox, until `done` is set and nothing is left that can be
 /// read. Has its own session and never appends.
 pub async fn follow<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    jobs: &[Job],
+    unread: &Unread,
     done: &CancellationToken,
 ) -> Result<Option<T::Session>, Error> {
     // Without a connection of its own all is read back at the end.
     let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(None) };
-    // Messages are stored in order: what lies behind the mark was looked at. The few that come later are left to the
-    // sweep at the end, else each round would walk over everything stored so far.
-    let mut marks: Vec<Option<ItemId>> = vec![None; jobs.len()];
     loop {
         let last_round = done.is_cancelled();
-        let read =
-            sweep_each(ctx, &mut sessions, jobs.iter().zip(&mut marks), Scope::New, ctx.settings.level)
-                .await?;
+        let read = read_round(ctx, &mut sessions, unread, None).await?;
         if last_round {
             break;
         }
@@ -72,6 +80,44 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
         }
     }
     Ok(sessions.target)
+}
+
+/// Reads back beside [`follow`] what others than `writer` have appended, on the target session of that one, which has nothing more
+/// to copy; until nothing is left for it. A connection that is lost, or that the server wants back, is not replaced: the others read
+/// on, and what it did not read is read by the sweep at the end.
+pub async fn help<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    seats: &mut [Seat],
+    (unread, writer): (&Unread, Writer),
+) -> Result<(), Error> {
+    while sessions.target.is_some() && !seats.iter_mut().any(Seat::is_surplus) {
+        match read_round(ctx, sessions, unread, Some(writer)).await {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(Error::Target(error)) => {
+                tracing::debug!(%error, "what is left is read back by others");
+                sessions.abort_target();
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Reads what is there now and nobody else reads. Returns how many items were read.
+async fn read_round<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    unread: &Unread,
+    reader: Option<Writer>,
+) -> Result<u64, Error> {
+    if ctx.settings.level == Level::Counts {
+        return Ok(0);
+    }
+    let mut round = Round::new(ctx, unread, reader, (Scope::New, ctx.settings.level));
+    let at_loss = if reader.is_some() { AtLoss::Ends } else { AtLoss::Reconnects };
+    read_back(ctx, sessions, &mut round, at_loss).await
 }
 
 /// A connection to the target beside those that append, as soon as it is given; `None` when `done` comes before it.
@@ -106,40 +152,12 @@ pub async fn sweep<S: Source, T: Target, J: Journal>(
     scope: Scope,
     level: Level,
 ) -> Result<u64, Error> {
-    sweep_each(ctx, sessions, [(job, &mut None)].into_iter(), scope, level).await
-}
-
-/// As [`sweep`], of mailboxes one after the other, behind the mark of each, which moves on to the last item looked at. What is
-/// little is read together.
-async fn sweep_each<'a, S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    mailboxes: impl Iterator<Item = (&'a Job, &'a mut Option<ItemId>)>,
-    scope: Scope,
-    level: Level,
-) -> Result<u64, Error> {
     if level == Level::Counts {
         return Ok(0);
     }
-    let states: &[State] = match scope {
-        Scope::New => &[State::Stored],
-        Scope::All => &[State::Stored, State::Verified, State::AlreadyThere, State::Merged],
-    };
-    let (mut read, mut together) = (0, Together::new(ctx));
-    for (job, mark) in mailboxes {
-        ctx.check_cancel()?;
-        let mut pages = Pages::behind(ctx, job.record.id, states, *mark);
-        while let Some(page) = pages.next().await? {
-            *mark = page.last().map(|item| item.id);
-            for (depth, items) in by_depth(page, job.target_epoch.id, scope, level) {
-                if let Some(full) = together.add(Portion::new(job, depth, items)) {
-                    read += read_back(ctx, sessions, full).await?;
-                    ctx.check_cancel()?;
-                }
-            }
-        }
-    }
-    Ok(read + read_back(ctx, sessions, together.take()).await?)
+    let unread = Unread::new(std::slice::from_ref(job));
+    let mut round = Round::new(ctx, &unread, None, (scope, level));
+    read_back(ctx, sessions, &mut round, AtLoss::Reconnects).await
 }
 
 /// True when nothing is left to be proven of a mailbox in this run: every message was read back as deep as is asked for,
@@ -210,7 +228,7 @@ fn by_depth(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::{MailboxId, Place, Sent};
+    use crate::journal::{ItemId, MailboxId, Place, Sent};
     use crate::message::{Digest, Fingerprint, Flags};
 
     #[test]

@@ -189,8 +189,12 @@ impl Sandbox {
         (counters.octets_given, counters.octets_taken)
     }
 
-    pub(crate) fn gave(&self, octets: u64) {
-        self.world().counters.octets_given += octets;
+    /// The body of a message left over a connection that has `appended` the message itself, something else, or (`None`) nothing.
+    pub(crate) fn gave(&self, octets: u64, appended: Option<bool>) {
+        let counters = &mut self.world().counters;
+        counters.octets_given += octets;
+        counters.given_to_appender += u64::from(appended == Some(true));
+        counters.given_to_writer += u64::from(appended == Some(false));
     }
 
     pub(crate) fn took(&self, octets: u64) {

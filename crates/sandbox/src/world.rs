@@ -31,6 +31,10 @@ pub struct Counters {
     pub ended_at_bad: u64,
     /// Octets of the messages whose bodies were written to a client.
     pub octets_given: u64,
+    /// Bodies given over the connection that had stored the message itself.
+    pub given_to_appender: u64,
+    /// Bodies given over a connection that had stored other messages, and not this one.
+    pub given_to_writer: u64,
     /// Octets of the messages that came with APPEND, stored or not.
     pub octets_taken: u64,
 }

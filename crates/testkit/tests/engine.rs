@@ -90,6 +90,8 @@ mod probe;
 mod probe_real;
 #[path = "engine/profiles.rs"]
 mod profiles;
+#[path = "engine/readers.rs"]
+mod readers;
 #[cfg(unix)]
 #[path = "engine/real_servers.rs"]
 mod real_servers;

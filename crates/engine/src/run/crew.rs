@@ -16,7 +16,7 @@ use crate::transfer::job::{Job, Sessions};
 use crate::transfer::memory_share;
 use crate::transfer::replace;
 use crate::transfer::unchanged::Told;
-use crate::verify::{self, Scope};
+use crate::verify::{self, Scope, Unread, Writer};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -63,15 +63,15 @@ pub(super) async fn transfer<S: Source, T: Target, J: Journal>(
     let writers = writers(ctx, jobs.len());
     let crew = Arc::new(Crew::new(largest_first(jobs)));
     let left = Arc::new(Mutex::new(Left::new()));
-    let done = CancellationToken::new();
+    let (unread, done) = (Arc::new(Unread::new(jobs)), CancellationToken::new());
     let mut reading = JoinSet::new();
     if readers(ctx) > 0 {
-        let (ctx, jobs, done) = (ctx.clone(), jobs.to_vec(), done.clone());
-        reading.spawn(async move { verify::follow(&ctx, &jobs, &done).await });
+        let (ctx, unread, done) = (ctx.clone(), unread.clone(), done.clone());
+        reading.spawn(async move { verify::follow(&ctx, &unread, &done).await });
     }
     let worker = |start| {
-        let (ctx, crew, left) = (ctx.clone(), crew.clone(), left.clone());
-        async move { copy_mailboxes(&ctx, &crew, start, &left, writers).await }
+        let (ctx, crew, left, unread) = (ctx.clone(), crew.clone(), left.clone(), unread.clone());
+        async move { copy_mailboxes(&ctx, &crew, start, (&left, &unread), writers).await }
     };
     let Ahead { first: seats, others } = ahead;
     let starts = std::iter::once(Start::With(first, seats)).chain(others.into_iter().map(Start::Ahead));
@@ -329,12 +329,13 @@ fn worse(first: Result<(), Error>, second: Result<(), Error>) -> Result<(), Erro
     }
 }
 
-/// One worker that copies; it does nothing when it gets no sessions.
+/// One worker that copies, and reads back what others have copied when nothing is left to be copied; it does nothing when it gets
+/// no sessions.
 async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
     ctx: &Ctx<S, T, J>,
     crew: &Crew<Job>,
     start: Start<S, T>,
-    left: &Mutex<Left>,
+    (left, unread): (&Mutex<Left>, &Unread),
     writers: usize,
 ) -> Result<(), Error> {
     let memory = memory_share(&ctx.settings.limits, writers);
@@ -342,21 +343,43 @@ async fn copy_mailboxes<S: Source, T: Target, J: Journal>(
     crew.arrive();
     sessions.connect_both(ctx).await?;
     let ahead = || crew.ahead();
-    let mut following = Following::new(&ahead);
+    let (mut following, writer) = (Following::new(&ahead), unread.writer());
     while !crew.should_leave(&mut seats, || following.take()) {
-        let Some(mut job) = following.take().or_else(|| crew.next()) else { break };
+        let Some(mut job) = following.take().or_else(|| crew.next()) else {
+            return read_others(ctx, sessions, seats, (unread, writer)).await;
+        };
         ctx.check_cancel()?;
         let (source, target) = (job.record.source.text.clone(), job.target.text.clone());
         let (messages, octets) = (job.record.messages.unwrap_or(0), job.record.octets.unwrap_or(0));
         let mailbox = job.record.id;
         ctx.bus.tell(Progress::MailboxStarted { mailbox: mailbox.0, source, target, messages, octets });
-        match copy(ctx, &mut sessions, &mut job, &memory, &mut following).await? {
+        unread.begins(mailbox, writer).await;
+        let copied = copy(ctx, &mut sessions, &mut job, &memory, &mut following).await;
+        unread.ended(mailbox).await;
+        match copied? {
             CopyEnd::Done => {}
             CopyEnd::Left(why) => locked(left).push((mailbox, why)),
             CopyEnd::Full(refusal) => return Err(Error::Full { refusal }),
         }
     }
-    // Connections are given back as soon as there is nothing more to do.
+    sessions.leave(ctx, seats);
+    Ok(())
+}
+
+/// Reads back on the target session of a worker that has nothing more to copy. Connections are given back as soon as there is
+/// nothing more to do.
+async fn read_others<S: Source, T: Target, J: Journal>(
+    ctx: &Ctx<S, T, J>,
+    mut sessions: Sessions<S, T>,
+    seats: Vec<Seat>,
+    of: (&Unread, Writer),
+) -> Result<(), Error> {
+    let (of_source, mut seats): (Vec<Seat>, Vec<Seat>) =
+        seats.into_iter().partition(|seat| seat.side() == Side::Source);
+    Sessions { source: sessions.source.take(), target: None }.leave(ctx, of_source);
+    if readers(ctx) > 0 {
+        verify::help(ctx, &mut sessions, &mut seats, of).await?;
+    }
     sessions.leave(ctx, seats);
     Ok(())
 }

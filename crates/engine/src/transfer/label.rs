@@ -15,7 +15,7 @@ use super::resolve::resolve;
 use super::shell::PassEnd;
 use super::uids::{Checked, check};
 use crate::context::Context;
-use crate::end::{Depth, Seen, Source, Target, TargetSession, ToRead, Verdict};
+use crate::end::{Depth, ReadEvent, Source, Target, TargetSession, ToRead, Verdict};
 use crate::error::{EndError, Error, Refusal};
 use crate::journal::{
     BatchEnd, BatchId, Change, EpochId, Existing, Form, Intent, Item, ItemId, Journal, MailboxId, Note,
@@ -403,18 +403,23 @@ async fn look<S: TargetSession>(
     let mut uids: Vec<Key> = lot.items.iter().map(|(_, uid, _)| *uid).collect();
     uids.sort_unstable();
     let (mailbox, epoch) = (from.target.wire.clone(), from.target_epoch.facts.uid_validity);
-    let wanted = [ToRead { mailbox, epoch, uids, depth: Depth::Facts }];
-    let (tx, mut rx) = mpsc::channel::<(usize, Seen)>(SEEN_QUEUED);
+    let (ask, wanted) = mpsc::unbounded_channel();
+    let _ = ask.send(ToRead { mailbox, epoch, uids, depth: Depth::Facts });
+    drop(ask);
+    let (tx, mut rx) = mpsc::channel(SEEN_QUEUED);
     let collect = async {
-        let mut flags = HashMap::new();
-        while let Some((_, seen)) = rx.recv().await {
-            flags.insert(seen.uid, seen.flags);
+        let (mut flags, mut is_read) = (HashMap::new(), Ok(false));
+        while let Some(event) = rx.recv().await {
+            match event {
+                ReadEvent::Seen(_, seen) => _ = flags.insert(seen.uid, seen.flags),
+                ReadEvent::Done(_, read) => is_read = read,
+            }
         }
-        flags
+        (is_read, flags)
     };
-    let (read, flags) = tokio::join!(session.read_each(&wanted, tx), collect);
-    let is_read = read?.into_iter().next().transpose()?;
-    Ok((is_read == Some(true)).then_some(flags))
+    let (read, (is_read, flags)) = tokio::join!(session.read_each(wanted, tx), collect);
+    read?;
+    Ok(is_read?.then_some(flags))
 }
 
 /// True while UIDNEXT of the job is at or above the `bound`, which is of its epoch: to open a mailbox anew puts UIDNEXT back.

@@ -1,43 +1,57 @@
-//! Portions of mailboxes that are read back, several of little in one round trip, and compared with what was fetched.
+//! Portions of mailboxes that are read back, several of little together, and compared with what was fetched.
 
 use super::weigh;
 use crate::adopt::read_back as as_kept;
 use crate::context::Context;
-use crate::end::{Depth, Seen, Source, Target, TargetSession, ToRead};
-use crate::error::{EndError, Error};
+use crate::end::{Depth, Seen, Source, Target, ToRead};
+use crate::error::Error;
 use crate::identity::Grade;
-use crate::journal::{Change, Item, ItemId, Journal, JournalError, State};
+use crate::journal::{Change, Item, ItemId, Journal, JournalError, MailboxId, State};
 use crate::message::Key;
 use crate::progress::Progress;
 use crate::transfer::job::{Job, Losses, Sessions};
-use crate::transfer::resolve::{open_and_read, pieces};
-use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::mpsc;
+use crate::transfer::resolve::open_and_read;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// Results written to the journal at once.
-const RESULTS_AT_ONCE: usize = 256;
-/// Answers on their way to be compared.
-const SEEN_QUEUED: usize = 64;
-/// Messages, octets and mailboxes that are read together, unless one portion has more.
-const TOGETHER_MESSAGES: usize = 4000;
-const TOGETHER_OCTETS: u64 = 16 * 1024 * 1024;
-const TOGETHER_MAILBOXES: usize = 64;
+/// Messages, octets and mailboxes that are asked for together, unless one message has more. The next ones are asked for when no
+/// more than so much is still to come.
+pub(super) const TOGETHER_MESSAGES: usize = 2000;
+pub(super) const TOGETHER_OCTETS: u64 = 8 * 1024 * 1024;
+pub(super) const TOGETHER_MAILBOXES: usize = 64;
 
 /// Messages of one mailbox, and what is known of their reading.
 pub(super) struct Portion<'a> {
-    job: &'a Job,
-    depth: Depth,
+    pub(super) job: &'a Job,
+    pub(super) depth: Depth,
     items: BTreeMap<Key, Item>,
     answered: BTreeSet<Key>,
     disagree: Vec<Key>,
     /// All was asked for, and what comes is known: what the server did not answer for stays as it is, the complete listing
     /// decides about it.
-    is_over: bool,
+    pub(super) is_over: bool,
 }
 
 impl<'a> Portion<'a> {
     pub(super) fn new(job: &'a Job, depth: Depth, items: BTreeMap<Key, Item>) -> Self {
         Self { job, depth, items, answered: BTreeSet::new(), disagree: Vec::new(), is_over: false }
+    }
+
+    /// Cut where it has more octets than are asked for together.
+    pub(super) fn cut(job: &'a Job, depth: Depth, items: BTreeMap<Key, Item>) -> Vec<Self> {
+        let mut portions: Vec<Self> = Vec::new();
+        let mut octets = 0;
+        for (uid, item) in items {
+            let more = octets_read(&item, depth);
+            octets += more;
+            match portions.last_mut().filter(|_| octets <= TOGETHER_OCTETS) {
+                Some(portion) => _ = portion.items.insert(uid, item),
+                None => {
+                    octets = more;
+                    portions.push(Self::new(job, depth, BTreeMap::from([(uid, item)])));
+                }
+            }
+        }
+        portions
     }
 
     /// True where both can be one: each UID stands for one message.
@@ -47,9 +61,32 @@ impl<'a> Portion<'a> {
     }
 
     /// What was not answered, with its size.
-    fn open(&self) -> Vec<(Key, u64)> {
+    pub(super) fn open(&self) -> Vec<(Key, u64)> {
         let open = self.items.iter().filter(|(uid, _)| !self.answered.contains(uid));
         open.map(|(uid, item)| (*uid, octets_of(item))).collect()
+    }
+
+    pub(super) fn to_read(&self, uids: Vec<Key>) -> ToRead {
+        let (mailbox, epoch) = (self.job.target.wire.clone(), self.job.target_epoch.facts.uid_validity);
+        ToRead { mailbox, epoch, uids, depth: self.depth }
+    }
+
+    /// The octets that come for a message of it.
+    pub(super) fn octets_read(&self, uid: Key) -> u64 {
+        self.items.get(&uid).map_or(0, |item| octets_read(item, self.depth))
+    }
+
+    pub(super) fn answered(&self) -> usize {
+        self.answered.len()
+    }
+
+    pub(super) fn disagrees(&self) -> bool {
+        !self.disagree.is_empty()
+    }
+
+    /// Nothing more is known of what was written down.
+    pub(super) fn forget(&mut self) {
+        (self.items, self.answered) = (BTreeMap::new(), BTreeSet::new());
     }
 }
 
@@ -57,7 +94,14 @@ fn octets_of(item: &Item) -> u64 {
     item.sent.as_ref().map_or(item.octets, |sent| sent.sent.octets)
 }
 
-/// Portions that are read together.
+fn octets_read(item: &Item, depth: Depth) -> u64 {
+    match depth {
+        Depth::Octets => octets_of(item),
+        Depth::Facts => 0,
+    }
+}
+
+/// Portions that are asked for together.
 pub(super) struct Together<'a> {
     portions: Vec<Portion<'a>>,
     messages: usize,
@@ -67,18 +111,14 @@ pub(super) struct Together<'a> {
 }
 
 impl<'a> Together<'a> {
-    pub(super) fn new<S: Source, T: Target, J: Journal>(ctx: &Context<S, T, J>) -> Self {
-        let is_paced = ctx.pace.target_reading.piece_octets().is_some();
+    pub(super) fn new(is_paced: bool) -> Self {
         Self { portions: Vec::new(), messages: 0, octets: 0, is_paced }
     }
 
     /// Adds one, to what is there of its mailbox, so that it is opened once; what was there before goes alone, if both are too much.
     pub(super) fn add(&mut self, portion: Portion<'a>) -> Option<Vec<Portion<'a>>> {
         let messages = portion.items.len();
-        let octets = match portion.depth {
-            Depth::Octets => portion.items.values().map(octets_of).sum(),
-            Depth::Facts => 0,
-        };
+        let octets: u64 = portion.items.values().map(|item| octets_read(item, portion.depth)).sum();
         let fits = !self.is_paced
             && self.messages + messages <= TOGETHER_MESSAGES
             && self.octets + octets <= TOGETHER_OCTETS
@@ -99,123 +139,17 @@ impl<'a> Together<'a> {
     }
 }
 
-/// Reads portions and writes what was found. Returns how many messages were answered for.
-pub(super) async fn read_back<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    sessions: &mut Sessions<S, T>,
-    mut portions: Vec<Portion<'_>>,
-) -> Result<u64, Error> {
-    let (mut losses, mut before) = (Losses::new(ctx), 0);
-    while portions.iter().any(|portion| !portion.is_over) {
-        ctx.probe.pass("read back").await;
-        let session = sessions.target(ctx).await?;
-        let Err(error) = read_once(ctx, session, &mut portions).await? else { continue };
-        let answered = answered(&portions);
-        if answered > std::mem::replace(&mut before, answered) {
-            losses.reset();
-        }
-        let refused = matches!(error, EndError::Refused { .. }) && error.asks_for_patience().is_none();
-        match losses.at_target(ctx, sessions, error).await {
-            Ok(()) => {}
-            Err(Error::Target(error)) if refused => {
-                let open = portions.iter_mut().find(|portion| !portion.is_over);
-                let mailbox = open.as_ref().map(|portion| &portion.job.target.text);
-                tracing::warn!(%error, ?mailbox, "cannot read back");
-                open.into_iter().for_each(|portion| portion.is_over = true);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    for portion in &portions {
-        confirm_damage(ctx, sessions, portion).await?;
-    }
-    Ok(answered(&portions))
-}
-
-fn answered(portions: &[Portion<'_>]) -> u64 {
-    portions.iter().map(|portion| portion.answered.len() as u64).sum()
-}
-
-/// Asks once for all that is not answered. `Err` inside: why the first portion that is not over stays so.
-async fn read_once<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    session: &mut T::Session,
-    portions: &mut [Portion<'_>],
-) -> Result<Result<(), EndError>, Error> {
-    let asked: Vec<usize> = (0..portions.len()).filter(|at| !portions[*at].is_over).collect();
-    let wanted = asked.iter().map(|at| &portions[*at]);
-    let wanted: Vec<(ToRead, Vec<(Key, u64)>)> = wanted.map(|p| (to_read(p), p.open())).collect();
-    let (tx, mut rx) = mpsc::channel(SEEN_QUEUED);
-    let compare = async {
-        let mut changes = Vec::new();
-        while let Some((at, seen)) = rx.recv().await {
-            changes.extend(asked.get(at).and_then(|at| compare(&mut portions[*at], &seen)));
-            if changes.len() >= RESULTS_AT_ONCE {
-                write(ctx, portions, &mut changes).await?;
-            }
-        }
-        write(ctx, portions, &mut changes).await
-    };
-    let (read, compared) = tokio::join!(read_in_turns(ctx, session, wanted, tx), compare);
-    compared?;
-    let mut refused = None;
-    for (at, read) in asked.iter().zip(match read {
-        Ok(read) => read,
-        Err(error) => return Ok(Err(error)),
-    }) {
-        match read {
-            Ok(_) => portions[*at].is_over = true,
-            Err(error) => _ = refused.get_or_insert(error),
-        }
-    }
-    Ok(refused.map_or(Ok(()), Err))
-}
-
-fn to_read(portion: &Portion<'_>) -> ToRead {
-    ToRead {
-        mailbox: portion.job.target.wire.clone(),
-        epoch: portion.job.target_epoch.facts.uid_validity,
-        uids: Vec::new(),
-        depth: portion.depth,
-    }
-}
-
-/// Opens mailboxes and reads messages of them, octets no faster than the rate allows. Nothing is read of another epoch.
-async fn read_in_turns<S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
-    session: &mut T::Session,
-    wanted: Vec<(ToRead, Vec<(Key, u64)>)>,
-    out: mpsc::Sender<(usize, Seen)>,
-) -> Result<Vec<Result<bool, EndError>>, EndError> {
-    let pacer = &ctx.pace.target_reading;
-    let uids = |sized: &[(Key, u64)]| sized.iter().map(|(uid, _)| *uid).collect();
-    let [(only, sized)] = wanted.as_slice() else {
-        let wanted: Vec<ToRead> =
-            wanted.into_iter().map(|(of, sized)| ToRead { uids: uids(&sized), ..of }).collect();
-        return session.read_each(&wanted, out).await;
-    };
-    let octets_max = pacer.piece_octets().filter(|_| only.depth == Depth::Octets);
-    for piece in pieces(sized, octets_max) {
-        if octets_max.is_some() {
-            pacer.turn().await?.pay(piece.iter().map(|(_, octets)| octets).sum());
-        }
-        let wanted = ToRead { uids: uids(piece), ..only.clone() };
-        let read = session.read_each(&[wanted], out.clone()).await?;
-        if !matches!(read.as_slice(), [Ok(true)]) {
-            return Ok(read);
-        }
-    }
-    Ok(vec![Ok(true)])
-}
-
-/// What an answer changes, if it is the first for its message and agrees.
-fn compare(portion: &mut Portion<'_>, seen: &Seen) -> Option<Change> {
+/// What an answer changes, with the octets that were fetched, if it is the first for its message and agrees.
+pub(super) fn compare(portion: &mut Portion<'_>, seen: &Seen) -> Option<(Change, u64)> {
     let item = portion.items.get(&seen.uid)?;
     if !portion.answered.insert(seen.uid) {
         return None;
     }
     match judge(item, seen, portion.depth) {
-        Judged::Agrees(change) => return Some(*change),
+        Judged::Agrees(change) => {
+            let fetched = item.sent.as_ref().map_or(0, |sent| sent.fetched.octets);
+            return Some((*change, fetched));
+        }
         Judged::Disagrees => portion.disagree.push(seen.uid),
         Judged::NothingRead => _ = portion.answered.remove(&seen.uid),
     }
@@ -265,26 +199,26 @@ fn judge(item: &Item, seen: &Seen, depth: Depth) -> Judged {
     }
 }
 
-async fn write<S: Source, T: Target, J: Journal>(
+/// Writes what was read, and tells of the messages whose octets were. `changes`: with the octets that were fetched.
+pub(super) async fn write<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
-    portions: &[Portion<'_>],
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<(Change, u64)>,
 ) -> Result<(), Error> {
     if changes.is_empty() {
         return Ok(());
     }
-    let mut concluded = std::mem::take(changes);
+    let fetched: Vec<(ItemId, u64)> = changes.iter().map(|(change, octets)| (change.item, *octets)).collect();
+    let mut concluded = changes.drain(..).map(|(change, _)| change).collect();
     conclude(ctx, &mut concluded).await?;
-    let verified: BTreeSet<ItemId> =
+    let verified: HashSet<ItemId> =
         concluded.into_iter().filter(|c| c.grade.is_some()).map(|c| c.item).collect();
-    for portion in portions {
-        let of = portion.items.values().filter(|item| verified.contains(&item.id));
-        let fetched = of.filter_map(|item| Some(item.sent.as_ref()?.fetched.octets));
-        let (messages, octets) = fetched.fold((0, 0), |(n, sum), octets| (n + 1, sum + octets));
-        if messages > 0 {
-            let mailbox = portion.job.record.id.0;
-            ctx.bus.tell(Progress::Verified { mailbox, messages, octets });
-        }
+    let mut told: BTreeMap<MailboxId, (u64, u64)> = BTreeMap::new();
+    for (item, octets) in fetched.into_iter().filter(|(item, _)| verified.contains(item)) {
+        let (messages, sum) = told.entry(item.mailbox).or_default();
+        (*messages, *sum) = (*messages + 1, *sum + octets);
+    }
+    for (mailbox, (messages, octets)) in told {
+        ctx.bus.tell(Progress::Verified { mailbox: mailbox.0, messages, octets });
     }
     Ok(())
 }
@@ -304,12 +238,13 @@ pub(super) async fn conclude<S: Source, T: Target, J: Journal>(
 }
 
 /// Octets that differ are read once more on a new connection before the message counts as damaged.
-async fn confirm_damage<S: Source, T: Target, J: Journal>(
+pub(super) async fn confirm_damage<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
-    portion: &Portion<'_>,
+    portion: &mut Portion<'_>,
 ) -> Result<(), Error> {
-    let Portion { job, items, disagree, .. } = portion;
+    let disagree = std::mem::take(&mut portion.disagree);
+    let Portion { job, items, .. } = portion;
     if disagree.is_empty() {
         return Ok(());
     }
@@ -317,7 +252,7 @@ async fn confirm_damage<S: Source, T: Target, J: Journal>(
     let mut losses = Losses::new(ctx);
     let seen = loop {
         let pacer = &ctx.pace.target_reading;
-        match open_and_read(pacer, sessions.target(ctx).await?, job, disagree, Depth::Octets).await {
+        match open_and_read(pacer, sessions.target(ctx).await?, job, &disagree, Depth::Octets).await {
             Ok(seen) => break seen,
             Err(error) => losses.at_target(ctx, sessions, error).await?,
         }

@@ -48,6 +48,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             return Some(Done::No(objection));
         }
         let stored = self.keep(user, &name, messages, &faults, profile.commit_delay).await?;
+        if let Some(Stored { uid_validity, uids, .. }) = &stored {
+            self.appended.extend(uids.iter().map(|uid| (name.clone(), *uid_validity, *uid)));
+        }
         Some(appended(stored, &profile, &faults))
     }
 

@@ -71,7 +71,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
             }
             self.write(&response).await?;
             if bodies {
-                self.sandbox.gave(m.messages[position].octets.len() as u64);
+                let message = &m.messages[position];
+                let is_own = self.appended.contains(&(name.clone(), m.uid_validity, message.uid));
+                self.sandbox.gave(message.octets.len() as u64, (!self.appended.is_empty()).then_some(is_own));
             }
         }
         Some(Done::Ok(cut.unwrap_or_else(|| "done".into())))

@@ -14,6 +14,7 @@ use crate::reader::{Reader, Stop, Word};
 use crate::server::Sandbox;
 use crate::wire::Wire;
 use crate::world::Asked;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
@@ -38,6 +39,8 @@ pub(crate) struct Session<S> {
     selected: Option<Selected>,
     /// The client said who it is.
     identified: bool,
+    /// Mailbox, UIDVALIDITY and UID of what was stored over this connection.
+    appended: BTreeSet<(String, u32, u32)>,
     bads: u32,
 }
 
@@ -96,7 +99,8 @@ impl<S> Drop for Session<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
     pub(crate) fn new(sandbox: Sandbox, stream: S, channel: Channel) -> Self {
         let (stream, reader) = (Wire::new(stream), Reader::default());
-        Self { sandbox, channel, stream, reader, user: None, selected: None, identified: false, bads: 0 }
+        let (user, selected, appended) = (None, None, BTreeSet::new());
+        Self { sandbox, channel, stream, reader, user, selected, identified: false, appended, bads: 0 }
     }
 
     /// Serves until the client leaves.
