@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -72,6 +72,8 @@ pub struct Context<S, T, J> {
     /// The longest time from gate to answer seen on this target, in milliseconds, rounded up
     /// ([`commit_time`](crate::transfer::commit_time)); 0 before the first.
     pub longest_commit_ms: AtomicU64,
+    /// Messages in a batch at the end of the last mailbox, as commit times steered it; 0 before the first.
+    pub batch_messages: AtomicUsize,
     /// The least settle time that the target is known to need, in milliseconds.
     pub settle_known_ms: AtomicU64,
     /// Of connections that are not used any more.

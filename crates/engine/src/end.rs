@@ -375,7 +375,8 @@ pub trait SourceSession: Send + 'static {
         out: mpsc::Sender<Vec<Listed>>,
     ) -> impl Future<Output = Result<u64, EndError>> + Send;
     /// As [`SourceSession::list`]; where the end can, messages come in the same round trip. Which of them count is the caller's to
-    /// judge by the listing. How that ended is apart: what ends the connection after the listing takes nothing from it.
+    /// judge by the listing. The inner result is how the fetching of messages ended: what ends the connection after the listing takes
+    /// nothing from it.
     fn list_with_bodies(
         &mut self,
         mailbox: &Bytes,

@@ -183,7 +183,7 @@ impl Default for Limits {
         Self {
             body_memory_octets: 48 * MIB,
             body_in_memory_octets_max: 4 * MIB,
-            batch_messages_max: 200,
+            batch_messages_max: 400,
             batch_octets_max: 4 * MIB,
             group_messages_max: 32,
             commit_time_goal: Duration::from_secs(1),

@@ -41,7 +41,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -228,6 +228,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             reads_source,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
+            batch_messages: AtomicUsize::new(0),
             settle_known_ms: AtomicU64::new(0),
             alerts: Arc::default(),
             goodbyes: self.goodbyes.clone(),

@@ -25,7 +25,7 @@ use crate::seats::Seat;
 use crate::transfer::job::{Job, Pages, Sessions};
 use crate::transfer::replace;
 use crate::transfer::unchanged::{self, Told};
-use flight::{AtLoss, read_back};
+use flight::{AtTrouble, read_back};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
     let Some((mut sessions, mut seat)) = connection_beside(ctx, done).await else { return Ok(None) };
     loop {
         let last_round = done.is_cancelled();
-        let read = read_round(ctx, &mut sessions, unread, None).await?;
+        let read = read_round(ctx, &mut sessions, unread, Scope::New, ctx.settings.level).await?;
         if last_round {
             break;
         }
@@ -83,23 +83,22 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
 }
 
 /// Reads back beside [`follow`] what others than `writer` have appended, on the target session of that one, which has nothing more
-/// to copy; until nothing is left for it. A connection that is lost, or that the server wants back, is not replaced: the others read
-/// on, and what it did not read is read by the sweep at the end.
+/// to copy; until nothing is left for it, the server wants the connection back, or something goes wrong: the others read on, and what
+/// it did not read, or what differs, is read by the sweep at the end. Where a rate or a day holds, more readers are no faster.
 pub async fn help<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     seats: &mut [Seat],
     (unread, writer): (&Unread, Writer),
 ) -> Result<(), Error> {
+    if ctx.pace.target_reading.piece_octets().is_some() || ctx.settings.level == Level::Counts {
+        return Ok(());
+    }
     while sessions.target.is_some() && !seats.iter_mut().any(Seat::is_surplus) {
-        match read_round(ctx, sessions, unread, Some(writer)).await {
-            Ok(0) => break,
-            Ok(_) => {}
-            Err(Error::Target(error)) => {
-                tracing::debug!(%error, "what is left is read back by others");
-                sessions.abort_target();
-            }
-            Err(error) => return Err(error),
+        let mut round = Round::new(ctx, unread, (Scope::New, ctx.settings.level)).of_a_helper(writer, seats);
+        match read_back(ctx, sessions, &mut round, AtTrouble::Ends).await? {
+            None | Some(0) => break,
+            Some(_) => {}
         }
     }
     Ok(())
@@ -110,14 +109,14 @@ async fn read_round<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     unread: &Unread,
-    reader: Option<Writer>,
+    scope: Scope,
+    level: Level,
 ) -> Result<u64, Error> {
-    if ctx.settings.level == Level::Counts {
+    if level == Level::Counts {
         return Ok(0);
     }
-    let mut round = Round::new(ctx, unread, reader, (Scope::New, ctx.settings.level));
-    let at_loss = if reader.is_some() { AtLoss::Ends } else { AtLoss::Reconnects };
-    read_back(ctx, sessions, &mut round, at_loss).await
+    let mut round = Round::new(ctx, unread, (scope, level));
+    Ok(read_back(ctx, sessions, &mut round, AtTrouble::GoesOn).await?.unwrap_or(0))
 }
 
 /// A connection to the target beside those that append, as soon as it is given; `None` when `done` comes before it.
@@ -152,12 +151,8 @@ pub async fn sweep<S: Source, T: Target, J: Journal>(
     scope: Scope,
     level: Level,
 ) -> Result<u64, Error> {
-    if level == Level::Counts {
-        return Ok(0);
-    }
     let unread = Unread::new(std::slice::from_ref(job));
-    let mut round = Round::new(ctx, &unread, None, (scope, level));
-    read_back(ctx, sessions, &mut round, AtLoss::Reconnects).await
+    read_round(ctx, sessions, &unread, scope, level).await
 }
 
 /// True when nothing is left to be proven of a mailbox in this run: every message was read back as deep as is asked for,

@@ -45,11 +45,11 @@ pub struct FetchRange {
 pub struct Unlisted {
     /// All that have a lower UID.
     pub below: Key,
-    /// Reserved for all of them together. What it does not hold is not given.
+    /// Reserved for all of them together. What it does not hold is not kept.
     pub memory: Lot,
     /// Bodies are built in it.
     pub intake: Intake,
-    /// What comes of it: messages, and the refusal of all of them as [`FetchEvent::RangeDone`].
+    /// What comes of it: messages, and the refusal of all of them as [`FetchEvent::RangeDone`], which names none then.
     pub out: mpsc::Sender<FetchEvent>,
 }
 

@@ -31,7 +31,7 @@ impl ImapSourceSession {
         if let Some(unlisted) = unlisted {
             let command = Command::uid_fetch(&format!("1:{}", (unlisted.below.0 - 1).max(1)), WHOLE);
             let id = self.0.send(command, "UID FETCH", silence, sink.clone());
-            bodies = Bodies(Some(Asked { id, unlisted, body: None }));
+            bodies = Bodies(Some(Asked { id, unlisted, body: None, dropped: 0 }));
         }
         let (mut opened, mut cut) = (Some(opened), Cut::new(Key(1)));
         let mut listing = Listing::new(out, limits.listing_piece_messages);
@@ -78,6 +78,10 @@ impl ImapSourceSession {
             }
             if listing.has_ended() && bodies.have_ended() {
                 return Ok((listing.count, Ok(())));
+            }
+            if listing.has_ended() && bodies.dropped() > limits.fetch_range_octets_max {
+                // Far more comes than was told: a new connection costs less than to read all of it for nothing.
+                return Ok((listing.count, Err(self.0.lost("UID FETCH"))));
             }
             if listing.is_unwanted().await {
                 break;
@@ -140,6 +144,8 @@ struct Asked {
     id: u64,
     unlisted: Unlisted,
     body: Option<BodyBuilder>,
+    /// Octets that came and are not kept.
+    dropped: u64,
 }
 
 impl Bodies {
@@ -149,6 +155,11 @@ impl Bodies {
 
     fn have_ended(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Octets that came and were not kept.
+    fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, |asked| asked.dropped)
     }
 
     /// True for the number of the command.
@@ -163,7 +174,10 @@ impl Bodies {
         }
         match &mut asked.body {
             Some(body) => body.push_shared(octets).await,
-            None => Ok(()),
+            None => {
+                asked.dropped += octets.len() as u64;
+                Ok(())
+            }
         }
     }
 
@@ -202,8 +216,12 @@ impl Bodies {
 }
 
 impl Asked {
-    /// Begins a body of so many octets. One for which no memory is left is not kept: it is asked for again when it is its turn.
+    /// Begins a body of so many octets. One for which no memory is left, or that would be spooled, is not kept: it is asked for again
+    /// when it is its turn.
     fn begin(&mut self, octets: u64) -> Option<BodyBuilder> {
+        if octets > self.unlisted.intake.in_memory_octets_max() {
+            return None;
+        }
         let memory = self.unlisted.memory.part(octets)?;
         Some(self.unlisted.intake.begin(Some(memory)).of_octets(octets, octets))
     }

@@ -14,7 +14,7 @@ use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// Messages in the first batch of a mailbox; steered by commit times from there.
+/// Messages in the first batch of a run; steered by commit times from there.
 const FIRST_BATCH_MESSAGES: usize = 100;
 /// Batches do not shrink below this for slow commits.
 const SMALLEST_BATCH_MESSAGES: usize = 5;
@@ -206,6 +206,18 @@ impl Brain {
             held: false,
             next_no: 0,
         }
+    }
+
+    /// The first batch has so many messages, where that is more and allowed: what another mailbox of this target came to.
+    #[must_use]
+    pub fn beginning_with(self, messages: usize) -> Self {
+        let batch_messages = messages.min(self.limits.batch_messages_max).max(self.batch_messages);
+        Self { batch_messages, ..self }
+    }
+
+    /// How many messages the next batch may have.
+    pub fn batch_messages(&self) -> usize {
+        self.batch_messages
     }
 
     /// What is refused for its octets goes with its header encoded, or inside a cover message (`--repair`).

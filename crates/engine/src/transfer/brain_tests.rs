@@ -501,8 +501,15 @@ fn batches_shrink_when_commits_are_slow_and_grow_when_they_are_quick() {
     assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES / 2);
     b.steer(FIRST_BATCH_MESSAGES / 2, QUICK);
     assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES);
-    (0..10).for_each(|_| b.steer(200, QUICK));
-    assert_eq!(b.batch_messages, 200);
+    (0..10).for_each(|_| b.steer(400, QUICK));
+    assert_eq!(b.batch_messages, 400);
+}
+
+#[test]
+fn the_first_batch_is_as_large_as_another_mailbox_found_right_within_the_limits() {
+    for (known, first) in [(0, FIRST_BATCH_MESSAGES), (7, FIRST_BATCH_MESSAGES), (300, 300), (4000, 400)] {
+        assert_eq!(brain(Form::Multi, false).beginning_with(known).batch_messages(), first, "{known}");
+    }
 }
 
 #[test]

@@ -395,7 +395,9 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     let taken_in = taken_in?;
     let (messages, ended) = match listed {
         Ok(listed) => listed,
-        Err(error) => return Ok(Err(error)),
+        // Patience that was asked for beside it comes first.
+        Err(error) if error.asks_for_patience().is_some() => return Ok(Err(error)),
+        Err(error) => return Ok(Err(came.throttled.unwrap_or(error))),
     };
     let Some((mut facts, mut uids, listing)) = taken_in else {
         let (server, doing) = ("the old server".to_owned(), "EXAMINE");
@@ -411,6 +413,10 @@ async fn list_once<S: Source, T: Target, J: Journal>(
     }
     came.ended(ended);
     let exists = facts.exists;
+    if let Some(patience) = came.throttled.take_if(|_| messages != exists) {
+        // It is not listed again before that time.
+        return Ok(Err(patience));
+    }
     // What came later is not of this listing: the next run finds the mailbox changed.
     if let Some(before) = share.and_then(|share| share.before(facts.uid_validity)) {
         (facts.exists, facts.uid_next) = (uids.len() as u64, Some(before));

@@ -169,7 +169,8 @@ impl<'a> Following<'a> {
                 Ok(false)
             }
             Err(error) => {
-                self.apart |= asked;
+                // A mailbox that is refused says nothing of the others.
+                self.apart |= asked && error.is_connection();
                 let usable = !error.is_connection();
                 self.listing = Some((mailbox, Err(error)));
                 Ok(usable)

@@ -176,7 +176,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     // In a group each message has a command of its own.
     let together_max = abilities.append_messages_max.filter(|_| form == Form::Multi);
     let limits = ctx.settings.limits.narrowed(together_max, piece).narrowed(wish.together_max, None);
-    let brain = Brain::new(limits, form, abilities.overlap);
+    let begins_with = ctx.batch_messages.load(Ordering::Relaxed);
+    let brain = Brain::new(limits, form, abilities.overlap).beginning_with(begins_with);
     let brain = if piece.is_some() { brain.in_turns() } else { brain }.repairing(ctx.settings.repair);
     let replacing = replace::forms(ctx, job).await?;
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
@@ -229,7 +230,11 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     sent?;
     fed?;
     let usable = usable?;
-    let Shell { mut end, outstanding, sessions, .. } = shell;
+    let Shell { mut end, outstanding, sessions, brain, .. } = shell;
+    // Not what was narrowed for the sake of messages of this mailbox.
+    if wish.together_max.is_none() {
+        ctx.batch_messages.store(brain.batch_messages(), Ordering::Relaxed);
+    }
     match fetched {
         Ok(()) => sessions.source = usable.then_some(source),
         // It says nothing of the messages.

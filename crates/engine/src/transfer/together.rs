@@ -79,7 +79,7 @@ impl Came {
         Self { usable: true, all: true, bodies: Bodies::new(), throttled: None }
     }
 
-    /// How it ended.
+    /// How it ended; after [`judge`](Self::judge), which counts what came.
     pub(super) fn ended(&mut self, ended: Result<(), EndError>) {
         let Err(error) = ended else { return };
         self.usable = false;

@@ -4,59 +4,65 @@ use super::portion::{
     Portion, TOGETHER_MAILBOXES, TOGETHER_MESSAGES, TOGETHER_OCTETS, compare, confirm_damage, write,
 };
 use super::unread::Round;
-use crate::context::Context;
+use crate::context::{Context, at};
 use crate::end::{Depth, ReadEvent, Seen, Source, Target, TargetSession, ToRead};
 use crate::error::{EndError, Error};
-use crate::journal::{Change, Journal};
+use crate::journal::{Change, Journal, Side};
 use crate::message::Key;
+use crate::quirks;
 use crate::transfer::job::{Losses, Sessions};
 use crate::transfer::resolve::pieces;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
 
+/// Portions of one flight: what is known of each stays until it is over.
+const FLIGHT_PORTIONS_MAX: usize = 1000;
 /// Results written to the journal at once, unless they are of more octets than are asked for together.
 const RESULTS_AT_ONCE: usize = 256;
 /// Answers on their way to be compared.
 const SEEN_QUEUED: usize = 64;
 
-/// What becomes of a reader whose connection is lost.
+/// What a reader does when something goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AtLoss {
-    /// It connects again: what is read is left to it.
-    Reconnects,
-    /// It ends: others read the rest.
+pub(super) enum AtTrouble {
+    /// It waits, connects again, and looks twice at what differs.
+    GoesOn,
+    /// It ends at once: others read the rest, and what differs again.
     Ends,
 }
 
-/// Reads what a round gives and writes what was found. Returns how many messages were answered for.
+/// Reads what a round gives and writes what was found. Returns how many messages were answered for; `None` when it ended for trouble.
 pub(super) async fn read_back<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
     round: &mut Round<'_, S, T, J>,
-    at_loss: AtLoss,
-) -> Result<u64, Error> {
+    at_trouble: AtTrouble,
+) -> Result<Option<u64>, Error> {
     let (mut losses, mut portions) = (Losses::new(ctx), Vec::new());
     let (mut read, mut before) = (0, 0);
     loop {
         ctx.check_cancel()?;
-        if portions.is_empty() {
+        let is_left_over = !portions.is_empty();
+        if !is_left_over {
             let Some(more) = round.next().await? else {
                 ctx.check_cancel()?;
-                return Ok(read);
+                return Ok(Some(read));
             };
             (portions, losses) = (more, Losses::new(ctx));
         }
         let session = sessions.target(ctx).await?;
-        if let Err(error) = fly(ctx, session, &mut portions, round, &mut read).await? {
+        let flight = Flight::new(ctx, &mut portions, round, &mut read);
+        // What goes wrong is tried alone: what else is read would be taken for progress.
+        let flight = if is_left_over { flight.of_these_alone() } else { flight };
+        if let Err(error) = fly(session, flight).await? {
+            if at_trouble == AtTrouble::Ends {
+                return leaves(ctx, sessions, error);
+            }
             if read > std::mem::replace(&mut before, read) {
                 losses.reset();
             }
             let refused = matches!(error, EndError::Refused { .. }) && error.asks_for_patience().is_none();
-            let tried = match at_loss {
-                AtLoss::Reconnects => losses.at_target(ctx, sessions, error).await,
-                AtLoss::Ends => Err(Error::Target(error)),
-            };
-            match tried {
+            match losses.at_target(ctx, sessions, error).await {
                 Ok(()) => {}
                 Err(Error::Target(error)) if refused => {
                     let open = portions.iter_mut().find(|portion| !portion.is_over);
@@ -67,25 +73,48 @@ pub(super) async fn read_back<S: Source, T: Target, J: Journal>(
                 Err(error) => return Err(error),
             }
         }
-        for portion in &mut portions {
-            confirm_damage(ctx, sessions, portion).await?;
+        if portions.iter().any(Portion::disagrees) {
+            if at_trouble == AtTrouble::Ends {
+                return Ok(None);
+            }
+            // On a new connection, the same for all of them.
+            sessions.abort_target();
+            for portion in &mut portions {
+                confirm_damage(ctx, sessions, portion).await?;
+            }
         }
         portions.retain(|portion| !portion.is_over);
     }
 }
 
+/// Who does not go on ends its connection where that is lost, or where the server has too many; what else was refused is met by those
+/// who go on.
+fn leaves<S: Source, T: Target, J: Journal>(
+    ctx: &Context<S, T, J>,
+    sessions: &mut Sessions<S, T>,
+    error: EndError,
+) -> Result<Option<u64>, Error> {
+    if !error.is_connection() && !matches!(error, EndError::Refused { .. }) {
+        return Err(at(Side::Target, error));
+    }
+    tracing::debug!(%error, "what is left is read back by others");
+    if quirks::asks_for_less(&error) {
+        ctx.seats.throttled(Side::Target);
+    }
+    if error.is_connection() {
+        sessions.abort_target();
+    }
+    Ok(None)
+}
+
 /// Asks for what is not answered, and for what the round has beside it, as long as nothing is refused and all agrees. `Err` inside:
 /// why something stays open.
-async fn fly<'a, S: Source, T: Target, J: Journal>(
-    ctx: &Context<S, T, J>,
+async fn fly<S: Source, T: Target, J: Journal>(
     session: &mut T::Session,
-    portions: &mut Vec<Portion<'a>>,
-    round: &mut Round<'a, S, T, J>,
-    read: &mut u64,
+    mut flight: Flight<'_, '_, S, T, J>,
 ) -> Result<Result<(), EndError>, Error> {
     let (ask, wanted) = mpsc::unbounded_channel();
     let (tx, seen) = mpsc::channel(SEEN_QUEUED);
-    let mut flight = Flight::new(ctx, portions, round, read);
     let (came, compared) = tokio::join!(session.read_each(wanted, tx), flight.compare(ask, seen));
     compared?;
     let refused = flight.refused;
@@ -171,6 +200,12 @@ impl<'f, 'a, S: Source, T: Target, J: Journal> Flight<'f, 'a, S, T, J> {
         flight
     }
 
+    /// Nothing more of the round goes with them.
+    fn of_these_alone(self) -> Self {
+        Self { is_last: true, ..self }
+    }
+
+    /// Where no rate cuts it, a portion is one piece; where one does, one piece is on its way at a time.
     fn queue(&mut self, of: usize) {
         let portion = &mut self.portions[of];
         let octets_max = self.octets_max.filter(|_| portion.depth == Depth::Octets);
@@ -249,7 +284,8 @@ impl<'f, 'a, S: Source, T: Target, J: Journal> Flight<'f, 'a, S, T, J> {
     async fn another(&mut self) -> Result<bool, Error> {
         let has_room = self.open.octets <= TOGETHER_OCTETS
             && self.open.messages <= TOGETHER_MESSAGES
-            && self.pieces <= TOGETHER_MAILBOXES;
+            && self.pieces <= TOGETHER_MAILBOXES
+            && self.portions.len() < FLIGHT_PORTIONS_MAX;
         if self.is_last || !has_room {
             return Ok(false);
         }

@@ -237,7 +237,7 @@ pub(super) async fn conclude<S: Source, T: Target, J: Journal>(
     }
 }
 
-/// Octets that differ are read once more on a new connection before the message counts as damaged.
+/// Octets that differ are read once more, on a new connection, before the message counts as damaged.
 pub(super) async fn confirm_damage<S: Source, T: Target, J: Journal>(
     ctx: &Context<S, T, J>,
     sessions: &mut Sessions<S, T>,
@@ -248,7 +248,6 @@ pub(super) async fn confirm_damage<S: Source, T: Target, J: Journal>(
     if disagree.is_empty() {
         return Ok(());
     }
-    sessions.abort_target();
     let mut losses = Losses::new(ctx);
     let seen = loop {
         let pacer = &ctx.pace.target_reading;

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
 use crate::journal::{Item, ItemId, Journal, MailboxId, State};
+use crate::seats::Seat;
 use crate::transfer::job::{Job, Pages};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct Unread {
     jobs: Vec<Job>,
-    of: Mutex<Vec<Of>>,
+    of: Vec<Mutex<Of>>,
     writers: AtomicUsize,
 }
 
@@ -42,8 +43,8 @@ struct Of {
 impl Unread {
     /// All that is stored in these.
     pub fn new(jobs: &[Job]) -> Self {
-        let of = jobs.iter().map(|_| Of::default()).collect();
-        Self { jobs: jobs.to_vec(), of: Mutex::new(of), writers: AtomicUsize::new(0) }
+        let of = jobs.iter().map(|_| Mutex::default()).collect();
+        Self { jobs: jobs.to_vec(), of, writers: AtomicUsize::new(0) }
     }
 
     /// One more who appends.
@@ -66,10 +67,9 @@ impl Unread {
     }
 
     async fn change(&self, mailbox: MailboxId, change: impl FnOnce(&mut Of)) {
-        let mut of = self.of.lock().await;
         let is_it = |(job, _): &(&Job, _)| job.record.id == mailbox;
-        if let Some((_, of)) = self.jobs.iter().zip(of.iter_mut()).find(is_it) {
-            change(of);
+        if let Some((_, of)) = self.jobs.iter().zip(&self.of).find(is_it) {
+            change(&mut *of.lock().await);
         }
     }
 
@@ -81,8 +81,8 @@ impl Unread {
         states: &[State],
         reader: Option<Writer>,
     ) -> Result<Option<Vec<Item>>, Error> {
-        let mut all = self.of.lock().await;
-        let (Some(job), Some(of)) = (self.jobs.get(at), all.get_mut(at)) else { return Ok(None) };
+        let (Some(job), Some(of)) = (self.jobs.get(at), self.of.get(at)) else { return Ok(None) };
+        let mut of = of.lock().await;
         if of.is_over || reader.is_some_and(|writer| of.writers.contains(&writer)) {
             return Ok(None);
         }
@@ -99,8 +99,9 @@ impl Unread {
 pub(super) struct Round<'a, S, T, J> {
     ctx: &'a Context<S, T, J>,
     unread: &'a Unread,
-    /// The one who reads, where it appends, too.
+    /// The one who reads, where it appends, too, and its connections.
     reader: Option<Writer>,
+    seats: &'a mut [Seat],
     scope: Scope,
     level: Level,
     /// The place of the mailbox that it is at.
@@ -110,20 +111,25 @@ pub(super) struct Round<'a, S, T, J> {
 }
 
 impl<'a, S: Source, T: Target, J: Journal> Round<'a, S, T, J> {
-    pub(super) fn new(
-        ctx: &'a Context<S, T, J>,
-        unread: &'a Unread,
-        reader: Option<Writer>,
-        (scope, level): (Scope, Level),
-    ) -> Self {
+    pub(super) fn new(ctx: &'a Context<S, T, J>, unread: &'a Unread, (scope, level): (Scope, Level)) -> Self {
         let together = Together::new(ctx.pace.target_reading.piece_octets().is_some());
-        Self { ctx, unread, reader, scope, level, at: 0, full: VecDeque::new(), together }
+        let (reader, seats) = (None, &mut [][..]);
+        Self { ctx, unread, reader, seats, scope, level, at: 0, full: VecDeque::new(), together }
     }
 
-    /// What is asked for next; `None` at the end, and when the run is stopped.
+    /// Of one who appends, too: of what others appended, until the server wants one of `seats` back.
+    pub(super) fn of_a_helper(self, writer: Writer, seats: &'a mut [Seat]) -> Self {
+        Self { reader: Some(writer), seats, ..self }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.ctx.cancel.is_cancelled() || self.seats.iter_mut().any(Seat::is_surplus)
+    }
+
+    /// What is asked for next; `None` at the end, when the run is stopped, and when the connection is wanted back.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Portion<'a>>>, Error> {
         while self.full.is_empty()
-            && !self.ctx.cancel.is_cancelled()
+            && !self.is_over()
             && let Some(job) = self.unread.jobs.get(self.at)
         {
             let states = self.scope.states();

@@ -25,7 +25,7 @@ use mailhaul_engine::verify;
 use mailhaul_testkit::corpus::Random;
 use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -90,6 +90,7 @@ impl World {
             reads_source: true,
             stored: Notify::new(),
             longest_commit_ms: AtomicU64::new(0),
+            batch_messages: AtomicUsize::new(0),
         };
         let mut sessions = Sessions::default();
         let mut job = prepare(&ctx).await;
