@@ -120,11 +120,12 @@ impl Seat {
         });
     }
 
-    /// True when there are more connections than there should be, and this one is counted as closed from now on.
+    /// True when there are more connections than there should be: this one is counted as closed from now on, whoever asks again.
     pub fn is_surplus(&mut self) -> bool {
-        let surplus = self.held && self.seats.change(self.side, Connections::close_surplus);
-        self.held &= !surplus;
-        surplus
+        if self.held && self.seats.change(self.side, Connections::close_surplus) {
+            self.held = false;
+        }
+        !self.held
     }
 }
 
@@ -133,5 +134,25 @@ impl Drop for Seat {
         if self.held {
             self.seats.change(self.side, Connections::closed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks once more must not go on with a connection that others count as closed.
+    #[tokio::test]
+    async fn a_seat_that_was_surplus_once_stays_so_and_is_given_back_once() {
+        let seats = Seats::new(&Settings { connections: 2, ..Settings::new("/nonexistent") });
+        let mut own: Vec<Seat> = (0..2).map(|_| seats.anyway(Side::Target)).collect();
+        seats.at_most(Side::Target, 1);
+        let surplus: Vec<bool> = own.iter_mut().map(Seat::is_surplus).collect();
+        assert_eq!(surplus, [true, false]);
+        let again: Vec<bool> = own.iter_mut().map(Seat::is_surplus).collect();
+        assert_eq!(again, [true, false]);
+        drop(own);
+        assert!(seats.another(&[Side::Target]).is_some());
+        assert!(seats.another(&[Side::Target, Side::Target]).is_none(), "one at most");
     }
 }

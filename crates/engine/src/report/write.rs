@@ -102,8 +102,14 @@ fn publish(report: &Report, manifest: Option<NamedTempFile>, folder: &Path) -> R
     }
     let at = |path: &Path, e: std::io::Error| files::failed(path, &e);
     let manifest_path = folder.join(MANIFEST);
-    if let Some(file) = manifest {
-        crate::files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?;
+    match manifest {
+        Some(file) => crate::files::publish(file, &manifest_path).map_err(|e| at(&manifest_path, e))?,
+        // Somebody may have written another one since it was compared.
+        None if files::sha256(&manifest_path).is_none_or(|held| held != report.manifest.sha256) => {
+            let changed = std::io::Error::other("another report was written meanwhile: try again");
+            return Err(at(&manifest_path, changed));
+        }
+        None => {}
     }
     let kept = kept(report);
     if report.facts.signer.is_none() {

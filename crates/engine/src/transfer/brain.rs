@@ -369,7 +369,8 @@ impl Brain {
 
     fn answered(&mut self, no: BatchNo, answers: Vec<Answer>, took: Duration, actions: &mut Vec<Action>) {
         let Some(batch) = self.take(no) else { return };
-        self.steer(batch.items.len(), took);
+        let all_stored = answers.iter().all(|answer| matches!(answer.verdict, Verdict::Stored(_)));
+        self.steer(if all_stored { batch.items.len() } else { 0 }, took);
         let mut rest = batch.items.as_slice();
         let (mut lost, mut doubtful) = (false, Vec::new());
         let (mut refusals, mut unsent) = (Vec::new(), Vec::new());
@@ -574,12 +575,12 @@ impl Brain {
         }
     }
 
-    /// Keeps one commit near the goal (SHOULD): half as many messages when slow, twice when quick and full.
-    fn steer(&mut self, sent: usize, took: Duration) {
+    /// Keeps one commit near the goal (SHOULD): half as many messages when slow, twice when quick and as many were `stored`.
+    fn steer(&mut self, stored: usize, took: Duration) {
         if took > self.limits.commit_time_goal {
             self.batch_messages =
                 (self.batch_messages / 2).max(SMALLEST_BATCH_MESSAGES.min(self.limits.batch_messages_max));
-        } else if took < self.limits.commit_time_goal / 2 && sent >= self.batch_messages {
+        } else if took < self.limits.commit_time_goal / 2 && stored >= self.batch_messages {
             self.batch_messages = (self.batch_messages * 2).min(self.limits.batch_messages_max);
         }
     }

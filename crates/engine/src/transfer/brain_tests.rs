@@ -506,6 +506,19 @@ fn batches_shrink_when_commits_are_slow_and_grow_when_they_are_quick() {
 }
 
 #[test]
+fn a_batch_that_is_refused_at_once_does_not_let_the_next_ones_grow() {
+    let full = FIRST_BATCH_MESSAGES;
+    for (answer, next) in [(stored(full), 2 * full), (refused(full, RefusalClass::Content), full)] {
+        let mut b = brain(Form::Multi, false);
+        (0..=full as i64).for_each(|key| _ = b.step(Event::Ready(ready(key))));
+        b.step(Event::AtGate(BatchNo(0)));
+        b.step(Event::Durable(BatchNo(0)));
+        b.step(Event::Answered(BatchNo(0), vec![answer], QUICK));
+        assert_eq!(b.batch_messages(), next);
+    }
+}
+
+#[test]
 fn the_first_batch_is_as_large_as_another_mailbox_found_right_within_the_limits() {
     for (known, first) in [(0, FIRST_BATCH_MESSAGES), (7, FIRST_BATCH_MESSAGES), (300, 300), (4000, 400)] {
         assert_eq!(brain(Form::Multi, false).beginning_with(known).batch_messages(), first, "{known}");

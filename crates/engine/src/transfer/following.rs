@@ -171,7 +171,8 @@ impl<'a> Following<'a> {
             Err(error) => {
                 // A mailbox that is refused says nothing of the others.
                 self.apart |= asked && error.is_connection();
-                let usable = !error.is_connection();
+                // It may be the patience asked for beside it that is told of a connection that is gone.
+                let usable = !asked && !error.is_connection();
                 self.listing = Some((mailbox, Err(error)));
                 Ok(usable)
             }

@@ -178,6 +178,7 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     let limits = ctx.settings.limits.narrowed(together_max, piece).narrowed(wish.together_max, None);
     let begins_with = ctx.batch_messages.load(Ordering::Relaxed);
     let brain = Brain::new(limits, form, abilities.overlap).beginning_with(begins_with);
+    let first_batch = brain.batch_messages();
     let brain = if piece.is_some() { brain.in_turns() } else { brain }.repairing(ctx.settings.repair);
     let replacing = replace::forms(ctx, job).await?;
     let Some(mut source) = sessions.source.take() else { return Ok(PassEnd::default()) };
@@ -231,8 +232,8 @@ pub async fn run_pass<S: Source, T: Target, J: Journal>(
     fed?;
     let usable = usable?;
     let Shell { mut end, outstanding, sessions, brain, .. } = shell;
-    // Not what was narrowed for the sake of messages of this mailbox.
-    if wish.together_max.is_none() {
+    // Not what was narrowed for the sake of messages of this mailbox, nor where they were too few to learn anything.
+    if wish.together_max.is_none() && brain.batch_messages() != first_batch {
         ctx.batch_messages.store(brain.batch_messages(), Ordering::Relaxed);
     }
     match fetched {
