@@ -71,6 +71,12 @@ fn fetch(nth: u64, fault: Fault) -> Planned {
     Planned::once(Trigger::Verb("FETCH", nth), fault)
 }
 
+/// An hour of patience is asked for in place of an answer.
+fn patience(nth: u64) -> Planned {
+    let words = "NO Request is throttled. Suggested Backoff Time: 3600000 milliseconds";
+    fetch(nth, Fault::RefuseFetch(words.into()))
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_came_with_the_listing_is_not_fetched_again() {
     let world = small([100, 40, 0]);
@@ -204,8 +210,7 @@ async fn a_message_that_was_listed_and_did_not_come_is_asked_for_again() {
 async fn patience_asked_for_instead_of_messages_is_heeded() {
     for nth in [2, 4, 6] {
         let world = small([40, 30, 5]);
-        let patience = "NO Request is throttled. Suggested Backoff Time: 3600000 milliseconds";
-        world.source.plan(fetch(nth, Fault::RefuseFetch(patience.into())));
+        world.source.plan(patience(nth));
         let began = tokio::time::Instant::now();
         world.migrate().await;
         let took = began.elapsed();
@@ -221,9 +226,8 @@ async fn patience_asked_for_instead_of_messages_is_heeded() {
 async fn patience_asked_for_beside_a_listing_that_is_short_is_heeded() {
     for nth in [2, 4] {
         let world = small([40, 30, 5]);
-        let patience = "NO Request is throttled. Suggested Backoff Time: 3600000 milliseconds";
         world.source.plan(fetch(nth - 1, Fault::LeaveOut));
-        world.source.plan(fetch(nth, Fault::RefuseFetch(patience.into())));
+        world.source.plan(patience(nth));
         let began = tokio::time::Instant::now();
         world.migrate().await;
         let took = began.elapsed();
