@@ -91,7 +91,7 @@ pub async fn help<S: Source, T: Target, J: Journal>(
     seats: &mut [Seat],
     (unread, writer): (&Unread, Writer),
 ) -> Result<(), Error> {
-    if ctx.pace.target_reading.piece_octets().is_some() || ctx.settings.level == Level::Counts {
+    if ctx.pace.target_reading.piece_octets().is_some() {
         return Ok(());
     }
     while sessions.target.is_some() && !seats.iter_mut().any(Seat::is_surplus) {

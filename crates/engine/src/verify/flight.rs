@@ -126,6 +126,7 @@ struct Piece {
     /// The place of the portion.
     of: usize,
     uids: Vec<Key>,
+    /// That come for them: none where facts alone are asked for.
     octets: u64,
 }
 
@@ -208,9 +209,10 @@ impl<'f, 'a, S: Source, T: Target, J: Journal> Flight<'f, 'a, S, T, J> {
     /// Where no rate cuts it, a portion is one piece; where one does, one piece is on its way at a time.
     fn queue(&mut self, of: usize) {
         let portion = &mut self.portions[of];
-        let octets_max = self.octets_max.filter(|_| portion.depth == Depth::Octets);
+        let with_octets = portion.depth == Depth::Octets;
+        let octets_max = self.octets_max.filter(|_| with_octets);
         let piece = |piece: &[(Key, u64)]| {
-            let octets = piece.iter().map(|(_, octets)| octets).sum();
+            let octets = piece.iter().filter(|_| with_octets).map(|(_, octets)| octets).sum();
             Piece { of, uids: piece.iter().map(|(uid, _)| *uid).collect(), octets }
         };
         let open = portion.open();
@@ -269,8 +271,7 @@ impl<'f, 'a, S: Source, T: Target, J: Journal> Flight<'f, 'a, S, T, J> {
                     }
                 }
             }
-            let octets = piece.uids.iter().map(|uid| portion.octets_read(*uid)).sum();
-            let open = Open { messages: piece.uids.len(), octets };
+            let open = Open { messages: piece.uids.len(), octets: piece.octets };
             self.open.add(open);
             self.pieces += 1;
             self.asked.push((piece.of, open));

@@ -77,6 +77,15 @@ fn patience(nth: u64) -> Planned {
     fetch(nth, Fault::RefuseFetch(words.into()))
 }
 
+/// The wait that was asked for is kept once.
+async fn moves_after_an_hour(world: &World, nth: u64) {
+    let began = tokio::time::Instant::now();
+    world.migrate().await;
+    let took = began.elapsed();
+    assert!((3600..7200).contains(&took.as_secs()), "{nth}: {took:?}");
+    assert_moved(world, &nth.to_string());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_came_with_the_listing_is_not_fetched_again() {
     let world = small([100, 40, 0]);
@@ -211,11 +220,7 @@ async fn patience_asked_for_instead_of_messages_is_heeded() {
     for nth in [2, 4, 6] {
         let world = small([40, 30, 5]);
         world.source.plan(patience(nth));
-        let began = tokio::time::Instant::now();
-        world.migrate().await;
-        let took = began.elapsed();
-        assert!((3600..7200).contains(&took.as_secs()), "{nth}: {took:?}");
-        assert_moved(&world, &nth.to_string());
+        moves_after_an_hour(&world, nth).await;
         assert_eq!(given(&world), all_held(&world), "{nth}");
         assert_eq!(world.source.counters().logins, 1, "{nth}");
     }
@@ -228,11 +233,7 @@ async fn patience_asked_for_beside_a_listing_that_is_short_is_heeded() {
         let world = small([40, 30, 5]);
         world.source.plan(fetch(nth - 1, Fault::LeaveOut));
         world.source.plan(patience(nth));
-        let began = tokio::time::Instant::now();
-        world.migrate().await;
-        let took = began.elapsed();
-        assert!((3600..7200).contains(&took.as_secs()), "{nth}: {took:?}");
-        assert_moved(&world, &nth.to_string());
+        moves_after_an_hour(&world, nth).await;
     }
 }
 
