@@ -6,6 +6,7 @@
 //! gate, its COMMIT is durable, and the batch before it in this mailbox has its answers (law 3). While anything
 //! of the mailbox is in doubt, no gate opens (law 4).
 
+use super::batch_size::BatchSize;
 use crate::end::{Answer, NewUids, Verdict};
 use crate::error::{Refusal, RefusalClass};
 use crate::journal::{Form, ItemId, Ladder, Reason};
@@ -13,11 +14,6 @@ use crate::limits::Limits;
 use crate::quirks::{self, Case, Doing, Pause, Remedy};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
-
-/// Messages in the first batch of a run; steered by commit times from there.
-const FIRST_BATCH_MESSAGES: usize = 100;
-/// Batches do not shrink below this for slow commits.
-const SMALLEST_BATCH_MESSAGES: usize = 5;
 
 /// A message that is refused for trouble that should pass, with none stored since by which one could tell whether it is the
 /// server's trouble or the message's, is tried so often.
@@ -177,7 +173,7 @@ pub struct Brain {
     waiting_as_asked: bool,
     held: bool,
     next_no: u64,
-    batch_messages: usize,
+    batch_size: BatchSize,
 }
 
 impl Brain {
@@ -185,7 +181,7 @@ impl Brain {
     pub fn new(limits: Limits, form: Form, overlap: bool) -> Self {
         Self {
             repair: false,
-            batch_messages: FIRST_BATCH_MESSAGES.min(limits.batch_messages_max),
+            batch_size: BatchSize::new(&limits),
             limits,
             form,
             overlap,
@@ -211,13 +207,12 @@ impl Brain {
     /// The first batch has so many messages, where that is more and allowed: what another mailbox of this target came to.
     #[must_use]
     pub fn beginning_with(self, messages: usize) -> Self {
-        let batch_messages = messages.min(self.limits.batch_messages_max).max(self.batch_messages);
-        Self { batch_messages, ..self }
+        Self { batch_size: self.batch_size.beginning_with(messages), ..self }
     }
 
     /// How many messages the next batch may have.
     pub fn batch_messages(&self) -> usize {
-        self.batch_messages
+        self.batch_size.messages()
     }
 
     /// What is refused for its octets goes with its header encoded, or inside a cover message (`--repair`).
@@ -348,8 +343,8 @@ impl Brain {
     /// How many of the ready messages make up the next batch, and whether it is as large as batches get.
     fn next_run(&mut self) -> (usize, bool) {
         let messages_max = match self.form {
-            Form::Multi => self.batch_messages,
-            Form::Group => self.batch_messages.min(self.limits.group_messages_max),
+            Form::Multi => self.batch_messages(),
+            Form::Group => self.batch_messages().min(self.limits.group_messages_max),
         };
         let alone =
             |r: &Ready| r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi);
@@ -370,7 +365,8 @@ impl Brain {
     fn answered(&mut self, no: BatchNo, answers: Vec<Answer>, took: Duration, actions: &mut Vec<Action>) {
         let Some(batch) = self.take(no) else { return };
         let all_stored = answers.iter().all(|answer| matches!(answer.verdict, Verdict::Stored(_)));
-        self.steer(if all_stored { batch.items.len() } else { 0 }, took);
+        let messages = batch.items.len();
+        self.batch_size.steer(messages, if all_stored { messages } else { 0 }, took);
         let mut rest = batch.items.as_slice();
         let (mut lost, mut doubtful) = (false, Vec::new());
         let (mut refusals, mut unsent) = (Vec::new(), Vec::new());
@@ -572,16 +568,6 @@ impl Brain {
         if let Some(back) = self.back.take() {
             actions.push(Action::Abandon(back.no));
             self.forced.push_front(back.items);
-        }
-    }
-
-    /// Keeps one commit near the goal (SHOULD): half as many messages when slow, twice when quick and as many were `stored`.
-    fn steer(&mut self, stored: usize, took: Duration) {
-        if took > self.limits.commit_time_goal {
-            self.batch_messages =
-                (self.batch_messages / 2).max(SMALLEST_BATCH_MESSAGES.min(self.limits.batch_messages_max));
-        } else if took < self.limits.commit_time_goal / 2 && stored >= self.batch_messages {
-            self.batch_messages = (self.batch_messages * 2).min(self.limits.batch_messages_max);
         }
     }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::journal::{EpochId, MailboxId};
 use crate::message::{Key, UidValidity};
+use crate::transfer::batch_size::FIRST as FIRST_BATCH;
 
 fn ready(key: i64) -> Ready {
     Ready {
@@ -89,7 +90,7 @@ fn a_burst_makes_one_batch_and_a_full_batch_does_not_wait_for_its_end() {
     assert!(staged(&arriving).is_empty());
     assert_eq!(staged(&b.step(Event::BurstEnds)), [(0, (1..=9).collect())]);
     let mut b = brain(Form::Multi, true);
-    let full = 1 + FIRST_BATCH_MESSAGES as i64;
+    let full = 1 + FIRST_BATCH as i64;
     let arriving: Vec<Action> = (1..=full).flat_map(|k| b.step(Event::Ready(ready(k)))).collect();
     assert_eq!(staged(&arriving), [(0, (1..full).collect())]);
 }
@@ -495,19 +496,8 @@ fn a_header_is_encoded_before_the_message_is_wrapped_and_only_against_a_refusal_
 }
 
 #[test]
-fn batches_shrink_when_commits_are_slow_and_grow_when_they_are_quick() {
-    let mut b = brain(Form::Multi, false);
-    b.steer(FIRST_BATCH_MESSAGES, Duration::from_secs(3));
-    assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES / 2);
-    b.steer(FIRST_BATCH_MESSAGES / 2, QUICK);
-    assert_eq!(b.batch_messages, FIRST_BATCH_MESSAGES);
-    (0..10).for_each(|_| b.steer(400, QUICK));
-    assert_eq!(b.batch_messages, 400);
-}
-
-#[test]
 fn a_batch_that_is_refused_at_once_does_not_let_the_next_ones_grow() {
-    let full = FIRST_BATCH_MESSAGES;
+    let full = FIRST_BATCH;
     for (answer, next) in [(stored(full), 2 * full), (refused(full, RefusalClass::Content), full)] {
         let mut b = brain(Form::Multi, false);
         (0..=full as i64).for_each(|key| _ = b.step(Event::Ready(ready(key))));
@@ -520,7 +510,7 @@ fn a_batch_that_is_refused_at_once_does_not_let_the_next_ones_grow() {
 
 #[test]
 fn the_first_batch_is_as_large_as_another_mailbox_found_right_within_the_limits() {
-    for (known, first) in [(0, FIRST_BATCH_MESSAGES), (7, FIRST_BATCH_MESSAGES), (300, 300), (4000, 400)] {
+    for (known, first) in [(0, FIRST_BATCH), (7, FIRST_BATCH), (300, 300), (4000, 400)] {
         assert_eq!(brain(Form::Multi, false).beginning_with(known).batch_messages(), first, "{known}");
     }
 }

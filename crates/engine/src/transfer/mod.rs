@@ -1,6 +1,7 @@
 //! Copying one mailbox: the [`brain`] decides, the shell does, [`resolve`] finds out what became of messages
 //! whose fate is unknown, [`copy`](mod@copy) goes on until nothing is left to do.
 
+mod batch_size;
 pub mod brain;
 pub mod commit_time;
 mod commits;
