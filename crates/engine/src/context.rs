@@ -15,6 +15,7 @@ use crate::seats::{Seat, Seats};
 use crate::transfer::guard::Unexplained;
 use crate::transfer::replace;
 use crate::transfer::spool::{Body, Intake};
+use crate::verify::News;
 use crate::waits::Waits;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -23,7 +24,6 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,8 +67,8 @@ pub struct Context<S, T, J> {
     pub replacing: replace::Open,
     /// The source may be asked for octets once more, where what was read back disagrees with what was fetched.
     pub reads_source: bool,
-    /// Rung whenever messages were stored: the verifier has work.
-    pub stored: Notify,
+    /// What was stored: the verifier has work.
+    pub stored: News,
     /// The longest time from gate to answer seen on this target, in milliseconds, rounded up
     /// ([`commit_time`](crate::transfer::commit_time)); 0 before the first.
     pub longest_commit_ms: AtomicU64,

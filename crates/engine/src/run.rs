@@ -34,7 +34,7 @@ use crate::transfer::replace;
 use crate::transfer::spool::Intake;
 use crate::transfer::unchanged::{self, MIGRATE, Told};
 use crate::undo::{self, Undone};
-use crate::verify::Scope;
+use crate::verify::{News, Scope};
 use crate::waits::Waits;
 use ahead::Ahead;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use facts::{RunFacts, kept};
@@ -226,7 +225,7 @@ impl<S: Source, T: Target, J: Journal> Migration<S, T, J> {
             munges_headers: AtomicBool::new(false),
             replacing: replace::Open::new(repairs.asked_anew),
             reads_source,
-            stored: Notify::new(),
+            stored: News::default(),
             longest_commit_ms: AtomicU64::new(0),
             batch_messages: AtomicUsize::new(0),
             settle_known_ms: AtomicU64::new(0),

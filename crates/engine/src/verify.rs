@@ -6,12 +6,14 @@ mod flight;
 mod ghosts;
 mod hold;
 mod moved;
+mod news;
 mod portion;
 mod presence;
 mod replaced;
 mod unread;
 mod weigh;
 
+pub use news::News;
 pub use presence::{Looked, look_at_each, presence};
 pub use unread::{Unread, Writer};
 
@@ -73,7 +75,7 @@ pub async fn follow<S: Source, T: Target, J: Journal>(
             (sessions, seat) = another;
         } else if read == 0 {
             tokio::select! {
-                () = ctx.stored.notified() => {}
+                () = ctx.stored.more() => {}
                 () = done.cancelled() => {}
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
             }

@@ -348,17 +348,18 @@ impl Brain {
         };
         let alone =
             |r: &Ready| r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi);
-        let (known, mut octets) = if self.run.0 > messages_max { (0, 0) } else { self.run };
-        for (count, ready) in self.ready.iter().enumerate().skip(known) {
-            octets += ready.octets;
+        let known = if self.run.0 > messages_max { (0, 0) } else { self.run };
+        self.run = known;
+        for (count, ready) in self.ready.iter().enumerate().skip(known.0) {
             if alone(ready) {
                 return (count.max(1), true);
             }
+            let octets = self.run.1 + ready.octets;
             if count == messages_max || (count > 0 && octets > self.limits.batch_octets_max) {
                 return (count, true);
             }
+            self.run = (count + 1, octets);
         }
-        self.run = (self.ready.len(), octets);
         (self.ready.len(), false)
     }
 

@@ -551,3 +551,24 @@ fn a_stop_before_any_gate_is_open_abandons_at_once() {
     assert_eq!(b.step(Event::Stop), [Action::Abandon(BatchNo(0))]);
     assert!(b.step(Event::Durable(BatchNo(0))).is_empty(), "its COMMIT comes too late to matter");
 }
+
+proptest::proptest! {
+    #[test]
+    fn what_is_known_of_the_next_batch_is_what_a_look_at_all_of_it_finds(
+        messages in proptest::collection::vec((1u64..3_000_000, 0u8..20), 1..300),
+        sizes in proptest::collection::vec(1usize..120, 1..10),
+    ) {
+        for form in [Form::Multi, Form::Group] {
+            let mut b = brain(form, true);
+            for (at, (octets, kind)) in messages.iter().enumerate() {
+                let octets = if *kind == 0 { octets * 4 } else { *octets };
+                b.ready.push_back(Ready { octets, lone_lf: *kind == 1, ..ready(at as i64) });
+                let messages_max = sizes[at / 40 % sizes.len()];
+                b.batch_size = BatchSize::new(&Limits { batch_messages_max: messages_max, ..Limits::default() });
+                let known = b.next_run();
+                b.run = (0, 0);
+                proptest::prop_assert_eq!(known, b.next_run());
+            }
+        }
+    }
+}

@@ -655,8 +655,9 @@ impl<S: Source, T: Target, J: Journal> Shell<'_, S, T, J> {
         }
         if !stored.is_empty() {
             let octets = if stored.len() == open.items.len() { open.octets } else { 0 };
-            self.ctx.bus.tell(Progress::stored(self.job.record.id, stored.len() as u64, octets));
-            self.ctx.stored.notify_one();
+            let (mailbox, messages) = (self.job.record.id, stored.len());
+            self.ctx.bus.tell(Progress::stored(mailbox, messages as u64, octets));
+            self.ctx.stored.tell(mailbox, messages);
         }
         Ok(())
     }

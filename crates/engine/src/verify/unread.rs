@@ -7,9 +7,9 @@ use super::{Level, Scope};
 use crate::context::Context;
 use crate::end::{Source, Target};
 use crate::error::Error;
-use crate::journal::{Item, ItemId, Journal, MailboxId, State};
+use crate::journal::{Item, ItemId, Journal, MailboxId, Query, State};
 use crate::seats::Seat;
-use crate::transfer::job::{Job, Pages};
+use crate::transfer::job::Job;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Mutex;
@@ -32,6 +32,8 @@ struct Of {
     /// Messages are stored in order: what lies behind the mark was given to a reader. The few that come later are left to the
     /// sweep at the end, else each round would walk over everything stored so far.
     mark: Option<ItemId>,
+    /// Messages behind the mark that are known to be stored; `None` before anybody looked.
+    known: Option<usize>,
     /// Who appends to it, or has.
     writers: BTreeSet<Writer>,
     /// Somebody copies it now.
@@ -56,7 +58,7 @@ impl Unread {
     pub async fn begins(&self, mailbox: MailboxId, writer: Writer) {
         self.change(mailbox, |of| {
             of.writers.insert(writer);
-            (of.is_copied, of.is_over) = (true, false);
+            (of.is_copied, of.is_over, of.known) = (true, false, None);
         })
         .await;
     }
@@ -86,12 +88,35 @@ impl Unread {
         if of.is_over || reader.is_some_and(|writer| of.writers.contains(&writer)) {
             return Ok(None);
         }
-        let page = Pages::behind(ctx, job.record.id, states, of.mark).next().await?;
-        match &page {
-            Some(page) => of.mark = page.last().map(|item| item.id),
-            None => of.is_over = !of.is_copied,
+        let limit = of.wanted(ctx.stored.take(job.record.id), ctx.settings.limits.journal_page_rows);
+        if limit == 0 {
+            return Ok(None);
         }
-        Ok(page)
+        let query = Query { mailbox: Some(job.record.id), states, after: of.mark, limit };
+        let page = ctx.journal.items(query).await?;
+        of.given(&page, limit);
+        Ok((!page.is_empty()).then_some(page))
+    }
+}
+
+impl Of {
+    /// How many messages the next page of at most `rows` has, when so many more are told to be stored. Of a mailbox that is
+    /// being copied no more than are known to be there: for more the journal would walk over all that is not copied yet.
+    fn wanted(&mut self, told: usize, rows: usize) -> usize {
+        self.known = self.known.map(|known| known.saturating_add(told));
+        self.known.filter(|_| self.is_copied).unwrap_or(usize::MAX).min(rows)
+    }
+
+    /// A page for which so many were wanted: with fewer nothing more was there.
+    fn given(&mut self, page: &[Item], wanted: usize) {
+        self.known = match self.known {
+            _ if page.len() < wanted => Some(0),
+            known => known.map(|known| known.saturating_sub(page.len())),
+        };
+        match page.last() {
+            Some(last) => self.mark = Some(last.id),
+            None => self.is_over = !self.is_copied,
+        }
     }
 }
 
@@ -148,5 +173,55 @@ impl<'a, S: Source, T: Target, J: Journal> Round<'a, S, T, J> {
         }
         self.ctx.probe.pass("read back").await;
         Ok(Some(next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::EpochId;
+    use crate::message::Key;
+
+    fn page(keys: std::ops::RangeInclusive<i64>) -> Vec<Item> {
+        let id = |key| ItemId { mailbox: MailboxId(1), epoch: EpochId(1), key: Key(key) };
+        keys.map(|key| Item::listed(id(key), 1)).collect()
+    }
+
+    fn copied() -> Of {
+        Of { is_copied: true, ..Of::default() }
+    }
+
+    #[test]
+    fn of_a_mailbox_that_is_copied_no_more_is_looked_for_than_is_told_to_be_there() {
+        let mut of = copied();
+        assert_eq!(of.wanted(0, 1000), 1000, "nobody looked yet: an earlier run may have stored some");
+        of.given(&page(1..=300), 1000);
+        assert_eq!(of.wanted(0, 1000), 0);
+        assert_eq!(of.wanted(400, 1000), 400);
+        of.given(&page(301..=700), 400);
+        assert_eq!((of.mark, of.wanted(0, 1000)), (page(700..=700).pop().map(|item| item.id), 0));
+        assert!(!of.is_over);
+    }
+
+    #[test]
+    fn what_is_told_beyond_a_page_is_looked_for_in_the_next_one() {
+        let mut of = copied();
+        of.given(&[], 1000);
+        assert_eq!(of.wanted(1500, 1000), 1000);
+        of.given(&page(1..=1000), 1000);
+        assert_eq!(of.wanted(0, 1000), 500);
+    }
+
+    #[test]
+    fn what_was_told_and_is_not_there_is_not_looked_for_again_until_the_copy_is_over() {
+        let mut of = copied();
+        of.given(&[], 1000);
+        assert_eq!(of.wanted(400, 1000), 400);
+        of.given(&page(1..=100), 400);
+        assert_eq!(of.wanted(0, 1000), 0);
+        of.is_copied = false;
+        assert_eq!(of.wanted(0, 1000), 1000, "and then all is, told or not");
+        of.given(&[], 1000);
+        assert!(of.is_over);
     }
 }

@@ -27,7 +27,6 @@ use mailhaul_testkit::stopper::{Death, Stopper};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 type Ctx = Context<MemorySource, MemoryTarget, MemoryJournal>;
 
@@ -88,7 +87,7 @@ impl World {
             probe,
             exceptions: Some(self.folder.path().join("exceptions")),
             reads_source: true,
-            stored: Notify::new(),
+            stored: verify::News::default(),
             longest_commit_ms: AtomicU64::new(0),
             batch_messages: AtomicUsize::new(0),
         };
