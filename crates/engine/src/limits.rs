@@ -95,7 +95,7 @@ pub struct Limits {
     pub batch_octets_max: u64,
     /// Messages in a group of pipelined single APPENDs.
     pub group_messages_max: usize,
-    /// The time one commit at the target should take: batches shrink above it and grow below.
+    /// The time one commit at the target should take: batches shrink above it, where that helps, and grow below.
     pub commit_time_goal: Duration,
     /// How long a batch that is not full waits for messages that are on their way, at most.
     pub burst_wait_max: Duration,

@@ -1,6 +1,5 @@
 //! Pure: how many messages go in one batch, by what earlier ones took to be stored.
 
-use crate::limits::Limits;
 use std::time::Duration;
 
 /// Messages in the first batch of a run; steered by commit times from there.
@@ -11,28 +10,21 @@ const SMALLEST: usize = 5;
 /// Keeps one commit near the goal of the limits (SHOULD).
 ///
 /// A commit also takes what the way there and back does, and what a server does for each command whatever is in it. Where
-/// fewer messages take as long, it is that, and batches stay: smaller ones would only be more of them.
+/// fewer messages take nearly as long, it is that, and batches stay: smaller ones would only be more of them.
 #[derive(Debug)]
 pub(super) struct BatchSize {
     messages: usize,
     messages_max: usize,
     goal: Duration,
-    slow: Option<Slow>,
-}
-
-/// The last batch that took longer than the goal, and was worth fewer messages.
-#[derive(Clone, Copy, Debug)]
-struct Slow {
-    messages: usize,
-    took: Duration,
-    /// Fewer messages took as long.
-    in_vain: bool,
+    /// The last full batch that took longer than the goal: its messages and its time.
+    slow: Option<(usize, Duration)>,
+    /// The most messages of which fewer took as long; 0 before that was seen.
+    kept: usize,
 }
 
 impl BatchSize {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let (messages_max, goal) = (limits.batch_messages_max, limits.commit_time_goal);
-        Self { messages: FIRST.min(messages_max), messages_max, goal, slow: None }
+    pub(super) fn new(messages_max: usize, goal: Duration) -> Self {
+        Self { messages: FIRST.min(messages_max), messages_max, goal, slow: None, kept: 0 }
     }
 
     /// Begins with so many, where that is more and allowed.
@@ -44,31 +36,38 @@ impl BatchSize {
         self.messages
     }
 
-    /// A batch of so many messages was answered, of which so many were stored: half as many when that was slow, twice when
-    /// it was quick and as many were stored.
+    /// All of a batch of so many messages was answered for, and so many were stored. Twice as many when a full one was quick, half
+    /// as many when it was slow, unless that was seen to be in vain: then as many as before.
     pub(super) fn steer(&mut self, messages: usize, stored: usize, took: Duration) {
         if took > self.goal {
             self.slowed(messages, took);
         } else if took < self.goal / 2 && stored >= self.messages {
-            self.slow = None;
+            (self.slow, self.kept) = (None, 0);
             self.messages = (self.messages * 2).min(self.messages_max);
         }
     }
 
     fn slowed(&mut self, messages: usize, took: Duration) {
-        let as_slow = self.slow.filter(|slow| took > slow.took / 4 * 3 && took < slow.took * 2);
-        match as_slow {
-            Some(slow) if messages < slow.messages => {
-                self.messages = self.messages.max(slow.messages);
-                self.slow = Some(Slow { in_vain: true, ..slow });
-            }
-            Some(slow) if slow.in_vain && messages == slow.messages => {}
-            _ => {
-                self.slow = Some(Slow { messages, took, in_vain: false });
-                self.messages = (self.messages / 2).max(SMALLEST.min(self.messages_max));
+        if let Some((more, longer)) = self.slow.filter(|(more, _)| messages < *more) {
+            if is_nearer_to_equal((messages, took), (more, longer)) {
+                self.kept = self.kept.max(more);
+                self.messages = self.messages.max(self.kept);
+                self.slow = Some((self.kept, took.max(longer)));
+                return;
             }
         }
+        let is_as_ever = messages == self.kept && self.slow.is_some_and(|(_, longest)| took < longest * 2);
+        // A shorter one says nothing of full ones, nor does one that was formed before they were halved.
+        if messages == self.messages && !is_as_ever {
+            self.slow = Some((messages, took));
+            self.messages = (self.messages / 2).max(SMALLEST.min(self.messages_max));
+        }
     }
+}
+
+/// Whether the time of a batch is nearer to that of one with more messages than to its own share of that.
+fn is_nearer_to_equal((messages, took): (usize, Duration), (more, longer): (usize, Duration)) -> bool {
+    took.as_secs_f64() * 2.0 * more as f64 > longer.as_secs_f64() * (more + messages) as f64
 }
 
 #[cfg(test)]
@@ -79,7 +78,11 @@ mod tests {
     const SLOW: Duration = Duration::from_secs(3);
 
     fn size() -> BatchSize {
-        BatchSize::new(&Limits::default())
+        of_at_most(400)
+    }
+
+    fn of_at_most(messages_max: usize) -> BatchSize {
+        BatchSize::new(messages_max, Duration::from_secs(1))
     }
 
     /// Batches of the size that is steered, at a server that takes so long for each message and for each commit.
@@ -133,18 +136,52 @@ mod tests {
     }
 
     #[test]
-    fn a_short_batch_that_is_as_slow_does_not_raise_what_was_lowered_for_long_ones() {
+    fn short_batches_that_are_slow_do_not_make_full_ones_smaller() {
         let mut size = size();
-        // the last messages of a mailbox take as long as its long batches did
-        size.steer(3, 3, Duration::from_secs(2));
+        (0..9).for_each(|_| size.steer(3, 3, SLOW));
+        assert_eq!(size.messages(), FIRST);
+    }
+
+    #[test]
+    fn a_batch_that_was_formed_before_they_were_halved_does_not_halve_them_again() {
+        let mut size = size();
+        (0..2).for_each(|_| size.steer(FIRST, FIRST, SLOW));
         assert_eq!(size.messages(), FIRST / 2);
-        assert_eq!(at_a_server(&mut size, Duration::from_millis(100), Duration::ZERO, 4), [50, 25, 12, 6]);
+    }
+
+    #[test]
+    fn small_groups_at_a_server_that_is_slow_for_each_message_become_smaller_still() {
+        let taken = at_a_server(&mut of_at_most(32), Duration::from_millis(100), Duration::ZERO, 5);
+        assert_eq!(taken, [32, 16, 8, 8, 8]);
+    }
+
+    #[test]
+    fn a_batch_nearly_as_large_that_takes_its_share_is_no_sign_of_a_slow_commit() {
+        let mut size = size();
+        size.steer(FIRST, FIRST, 10 * SLOW);
+        size.steer(FIRST * 4 / 5, FIRST * 4 / 5, 8 * SLOW);
+        assert_eq!(size.messages(), FIRST / 2);
+    }
+
+    #[test]
+    fn a_far_server_that_once_in_a_while_takes_much_longer_keeps_large_batches() {
+        let mut size = size();
+        let taken: Vec<usize> = (0..2000)
+            .map(|batch: u64| {
+                let messages = size.messages();
+                let odd = if batch % 97 == 50 { 10_000 } else { batch * 7919 % 2000 };
+                size.steer(messages, messages, Duration::from_millis(1100 + odd));
+                messages
+            })
+            .collect();
+        let small = taken.iter().filter(|messages| **messages < FIRST / 2).count();
+        assert!(small < taken.len() / 10, "{small}");
+        assert!(size.messages() >= FIRST / 4, "{}", size.messages());
     }
 
     #[test]
     fn batches_stay_within_what_is_allowed() {
-        let limits = Limits { batch_messages_max: 3, ..Limits::default() };
-        let mut size = BatchSize::new(&limits).beginning_with(1000);
+        let mut size = of_at_most(3).beginning_with(1000);
         (0..9).for_each(|_| size.steer(3, 3, SLOW));
         assert_eq!(size.messages(), 3);
         (0..9).for_each(|_| size.steer(3, 3, QUICK));

@@ -179,9 +179,13 @@ pub struct Brain {
 impl Brain {
     /// A brain for a connection that sends batches in `form`; `overlap` allows the second slot.
     pub fn new(limits: Limits, form: Form, overlap: bool) -> Self {
+        let messages_max = match form {
+            Form::Multi => limits.batch_messages_max,
+            Form::Group => limits.batch_messages_max.min(limits.group_messages_max),
+        };
         Self {
             repair: false,
-            batch_size: BatchSize::new(&limits),
+            batch_size: BatchSize::new(messages_max, limits.commit_time_goal),
             limits,
             form,
             overlap,
@@ -342,15 +346,13 @@ impl Brain {
 
     /// How many of the ready messages make up the next batch, and whether it is as large as batches get.
     fn next_run(&mut self) -> (usize, bool) {
-        let messages_max = match self.form {
-            Form::Multi => self.batch_messages(),
-            Form::Group => self.batch_messages().min(self.limits.group_messages_max),
-        };
+        let messages_max = self.batch_messages();
         let alone =
             |r: &Ready| r.octets > self.limits.batch_octets_max || (r.lone_lf && self.form == Form::Multi);
-        let known = if self.run.0 > messages_max { (0, 0) } else { self.run };
-        self.run = known;
-        for (count, ready) in self.ready.iter().enumerate().skip(known.0) {
+        if self.run.0 > messages_max {
+            self.run = (0, 0);
+        }
+        for (count, ready) in self.ready.iter().enumerate().skip(self.run.0) {
             if alone(ready) {
                 return (count.max(1), true);
             }
@@ -363,11 +365,21 @@ impl Brain {
         (self.ready.len(), false)
     }
 
+    /// What a batch says of the size of the next ones; one whose answers were lost says nothing.
+    fn learn(&mut self, messages: usize, answers: &[Answer], took: Duration) {
+        let of = |verdict: fn(&Verdict) -> bool| -> usize {
+            answers.iter().filter(|answer| verdict(&answer.verdict)).map(|answer| answer.messages).sum()
+        };
+        let stored = of(|verdict| matches!(verdict, Verdict::Stored(_)));
+        let refused = of(|verdict| matches!(verdict, Verdict::Refused(_)));
+        if stored + refused >= messages {
+            self.batch_size.steer(messages, stored, took);
+        }
+    }
+
     fn answered(&mut self, no: BatchNo, answers: Vec<Answer>, took: Duration, actions: &mut Vec<Action>) {
         let Some(batch) = self.take(no) else { return };
-        let all_stored = answers.iter().all(|answer| matches!(answer.verdict, Verdict::Stored(_)));
-        let messages = batch.items.len();
-        self.batch_size.steer(messages, if all_stored { messages } else { 0 }, took);
+        self.learn(batch.items.len(), &answers, took);
         let mut rest = batch.items.as_slice();
         let (mut lost, mut doubtful) = (false, Vec::new());
         let (mut refusals, mut unsent) = (Vec::new(), Vec::new());

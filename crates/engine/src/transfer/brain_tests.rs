@@ -509,6 +509,18 @@ fn a_batch_that_is_refused_at_once_does_not_let_the_next_ones_grow() {
 }
 
 #[test]
+fn a_batch_whose_answers_are_lost_changes_no_size() {
+    let full = FIRST_BATCH;
+    for (answers, took) in
+        [(vec![], QUICK), (vec![stored(full - 1)], QUICK), (vec![], Duration::from_secs(900))]
+    {
+        let mut b = brain(Form::Multi, false);
+        b.learn(full, &answers, took);
+        assert_eq!(b.batch_messages(), full);
+    }
+}
+
+#[test]
 fn the_first_batch_is_as_large_as_another_mailbox_found_right_within_the_limits() {
     for (known, first) in [(0, FIRST_BATCH), (7, FIRST_BATCH), (300, 300), (4000, 400)] {
         assert_eq!(brain(Form::Multi, false).beginning_with(known).batch_messages(), first, "{known}");
@@ -564,7 +576,7 @@ proptest::proptest! {
                 let octets = if *kind == 0 { octets * 4 } else { *octets };
                 b.ready.push_back(Ready { octets, lone_lf: *kind == 1, ..ready(at as i64) });
                 let messages_max = sizes[at / 40 % sizes.len()];
-                b.batch_size = BatchSize::new(&Limits { batch_messages_max: messages_max, ..Limits::default() });
+                b.batch_size = BatchSize::new(messages_max, Duration::from_secs(1));
                 let known = b.next_run();
                 b.run = (0, 0);
                 proptest::prop_assert_eq!(known, b.next_run());

@@ -438,6 +438,7 @@ async fn conclude<S: Source, T: Target, J: Journal>(
         ctx.journal.end_batch(batch.id, BatchEnd::Resolved, &changes).await?;
     }
     if let Some(highest) = found.values().max() {
+        ctx.stored.tell(job.record.id, found.len());
         job.uid_next = job.uid_next.max(Key(highest.0 + 1));
     }
     Ok(result)

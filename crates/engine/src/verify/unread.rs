@@ -29,10 +29,10 @@ pub struct Writer(usize);
 /// What is known of one mailbox.
 #[derive(Debug, Default)]
 struct Of {
-    /// Messages are stored in order: what lies behind the mark was given to a reader. The few that come later are left to the
+    /// Messages are stored in order: what lies up to the mark was given to a reader. The few that come later are left to the
     /// sweep at the end, else each round would walk over everything stored so far.
     mark: Option<ItemId>,
-    /// Messages behind the mark that are known to be stored; `None` before anybody looked.
+    /// Messages after the mark that are known to be stored; `None` until somebody has looked to the end since the copying began.
     known: Option<usize>,
     /// Who appends to it, or has.
     writers: BTreeSet<Writer>,
