@@ -48,13 +48,14 @@ impl BatchSize {
     }
 
     fn slowed(&mut self, messages: usize, took: Duration) {
-        if let Some((more, longer)) = self.slow.filter(|(more, _)| messages < *more) {
-            if is_nearer_to_equal((messages, took), (more, longer)) {
-                self.kept = self.kept.max(more);
-                self.messages = self.messages.max(self.kept);
-                self.slow = Some((self.kept, took.max(longer)));
-                return;
-            }
+        if let Some((more, longer)) = self.slow
+            && messages < more
+            && is_nearer_to_equal((messages, took), (more, longer))
+        {
+            self.kept = self.kept.max(more);
+            self.messages = self.messages.max(self.kept);
+            self.slow = Some((self.kept, took.max(longer)));
+            return;
         }
         let is_as_ever = messages == self.kept && self.slow.is_some_and(|(_, longest)| took < longest * 2);
         // A shorter one says nothing of full ones, nor does one that was formed before they were halved.
